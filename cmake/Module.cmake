@@ -1,0 +1,54 @@
+# halogen_module(NAME [SOURCES ...] [DEPENDS modules...] [LINKS libraries...])
+#
+# One folder is one module is one static library. Sources are every *.cc in the folder (and the
+# folders named in SUBDIRS) but *_test.cc, which together make the module's test program. DEPENDS names
+# the modules whose headers it may include; dev lint checks the same rule on the #include lines.
+find_package(GTest REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(prometheus-cpp REQUIRED)
+
+add_library(halogen_options INTERFACE)
+target_include_directories(halogen_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(halogen_options INTERFACE
+  -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-c99-designator
+  $<$<COMPILE_LANGUAGE:CXX>:-Wthread-safety;-Wnon-virtual-dtor;-Wshadow>)
+target_link_libraries(halogen_options INTERFACE Threads::Threads)
+if(HALOGEN_SANITIZE)
+  target_compile_options(halogen_options INTERFACE
+    -fsanitize=${HALOGEN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  string(REPLACE "fuzzer-no-link," "" HALOGEN_LINK_SANITIZE "${HALOGEN_SANITIZE}")
+  target_link_options(halogen_options INTERFACE -fsanitize=${HALOGEN_LINK_SANITIZE})
+endif()
+
+function(halogen_module NAME)
+  cmake_parse_arguments(ARG "" "" "SUBDIRS;DEPENDS;LINKS" ${ARGN})
+  set(DIRS . ${ARG_SUBDIRS})
+  set(SOURCES)
+  set(TESTS)
+  foreach(DIR ${DIRS})
+    file(GLOB FOUND CONFIGURE_DEPENDS ${DIR}/*.cc)
+    foreach(FILE ${FOUND})
+      if(FILE MATCHES "_test\\.cc$")
+        list(APPEND TESTS ${FILE})
+      else()
+        list(APPEND SOURCES ${FILE})
+      endif()
+    endforeach()
+  endforeach()
+  list(TRANSFORM ARG_DEPENDS PREPEND halogen_)
+
+  if(SOURCES)
+    add_library(halogen_${NAME} STATIC ${SOURCES})
+    target_link_libraries(halogen_${NAME} PUBLIC halogen_options ${ARG_DEPENDS} ${ARG_LINKS})
+  else()
+    add_library(halogen_${NAME} INTERFACE)
+    target_link_libraries(halogen_${NAME} INTERFACE halogen_options ${ARG_DEPENDS} ${ARG_LINKS})
+  endif()
+  if(TESTS)
+    add_executable(${NAME}_test ${TESTS})
+    target_link_libraries(${NAME}_test PRIVATE halogen_${NAME} GTest::gmock GTest::gtest_main)
+    add_test(NAME ${NAME} COMMAND ${NAME}_test)
+  endif()
+endfunction()

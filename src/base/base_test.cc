@@ -1,0 +1,68 @@
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/ids.h"
+#include "base/lsn.h"
+#include "base/metrics.h"
+
+namespace halogen {
+namespace {
+
+TEST(Lsn, PrintsAndParsesAsPostgresDoes) {
+  EXPECT_EQ(Lsn(0x16B374D848).str(), "16/B374D848");
+  EXPECT_EQ(Lsn::parse("16/B374D848"), Lsn(0x16B374D848));
+  EXPECT_EQ(Lsn::parse("0/0"), Lsn(0));
+  for (const char* bad : {"", "/", "1/", "/1", "1", "g/1", "123456789/1", "1/123456789", "1/2 ", "-1/2"})
+    EXPECT_EQ(Lsn::parse(bad), std::nullopt) << bad;
+}
+
+TEST(Crc32c, AgreesWithThePublishedVectors) {
+  EXPECT_EQ(crc32c(as_bytes("123456789")), 0xE3069283u);
+  EXPECT_EQ(crc32c(as_bytes("")), 0u);
+  EXPECT_EQ(crc32c(as_bytes(std::string(32, '\0'))), 0x8A9136AAu);
+  EXPECT_EQ(crc32c_extend(crc32c(as_bytes("12345")), as_bytes("6789")), 0xE3069283u);
+}
+
+TEST(Reader, NeverReadsPastTheEnd) {
+  std::string data("\x01\x02\x03", 3);
+  Reader reader(data);
+  EXPECT_EQ(reader.get<uint16_t>(), 0x0201);
+  EXPECT_THROW(reader.get<uint16_t>(), Error);
+  EXPECT_EQ(reader.left(), 1u);
+  EXPECT_THROW(Reader("no end").cstring(), Error);
+  EXPECT_EQ(Reader(std::string_view("\x01\x02", 2)).be_get<uint16_t>(), 0x0102);
+}
+
+TEST(Id, SurvivesItsTextForm) {
+  TimelineId id = TimelineId::random();
+  EXPECT_EQ(TimelineId::parse(id.str()), id);
+  EXPECT_THROW(TimelineId::parse("abc"), Error);
+  EXPECT_THROW(TimelineId::parse(std::string(32, 'x')), Error);
+}
+
+TEST(File, DurableWriteReplacesTheWholeFile) {
+  fs::path path = fs::temp_directory_path() / ("halogen-" + random_name(12));
+  write_file_durably(path, "first and long");
+  write_file_durably(path, "second");
+  EXPECT_EQ(read_file(path), "second");
+  fs::remove(path);
+  try {
+    read_file(path);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::not_found);
+  }
+}
+
+TEST(Metrics, SameNameAndLabelsAreTheSameCounter) {
+  metrics::counter("halogen_test_total", "Help.", {{"a", "1"}}).add(2);
+  metrics::counter("halogen_test_total", "Help.", {{"a", "1"}}).add(3);
+  EXPECT_EQ(metrics::counter("halogen_test_total", "Help.", {{"a", "1"}}).value(), 5);
+  EXPECT_NE(metrics::render().find("halogen_test_total{a=\"1\"} 5"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace halogen

@@ -15,7 +15,8 @@ TEST(Lsn, PrintsAndParsesAsPostgresDoes) {
   EXPECT_EQ(Lsn(0x16B374D848).str(), "16/B374D848");
   EXPECT_EQ(Lsn::parse("16/B374D848"), Lsn(0x16B374D848));
   EXPECT_EQ(Lsn::parse("0/0"), Lsn(0));
-  for (const char* bad : {"", "/", "1/", "/1", "1", "g/1", "123456789/1", "1/123456789", "1/2 ", "-1/2"})
+  for (const char* bad :
+       {"", "/", "1/", "/1", "1", "g/1", "123456789/1", "1/123456789", "1/2 ", "-1/2"})
     EXPECT_EQ(Lsn::parse(bad), std::nullopt) << bad;
 }
 

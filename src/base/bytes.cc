@@ -38,7 +38,8 @@ static int hex_digit(char c) {
 
 void from_hex(std::string_view hex, std::span<std::byte> out) {
   if (hex.size() != out.size() * 2)
-    throw Error(Errc::invalid_argument, "{} hex digits expected, got {}", out.size() * 2, hex.size());
+    throw Error(Errc::invalid_argument, "{} hex digits expected, got {}", out.size() * 2,
+                hex.size());
   for (size_t i = 0; i < out.size(); ++i) {
     int high = hex_digit(hex[2 * i]);
     int low = hex_digit(hex[2 * i + 1]);

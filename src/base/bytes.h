@@ -1,8 +1,8 @@
 // bytes.h: reading and writing integers in byte strings, bounds-checked.
 //
-// Reader throws Errc::corrupt when it is asked for more than is left, so a parser of bytes from outside
-// needs no checks of its own for lengths. Both are little-endian by default (our formats, Postgres'
-// on-disk formats); the be_ calls are big-endian (the Postgres wire protocol).
+// Reader throws Errc::corrupt when it is asked for more than is left, so a parser of bytes from
+// outside needs no checks of its own for lengths. Both are little-endian by default (our formats,
+// Postgres' on-disk formats); the be_ calls are big-endian (the Postgres wire protocol).
 #pragma once
 #include <bit>
 #include <concepts>
@@ -40,10 +40,14 @@ void store(void* to, const T& value) {
 }
 template <std::integral T>
 constexpr T byteswap(T value) {
-  if constexpr (sizeof(T) == 1) return value;
-  else if constexpr (sizeof(T) == 2) return static_cast<T>(__builtin_bswap16(value));
-  else if constexpr (sizeof(T) == 4) return static_cast<T>(__builtin_bswap32(value));
-  else return static_cast<T>(__builtin_bswap64(value));
+  if constexpr (sizeof(T) == 1)
+    return value;
+  else if constexpr (sizeof(T) == 2)
+    return static_cast<T>(__builtin_bswap16(value));
+  else if constexpr (sizeof(T) == 4)
+    return static_cast<T>(__builtin_bswap32(value));
+  else
+    return static_cast<T>(__builtin_bswap64(value));
 }
 
 class Reader {
@@ -61,7 +65,9 @@ class Reader {
     return value;
   }
   template <std::integral T>
-  T be_get() { return byteswap(get<T>()); }
+  T be_get() {
+    return byteswap(get<T>());
+  }
 
   Bytes take(size_t size) {
     if (size > rest_.size()) overrun(size);
@@ -87,10 +93,21 @@ class Writer {
     return *this;
   }
   template <std::integral T>
-  Writer& be_put(T value) { return put(byteswap(value)); }
-  Writer& bytes(Bytes bytes) { out_.append(as_text(bytes)); return *this; }
-  Writer& text(std::string_view text) { out_.append(text); return *this; }
-  Writer& cstring(std::string_view text) { out_.append(text).push_back('\0'); return *this; }
+  Writer& be_put(T value) {
+    return put(byteswap(value));
+  }
+  Writer& bytes(Bytes bytes) {
+    out_.append(as_text(bytes));
+    return *this;
+  }
+  Writer& text(std::string_view text) {
+    out_.append(text);
+    return *this;
+  }
+  Writer& cstring(std::string_view text) {
+    out_.append(text).push_back('\0');
+    return *this;
+  }
 
   size_t size() const { return out_.size(); }
   std::string& buffer() { return out_; }

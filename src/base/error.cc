@@ -9,19 +9,32 @@ namespace halogen {
 
 std::string_view errc_name(Errc code) {
   switch (code) {
-    case Errc::invalid_argument: return "invalid_argument";
-    case Errc::not_found: return "not_found";
-    case Errc::already_exists: return "already_exists";
-    case Errc::conflict: return "conflict";
-    case Errc::permission_denied: return "permission_denied";
-    case Errc::timed_out: return "timed_out";
-    case Errc::unavailable: return "unavailable";
-    case Errc::gone: return "gone";
-    case Errc::fenced: return "fenced";
-    case Errc::corrupt: return "corrupt";
-    case Errc::io: return "io";
-    case Errc::cancelled: return "cancelled";
-    case Errc::internal: return "internal";
+    case Errc::invalid_argument:
+      return "invalid_argument";
+    case Errc::not_found:
+      return "not_found";
+    case Errc::already_exists:
+      return "already_exists";
+    case Errc::conflict:
+      return "conflict";
+    case Errc::permission_denied:
+      return "permission_denied";
+    case Errc::timed_out:
+      return "timed_out";
+    case Errc::unavailable:
+      return "unavailable";
+    case Errc::gone:
+      return "gone";
+    case Errc::fenced:
+      return "fenced";
+    case Errc::corrupt:
+      return "corrupt";
+    case Errc::io:
+      return "io";
+    case Errc::cancelled:
+      return "cancelled";
+    case Errc::internal:
+      return "internal";
   }
   return "unknown";
 }

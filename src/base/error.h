@@ -2,8 +2,8 @@
 //
 // Throw Error when this request cannot go on: it is caught once per request, connection or job, and
 // logged there and nowhere else. CHECK states what only our own bug can break; it is on in release.
-// Bytes from disk or network are never CHECKed, they are Errc::corrupt. die() is for a failed fsync or
-// a lost invariant on disk: recovery at restart is tested, going on is not.
+// Bytes from disk or network are never CHECKed, they are Errc::corrupt. die() is for a failed fsync
+// or a lost invariant on disk: recovery at restart is tested, going on is not.
 #pragma once
 #include <fmt/core.h>
 
@@ -54,8 +54,8 @@ Error system_error(int saved_errno, std::string_view what);
 
 }  // namespace halogen
 
-#define CHECK(condition, ...)                                                             \
-  do {                                                                                    \
-    if (!(condition)) [[unlikely]]                                                        \
+#define CHECK(condition, ...)                                                                 \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]]                                                            \
       ::halogen::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

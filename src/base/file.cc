@@ -48,7 +48,8 @@ std::string pread_exact(int fd, size_t size, uint64_t offset) {
     ssize_t done = ::pread(fd, out.data() + have, size - have, static_cast<off_t>(offset + have));
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) throw system_error(errno, "pread");
-    if (done == 0) throw Error(Errc::corrupt, "file ends at {}, before {}", offset + have, offset + size);
+    if (done == 0)
+      throw Error(Errc::corrupt, "file ends at {}, before {}", offset + have, offset + size);
     have += static_cast<size_t>(done);
   }
   return out;

@@ -27,7 +27,9 @@ struct Id {
 };
 
 template <typename Tag>
-std::string format_as(const Id<Tag>& id) { return id.str(); }
+std::string format_as(const Id<Tag>& id) {
+  return id.str();
+}
 
 struct TenantTag;
 struct TimelineTag;

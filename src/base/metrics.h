@@ -1,8 +1,8 @@
 // metrics.h: counters, gauges and histograms, read at /metrics in the Prometheus text format.
 //
 // The only globals: make one at namespace scope or in a constructor and keep the reference, e.g.
-// `static metrics::Counter pages_read = metrics::counter("halogen_pageserver_pages_total", "Pages read.");`.
-// Same name and labels give the same object. Safe from any thread.
+// `static metrics::Counter pages_read = metrics::counter("halogen_pageserver_pages_total", "Pages
+// read.");`. Same name and labels give the same object. Safe from any thread.
 #pragma once
 #include <map>
 #include <string>

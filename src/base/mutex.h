@@ -1,5 +1,5 @@
-// mutex.h: std::mutex and friends with clang's thread-safety annotations, so that the compiler checks
-// that a GUARDED_BY member is touched under its lock. A mutex is never held across I/O.
+// mutex.h: std::mutex and friends with clang's thread-safety annotations, so that the compiler
+// checks that a GUARDED_BY member is touched under its lock. A mutex is never held across I/O.
 #pragma once
 #include <chrono>
 #include <condition_variable>

@@ -1,0 +1,70 @@
+// compute_host.h: how control starts and stops computes. Implemented by the compute agent.
+//
+// Calls block; safe from any thread, but one endpoint's calls must come one after another.
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/ids.h"
+#include "base/lsn.h"
+
+namespace halogen {
+
+struct ComputeSpec {
+  std::string endpoint_id;
+  TenantId tenant;
+  TimelineId timeline;
+  uint64_t system_identifier = 0;
+  int major = 15;
+  std::map<std::string, std::string>
+      settings;  // Over the defaults, e.g. {"max_connections", "100"}.
+};
+
+// Where a running compute takes connections: a unix socket folder that only our own user can enter.
+// Postgres trusts whoever can; the proxy has authenticated the client before.
+struct ComputeAddress {
+  std::string socket_folder;
+  int port = 5432;
+};
+
+struct StoredRole {
+  std::string name;
+  std::string verifier;  // SCRAM-SHA-256$4096:salt$stored:server, or empty.
+  bool can_login = false;
+};
+
+struct ComputeStopped {
+  Lsn end;  // The safekeeper has all WAL up to here.
+  std::vector<StoredRole>
+      roles;  // As they were just before the stop; empty if they could not be read.
+};
+
+class ComputeHost {
+ public:
+  virtual ~ComputeHost() = default;
+
+  // Wakes: new term, skeleton (or the kept data directory if it ends at just the right LSN), READY.
+  // If the compute already runs, its address. On failure nothing is left running.
+  virtual ComputeAddress start(const ComputeSpec& spec, Deadline deadline) = 0;
+
+  // Suspends: WAL-logs what WAL would miss, stops Postgres cleanly, makes sure the safekeeper has
+  // its last byte. conflict if clients are connected and `force` is false. Not running: succeeds.
+  virtual ComputeStopped suspend(const std::string& endpoint_id, bool force, Deadline deadline) = 0;
+  // Removes the data directory too; for a deleted endpoint, or a test.
+  virtual void destroy(const std::string& endpoint_id) = 0;
+  virtual bool running(const std::string& endpoint_id) = 0;
+
+  // The roles as the running compute has them now (pg_authid); not_found if it does not run.
+  virtual std::vector<StoredRole> roles(const std::string& endpoint_id) = 0;
+  // SQL as the superuser in `database` of a running compute; throws what Postgres answers.
+  virtual void execute(const std::string& endpoint_id, const std::string& database,
+                       const std::string& sql) = 0;
+
+  // Called, from the agent's own thread, when a compute ended without being asked to.
+  virtual void on_exit(std::function<void(const std::string& endpoint_id)> callback) = 0;
+};
+
+}  // namespace halogen

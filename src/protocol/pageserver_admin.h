@@ -1,0 +1,74 @@
+// pageserver_admin.h: what control and compute agents ask of a pageserver.
+//
+// Every call may block and may throw Error; all are safe from any thread.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/ids.h"
+#include "base/lsn.h"
+#include "protocol/page_service.h"
+#include "protocol/skeleton.h"
+
+namespace halogen {
+
+struct TimelineInfo {
+  TenantId tenant;
+  TimelineId timeline;
+  std::optional<TimelineId> ancestor;
+  Lsn ancestor_lsn;
+  Lsn last_record_lsn;          // All WAL up to here can be read.
+  Lsn disk_consistent_lsn;      // All WAL up to here is in layer files: safekeepers may trim it.
+  uint64_t logical_bytes = 0;   // Sum of the relation sizes at last_record_lsn.
+  uint64_t physical_bytes = 0;  // Of layer files.
+};
+
+class PageserverAdmin {
+ public:
+  virtual ~PageserverAdmin() = default;
+
+  // The timeline that new projects of this Postgres major branch from: imported from the data
+  // directory of a cleanly stopped initdb, as images at `lsn`. Done once; not_found from
+  // template_timeline until then.
+  virtual void import_template(int major, const std::filesystem::path& data_directory, Lsn lsn) = 0;
+  virtual TimelineInfo template_timeline(int major) = 0;
+
+  // A branch of `ancestor` as of `lsn` (which the call waits for, if WAL has yet to arrive). Copies
+  // nothing. already_exists if the id is taken. The ancestor may belong to another tenant only if
+  // it is a template.
+  virtual void create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
+                               Deadline deadline) = 0;
+  // conflict while it has children or open sessions. Deleting what is not there succeeds.
+  virtual void delete_timeline(TimelineId id) = 0;
+  virtual TimelineInfo timeline(TimelineId id) = 0;
+  virtual std::vector<TimelineInfo> timelines() = 0;
+
+  // Follow a safekeeper's WAL by the standard replication protocol, from now on and after each
+  // restart: a unix socket folder and port as libpq means them. The timeline id is the user name.
+  // Again = replace.
+  virtual void attach_wal(TimelineId id, const std::string& host, int port) = 0;
+
+  // Waits until last_record_lsn >= lsn; timed_out.
+  virtual void wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) = 0;
+  // lsn must be a record's end.
+  virtual Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) = 0;
+
+  // A token for the page service, good until close_session. Reads are served at LSNs >= `lsn`.
+  virtual PageToken open_session(TimelineId id, Lsn lsn) = 0;
+  virtual void close_session(const PageToken& token) = 0;
+  virtual std::string page_service_socket() = 0;
+
+  // Keeps a file that WAL does not carry (statistics, pg_internal.init) as of `lsn`, which must be
+  // last_record_lsn. Empty content removes it.
+  virtual void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) = 0;
+
+  // One page as of an LSN, for tests and tools. 8192 bytes.
+  virtual std::string read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) = 0;
+  // Writes all that is in memory to layer files.
+  virtual void flush(TimelineId id) = 0;
+};
+
+}  // namespace halogen

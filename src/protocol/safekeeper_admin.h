@@ -1,0 +1,57 @@
+// safekeeper_admin.h: what control and compute agents ask of a safekeeper.
+//
+// A safekeeper keeps each timeline's WAL durably and lets one compute at a time, that of the
+// highest term, add to it. Every call may block and may throw Error; all are safe from any thread.
+#pragma once
+#include <string>
+
+#include "base/deadline.h"
+#include "base/ids.h"
+#include "base/lsn.h"
+
+namespace halogen {
+
+// Where a new term's compute goes on.
+struct TermStart {
+  Lsn end;                // End of the last complete record; all WAL after it has been cut off.
+  Lsn prev_record;        // Start of that record (0 if the timeline has none yet), for xl_prev.
+  std::string page_head;  // The bytes of WAL from the start of `end`'s 8 KiB page up to `end`.
+};
+
+struct WalStatus {
+  uint64_t term = 0;
+  Lsn start;  // The oldest WAL kept.
+  Lsn flush;  // All below is on disk.
+};
+
+class SafekeeperAdmin {
+ public:
+  virtual ~SafekeeperAdmin() = default;
+
+  // A timeline whose WAL begins at `start`. The same call again succeeds; already_exists if it
+  // differs.
+  virtual void create_timeline(TimelineId id, Lsn start, uint64_t system_identifier) = 0;
+  virtual void delete_timeline(TimelineId id) = 0;
+
+  // From now on nothing of an older term is accepted. `fenced` unless `term` is higher than every
+  // one before; status() tells the current one. Durable when it returns.
+  virtual TermStart begin_term(TimelineId id, uint64_t term) = 0;
+  // Pulls WAL from the compute of this term as a standby named `application_name`: `host` is a unix
+  // socket folder. Returns at once; reconnects until the term is over or stop_pull.
+  virtual void pull(TimelineId id, uint64_t term, const std::string& host, int port,
+                    const std::string& user, const std::string& application_name) = 0;
+  // Keeps what has arrived and disconnects.
+  virtual void stop_pull(TimelineId id, uint64_t term) = 0;
+
+  virtual WalStatus status(TimelineId id) = 0;
+  virtual void wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) = 0;
+  // WAL below `lsn` is in storage: segments wholly below it may go.
+  virtual void trim(TimelineId id, Lsn lsn) = 0;
+
+  // Where anyone may stream this WAL from by the standard replication protocol (unix socket folder,
+  // port). The user name is the timeline id in hex.
+  virtual std::string wal_host() = 0;
+  virtual int wal_port() = 0;
+};
+
+}  // namespace halogen

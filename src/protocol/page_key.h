@@ -63,8 +63,8 @@ static_assert(sizeof(PageKey) == 20);
 struct PageKeyHash {
   size_t operator()(const PageKey& key) const {
     uint64_t a = static_cast<uint64_t>(key.tag.rel) << 32 | key.block;
-    uint64_t b = static_cast<uint64_t>(key.tag.db) << 32 |
-                 key.tag.spc << 8 ^ key.tag.fork << 1 ^ static_cast<uint64_t>(key.tag.kind);
+    uint64_t b = (uint64_t{key.tag.db} << 32 | key.tag.spc) ^
+                 (uint64_t{key.tag.fork} << 60 | static_cast<uint64_t>(key.tag.kind) << 56);
     a = (a ^ b * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u;
     a = (a ^ a >> 29) * 0x94D049BB133111EBu;
     return a ^ a >> 32;

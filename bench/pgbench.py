@@ -1,0 +1,62 @@
+"""pgbench TPC-B, -N and -S at 8 clients: Halogen against stock PostgreSQL with durable defaults, in turns.
+
+Two comparisons: inside (both by unix socket: what storage costs) and outside (both by TCP with TLS: stock's own
+TLS against our proxy). Prints the median of each and the ratio of the medians.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).resolve().parent)]
+
+from fixtures.platform import Platform, free_port  # noqa: E402
+from stock import PGBIN, run, stock_postgres  # noqa: E402
+
+WORKLOADS = {"TPC-B": [], "-N": ["-N"], "-S": ["-S"]}
+
+
+def pgbench(target, seconds, clients, extra):
+    out = run([PGBIN / "pgbench", "-n", "-T", seconds, "-c", clients, "-j", "2", "-M", "prepared", *extra, target])
+    return float(re.search(r"tps = ([\d.]+)", out.stdout).group(1))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=int, default=50)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--outside", action="store_true", help="by TCP and TLS instead of unix sockets")
+    options = parser.parse_args()
+    port = free_port()
+    with stock_postgres(port) as socket_folder, Platform.create("bench") as platform:
+        project = platform.create_project()
+        project.query("select 1")
+        if options.outside:
+            stock = f"host=127.0.0.1 port={port} user=cloud_admin dbname=postgres sslmode=require"
+            ours = project.connection_string()
+        else:
+            stock = f"host={socket_folder} port={port} user=cloud_admin dbname=postgres"
+            ours = f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+        keep = project.connect()  # The endpoint must not suspend meanwhile.
+        for target in (stock, ours):
+            run([PGBIN / "pgbench", "-i", "-q", "-s", options.scale, target])
+            run([PGBIN / "psql", target, "-c", "checkpoint"] if target == stock else [PGBIN / "psql", target, "-c", "select 1"])
+        print(f"| workload | stock tps | halogen tps | ratio |\n|---|---|---|---|")
+        for name, extra in WORKLOADS.items():
+            figures = {stock: [], ours: []}
+            for _ in range(options.rounds):
+                for target in (stock, ours):
+                    figures[target].append(pgbench(target, options.seconds, options.clients, extra))
+            a, b = statistics.median(figures[stock]), statistics.median(figures[ours])
+            print(f"| {name} | {a:.0f} | {b:.0f} | {b / a:.2f} |", flush=True)
+        keep.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""A stock PostgreSQL 15 with durable defaults, on the same disk, to measure against."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+PGBIN = Path("/usr/lib/postgresql/15/bin")
+
+
+def as_unprivileged(args):
+    """Postgres refuses root; run it as the package's own user then."""
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *args] if os.geteuid() == 0 else args
+
+
+def run(args, **kwargs):
+    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True, **kwargs)
+
+
+@contextlib.contextmanager
+def stock_postgres(port):
+    """Yields the folder of its unix socket. TLS is on, with the snake-oil certificate it makes itself."""
+    root = Path(tempfile.mkdtemp(prefix="halogen-stock-", dir="/var/tmp"))
+    data = root / "data"
+    if os.geteuid() == 0:
+        shutil.chown(root, "postgres", "postgres")
+    run(as_unprivileged([PGBIN / "initdb", "-D", data, "-U", "cloud_admin", "--encoding=UTF8", "--locale=C.UTF-8", "-A", "trust"]))
+    run(["openssl", "req", "-new", "-x509", "-days", "2", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-subj", "/CN=localhost", "-keyout", data / "server.key", "-out", data / "server.crt"])
+    for name in ("server.key", "server.crt"):
+        os.chmod(data / name, 0o600)
+        if os.geteuid() == 0:
+            shutil.chown(data / name, "postgres", "postgres")
+    options = f"-p {port} -c unix_socket_directories={root} -c listen_addresses=127.0.0.1 -c ssl=on -c max_connections=200"
+    run(as_unprivileged([PGBIN / "pg_ctl", "-D", data, "-w", "-l", root / "log", "-o", options, "start"]))
+    try:
+        yield root
+    finally:
+        run(as_unprivileged([PGBIN / "pg_ctl", "-D", data, "-m", "immediate", "stop"]))
+        shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,135 @@
+"""kill -9 of anything, at any moment, loses nothing that was acknowledged and invents nothing."""
+
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from fixtures.platform import wait_until
+
+SEED = int(os.environ.get("HALOGEN_SEED", random.randrange(1 << 32)))
+ROUNDS = int(os.environ.get("HALOGEN_CHAOS_ROUNDS", 20))
+
+
+def children(pid):
+    out = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        out += [int(child) for child in (task / "children").read_text().split()]
+    return out
+
+
+def kill_compute(project, remove=True):
+    """kill -9 of the postmaster and every backend; then its data directory goes."""
+    compute = project.compute()
+    if compute["state"] != "active":
+        return
+    for pid in [compute["pid"], *children(compute["pid"])]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    wait_until(lambda: project.compute()["pid"] != compute["pid"], what="the platform noticing the dead compute")
+    if remove:
+        shutil.rmtree(compute["data_directory"], ignore_errors=True)
+
+
+class Writer(threading.Thread):
+    """Inserts one number after another, each its own transaction; knows which were acknowledged and which may be there."""
+
+    def __init__(self, project, lane):
+        super().__init__(daemon=True)
+        self.project, self.lane = project, lane
+        self.acknowledged, self.attempted, self.stop = 0, 0, False
+
+    def run(self):
+        connection = None
+        while not self.stop:
+            try:
+                if connection is None:
+                    connection = self.project.connect(connect_timeout=60)
+                    with connection.cursor() as cursor:  # What a lost answer left open is settled by looking.
+                        cursor.execute("select coalesce(max(i), 0) from load where lane = %s", (self.lane,))
+                        found = cursor.fetchone()[0]
+                        assert self.acknowledged <= found <= self.attempted, (self.lane, self.acknowledged, found, self.attempted)
+                        self.acknowledged = self.attempted = found
+                with connection.cursor() as cursor:
+                    self.attempted = self.acknowledged + 1
+                    cursor.execute("insert into load values (%s, %s, repeat('x', 300))", (self.lane, self.attempted))
+                    self.acknowledged = self.attempted
+            except psycopg2.Error:
+                connection = None
+                time.sleep(0.01)
+
+
+def check(project, writers):
+    for lane, lowest, highest, count in project.query("select lane, min(i), max(i), count(*) from load group by lane"):
+        writer = writers[lane]
+        assert count == highest - lowest + 1, f"lane {lane} has a hole"
+        assert writer.acknowledged <= highest <= writer.attempted
+
+
+def run_rounds(project, kill):
+    print(f"seed {SEED}")
+    chance = random.Random(SEED)
+    project.query("create table load (lane int, i bigint, pad text, primary key (lane, i))")
+    writers = [Writer(project, lane) for lane in range(4)]
+    for writer in writers:
+        writer.start()
+    for round in range(ROUNDS):
+        before = [writer.acknowledged for writer in writers]
+        wait_until(lambda: any(w.acknowledged > b for w, b in zip(writers, before)), seconds=90, what="a commit")
+        time.sleep(chance.uniform(0, 0.6))
+        kill(round)
+    before = [writer.acknowledged for writer in writers]
+    wait_until(lambda: all(w.acknowledged > b for w, b in zip(writers, before)), seconds=90, what="commits after the last kill")
+    for writer in writers:
+        writer.stop = True
+    for writer in writers:
+        writer.join(60)
+        assert not writer.is_alive()
+    check(project, writers)
+    assert sum(writer.acknowledged for writer in writers) > ROUNDS
+    with project.superuser("neondb") as connection, connection.cursor() as cursor:
+        cursor.execute("create extension if not exists amcheck")
+        cursor.execute("select bt_index_check('load_pkey', true)")
+
+
+def test_committed_rows_survive_the_death_of_the_compute_and_its_directory(platform, project):
+    platform.expect_log("ended unexpectedly|exited")
+    project.query("create table t as select i from generate_series(1, 1000) i")
+    open_transaction = psycopg2.connect(project.connection_string())
+    with open_transaction.cursor() as cursor:
+        cursor.execute("insert into t values (-1)")
+    kill_compute(project)
+    assert project.query("select count(*), min(i) from t") == [(1000, 1)]
+
+
+def test_kill_9_of_the_platform_loses_nothing(own_platform):
+    project = own_platform.create_project()
+    project.query("create table t as select i from generate_series(1, 1000) i")
+    own_platform.kill()
+    own_platform.up()
+    assert project.query("select count(*) from t") == [(1000,)]
+
+
+@pytest.mark.timeout(1200)
+def test_computes_killed_under_load_lose_nothing_acknowledged(platform, project):
+    platform.expect_log("ended unexpectedly|exited")
+    run_rounds(project, lambda round: kill_compute(project))
+
+
+@pytest.mark.timeout(1800)
+def test_platforms_killed_under_load_lose_nothing_acknowledged(own_platform):
+    project = own_platform.create_project()
+
+    def kill(round):
+        own_platform.kill()
+        own_platform.up()
+
+    run_rounds(project, kill)

@@ -1,0 +1,95 @@
+"""Replay is truth: what storage rebuilds from WAL is what Postgres itself has, page by page and as a dump."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fixtures.platform import ROOT
+from fixtures.replay import compare_database
+
+PGBIN = Path("/usr/lib/postgresql/15/bin")
+SUITE = Path(os.environ.get("HALOGEN_PG_REGRESS", ROOT.parent / "shared/pg-regress/run.sh"))
+
+# What the suite wants of a server to run all that it has, and a quiet server for the page comparison.
+SETTINGS = {"wal_level": "logical", "max_prepared_transactions": "10", "max_replication_slots": "10", "max_connections": "60"}
+
+
+@pytest.fixture
+def loaded(project, platform):
+    """A project whose database has been through pgbench."""
+    platform.set_pg_setting(project, "autovacuum", "off")
+    project.suspend()
+    project.query("select 1")
+    target = f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+    keep = project.connect()
+    subprocess.run([PGBIN / "pgbench", "-i", "-q", "-s", "5", "--foreign-keys", target], check=True, capture_output=True)
+    subprocess.run([PGBIN / "pgbench", "-n", "-c", "8", "-j", "2", "-t", "1000", target], check=True, capture_output=True)
+    project.query("vacuum analyze pgbench_accounts")
+    yield project
+    keep.close()
+
+
+def dump(project, database="neondb"):
+    socket = project.compute()["socket_folder"]
+    done = subprocess.run([PGBIN / "pg_dump", "-h", socket, "-p", "5432", "-U", "cloud_admin", database], check=True,
+                          capture_output=True, text=True)
+    return done.stdout
+
+
+def test_pages_after_pgbench_equal_the_computes_own(loaded, platform):
+    assert compare_database(platform, loaded, "neondb") > 8000
+
+
+def test_a_fresh_compute_dumps_the_same_after_pgbench(project, platform):
+    project.query("select 1")
+    target = f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+    keep = project.connect()
+    subprocess.run([PGBIN / "pgbench", "-i", "-q", "-s", "2", target], check=True, capture_output=True)
+    subprocess.run([PGBIN / "pgbench", "-n", "-c", "8", "-t", "500", target], check=True, capture_output=True)
+    before = dump(project)
+    keep.close()
+    project.suspend()
+    shutil.rmtree(project.compute()["data_directory"])
+    project.wake()
+    assert dump(project) == before
+
+
+def run_core_suite(project, tmp_path_factory):
+    work = Path(f"/var/tmp/pg-regress-{os.getuid()}")
+    out = tmp_path_factory.mktemp("regress")
+    for parent in [out, *out.parents]:
+        if str(parent).startswith("/tmp/pytest"):
+            os.chmod(parent, 0o755)
+    env = dict(os.environ, PGHOST=project.compute()["socket_folder"], PGPORT="5432", PGUSER="cloud_admin",
+               REGRESS_WORK=str(work), REGRESS_OUT=str(out))
+    done = subprocess.run([SUITE, "core"], env=env, text=True, capture_output=True, timeout=1500)
+    return done, out
+
+
+@pytest.mark.skipif(not SUITE.exists(), reason="PostgreSQL's own suite is not beside this checkout")
+@pytest.mark.parametrize("shared_buffers", ["128MB", "1MB"])
+@pytest.mark.timeout(1800)
+def test_the_core_regression_suite_passes_and_replays(project, platform, shared_buffers, tmp_path_factory):
+    for name, value in {**SETTINGS, "shared_buffers": shared_buffers}.items():
+        platform.set_pg_setting(project, name, value)
+    project.suspend()
+    project.query("select 1")
+    keep = project.connect()
+    done, out = run_core_suite(project, tmp_path_factory)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert "core: 217 passed, 0 failed" in done.stdout
+
+    keep.close()
+    platform.set_pg_setting(project, "autovacuum", "off")
+    project.suspend()
+    keep = project.connect()
+    assert compare_database(platform, project, "regression") > 3000
+    before = dump(project, "regression")
+    keep.close()
+    project.suspend()
+    shutil.rmtree(project.compute()["data_directory"])
+    project.wake()
+    assert dump(project, "regression") == before

@@ -42,6 +42,15 @@ struct ComputeStopped {
       roles;  // As they were just before the stop; empty if they could not be read.
 };
 
+// A compute that runs, for people and tests to look at.
+struct ComputeProcess {
+  std::string endpoint_id;
+  int pid = 0;  // The postmaster's.
+  std::string data_directory;
+  std::string socket_folder;
+  std::string log_file;
+};
+
 class ComputeHost {
  public:
   virtual ~ComputeHost() = default;
@@ -56,6 +65,7 @@ class ComputeHost {
   // Removes the data directory too; for a deleted endpoint, or a test.
   virtual void destroy(const std::string& endpoint_id) = 0;
   virtual bool running(const std::string& endpoint_id) = 0;
+  virtual std::vector<ComputeProcess> processes() { return {}; }
 
   // The roles as the running compute has them now (pg_authid); not_found if it does not run.
   virtual std::vector<StoredRole> roles(const std::string& endpoint_id) = 0;

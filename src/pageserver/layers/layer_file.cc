@@ -1,0 +1,203 @@
+#include "pageserver/layers/layer_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+std::atomic<uint64_t> next_file_number = 1;
+
+uint64_t file_size(int fd) {
+  struct stat stat;
+  if (::fstat(fd, &stat) != 0) throw system_error(errno, "fstat of a layer file");
+  return static_cast<uint64_t>(stat.st_size);
+}
+
+}  // namespace
+
+std::string LayerDesc::file_name() const { return fmt::format("{:016x}.layer", id); }
+
+LayerWriter::LayerWriter(fs::path path) : path_(std::move(path)), temporary_(path_) {
+  temporary_ += ".tmp";
+  fd_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
+  write(kLayerHeader);
+}
+
+LayerWriter::~LayerWriter() {
+  if (!finished_) ::unlink(temporary_.c_str());
+}
+
+void LayerWriter::write(std::string_view bytes) {
+  write_all(fd_.get(), as_bytes(bytes));
+  offset_ += bytes.size();
+}
+
+void LayerWriter::write_block() {
+  BlockRef ref;
+  std::string stored = block_.finish(ref);
+  ref.offset = offset_;
+  write(stored);
+  index_.blocks.push_back(ref);
+}
+
+void LayerWriter::add(const EntryView& entry) {
+  bool first = footer_.entries == 0;
+  if (first || entry.key != footer_.last) {
+    if (!first && entry.key < footer_.last)
+      throw Error(Errc::internal, "{}: entries out of order", path_.string());
+    hashes_.push_back(KeyFilter::hash(entry.key));
+  }
+  if (first) footer_.first = entry.key;
+  footer_.last = entry.key;
+  footer_.min_lsn = first ? entry.lsn : std::min(footer_.min_lsn, entry.lsn);
+  footer_.max_lsn = std::max(footer_.max_lsn, entry.lsn);
+  footer_.entries++;
+  block_.add(entry);
+  if (block_.full()) write_block();
+}
+
+LayerDesc LayerWriter::finish() {
+  CHECK(footer_.entries > 0, "a layer file without entries");
+  if (!block_.empty()) write_block();
+  index_.filter = KeyFilter::build(hashes_);
+  std::string index = encode_index(index_);
+  footer_.index_offset = offset_;
+  footer_.index_size = static_cast<uint32_t>(index.size());
+  footer_.index_crc = crc32c(as_bytes(index));
+  write(index);
+  write(encode_footer(footer_));
+  fsync_or_die(fd_.get(), temporary_.string());
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw system_error(errno, path_.string());
+  finished_ = true;
+  fsync_folder(path_.parent_path());
+  LayerDesc desc;
+  desc.first = footer_.first;
+  desc.last = footer_.last;
+  desc.min_lsn = footer_.min_lsn;
+  desc.max_lsn = footer_.max_lsn;
+  desc.bytes = offset_;
+  desc.entries = footer_.entries;
+  return desc;
+}
+
+LayerFile::LayerFile(fs::path path, LayerDesc desc, std::shared_ptr<BlockCache> cache)
+    : path_(std::move(path)), desc_(desc), number_(next_file_number++), cache_(std::move(cache)) {}
+
+LayerFile::~LayerFile() {
+  if (obsolete_) ::unlink(path_.c_str());
+}
+
+std::shared_ptr<const LayerFile::Opened> LayerFile::opened() const {
+  {
+    MutexLock lock(mutex_);
+    if (opened_) return opened_;
+  }
+  // Two readers may do this at the same time; one result is kept.
+  auto opened = std::make_shared<Opened>();
+  try {
+    opened->fd = open_file(path_, O_RDONLY);
+    int fd = opened->fd.get();
+    uint64_t size = file_size(fd);
+    if (size < kLayerHeader.size() + kLayerFooterSize || size != desc_.bytes)
+      throw Error(Errc::corrupt, "layer file: {} bytes, not {}", size, desc_.bytes);
+    if (pread_exact(fd, kLayerHeader.size(), 0) != kLayerHeader)
+      throw Error(Errc::corrupt, "layer file: the header is damaged");
+    std::string footer = pread_exact(fd, kLayerFooterSize, size - kLayerFooterSize);
+    LayerFooter parsed = parse_footer(as_bytes(footer), size);
+    std::string index = pread_exact(fd, parsed.index_size, parsed.index_offset);
+    opened->index = parse_index(as_bytes(index), parsed);
+  } catch (const Error& error) {
+    Errc code = error.code() == Errc::not_found ? Errc::corrupt : error.code();
+    throw Error(code, "{}: {}", path_.string(), error.what());
+  }
+  MutexLock lock(mutex_);
+  if (!opened_) opened_ = std::move(opened);
+  return opened_;
+}
+
+std::string LayerFile::read_block(const Opened& opened, size_t number) const {
+  const BlockRef& ref = opened.index.blocks[number];
+  try {
+    std::string stored = pread_exact(opened.fd.get(), ref.stored, ref.offset);
+    return parse_block(as_bytes(stored), ref);
+  } catch (const Error& error) {
+    throw Error(error.code(), "{}: block {}: {}", path_.string(), number, error.what());
+  }
+}
+
+std::shared_ptr<const std::string> LayerFile::cached_block(const Opened& opened,
+                                                           size_t number) const {
+  if (auto block = cache_->get({number_, number})) return block;
+  auto block = std::make_shared<const std::string>(read_block(opened, number));
+  cache_->put({number_, number}, block, block->size());
+  return block;
+}
+
+bool LayerFile::walk(const Key& key, Lsn lsn, const VisitVersion& visit) const {
+  if (!may_overlap(key, key, lsn)) return true;
+  auto opened = this->opened();
+  if (!opened->index.filter.may_contain(key)) return true;
+  for (ptrdiff_t at = opened->index.last_block(key, lsn); at >= 0; at--) {
+    auto block = cached_block(*opened, static_cast<size_t>(at));
+    std::vector<EntryView> seen;
+    EntryView entry;
+    for (BlockReader reader(as_bytes(*block)); reader.next(entry);) {
+      if (entry.key > key || (entry.key == key && entry.lsn > lsn)) break;
+      if (entry.key == key) seen.push_back(entry);
+    }
+    for (auto version = seen.rbegin(); version != seen.rend(); ++version)
+      if (!visit(*version)) return false;
+    // Older versions may be in the block before, unless this one begins with a smaller key.
+    if (opened->index.blocks[static_cast<size_t>(at)].first_key < key) break;
+  }
+  return true;
+}
+
+std::vector<std::pair<Key, Value>> LayerFile::newest(const Key& first, const Key& last,
+                                                     Lsn lsn) const {
+  std::vector<std::pair<Key, Value>> out;
+  if (!may_overlap(first, last, lsn)) return out;
+  auto opened = this->opened();
+  size_t at = static_cast<size_t>(std::max<ptrdiff_t>(0, opened->index.last_block(first, Lsn(0))));
+  for (; at < opened->index.blocks.size(); at++) {
+    if (opened->index.blocks[at].first_key > last) break;
+    auto block = cached_block(*opened, at);
+    EntryView entry;
+    for (BlockReader reader(as_bytes(*block)); reader.next(entry);) {
+      if (entry.key > last) return out;
+      if (entry.key < first || entry.lsn > lsn) continue;
+      if (!out.empty() && out.back().first == entry.key)
+        out.back().second = entry.value();
+      else
+        out.emplace_back(entry.key, entry.value());
+    }
+  }
+  return out;
+}
+
+LayerFile::Cursor::Cursor(std::shared_ptr<const LayerFile> file) : file_(std::move(file)) {
+  next();
+}
+
+void LayerFile::Cursor::next() {
+  while (!reader_.next(entry_)) {
+    auto opened = file_->opened();
+    if (next_block_ >= opened->index.blocks.size()) {
+      at_end_ = true;
+      return;
+    }
+    raw_ = file_->read_block(*opened, next_block_++);
+    reader_ = BlockReader(as_bytes(raw_));
+  }
+}
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,124 @@
+// layer_file.h: immutable sorted files of versions: writing one, reading them.
+//
+// Threads: a LayerWriter belongs to one; a LayerFile may be read by any number. A LayerFile is
+// opened at its first read. Every block is checked against its checksum when it is read from disk.
+#pragma once
+#include <filesystem>
+#include <memory>
+
+#include "base/file.h"
+#include "pageserver/layers/layer_format.h"
+#include "pageserver/layers/lru.h"
+
+namespace halogen::pageserver {
+
+// What a manifest says about a layer file.
+struct LayerDesc {
+  uint64_t id = 0;    // Names the file; never used twice in a timeline.
+  uint8_t level = 0;  // 0 as flushed; n + 1 merged from files of level n.
+  Key first;          // Lowest and highest key.
+  Key last;
+  Lsn min_lsn;  // Of the versions in it.
+  Lsn max_lsn;
+  uint64_t bytes = 0;
+  uint64_t entries = 0;
+
+  std::string file_name() const;
+};
+
+// Writes a layer file under a temporary name; finish() makes it durable, then gives it its own.
+class LayerWriter {
+ public:
+  explicit LayerWriter(fs::path path);
+  ~LayerWriter();  // Removes what was not finished.
+  LayerWriter(const LayerWriter&) = delete;
+  LayerWriter& operator=(const LayerWriter&) = delete;
+
+  // In order of key, then LSN, then age.
+  void add(const EntryView& entry);
+  // Everything but id and level. A failed fsync ends the process.
+  LayerDesc finish();
+
+ private:
+  void write_block();
+  void write(std::string_view bytes);
+
+  fs::path path_;
+  fs::path temporary_;
+  UniqueFd fd_;
+  uint64_t offset_ = 0;
+  BlockBuilder block_;
+  LayerIndex index_;
+  LayerFooter footer_;
+  std::vector<uint64_t> hashes_;
+  bool finished_ = false;
+};
+
+struct BlockId {
+  uint64_t file = 0;  // A number that no other LayerFile of this process has.
+  uint64_t block = 0;
+  bool operator==(const BlockId&) const = default;
+};
+struct BlockIdHash {
+  size_t operator()(const BlockId& id) const {
+    return (id.file * 0x9E3779B97F4A7C15u ^ id.block) * 0xBF58476D1CE4E5B9u;
+  }
+};
+// Decompressed blocks, of all files.
+using BlockCache = LruCache<BlockId, std::string, BlockIdHash>;
+
+class LayerFile {
+ public:
+  LayerFile(fs::path path, LayerDesc desc, std::shared_ptr<BlockCache> cache);
+  ~LayerFile();  // Unlinks the file if it is obsolete.
+  LayerFile(const LayerFile&) = delete;
+  LayerFile& operator=(const LayerFile&) = delete;
+
+  const LayerDesc& desc() const { return desc_; }
+  // No manifest names it any more: it goes when its last reader is done.
+  void mark_obsolete() { obsolete_ = true; }
+
+  // The versions of `key` at or below `lsn`, newest first. False if `visit` stopped the search.
+  bool walk(const Key& key, Lsn lsn, const VisitVersion& visit) const;
+  // The newest version at or below `lsn` of each key in [first, last], in key order.
+  std::vector<std::pair<Key, Value>> newest(const Key& first, const Key& last, Lsn lsn) const;
+
+  // Every entry in order; for merging. The block cache is left alone.
+  class Cursor {
+   public:
+    explicit Cursor(std::shared_ptr<const LayerFile> file);
+    // Null at the end; good until the next call of next().
+    const EntryView* entry() const { return at_end_ ? nullptr : &entry_; }
+    void next();
+
+   private:
+    std::shared_ptr<const LayerFile> file_;
+    size_t next_block_ = 0;
+    std::string raw_;
+    BlockReader reader_{Bytes()};
+    EntryView entry_;
+    bool at_end_ = false;
+  };
+
+ private:
+  struct Opened {
+    UniqueFd fd;
+    LayerIndex index;
+  };
+  std::shared_ptr<const Opened> opened() const;
+  std::string read_block(const Opened& opened, size_t number) const;
+  std::shared_ptr<const std::string> cached_block(const Opened& opened, size_t number) const;
+  bool may_overlap(const Key& first, const Key& last, Lsn lsn) const {
+    return desc_.min_lsn <= lsn && first <= desc_.last && last >= desc_.first;
+  }
+
+  const fs::path path_;
+  const LayerDesc desc_;
+  const uint64_t number_;
+  const std::shared_ptr<BlockCache> cache_;
+  std::atomic<bool> obsolete_ = false;
+  mutable Mutex mutex_;
+  mutable std::shared_ptr<const Opened> opened_ GUARDED_BY(mutex_);
+};
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,87 @@
+#include "pageserver/layers/manifest.h"
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+constexpr uint64_t kMagic = 0x31304e414d4c4748;  // "HGLMAN01"
+constexpr uint32_t kVersion = 1;
+constexpr size_t kLayerSize = 81;
+
+void put_layer(Writer& out, const LayerDesc& layer) {
+  out.put(layer.id).put(layer.level).put(layer.first).put(layer.last);
+  out.put(layer.min_lsn).put(layer.max_lsn).put(layer.bytes).put(layer.entries);
+}
+
+LayerDesc get_layer(Reader& in) {
+  LayerDesc layer;
+  layer.id = in.get<uint64_t>();
+  layer.level = in.get<uint8_t>();
+  layer.first = in.get<Key>();
+  layer.last = in.get<Key>();
+  layer.min_lsn = in.get<Lsn>();
+  layer.max_lsn = in.get<Lsn>();
+  layer.bytes = in.get<uint64_t>();
+  layer.entries = in.get<uint64_t>();
+  return layer;
+}
+
+}  // namespace
+
+std::string Manifest::encode() const {
+  Writer out;
+  out.put(kMagic).put(kVersion);
+  out.put(tenant.bytes).put(timeline.bytes);
+  out.put(static_cast<uint8_t>(ancestor.has_value())).put(ancestor.value_or(TimelineId()).bytes);
+  out.put(ancestor_lsn).put(start_lsn).put(disk_consistent_lsn).put(next_id);
+  out.put(static_cast<uint32_t>(layers.size()));
+  for (const LayerDesc& layer : layers) put_layer(out, layer);
+  out.put(crc32c(as_bytes(out.view())));
+  return out.take();
+}
+
+Manifest Manifest::parse(Bytes bytes) {
+  if (bytes.size() < 4 || crc32c(bytes.first(bytes.size() - 4)) !=
+                              halogen::load<uint32_t>(bytes.data() + bytes.size() - 4))
+    throw Error(Errc::corrupt, "the manifest's checksum does not match");
+  Reader in(bytes.first(bytes.size() - 4));
+  if (in.get<uint64_t>() != kMagic) throw Error(Errc::corrupt, "not a manifest");
+  if (auto version = in.get<uint32_t>(); version != kVersion)
+    throw Error(Errc::corrupt, "a manifest of version {}; this program reads {}", version,
+                kVersion);
+  Manifest out;
+  out.tenant.bytes = in.get<decltype(out.tenant.bytes)>();
+  out.timeline.bytes = in.get<decltype(out.timeline.bytes)>();
+  bool has_ancestor = in.get<uint8_t>() != 0;
+  TimelineId ancestor;
+  ancestor.bytes = in.get<decltype(ancestor.bytes)>();
+  if (has_ancestor) out.ancestor = ancestor;
+  out.ancestor_lsn = in.get<Lsn>();
+  out.start_lsn = in.get<Lsn>();
+  out.disk_consistent_lsn = in.get<Lsn>();
+  out.next_id = in.get<uint64_t>();
+  auto count = in.get<uint32_t>();
+  if (count != in.left() / kLayerSize || in.left() % kLayerSize != 0)
+    throw Error(Errc::corrupt, "a manifest of {} layers in {} bytes", count, in.left());
+  for (uint32_t i = 0; i < count; i++) out.layers.push_back(get_layer(in));
+  return out;
+}
+
+Manifest Manifest::load(const fs::path& folder) {
+  fs::path path = folder / kManifestFile;
+  std::string bytes = read_file(path);
+  try {
+    return parse(as_bytes(bytes));
+  } catch (const Error& error) {
+    throw Error(error.code(), "{}: {}", path.string(), error.what());
+  }
+}
+
+void Manifest::save(const fs::path& folder) const {
+  write_file_durably(folder / kManifestFile, encode());
+}
+
+}  // namespace halogen::pageserver

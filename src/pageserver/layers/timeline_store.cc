@@ -1,0 +1,272 @@
+#include "pageserver/layers/timeline_store.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+const log::Logger logger("pageserver");
+
+fs::path layers_folder(const fs::path& folder) { return folder / "layers"; }
+
+// What a crash left between a layer file and the manifest that would have named it.
+void remove_strays(const fs::path& folder, const Manifest& manifest) {
+  std::set<std::string> named;
+  for (const LayerDesc& layer : manifest.layers) named.insert(layer.file_name());
+  std::vector<fs::path> strays;
+  for (const auto& entry : fs::directory_iterator(layers_folder(folder)))
+    if (!named.contains(entry.path().filename().string())) strays.push_back(entry.path());
+  for (const fs::path& stray : strays) {
+    logger.info("removing {}: no manifest names it", stray.string());
+    fs::remove(stray);
+  }
+}
+
+// Adds to `newer` what is only in `older`. Both in key order.
+void merge_under(std::vector<std::pair<Key, Value>>& newer,
+                 std::vector<std::pair<Key, Value>> older) {
+  if (older.empty()) return;
+  if (newer.empty()) {
+    newer = std::move(older);
+    return;
+  }
+  std::vector<std::pair<Key, Value>> out;
+  out.reserve(newer.size() + older.size());
+  auto at = older.begin();
+  for (auto& entry : newer) {
+    for (; at != older.end() && at->first < entry.first; ++at) out.push_back(std::move(*at));
+    if (at != older.end() && at->first == entry.first) ++at;
+    out.push_back(std::move(entry));
+  }
+  std::move(at, older.end(), std::back_inserter(out));
+  newer = std::move(out);
+}
+
+}  // namespace
+
+void TimelineStore::create(const fs::path& folder, const Manifest& manifest) {
+  fs::create_directories(layers_folder(folder));
+  fsync_folder(folder.parent_path());
+  manifest.save(folder);
+}
+
+TimelineStore::TimelineStore(Options options, fs::path folder,
+                             std::shared_ptr<const TimelineStore> ancestor)
+    : options_(std::move(options)),
+      folder_(std::move(folder)),
+      ancestor_(std::move(ancestor)),
+      open_(std::make_shared<MemoryLayer>()) {
+  Manifest manifest = Manifest::load(folder_);
+  CHECK(manifest.ancestor.has_value() == (ancestor_ != nullptr));
+  fs::create_directories(layers_folder(folder_));
+  remove_strays(folder_, manifest);
+  auto view = std::make_shared<View>();
+  view->open = open_;
+  for (const LayerDesc& layer : manifest.layers)
+    view->files.push_back(std::make_shared<LayerFile>(layers_folder(folder_) / layer.file_name(),
+                                                      layer, options_.block_cache));
+  ancestor_lsn_ = manifest.ancestor_lsn;
+  last_record_ = manifest.disk_consistent_lsn.value;
+  disk_consistent_ = manifest.disk_consistent_lsn.value;
+  last_put_ = frozen_end_ = manifest.disk_consistent_lsn;
+  view_ = std::move(view);
+  manifest_ = std::move(manifest);
+}
+
+TimelineStore::~TimelineStore() { stop(); }
+
+void TimelineStore::wait_for_room() {
+  if (frozen_now_.load(std::memory_order_relaxed) <= options_.max_frozen) return;
+  MutexLock lock(mutex_);
+  while (!stopping_ && view_->frozen.size() > options_.max_frozen) changed_.wait(mutex_);
+}
+
+void TimelineStore::put(Lsn lsn, std::span<const Put> puts) {
+  if (puts.empty()) return;
+  wait_for_room();
+  if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
+  MutexLock lock(write_mutex_);
+  if (lsn < last_put_)
+    throw Error(Errc::conflict, "a version at {} after one at {}", lsn.str(), last_put_.str());
+  if (open_->empty()) open_since_ = steady_clock::now();
+  last_put_ = lsn;
+  open_->put(lsn, puts);
+}
+
+void TimelineStore::advance(Lsn lsn) {
+  {
+    MutexLock lock(write_mutex_);
+    CHECK(lsn >= last_put_ && lsn.value >= last_record_, "advance to {}, behind", lsn.str());
+    last_record_ = lsn.value;
+    if (freeze_wanted_ || open_->bytes() >= options_.freeze_bytes) freeze();
+  }
+  // A waiter counts itself before it looks at last_record_, so it is seen here or sees the new one.
+  if (waiters_ == 0) return;
+  MutexLock lock(wait_mutex_);
+  arrived_.notify_all();
+}
+
+// Returns which flush will have everything put so far.
+uint64_t TimelineStore::freeze() {
+  freeze_wanted_ = false;
+  MutexLock lock(mutex_);
+  Lsn end(last_record_);
+  if (open_->empty() && end == frozen_end_) return freezes_;
+  auto view = std::make_shared<View>(*view_);
+  view->frozen.insert(view->frozen.begin(), {open_, end});
+  open_ = std::make_shared<MemoryLayer>();
+  view->open = open_;
+  view_ = std::move(view);
+  frozen_end_ = end;
+  frozen_now_ = view_->frozen.size();
+  start_thread();
+  changed_.notify_all();
+  return ++freezes_;
+}
+
+void TimelineStore::freeze_older_than(steady_clock::duration age) {
+  MutexLock lock(write_mutex_);
+  if (open_->empty() || steady_clock::now() - open_since_ < age) return;
+  if (last_put_.value <= last_record_)
+    freeze();
+  else
+    freeze_wanted_ = true;
+}
+
+void TimelineStore::flush(Deadline deadline) {
+  uint64_t target;
+  {
+    MutexLock lock(write_mutex_);
+    if (last_put_.value <= last_record_) {
+      target = freeze();
+    } else {  // In the middle of a record: its end freezes.
+      freeze_wanted_ = true;
+      MutexLock inner(mutex_);
+      target = freezes_ + 1;
+    }
+  }
+  MutexLock lock(mutex_);
+  while (flushes_ < target) {
+    if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
+    if (deadline.passed())
+      throw Error(Errc::timed_out, "{} was not written to files in time{}", folder_.string(),
+                  failing_ ? ": writing fails, see the log" : "");
+    changed_.wait_until(mutex_, steady_clock::now() + deadline.left());
+  }
+}
+
+void TimelineStore::stop() {
+  std::thread thread;
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    thread = std::move(thread_);
+    changed_.notify_all();
+  }
+  {
+    MutexLock lock(wait_mutex_);
+    arrived_.notify_all();
+  }
+  if (thread.joinable()) thread.join();
+}
+
+std::shared_ptr<const TimelineStore::View> TimelineStore::view() const {
+  MutexLock lock(mutex_);
+  return view_;
+}
+
+Manifest TimelineStore::manifest() const {
+  MutexLock lock(mutex_);
+  return manifest_;
+}
+
+uint64_t TimelineStore::memory_bytes() const {
+  auto view = this->view();
+  uint64_t bytes = view->open->bytes();
+  for (const Frozen& frozen : view->frozen) bytes += frozen.layer->bytes();
+  return bytes;
+}
+
+bool TimelineStore::walk_files(const View& view, const Key& key, Lsn lsn, Lsn known,
+                               const VisitVersion& visit) {
+  for (const auto& file : view.files) {
+    // Nothing above `known` in this file, nor in those below, which are older.
+    if (file->desc().max_lsn <= known) return true;
+    if (!file->walk(key, lsn, visit)) return false;
+  }
+  return true;
+}
+
+bool TimelineStore::walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion& visit) const {
+  for (const TimelineStore* store = this;;) {
+    auto view = store->view();
+    if (!view->open->walk(key, lsn, visit)) return false;
+    for (const Frozen& frozen : view->frozen)
+      if (!frozen.layer->walk(key, lsn, visit)) return false;
+    if (!walk_files(*view, key, lsn, known, visit)) return false;
+    if (!store->ancestor_ || known >= store->ancestor_lsn_) return true;
+    lsn = std::min(lsn, store->ancestor_lsn_);
+    store = store->ancestor_.get();
+  }
+}
+
+Chain TimelineStore::collect_above(const Key& key, Lsn lsn, Lsn known) const {
+  Chain chain;
+  walk(key, lsn, known, [&](const EntryView& entry) {
+    if (entry.lsn <= known) return false;
+    chain.push_back(entry.value());
+    return !is_base(entry.kind);
+  });
+  std::reverse(chain.begin(), chain.end());
+  return chain;
+}
+
+Chain TimelineStore::collect(const Key& key, Lsn lsn) const {
+  return collect_above(key, lsn, Lsn(0));
+}
+
+std::vector<std::pair<Key, Value>> TimelineStore::newest(const Key& first, const Key& last,
+                                                         Lsn lsn) const {
+  auto view = this->view();
+  auto out = view->open->newest(first, last, lsn);
+  for (const Frozen& frozen : view->frozen)
+    merge_under(out, frozen.layer->newest(first, last, lsn));
+  for (const auto& file : view->files) merge_under(out, file->newest(first, last, lsn));
+  if (ancestor_) merge_under(out, ancestor_->newest(first, last, std::min(lsn, ancestor_lsn_)));
+  return out;
+}
+
+void TimelineStore::scan(const Key& first, const Key& last, Lsn lsn,
+                         const std::function<void(const Key&, const Value&)>& visit) const {
+  for (const auto& [key, value] : newest(first, last, lsn))
+    if (value.kind != ValueKind::tombstone) visit(key, value);
+}
+
+bool TimelineStore::arrived(Lsn lsn) const {
+  if (lsn > last_record_lsn()) return false;
+  return !ancestor_ || ancestor_->arrived(std::min(lsn, ancestor_lsn_));
+}
+
+void TimelineStore::wait_for_lsn(Lsn lsn, Deadline deadline) const {
+  if (ancestor_) ancestor_->wait_for_lsn(std::min(lsn, ancestor_lsn_), deadline);
+  if (last_record_lsn() >= lsn) return;
+  waiters_++;
+  MutexLock lock(wait_mutex_);
+  while (last_record_lsn() < lsn && !stopping_ && !deadline.passed())
+    arrived_.wait_until(wait_mutex_, steady_clock::now() + deadline.left());
+  waiters_--;
+  if (last_record_lsn() >= lsn) return;
+  if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
+  throw Error(Errc::timed_out, "WAL up to {} has not arrived; storage has it up to {}", lsn.str(),
+              last_record_lsn().str());
+}
+
+}  // namespace halogen::pageserver

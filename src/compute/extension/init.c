@@ -1,0 +1,12 @@
+// init.c: where postgres enters. Does nothing visible unless asked.
+#include "redo.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void _PG_init(void) {
+  // Only a stand-alone process can be taken over; a server never is, whatever its environment.
+  if (getenv("HALOGEN_REDO") != NULL && !IsUnderPostmaster && !IsPostmasterEnvironment)
+    hg_redo_install();
+}

@@ -1,0 +1,73 @@
+// pg15.h: every place where PostgreSQL 15 differs from other majors, under names of our own.
+//
+// Another major gets a file like this one; the other sources include "pg.h" and know no version.
+#ifndef HALOGEN_EXTENSION_PG15_H
+#define HALOGEN_EXTENSION_PG15_H
+
+#include "access/xlog_internal.h"
+#include "access/xlogreader.h"
+#include "storage/buf_internals.h"
+#include "storage/bufmgr.h"
+#include "storage/fd.h"
+#include "storage/proc.h"
+#include "storage/reinit.h"
+#include "storage/smgr.h"
+
+typedef RelFileNode HgRelation;
+
+static inline HgRelation hg_relation(Oid spc, Oid db, Oid rel) {
+  return (HgRelation){.spcNode = spc, .dbNode = db, .relNode = rel};
+}
+static inline bool hg_relation_equal(HgRelation a, HgRelation b) { return RelFileNodeEquals(a, b); }
+
+static inline HgRelation hg_block_relation(const DecodedBkpBlock* block) { return block->rnode; }
+
+static inline SMgrRelation hg_smgropen(HgRelation rel) { return smgropen(rel, InvalidBackendId); }
+
+static inline Buffer hg_read_buffer(HgRelation rel, ForkNumber fork, BlockNumber block,
+                                    ReadBufferMode mode) {
+  return ReadBufferWithoutRelcache(rel, fork, block, mode, NULL, true);
+}
+
+static inline void hg_buffer_tag(BufferTag* tag, HgRelation rel, ForkNumber fork,
+                                 BlockNumber block) {
+  INIT_BUFFERTAG(*tag, rel, fork, block);
+}
+
+static inline const RmgrData* hg_rmgr(RmgrId id) { return &RmgrTable[id]; }
+static inline bool hg_rmgr_exists(RmgrId id) {
+  return RmgrIdIsValid(id) && RmgrTable[id].rm_name != NULL;
+}
+
+// What a backend does after InitProcess, up to where the buffer manager and smgr can be used.
+static inline void hg_backend_init(void) {
+  InitProcess();
+  SetProcessingMode(InitProcessing);
+  BaseInit();
+  SetProcessingMode(NormalProcessing);
+}
+
+// Splits the name of a relation's file: false for temporary relations and anything else. The digits
+// of the relation's number are the first `*digits` characters.
+static inline bool hg_parse_file_name(const char* name, int* digits, ForkNumber* fork) {
+  return parse_filename_for_nontemp_relation(name, digits, fork);
+}
+
+// md.c's private view of one open segment of a relation.
+typedef struct HgOpenSegment {
+  File file;
+  BlockNumber segment;
+} HgOpenSegment;
+
+// Makes fork `fork` of `smgr` look like `count` open segments and full to the last block.
+static inline void hg_set_open_segments(SMgrRelation smgr, ForkNumber fork, HgOpenSegment* segments,
+                                        int count) {
+  smgr->md_seg_fds[fork] = (struct _MdfdVec*)segments;
+  smgr->md_num_open_segs[fork] = count;
+  smgr->smgr_cached_nblocks[fork] = count > 0 ? MaxBlockNumber : InvalidBlockNumber;
+}
+
+// The SysV segment made as an interlock: UsedShmemSegID is its key.
+static inline int hg_interlock_segment(void) { return shmget((key_t)UsedShmemSegID, 0, 0); }
+
+#endif

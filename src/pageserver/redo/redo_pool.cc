@@ -1,0 +1,239 @@
+#include "pageserver/redo/redo_pool.h"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "pageserver/redo/redo_directory.h"
+#include "pageserver/redo/redo_request.h"
+#include "protocol/redo_protocol.h"
+
+namespace halogen::pageserver {
+namespace {
+
+const log::Logger logger("redo");
+
+constexpr auto kStartTimeout = std::chrono::seconds(10);
+constexpr auto kStartRetry = std::chrono::seconds(1);
+constexpr int kAttempts = 2;
+constexpr std::string_view kDirectoryPrefix = "redo-";
+
+metrics::Counter& pages_total() {
+  static metrics::Counter counter =
+      metrics::counter("halogen_redo_pages_total", "Pages rebuilt by redo processes.");
+  return counter;
+}
+metrics::Counter& records_total() {
+  static metrics::Counter counter =
+      metrics::counter("halogen_redo_records_total", "WAL records given to redo processes.");
+  return counter;
+}
+metrics::Counter& deaths_total() {
+  static metrics::Counter counter = metrics::counter(
+      "halogen_redo_process_deaths_total", "Redo processes that failed, died or overran.");
+  return counter;
+}
+
+void ignore_sigpipe() {
+  struct sigaction now = {};
+  sigaction(SIGPIPE, nullptr, &now);
+  if (now.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
+}
+
+void remove_leftovers(const fs::path& scratch) {
+  for (const auto& entry : fs::directory_iterator(scratch))
+    if (entry.path().filename().string().starts_with(kDirectoryPrefix))
+      remove_redo_directory(entry.path());
+}
+
+}  // namespace
+
+RedoPool::RedoPool(Options options) : options_(std::move(options)) {
+  CHECK(options_.max_processes > 0 && options_.process.extension.is_absolute());
+  std::error_code error;
+  fs::create_directories(options_.scratch, error);
+  if (error) throw system_error(error.value(), options_.scratch.string());
+  remove_leftovers(options_.scratch);
+  ignore_sigpipe();
+  keeper_ = std::thread([this] { keep(); });
+}
+
+RedoPool::~RedoPool() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  keeper_cv_.notify_all();
+  idle_cv_.notify_all();
+  keeper_.join();
+}
+
+std::string RedoPool::replay(const PageKey& key, std::optional<Bytes> base,
+                             std::span<const RedoRecord> records, Deadline deadline) {
+  check_chain(key, base, records);
+  if (records.empty()) {
+    if (!base) throw Error(Errc::invalid_argument, "neither a base page nor records");
+    return std::string(as_text(*base));
+  }
+  thread_local std::string request;
+  std::string page;
+  while (!records.empty()) {
+    size_t count = encode_request(key, base, records, request);
+    page = replay_step(key, as_bytes(request), deadline);
+    base = as_bytes(page);
+    records = records.subspan(count);
+    records_total().add(static_cast<double>(count));
+  }
+  if (request.capacity() > 1 << 20) request = {};
+  pages_total().add();
+  return page;
+}
+
+// Takes the process back if it is good for another request; else the reason is in the error.
+std::string RedoPool::replay_step(const PageKey& key, Bytes request, Deadline deadline) {
+  std::string why;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Process process = acquire(deadline);
+    try {
+      Deadline limit = Deadline::after(
+          std::min<steady_clock::duration>(deadline.left(), options_.request_timeout));
+      RedoProcess::Reply reply = process->exchange(request, limit);
+      if (reply.status == REDO_PAGE) {
+        release(std::move(process));
+        return std::move(reply.body);
+      }
+      why = fmt::format("record {}: {}", reply.detail, reply.body);
+      if (reply.status == REDO_REFUSED) {
+        release(std::move(process));
+        break;
+      }
+    } catch (const Error& error) {
+      why = error.what();
+      if (error.code() == Errc::timed_out && deadline.passed()) {
+        discard(std::move(process));
+        throw;
+      }
+    }
+    logger.info("redo process gave up on a page, attempt {}: {}", attempt + 1, why);
+    discard(std::move(process));
+  }
+  throw Error(Errc::corrupt, "Postgres cannot rebuild page {}/{}/{} fork {} block {}: {}",
+              key.tag.spc, key.tag.db, key.tag.rel, key.tag.fork, key.block, why);
+}
+
+RedoPool::Process RedoPool::acquire(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (idle_.empty()) {
+    if (stopping_) throw Error(Errc::cancelled, "the redo pool is stopping");
+    if (processes_ == 0 && !start_error_.empty())
+      throw Error(Errc::unavailable, "{}", start_error_);
+    if (!idle_cv_.wait_until(mutex_, deadline.at()) && idle_.empty())
+      throw Error(Errc::timed_out, "no redo process was free in time");
+  }
+  Process process = std::move(idle_.back().process);
+  idle_.pop_back();
+  if (wants_start()) keeper_cv_.notify_one();
+  return process;
+}
+
+void RedoPool::release(Process process) {
+  {
+    MutexLock lock(mutex_);
+    idle_.push_back({std::move(process), steady_clock::now()});
+  }
+  idle_cv_.notify_one();
+}
+
+void RedoPool::discard(Process process) {
+  process.reset();  // Waits for its end, so not under the lock.
+  deaths_total().add();
+  {
+    MutexLock lock(mutex_);
+    --processes_;
+  }
+  keeper_cv_.notify_one();
+}
+
+// One spare is kept ready as long as the limit allows.
+bool RedoPool::wants_start() const {
+  return idle_.empty() && processes_ < options_.max_processes && !stopping_;
+}
+
+void RedoPool::keep() {
+  mutex_.lock();
+  while (!stopping_) {
+    auto now = steady_clock::now();
+    if (wants_start() && now >= retry_at_) {
+      mutex_.unlock();
+      start_one();
+      mutex_.lock();
+      continue;
+    }
+    auto expired = take_expired();
+    if (!expired.empty()) {
+      mutex_.unlock();
+      expired.clear();
+      mutex_.lock();
+      continue;
+    }
+    auto wake = wants_start() ? retry_at_ : now + options_.idle_timeout;
+    (void)keeper_cv_.wait_until(mutex_, wake);
+  }
+  mutex_.unlock();
+}
+
+void RedoPool::start_one() {
+  fs::path directory;
+  {
+    MutexLock lock(mutex_);
+    directory = options_.scratch / fmt::format("{}{}", kDirectoryPrefix, ++started_);
+    ++processes_;
+  }
+  Process process;
+  std::string error;
+  try {
+    process = std::make_unique<RedoProcess>(options_.process, directory);
+    process->wait_ready(Deadline::after(kStartTimeout));
+  } catch (const Error& e) {
+    process.reset();
+    error = e.what();
+  }
+  bool news;
+  {
+    MutexLock lock(mutex_);
+    news = start_error_ != error;
+    start_error_ = error;
+    if (process) {
+      idle_.push_back({std::move(process), steady_clock::now()});
+    } else {
+      --processes_;
+      retry_at_ = steady_clock::now() + kStartRetry;
+    }
+  }
+  idle_cv_.notify_all();
+  if (news && !error.empty()) logger.error("cannot start a redo process: {}", error);
+}
+
+std::vector<RedoPool::Process> RedoPool::take_expired() {
+  std::vector<Process> expired;
+  auto limit = steady_clock::now() - options_.idle_timeout;
+  // The longest idle come first; the last one stays for ever.
+  while (idle_.size() > 1 && idle_.front().since <= limit) {
+    expired.push_back(std::move(idle_.front().process));
+    idle_.erase(idle_.begin());
+    --processes_;
+  }
+  return expired;
+}
+
+std::vector<pid_t> RedoPool::idle_pids() const {
+  MutexLock lock(mutex_);
+  std::vector<pid_t> pids;
+  for (const Idle& idle : idle_) pids.push_back(idle.process->pid());
+  return pids;
+}
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,291 @@
+// What the pool promises, on hand-made records. Real WAL is in redo_server_test.cc.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <fstream>
+#include <thread>
+
+#include "pageserver/redo/redo_pool.h"
+#include "pageserver/redo/redo_request.h"
+#include "pageserver/redo/redo_test_env.h"
+#include "pageserver/redo/redo_test_records.h"
+#include "protocol/redo_protocol.h"
+
+namespace halogen::pageserver {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::full_page_image;
+using testing::heap_insert;
+using testing::TestFolder;
+
+const PageKey kHeap{RelTag::relation(1663, 5, 16384, Fork::main), 3};
+
+Deadline soon() { return Deadline::after(20s); }
+
+uint16_t line_pointers(std::string_view page) {
+  return static_cast<uint16_t>((load<uint16_t>(page.data() + 12) - 24) / 4);
+}
+uint64_t lsn_of(std::string_view page) {
+  return uint64_t{load<uint32_t>(page.data())} << 32 | load<uint32_t>(page.data() + 4);
+}
+
+template <typename F>
+Errc code_of(F&& call, std::string* text = nullptr) {
+  try {
+    call();
+  } catch (const Error& error) {
+    if (text) *text = error.what();
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return Errc::internal;
+}
+
+// A chain that owns its records.
+struct Chain {
+  std::vector<std::string> bytes;
+  std::vector<RedoRecord> records;
+
+  void add(uint64_t end, std::string record) {
+    bytes.push_back(std::move(record));
+    records.push_back({Lsn(end), {}});
+    for (size_t i = 0; i < bytes.size(); ++i) records[i].record = as_bytes(bytes[i]);
+  }
+};
+
+Chain inserts(const PageKey& key, int count, int first = 1, bool init = true) {
+  Chain chain;
+  for (int i = first; i < first + count; ++i)
+    chain.add(static_cast<uint64_t>(1000 + i),
+              heap_insert(key, static_cast<uint16_t>(i), init && i == first, "row"));
+  return chain;
+}
+
+class Pool : public ::testing::Test {
+ protected:
+  std::string replay(const Chain& chain, std::optional<Bytes> base = {}) {
+    return pool_.replay(kHeap, base, chain.records, soon());
+  }
+  std::vector<pid_t> wait_idle(size_t count) {
+    for (int i = 0; i < 500 && pool_.idle_pids().size() < count; ++i)
+      std::this_thread::sleep_for(10ms);
+    return pool_.idle_pids();
+  }
+
+  TestFolder folder_;
+  RedoPool pool_{folder_.pool_options()};
+};
+
+TEST_F(Pool, MakesAPageFromNothing) {
+  std::string page = replay(inserts(kHeap, 5));
+  ASSERT_EQ(page.size(), kPageSize);
+  EXPECT_EQ(line_pointers(page), 5);
+  EXPECT_EQ(lsn_of(page), 1005u);  // Stamped with the last record's end.
+}
+
+TEST_F(Pool, GoesOnFromABase) {
+  std::string base = replay(inserts(kHeap, 5));
+  std::string page = replay(inserts(kHeap, 5, 6, false), as_bytes(base));
+  EXPECT_EQ(page, replay(inserts(kHeap, 10)));
+}
+
+TEST_F(Pool, AChainLargerThanARequestIsReplayedInSteps) {
+  Chain chain;
+  std::string image = replay(inserts(kHeap, 7));
+  for (uint64_t i = 0; i < 1200; ++i) chain.add(2000 + i, full_page_image(kHeap, image));
+  std::string page = replay(chain);
+  EXPECT_EQ(line_pointers(page), 7);
+  EXPECT_EQ(lsn_of(page), 3199u);
+}
+
+TEST_F(Pool, AMissingBaseIsAnErrorNotAZeroPage) {
+  std::string text;
+  Chain chain = inserts(kHeap, 1, 6, false);
+  EXPECT_EQ(code_of([&] { replay(chain); }, &text), Errc::corrupt);
+  EXPECT_NE(text.find("need a page to start from"), std::string::npos) << text;
+  EXPECT_EQ(line_pointers(replay(inserts(kHeap, 2))), 2);
+}
+
+TEST_F(Pool, GarbageIsCorruptAndThePoolGoesOn) {
+  Chain damaged = inserts(kHeap, 2);
+  damaged.bytes[1][40] ^= 1;
+  EXPECT_EQ(code_of([&] { replay(damaged); }), Errc::corrupt);
+
+  Chain noise;
+  noise.add(2000, std::string(200, '\x5a'));
+  EXPECT_EQ(code_of([&] { replay(noise); }), Errc::corrupt);
+
+  Chain tiny;
+  tiny.add(2000, "x");
+  EXPECT_EQ(code_of([&] { replay(tiny); }), Errc::corrupt);
+  EXPECT_EQ(line_pointers(replay(inserts(kHeap, 2))), 2);
+}
+
+// Right checksums, wrong content: Postgres itself must refuse it, by ERROR or by PANIC.
+TEST_F(Pool, ARecordThatPostgresRefusesIsCorruptAndThePoolGoesOn) {
+  std::string base = replay(inserts(kHeap, 2));
+  Chain gap;
+  gap.add(2000, heap_insert(kHeap, 77, false, "no such line pointer"));
+  EXPECT_EQ(code_of([&] { replay(gap, as_bytes(base)); }), Errc::corrupt);
+  EXPECT_EQ(line_pointers(replay(inserts(kHeap, 2))), 2);
+}
+
+TEST_F(Pool, OnlyRecordsOfPagesAreRun) {
+  Chain commit;
+  std::string main_data(8, '\0');
+  commit.add(2000,
+             testing::make_record(1, 0x00, testing::block_header(kHeap, 0, 0), "", main_data));
+  std::string text;
+  EXPECT_EQ(code_of([&] { replay(commit); }, &text), Errc::corrupt);
+  EXPECT_NE(text.find("changes no relation page"), std::string::npos) << text;
+}
+
+TEST_F(Pool, ARecordOfAnotherPageIsRefused) {
+  Chain chain = inserts(PageKey{kHeap.tag, 4}, 1);
+  EXPECT_EQ(code_of([&] { replay(chain); }), Errc::corrupt);
+}
+
+TEST_F(Pool, RecordsOutOfOrderAreCorrupt) {
+  Chain chain = inserts(kHeap, 2);
+  std::swap(chain.records[0].end, chain.records[1].end);
+  EXPECT_EQ(code_of([&] { replay(chain); }), Errc::corrupt);
+  std::string base = replay(inserts(kHeap, 5));
+  EXPECT_EQ(code_of([&] { replay(inserts(kHeap, 1, 3, false), as_bytes(base)); }), Errc::corrupt);
+}
+
+TEST_F(Pool, PagesOfSlrusAreNotRedosBusiness) {
+  Chain chain = inserts(kHeap, 1);
+  auto call = [&] {
+    (void)pool_.replay(PageKey{RelTag::slru(Slru::xact), 0}, {}, chain.records, soon());
+  };
+  EXPECT_EQ(code_of(call), Errc::invalid_argument);
+}
+
+TEST_F(Pool, AKilledProcessIsSurvived) {
+  for (int round = 0; round < 3; ++round) {
+    auto pids = wait_idle(1);
+    ASSERT_FALSE(pids.empty());
+    for (pid_t pid : pids) kill(pid, SIGKILL);
+    EXPECT_EQ(line_pointers(replay(inserts(kHeap, 4))), 4);
+  }
+}
+
+TEST_F(Pool, AStuckProcessMeetsTheDeadlineAndIsReplaced) {
+  auto pids = wait_idle(1);
+  for (pid_t pid : pids) kill(pid, SIGSTOP);
+  Chain chain = inserts(kHeap, 4);
+  auto call = [&] { (void)pool_.replay(kHeap, {}, chain.records, Deadline::after(200ms)); };
+  EXPECT_EQ(code_of(call), Errc::timed_out);
+  for (pid_t pid : pids) kill(pid, SIGKILL);  // Whichever was not used.
+  EXPECT_EQ(line_pointers(replay(chain)), 4);
+}
+
+TEST_F(Pool, ServesManyThreads) {
+  std::vector<std::thread> threads;
+  std::string expected = replay(inserts(kHeap, 20));
+  std::atomic<int> right = 0;
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i)
+        if (replay(inserts(kHeap, 20)) == expected) ++right;
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(right, 800);
+}
+
+TEST_F(Pool, ManyRelationsPassThroughOneProcess) {
+  for (uint32_t rel = 0; rel < 3000; ++rel) {
+    PageKey key{RelTag::relation(1663, 5, 20000 + rel, Fork::main), rel * 131071};
+    Chain chain = inserts(key, 2);
+    ASSERT_EQ(line_pointers(pool_.replay(key, {}, chain.records, soon())), 2);
+  }
+}
+
+TEST_F(Pool, LeavesNoFilesBehindOnceReady) {
+  wait_idle(1);
+  EXPECT_TRUE(fs::is_empty(folder_.scratch()));
+}
+
+TEST(RedoPool, RemovesLeftoversOfAnEarlierRun) {
+  TestFolder folder;
+  fs::create_directories(folder.scratch() / "redo-7" / "global");
+  RedoPool pool(folder.pool_options());
+  EXPECT_FALSE(fs::exists(folder.scratch() / "redo-7"));
+}
+
+TEST(RedoPool, AServerThatCannotStartIsUnavailableAndSaysWhy) {
+  TestFolder folder;
+  auto options = folder.pool_options();
+  options.process.extension = "/nowhere/halogen.so";
+  RedoPool pool(options);
+  Chain chain = inserts(kHeap, 1);
+  std::string text;
+  EXPECT_EQ(code_of([&] { (void)pool.replay(kHeap, {}, chain.records, soon()); }, &text),
+            Errc::unavailable);
+  EXPECT_NE(text.find("/nowhere/halogen.so"), std::string::npos) << text;
+}
+
+TEST(RedoPool, IdleProcessesEndButOne) {
+  TestFolder folder;
+  auto options = folder.pool_options();
+  options.idle_timeout = 50ms;
+  RedoPool pool(options);
+  Chain chain = inserts(kHeap, 30);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) (void)pool.replay(kHeap, {}, chain.records, soon());
+    });
+  for (auto& thread : threads) thread.join();
+  for (int i = 0; i < 300 && pool.idle_pids().size() != 1; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(pool.idle_pids().size(), 1u);
+}
+
+std::string status_line(pid_t pid, const std::string& name) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(name + ":")) return line.substr(name.size() + 2);
+  return "";
+}
+
+TEST(RedoProcess, IsSandboxedBeforeItsFirstRequest) {
+  TestFolder folder;
+  fs::create_directories(folder.scratch());
+  RedoProcess process(folder.process_options(), folder.scratch() / "one");
+  process.wait_ready(soon());
+  EXPECT_EQ(status_line(process.pid(), "Seccomp"), "2");
+  EXPECT_EQ(status_line(process.pid(), "NoNewPrivs"), "1");
+
+  RedoRequest request{};
+  request.magic = REDO_REQUEST_MAGIC;
+  request.flags = REDO_PROBE_SANDBOX;
+  std::string text;
+  auto bytes = std::as_bytes(std::span(&request, 1));
+  EXPECT_EQ(code_of([&] { (void)process.exchange(bytes, soon()); }, &text), Errc::unavailable);
+  EXPECT_NE(text.find("Bad system call"), std::string::npos) << text;
+}
+
+TEST(RedoProcess, MalformedRequestsEndItCleanly) {
+  TestFolder folder;
+  fs::create_directories(folder.scratch());
+  Chain chain = inserts(kHeap, 2);
+  std::string good;
+  encode_request(kHeap, {}, chain.records, good);
+  for (size_t at : {size_t{0}, size_t{4}, size_t{24}, size_t{28}, size_t{40}}) {
+    RedoProcess process(folder.process_options(), folder.scratch() / "one");
+    process.wait_ready(soon());
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 0x18);
+    try {
+      auto reply = process.exchange(as_bytes(bad), Deadline::after(300ms));
+      EXPECT_NE(reply.status, REDO_PAGE) << at;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::timed_out) << at << ": " << error.what();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace halogen::pageserver

@@ -1,0 +1,215 @@
+// The API over a real port, with storage and computes faked.
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "control/api/server.h"
+#include "control/fakes.h"
+#include "control/names.h"
+#include "control/reconcile.h"
+
+namespace halogen::control::api {
+namespace {
+
+using nlohmann::json;
+
+class ApiTest : public testing::Test {
+ protected:
+  ApiTest() {
+    std::string folder = fs::temp_directory_path() / "halogen-api-XXXXXX";
+    folder_ = ::mkdtemp(folder.data());
+    catalog_ = std::make_unique<Catalog>(folder_ / "catalog.db");
+    catalog_->add_api_key("test", "napi_test");
+    manager_ = std::make_unique<EndpointManager>(
+        EndpointManager::Options{.catalog = *catalog_, .host = host_});
+    projects_ = std::make_unique<Projects>(Projects::Options{
+        *catalog_, *manager_, host_, pageserver_, safekeeper_, "us-east-1.localhost", 5433});
+    services_ = std::make_unique<Services>(Services{*catalog_, *projects_, *manager_});
+    manager_->start();
+    server_ = std::make_unique<Server>("127.0.0.1", 0);
+    server_->start(*services_);
+    client_ = std::make_unique<httplib::Client>("127.0.0.1", server_->port());
+    client_->set_bearer_token_auth("napi_test");
+  }
+  ~ApiTest() override {
+    server_->stop();
+    manager_.reset();
+    fs::remove_all(folder_);
+  }
+
+  json get(const std::string& path, int status = 200) { return read(client_->Get(path), status); }
+  json post(const std::string& path, const json& body, int status) {
+    return read(client_->Post("/api/v2" + path, body.dump(), "application/json"), status);
+  }
+  json drop(const std::string& path, int status = 200) {
+    return read(client_->Delete("/api/v2" + path), status);
+  }
+  static json read(const httplib::Result& result, int status) {
+    EXPECT_TRUE(result) << httplib::to_string(result.error());
+    if (!result) return {};
+    EXPECT_EQ(result->status, status) << result->body;
+    EXPECT_EQ(result->get_header_value("Content-Type"), "application/json");
+    return json::parse(result->body);
+  }
+  json make_project(const std::string& name = "shop") {
+    return post("/projects", {{"project", {{"name", name}}}}, 201);
+  }
+
+  fs::path folder_;
+  FakeHost host_;
+  FakePageserver pageserver_;
+  FakeSafekeeper safekeeper_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<EndpointManager> manager_;
+  std::unique_ptr<Projects> projects_;
+  std::unique_ptr<Services> services_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<httplib::Client> client_;
+};
+
+TEST_F(ApiTest, WithoutAKnownKeyNothingIsTold) {
+  client_->set_bearer_token_auth("napi_wrong");
+  json error = get("/api/v2/projects", 401);
+  EXPECT_EQ(error["message"], "supplied credentials do not pass authentication");
+  EXPECT_EQ(error["code"], "");
+  EXPECT_FALSE(error["request_id"].get<std::string>().empty());
+  get("/status", 401);
+  get("/healthz", 200);
+}
+
+TEST_F(ApiTest, ErrorsEchoTheRequestId) {
+  auto result = client_->Get("/api/v2/projects/none", {{"X-Request-ID", "abc"}});
+  json error = read(result, 404);
+  EXPECT_EQ(error["request_id"], "abc");
+  EXPECT_EQ(error["message"], "project not found");
+  EXPECT_EQ(result->get_header_value("x-neon-ret-request-id"), "abc");
+  get("/api/v2/no/such/thing", 404);
+}
+
+TEST_F(ApiTest, AProjectComesWithABranchAnEndpointAndAConnectionString) {
+  json made = make_project();
+  EXPECT_EQ(made["project"]["name"], "shop");
+  EXPECT_EQ(made["project"]["pg_version"], 15);
+  EXPECT_EQ(made["branch"]["name"], "main");
+  EXPECT_EQ(made["branch"]["current_state"], "ready");
+  EXPECT_EQ(made["operations"][0]["status"], "finished");
+  std::string id = made["endpoints"][0]["id"];
+  std::string password = made["roles"][0]["password"];
+  EXPECT_EQ(made["endpoints"][0]["host"], id + ".us-east-1.localhost");
+  std::string uri = made["connection_uris"][0]["connection_uri"];
+  EXPECT_EQ(uri, "postgresql://neondb_owner:" + password + "@" + id +
+                     ".us-east-1.localhost:5433/neondb?sslmode=require");
+  std::string project = made["project"]["id"];
+  json pooled = get("/api/v2/projects/" + project +
+                    "/connection_uri?database_name=neondb&role_name=neondb_owner&pooled=true");
+  EXPECT_NE(pooled["uri"].get<std::string>().find(id + "-pooler.us-east-1"), std::string::npos);
+  json list = get("/api/v2/projects");
+  EXPECT_EQ(list["projects"].size(), 1u);
+  EXPECT_TRUE(list["applications"].is_object());
+  EXPECT_EQ(get("/api/v2/projects?limit=1&cursor=" + project)["projects"].size(), 0u);
+}
+
+TEST_F(ApiTest, WhatMakesNoSenseIsRefusedWithAReason) {
+  post("/projects", {{"project", {{"pg_version", 9}}}}, 400);
+  post("/projects", {{"project", {{"name", 7}}}}, 400);
+  EXPECT_EQ(
+      read(client_->Post("/api/v2/projects", "{nonsense", "application/json"), 400)["message"],
+      "the body is not a JSON object");
+  post("/projects/none/branches", json::object(), 404);
+}
+
+TEST_F(ApiTest, BranchesAreMadeListedAndDeletedChildrenFirst) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  std::string main = made["branch"]["id"];
+  pageserver_.advance(catalog_->branch(main).timeline, Lsn(0x3000000));
+  json child = post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 201);
+  EXPECT_EQ(child["branch"]["parent_id"], main);
+  EXPECT_EQ(child["branch"]["parent_lsn"], "0/3000000");
+  EXPECT_EQ(child["roles"][0]["password"], made["roles"][0]["password"]);
+  EXPECT_EQ(child["connection_uris"].size(), 1u);
+  json taken = post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 409);
+  EXPECT_EQ(taken["code"], "BRANCH_ALREADY_EXISTS");
+  std::string id = child["branch"]["id"];
+  json grandchild = post(base + "/branches", {{"branch", {{"parent_id", id}}}}, 201);
+  std::string leaf = grandchild["branch"]["id"];
+  json listed = get("/api/v2" + base + "/branches");
+  EXPECT_EQ(listed["branches"].size(), 3u);
+  EXPECT_TRUE(listed["annotations"].is_object());
+  EXPECT_EQ(drop(base + "/branches/" + id, 422)["message"],
+            "cannot delete branch that has children: " + leaf);
+  drop(base + "/branches/" + leaf);
+  drop(base + "/branches/" + id);
+  EXPECT_EQ(safekeeper_.count(), 1u);
+  drop(base);
+  EXPECT_EQ(safekeeper_.count(), 0u);
+  EXPECT_TRUE(catalog_->projects().empty());
+}
+
+TEST_F(ApiTest, AFailedBranchLeavesNothingBehind) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  pageserver_.fail_creates = true;
+  json error = post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 503);
+  EXPECT_EQ(error["message"], "WAL did not arrive");
+  pageserver_.fail_creates = false;
+  post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 201);
+}
+
+TEST_F(ApiTest, AnEndpointStartsSuspendsAndTakesAnIdleTimeout) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  std::string path = base + "/endpoints/" + made["endpoints"][0]["id"].get<std::string>();
+  json started = post(path + "/start", json::object(), 200);
+  std::string operation =
+      "/api/v2" + base + "/operations/" + started["operations"][0]["id"].get<std::string>();
+  json status;
+  for (int i = 0; i < 300 && status != "finished"; ++i) {
+    status = get(operation)["operation"]["status"];
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(status, "finished");
+  EXPECT_EQ(get("/api/v2" + path)["endpoint"]["current_state"], "active");
+  json patched =
+      read(client_->Patch("/api/v2" + path, R"({"endpoint":{"suspend_timeout_seconds":1}})",
+                          "application/json"),
+           200);
+  EXPECT_EQ(patched["endpoint"]["suspend_timeout_seconds"], 1);
+  read(client_->Patch("/api/v2" + path, R"({"endpoint":{"suspend_timeout_seconds":-7}})",
+                      "application/json"),
+       400);
+  json state = "active";
+  for (int i = 0; i < 300 && state != "idle"; ++i) {
+    state = get("/api/v2" + path)["endpoint"]["current_state"];
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(state, "idle");
+  EXPECT_GE(get("/api/v2" + base + "/operations")["operations"].size(), 3u);
+}
+
+TEST_F(ApiTest, StatusAndMetricsShowTheComponents) {
+  services_->components = [] {
+    return std::vector<ComponentStatus>{{"pageserver", "running", "1 timeline"}};
+  };
+  services_->platform = R"({"pg_port":5433})";
+  json status = get("/status");
+  EXPECT_EQ(status["state"], "running");
+  EXPECT_EQ(status["pg_port"], 5433);
+  EXPECT_EQ(status["components"][0]["name"], "pageserver");
+  EXPECT_EQ(client_->Get("/metrics")->status, 200);
+}
+
+TEST_F(ApiTest, SafekeepersDropWhatStorageHasMadeDurable) {
+  json made = make_project();
+  TimelineId timeline = catalog_->branch(made["branch"]["id"]).timeline;
+  pageserver_.advance(timeline, Lsn(0x5000000));
+  Reconcile reconcile(*catalog_, pageserver_, safekeeper_);
+  reconcile.pass();
+  EXPECT_EQ(safekeeper_.status(timeline).start, Lsn(0x5000000));
+}
+
+}  // namespace
+}  // namespace halogen::control::api

@@ -1,0 +1,106 @@
+// http.h: what an API handler sees of a request and gives as an answer.
+//
+// Handlers are plain functions of (Services, Request) to Response; they throw Error, which becomes
+// the status and the body of neon-api.md section 3, or ApiError where that needs its own code.
+#pragma once
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "control/catalog.h"
+#include "control/projects.h"
+#include "control/suspend.h"
+
+namespace halogen::control::api {
+
+struct Request {
+  std::string method;
+  std::map<std::string, std::string> path;  // By the names in the route's pattern.
+  std::map<std::string, std::string> query;
+  std::string body;
+
+  const std::string& at(const std::string& name) const { return path.at(name); }
+  std::string query_or(const std::string& name, const std::string& otherwise) const;
+  int64_t query_number(const std::string& name, int64_t otherwise, int64_t least,
+                       int64_t most) const;
+  // The body as a JSON object; empty body = empty object. Throws invalid_argument.
+  nlohmann::json body_json() const;
+};
+
+struct Response {
+  int status = 200;
+  std::string body;
+  std::string type = "application/json";
+};
+Response json_response(int status, const nlohmann::json& body);
+
+// An error with its own HTTP status and code.
+class ApiError : public std::runtime_error {
+ public:
+  ApiError(int http_status, std::string error_code, const std::string& message)
+      : std::runtime_error(message), status(http_status), code(std::move(error_code)) {}
+  int status;
+  std::string code;
+};
+
+// One line of /status.
+struct ComponentStatus {
+  std::string name;
+  std::string state;  // running, ...
+  std::string detail;
+};
+
+struct Services {
+  Catalog& catalog;
+  Projects& projects;
+  EndpointManager& endpoints;
+  std::string region = "us-east-1";
+  std::function<std::vector<ComponentStatus>()> components;
+  std::string platform;  // JSON object merged into /status: addresses, home, version.
+};
+
+using Handler = Response (*)(Services&, const Request&);
+
+struct Route {
+  const char* method;
+  const char* pattern;  // "/api/v2/projects/:project_id": a name matches one path segment.
+  Handler handler;
+  bool open = false;  // Needs no key.
+};
+
+// The table of routes.
+const std::vector<Route>& routes();
+
+// projects.cc
+Response list_projects(Services&, const Request&);
+Response create_project(Services&, const Request&);
+Response get_project(Services&, const Request&);
+Response delete_project(Services&, const Request&);
+Response get_connection_uri(Services&, const Request&);
+// branches.cc
+Response list_branches(Services&, const Request&);
+Response create_branch(Services&, const Request&);
+Response get_branch(Services&, const Request&);
+Response delete_branch(Services&, const Request&);
+Response list_roles(Services&, const Request&);
+Response list_databases(Services&, const Request&);
+Response reveal_password(Services&, const Request&);
+// endpoints.cc
+Response list_endpoints(Services&, const Request&);
+Response list_branch_endpoints(Services&, const Request&);
+Response get_endpoint(Services&, const Request&);
+Response update_endpoint(Services&, const Request&);
+Response start_endpoint(Services&, const Request&);
+Response suspend_endpoint(Services&, const Request&);
+// operations.cc
+Response list_operations(Services&, const Request&);
+Response get_operation(Services&, const Request&);
+// health.cc
+Response get_health(Services&, const Request&);
+Response get_metrics(Services&, const Request&);
+Response get_status(Services&, const Request&);
+
+}  // namespace halogen::control::api

@@ -1,0 +1,99 @@
+#include "control/projects.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "control/api/shapes.h"
+
+namespace halogen::control::api {
+
+using nlohmann::json;
+
+Response list_projects(Services& services, const Request& request) {
+  int64_t limit = request.query_number("limit", 10, 1, 400);
+  std::string cursor = request.query_or("cursor", "");
+  std::string search = request.query_or("search", "");
+  std::vector<Project> projects = services.catalog.projects();
+  json listed = json::array();
+  bool after_cursor = cursor.empty();
+  std::string last;
+  for (const Project& project : projects) {
+    if (!after_cursor) {
+      after_cursor = project.id == cursor;
+      continue;
+    }
+    bool matches = project.name.find(search) != std::string::npos ||
+                   project.id.find(search) != std::string::npos;
+    if (project.state != "ready" || !matches) continue;
+    if (static_cast<int64_t>(listed.size()) == limit) break;
+    listed.push_back(project_json(services, project));
+    last = project.id;
+  }
+  json answer = {
+      {"projects", listed}, {"applications", json::object()}, {"integrations", json::object()}};
+  // The last page repeats the cursor it was asked with: what follows it is empty.
+  if (std::string next = last.empty() ? cursor : last; !next.empty())
+    answer["pagination"] = {{"cursor", next}};
+  return json_response(200, answer);
+}
+
+Response create_project(Services& services, const Request& request) {
+  json body = object_or_empty(request.body_json(), "project");
+  json branch = object_or_empty(body, "branch");
+  json defaults = object_or_empty(body, "default_endpoint_settings");
+  if (std::string name = text_or(branch, "database_name", kFirstDatabase); name != kFirstDatabase)
+    throw Error(Errc::invalid_argument, "database_name: only {} is supported yet", kFirstDatabase);
+  if (std::string name = text_or(branch, "role_name", kOwnerRole); name != kOwnerRole)
+    throw Error(Errc::invalid_argument, "role_name: only {} is supported yet", kOwnerRole);
+  ProjectRequest wanted;
+  wanted.name = text_or(body, "name", "");
+  wanted.branch_name = text_or(branch, "name", "");
+  wanted.pg_version = static_cast<int>(number_or(body, "pg_version", 15));
+  wanted.idle_timeout = number_or(defaults, "suspend_timeout_seconds", 0);
+  wanted.settings = object_or_empty(body, "settings").dump();
+  CreatedBranch made = services.projects.create_project(wanted);
+  Project project = services.catalog.project(made.branch.project_id);
+  return json_response(
+      201, {{"project", project_json(services, project)},
+            {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)},
+            {"roles", roles_json(services, made.branch, true)},
+            {"databases", databases_json(services, made.branch)},
+            {"operations", json::array({operation_json(made.operation)})},
+            {"branch", branch_json(made.branch)},
+            {"endpoints", json::array({endpoint_json(services, made.endpoint)})}});
+}
+
+Response get_project(Services& services, const Request& request) {
+  Project project = services.catalog.project(request.at("project_id"));
+  return json_response(200, {{"project", project_json(services, project)}});
+}
+
+Response delete_project(Services& services, const Request& request) {
+  Project project = services.catalog.project(request.at("project_id"));
+  services.projects.delete_project(project.id);
+  return json_response(200, {{"project", project_json(services, project)}});
+}
+
+Response get_connection_uri(Services& services, const Request& request) {
+  const std::string& project_id = request.at("project_id");
+  services.catalog.project(project_id);
+  std::string endpoint_id = request.query_or("endpoint_id", "");
+  Endpoint endpoint;
+  if (!endpoint_id.empty()) {
+    endpoint = services.catalog.endpoint(endpoint_id);
+  } else {
+    std::string branch_id = request.query_or("branch_id", "");
+    if (branch_id.empty()) branch_id = services.catalog.default_branch(project_id).id;
+    if (services.catalog.branch(branch_id).project_id != project_id)
+      throw Error(Errc::not_found, "branch not found");
+    endpoint = services.catalog.endpoint_of_branch(branch_id);
+  }
+  if (endpoint.project_id != project_id) throw Error(Errc::not_found, "endpoint not found");
+  bool pooled = request.query_or("pooled", "false") == "true";
+  std::string uri =
+      services.projects.connection_uri(endpoint, request.query_or("database_name", kFirstDatabase),
+                                       request.query_or("role_name", kOwnerRole), pooled);
+  return json_response(200, {{"uri", uri}});
+}
+
+}  // namespace halogen::control::api

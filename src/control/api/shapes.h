@@ -1,0 +1,32 @@
+// shapes.h: our objects as the API's JSON objects, and what their requests have in common.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "control/api/http.h"
+
+namespace halogen::control::api {
+
+std::string rfc3339(Micros at);
+
+nlohmann::json project_json(Services& services, const Project& project);
+nlohmann::json branch_json(const Branch& branch);
+nlohmann::json endpoint_json(Services& services, const Endpoint& endpoint);
+nlohmann::json operation_json(const Operation& operation);
+nlohmann::json roles_json(Services& services, const Branch& branch, bool passwords);
+nlohmann::json databases_json(Services& services, const Branch& branch);
+// A one-element array, or an empty one if the branch has not exactly one database and password.
+nlohmann::json connection_uris_json(Services& services, const Branch& branch,
+                                    const Endpoint& endpoint);
+
+// The branch or endpoint named in the path, if it belongs to the project named there.
+Branch path_branch(Services& services, const Request& request);
+Endpoint path_endpoint(Services& services, const Request& request);
+
+// `object[key]` if it is there and neither null nor "", else `otherwise`; invalid_argument if it is
+// of another type.
+std::string text_or(const nlohmann::json& object, const char* key, const std::string& otherwise);
+int64_t number_or(const nlohmann::json& object, const char* key, int64_t otherwise);
+// `object[key]` if it is there, else an empty object; invalid_argument if it is no object.
+nlohmann::json object_or_empty(const nlohmann::json& object, const char* key);
+
+}  // namespace halogen::control::api

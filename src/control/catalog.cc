@@ -1,0 +1,269 @@
+#include "control/catalog.h"
+
+#include <sys/stat.h>
+
+#include <chrono>
+
+#include "base/error.h"
+
+namespace halogen::control {
+namespace {
+
+constexpr int64_t kSchemaVersion = 1;
+
+// Version 1. Later versions are added as further scripts, never by changing this one.
+constexpr const char* kSchema = R"sql(
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE projects (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, tenant TEXT NOT NULL UNIQUE, pg_version INTEGER NOT NULL,
+  system_identifier INTEGER NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL,
+  default_idle_timeout INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+CREATE TABLE branches (
+  id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id), timeline TEXT NOT NULL UNIQUE,
+  parent_id TEXT REFERENCES branches(id), parent_lsn TEXT NOT NULL, name TEXT NOT NULL,
+  is_default INTEGER NOT NULL, state TEXT NOT NULL, roles_exact INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, UNIQUE (project_id, name));
+CREATE INDEX branches_parent ON branches(parent_id);
+CREATE TABLE endpoints (
+  id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+  branch_id TEXT NOT NULL REFERENCES branches(id) ON DELETE CASCADE,
+  idle_timeout INTEGER NOT NULL, settings TEXT NOT NULL, created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL, started_at INTEGER, suspended_at INTEGER);
+CREATE INDEX endpoints_branch ON endpoints(branch_id);
+CREATE TABLE roles (
+  branch_id TEXT NOT NULL REFERENCES branches(id) ON DELETE CASCADE, name TEXT NOT NULL,
+  verifier TEXT NOT NULL, can_login INTEGER NOT NULL, PRIMARY KEY (branch_id, name)) WITHOUT ROWID;
+CREATE TABLE passwords (
+  branch_id TEXT NOT NULL REFERENCES branches(id) ON DELETE CASCADE, role TEXT NOT NULL,
+  password TEXT NOT NULL, PRIMARY KEY (branch_id, role)) WITHOUT ROWID;
+CREATE TABLE databases (
+  id INTEGER PRIMARY KEY, branch_id TEXT NOT NULL REFERENCES branches(id) ON DELETE CASCADE,
+  name TEXT NOT NULL, owner TEXT NOT NULL, UNIQUE (branch_id, name));
+CREATE TABLE pending_sql (
+  id INTEGER PRIMARY KEY, branch_id TEXT NOT NULL REFERENCES branches(id) ON DELETE CASCADE,
+  database TEXT NOT NULL, statement TEXT NOT NULL);
+CREATE INDEX pending_sql_branch ON pending_sql(branch_id);
+CREATE TABLE operations (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, project_id TEXT NOT NULL,
+  branch_id TEXT NOT NULL, endpoint_id TEXT NOT NULL, action TEXT NOT NULL, status TEXT NOT NULL,
+  error TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+CREATE INDEX operations_project ON operations(project_id, seq);
+CREATE TABLE api_keys (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL);
+)sql";
+
+constexpr const char* kProjectColumns =
+    "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
+    "created_at, updated_at";
+constexpr const char* kBranchColumns =
+    "id, project_id, timeline, parent_id, parent_lsn, name, is_default, state, created_at, "
+    "updated_at";
+
+Project read_project(const Statement& row) {
+  Project project;
+  project.id = row.text(0);
+  project.name = row.text(1);
+  project.tenant = TenantId::parse(row.text(2));
+  project.pg_version = static_cast<int>(row.integer(3));
+  project.system_identifier = static_cast<uint64_t>(row.integer(4));
+  project.settings = row.text(5);
+  project.state = row.text(6);
+  project.default_idle_timeout = row.integer(7);
+  project.created_at = row.integer(8);
+  project.updated_at = row.integer(9);
+  return project;
+}
+
+Branch read_branch(const Statement& row) {
+  Branch branch;
+  branch.id = row.text(0);
+  branch.project_id = row.text(1);
+  branch.timeline = TimelineId::parse(row.text(2));
+  branch.parent_id = row.optional_text(3);
+  branch.parent_lsn = Lsn::parse(row.text(4)).value_or(Lsn());
+  branch.name = row.text(5);
+  branch.is_default = row.integer(6) != 0;
+  branch.state = row.text(7);
+  branch.created_at = row.integer(8);
+  branch.updated_at = row.integer(9);
+  return branch;
+}
+
+std::vector<Branch> read_branches(Statement rows) {
+  std::vector<Branch> branches;
+  while (rows.step()) branches.push_back(read_branch(rows));
+  return branches;
+}
+
+}  // namespace
+
+Micros now_micros() {
+  auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(since).count();
+}
+
+Catalog::Catalog(const std::filesystem::path& file) : db_(file) {
+  ::chmod(file.c_str(), 0600);  // It holds passwords.
+  MutexLock lock(mutex_);
+  migrate();
+}
+
+void Catalog::migrate() {
+  int64_t version = 0;
+  {
+    Statement row = db_.query("PRAGMA user_version");
+    if (row.step()) version = row.integer(0);
+  }
+  if (version > kSchemaVersion)
+    throw Error(Errc::conflict,
+                "the catalog was written by a newer Halogen (schema {}, this program knows {}): "
+                "use the newer program, or another HALOGEN_HOME",
+                version, kSchemaVersion);
+  if (version == kSchemaVersion) return;
+  Transaction transaction(db_);
+  db_.exec(kSchema);
+  db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  transaction.commit();
+}
+
+std::optional<std::string> Catalog::meta(const std::string& key) {
+  MutexLock lock(mutex_);
+  Statement row = db_.query("SELECT value FROM meta WHERE key = ?", key);
+  if (!row.step()) return std::nullopt;
+  return row.text(0);
+}
+
+void Catalog::set_meta(const std::string& key, const std::string& value) {
+  MutexLock lock(mutex_);
+  db_.run("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+          key, value);
+}
+
+void Catalog::insert_project(const Project& project) {
+  db_.run("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name,
+          project.tenant.str(), int64_t{project.pg_version},
+          static_cast<int64_t>(project.system_identifier), project.settings, project.state,
+          project.default_idle_timeout, project.created_at, project.updated_at);
+}
+
+void Catalog::insert_branch(const NewBranch& added) {
+  const Branch& branch = added.branch;
+  Statement taken = db_.query("SELECT 1 FROM branches WHERE project_id = ? AND name = ?",
+                              branch.project_id, branch.name);
+  if (taken.step())
+    throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", branch.name);
+  db_.run("INSERT INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", branch.id,
+          branch.project_id, branch.timeline.str(), branch.parent_id, branch.parent_lsn.str(),
+          branch.name, int64_t{branch.is_default}, branch.state, int64_t{added.roles.exact},
+          branch.created_at, branch.updated_at);
+  insert_roles(branch.id, added.roles.roles);
+  for (const auto& [role, password] : added.passwords)
+    db_.run("INSERT INTO passwords VALUES (?, ?, ?)", branch.id, role, password);
+  for (const DatabaseRecord& database : added.databases)
+    db_.run("INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?)", branch.id,
+            database.name, database.owner);
+  for (const PendingSql& pending : added.pending)
+    db_.run("INSERT INTO pending_sql (branch_id, database, statement) VALUES (?, ?, ?)", branch.id,
+            pending.database, pending.statement);
+  const Endpoint& endpoint = added.endpoint;
+  db_.run(
+      "INSERT INTO endpoints (id, project_id, branch_id, idle_timeout, settings, created_at, "
+      "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      endpoint.id, endpoint.project_id, endpoint.branch_id, endpoint.idle_timeout,
+      endpoint.settings, endpoint.created_at, endpoint.updated_at);
+}
+
+void Catalog::add_project(const Project& project, const NewBranch& branch) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  insert_project(project);
+  insert_branch(branch);
+  transaction.commit();
+}
+
+void Catalog::add_branch(const NewBranch& branch) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  insert_branch(branch);
+  transaction.commit();
+}
+
+void Catalog::set_project_state(const std::string& id, const std::string& state) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("UPDATE projects SET state = ?, updated_at = ? WHERE id = ?", state, now_micros(), id);
+  db_.run("UPDATE branches SET state = ?, updated_at = ? WHERE project_id = ?", state, now_micros(),
+          id);
+  transaction.commit();
+}
+
+void Catalog::set_branch_state(const std::string& id, const std::string& state) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE branches SET state = ?, updated_at = ? WHERE id = ?", state, now_micros(), id);
+}
+
+void Catalog::remove_branch(const std::string& id) {
+  MutexLock lock(mutex_);
+  db_.run("DELETE FROM branches WHERE id = ?", id);
+}
+
+void Catalog::remove_project(const std::string& id) {
+  MutexLock lock(mutex_);
+  db_.run("DELETE FROM projects WHERE id = ?", id);
+}
+
+Project Catalog::project(const std::string& id) {
+  MutexLock lock(mutex_);
+  Statement row =
+      db_.query(fmt::format("SELECT {} FROM projects WHERE id = ?", kProjectColumns), id);
+  if (!row.step()) throw Error(Errc::not_found, "project not found");
+  return read_project(row);
+}
+
+std::vector<Project> Catalog::projects() {
+  MutexLock lock(mutex_);
+  Statement rows =
+      db_.query(fmt::format("SELECT {} FROM projects ORDER BY created_at, id", kProjectColumns));
+  std::vector<Project> projects;
+  while (rows.step()) projects.push_back(read_project(rows));
+  return projects;
+}
+
+Branch Catalog::branch(const std::string& id) {
+  MutexLock lock(mutex_);
+  Statement row =
+      db_.query(fmt::format("SELECT {} FROM branches WHERE id = ?", kBranchColumns), id);
+  if (!row.step()) throw Error(Errc::not_found, "branch not found");
+  return read_branch(row);
+}
+
+Branch Catalog::default_branch(const std::string& project_id) {
+  MutexLock lock(mutex_);
+  Statement row = db_.query(
+      fmt::format("SELECT {} FROM branches WHERE project_id = ? AND is_default", kBranchColumns),
+      project_id);
+  if (!row.step()) throw Error(Errc::not_found, "branch not found");
+  return read_branch(row);
+}
+
+std::vector<Branch> Catalog::branches(const std::string& project_id) {
+  MutexLock lock(mutex_);
+  return read_branches(
+      db_.query(fmt::format("SELECT {} FROM branches WHERE project_id = ? ORDER BY created_at, id",
+                            kBranchColumns),
+                project_id));
+}
+
+std::vector<Branch> Catalog::all_branches() {
+  MutexLock lock(mutex_);
+  return read_branches(
+      db_.query(fmt::format("SELECT {} FROM branches ORDER BY created_at, id", kBranchColumns)));
+}
+
+std::vector<Branch> Catalog::children(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  return read_branches(db_.query(
+      fmt::format("SELECT {} FROM branches WHERE parent_id = ?", kBranchColumns), branch_id));
+}
+
+}  // namespace halogen::control

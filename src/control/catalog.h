@@ -1,0 +1,177 @@
+// catalog.h: what exists: projects, branches, endpoints, roles, operations, keys. SQLite at
+// <home>/catalog.db, WAL journal, every commit fsynced.
+//
+// Threads: any; one connection behind one mutex. The mutex is held across the database's own I/O,
+// the one exception to the rule, for the database is what it guards. Answers are copies.
+//
+// An object is `init` from the moment its id is chosen until storage has it, and `deleting` from
+// the moment its deletion is decided until storage has let go. After a crash both are cleaned up.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/lsn.h"
+#include "base/mutex.h"
+#include "control/sqlite.h"
+#include "protocol/compute_host.h"
+
+namespace halogen::control {
+
+using Micros = int64_t;  // Since 1970, UTC.
+Micros now_micros();
+
+struct Project {
+  std::string id;
+  std::string name;
+  TenantId tenant;
+  int pg_version = 15;
+  uint64_t system_identifier = 0;
+  std::string settings = "{}";  // JSON, as the API gave it.
+  std::string state = "init";
+  int64_t default_idle_timeout = 0;
+  Micros created_at = 0;
+  Micros updated_at = 0;
+};
+
+struct Branch {
+  std::string id;
+  std::string project_id;
+  TimelineId timeline;
+  std::optional<std::string> parent_id;
+  Lsn parent_lsn;
+  std::string name;
+  bool is_default = false;
+  std::string state = "init";
+  Micros created_at = 0;
+  Micros updated_at = 0;
+};
+
+struct Endpoint {
+  std::string id;
+  std::string project_id;
+  std::string branch_id;
+  int64_t idle_timeout = 0;     // Seconds; 0 = default, -1 = never.
+  std::string settings = "{}";  // JSON object: Postgres settings by name.
+  Micros created_at = 0;
+  Micros updated_at = 0;
+  std::optional<Micros> started_at;
+  std::optional<Micros> suspended_at;
+};
+
+struct DatabaseRecord {
+  int64_t id = 0;
+  std::string name;
+  std::string owner;
+};
+
+struct PendingSql {
+  int64_t id = 0;
+  std::string database;
+  std::string statement;  // Applying it twice does no harm.
+};
+
+// A branch's roles as the catalog knows them. Not exact: a compute has run since and ended without
+// telling, so only a running compute knows.
+struct BranchRoles {
+  bool exact = false;
+  std::vector<StoredRole> roles;
+};
+
+struct Operation {
+  std::string id;
+  std::string project_id;
+  std::string branch_id;
+  std::string endpoint_id;  // Empty if it concerns none.
+  std::string action;       // create_timeline, start_compute, ...
+  std::string status;       // scheduling, running, finished, failed, skipped
+  std::string error;
+  Micros created_at = 0;
+  Micros updated_at = 0;
+
+  bool over() const { return status != "scheduling" && status != "running"; }
+};
+
+// All that comes into being with a branch, in one transaction.
+struct NewBranch {
+  Branch branch;
+  Endpoint endpoint;
+  BranchRoles roles;
+  std::vector<std::pair<std::string, std::string>> passwords;  // Role, password.
+  std::vector<DatabaseRecord> databases;
+  std::vector<PendingSql> pending;
+};
+
+class Catalog {
+ public:
+  // Opens or creates, and brings an older schema up to date. A newer one is refused.
+  explicit Catalog(const std::filesystem::path& file);
+
+  std::optional<std::string> meta(const std::string& key);
+  void set_meta(const std::string& key, const std::string& value);
+
+  // Projects and branches. already_exists if the project has a branch of that name.
+  void add_project(const Project& project, const NewBranch& branch);
+  void add_branch(const NewBranch& branch);
+  void set_project_state(const std::string& id, const std::string& state);
+  void set_branch_state(const std::string& id, const std::string& state);
+  void remove_branch(const std::string& id);  // With its endpoints and roles.
+  void remove_project(const std::string& id);
+
+  Project project(const std::string& id);  // not_found; likewise below.
+  std::vector<Project> projects();         // Oldest first; likewise below.
+  Branch branch(const std::string& id);
+  Branch default_branch(const std::string& project_id);
+  std::vector<Branch> branches(const std::string& project_id);
+  std::vector<Branch> all_branches();
+  std::vector<Branch> children(const std::string& branch_id);
+
+  // Endpoints.
+  Endpoint endpoint(const std::string& id);
+  Endpoint endpoint_of_branch(const std::string& branch_id);
+  std::vector<Endpoint> endpoints(const std::string& project_id);
+  std::vector<Endpoint> all_endpoints();
+  void set_idle_timeout(const std::string& id, int64_t seconds);
+  // After this, and durably, the catalog's copy of the branch's roles is not exact.
+  void compute_starting(const Endpoint& endpoint, const Operation& operation);
+  void compute_started(const Endpoint& endpoint);
+  // `roles` empty: they could not be read, so the copy stays inexact.
+  void compute_suspended(const Endpoint& endpoint, const std::vector<StoredRole>& roles);
+
+  // Roles and what goes with them.
+  BranchRoles roles(const std::string& branch_id);
+  std::vector<std::pair<std::string, std::string>> passwords(const std::string& branch_id);
+  std::optional<std::string> password(const std::string& branch_id, const std::string& role);
+  std::vector<DatabaseRecord> databases(const std::string& branch_id);
+  std::vector<PendingSql> pending_sql(const std::string& branch_id);
+  void remove_pending_sql(int64_t id);
+
+  // Operations. Those a crash interrupted are set to failed by fail_unfinished_operations().
+  void put_operation(const Operation& operation);  // Inserts or replaces.
+  void finish_operation(const std::string& id, const std::string& status,
+                        const std::string& error = "");
+  Operation operation(const std::string& id);
+  // Newest first, those before `cursor` (an operation's id) if that is not empty.
+  std::vector<Operation> operations(const std::string& project_id, int64_t limit,
+                                    const std::string& cursor);
+  void fail_unfinished_operations();
+
+  // API keys: only the SHA-256 is kept.
+  void add_api_key(const std::string& name, const std::string& key);
+  bool knows_api_key(const std::string& key);
+
+ private:
+  void migrate() REQUIRES(mutex_);
+  void insert_project(const Project& project) REQUIRES(mutex_);
+  void insert_branch(const NewBranch& added) REQUIRES(mutex_);
+  void insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles)
+      REQUIRES(mutex_);
+
+  Mutex mutex_;
+  Database db_ GUARDED_BY(mutex_);
+};
+
+}  // namespace halogen::control

@@ -1,0 +1,234 @@
+// The catalog's other half: endpoints, roles, operations, keys.
+#include "base/error.h"
+#include "control/catalog.h"
+#include "control/names.h"
+
+namespace halogen::control {
+namespace {
+
+constexpr const char* kEndpointColumns =
+    "id, project_id, branch_id, idle_timeout, settings, created_at, updated_at, started_at, "
+    "suspended_at";
+constexpr const char* kOperationColumns =
+    "id, project_id, branch_id, endpoint_id, action, status, error, created_at, updated_at";
+
+Endpoint read_endpoint(const Statement& row) {
+  Endpoint endpoint;
+  endpoint.id = row.text(0);
+  endpoint.project_id = row.text(1);
+  endpoint.branch_id = row.text(2);
+  endpoint.idle_timeout = row.integer(3);
+  endpoint.settings = row.text(4);
+  endpoint.created_at = row.integer(5);
+  endpoint.updated_at = row.integer(6);
+  endpoint.started_at = row.optional_integer(7);
+  endpoint.suspended_at = row.optional_integer(8);
+  return endpoint;
+}
+
+std::vector<Endpoint> read_endpoints(Statement rows) {
+  std::vector<Endpoint> endpoints;
+  while (rows.step()) endpoints.push_back(read_endpoint(rows));
+  return endpoints;
+}
+
+Operation read_operation(const Statement& row) {
+  Operation operation;
+  operation.id = row.text(0);
+  operation.project_id = row.text(1);
+  operation.branch_id = row.text(2);
+  operation.endpoint_id = row.text(3);
+  operation.action = row.text(4);
+  operation.status = row.text(5);
+  operation.error = row.text(6);
+  operation.created_at = row.integer(7);
+  operation.updated_at = row.integer(8);
+  return operation;
+}
+
+void upsert_operation(Database& db, const Operation& operation) {
+  db.run(
+      "INSERT INTO operations (id, project_id, branch_id, endpoint_id, action, status, error, "
+      "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+      "status = excluded.status, error = excluded.error, updated_at = excluded.updated_at",
+      operation.id, operation.project_id, operation.branch_id, operation.endpoint_id,
+      operation.action, operation.status, operation.error, operation.created_at,
+      operation.updated_at);
+}
+
+}  // namespace
+
+void Catalog::insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles) {
+  for (const StoredRole& role : roles)
+    db_.run("INSERT INTO roles VALUES (?, ?, ?, ?)", branch_id, role.name, role.verifier,
+            int64_t{role.can_login});
+}
+
+Endpoint Catalog::endpoint(const std::string& id) {
+  MutexLock lock(mutex_);
+  Statement row =
+      db_.query(fmt::format("SELECT {} FROM endpoints WHERE id = ?", kEndpointColumns), id);
+  if (!row.step()) throw Error(Errc::not_found, "endpoint not found");
+  return read_endpoint(row);
+}
+
+Endpoint Catalog::endpoint_of_branch(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  Statement row = db_.query(
+      fmt::format("SELECT {} FROM endpoints WHERE branch_id = ? ORDER BY created_at, id LIMIT 1",
+                  kEndpointColumns),
+      branch_id);
+  if (!row.step()) throw Error(Errc::not_found, "endpoint not found");
+  return read_endpoint(row);
+}
+
+std::vector<Endpoint> Catalog::endpoints(const std::string& project_id) {
+  MutexLock lock(mutex_);
+  return read_endpoints(
+      db_.query(fmt::format("SELECT {} FROM endpoints WHERE project_id = ? ORDER BY created_at, id",
+                            kEndpointColumns),
+                project_id));
+}
+
+std::vector<Endpoint> Catalog::all_endpoints() {
+  MutexLock lock(mutex_);
+  return read_endpoints(
+      db_.query(fmt::format("SELECT {} FROM endpoints ORDER BY created_at, id", kEndpointColumns)));
+}
+
+void Catalog::set_idle_timeout(const std::string& id, int64_t seconds) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE endpoints SET idle_timeout = ?, updated_at = ? WHERE id = ?", seconds,
+          now_micros(), id);
+  if (db_.changes() == 0) throw Error(Errc::not_found, "endpoint not found");
+}
+
+void Catalog::compute_starting(const Endpoint& endpoint, const Operation& operation) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("UPDATE branches SET roles_exact = 0 WHERE id = ?", endpoint.branch_id);
+  upsert_operation(db_, operation);
+  transaction.commit();
+}
+
+void Catalog::compute_started(const Endpoint& endpoint) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE endpoints SET started_at = ? WHERE id = ?", now_micros(), endpoint.id);
+}
+
+void Catalog::compute_suspended(const Endpoint& endpoint, const std::vector<StoredRole>& roles) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("UPDATE endpoints SET suspended_at = ? WHERE id = ?", now_micros(), endpoint.id);
+  if (!roles.empty()) {
+    db_.run("DELETE FROM roles WHERE branch_id = ?", endpoint.branch_id);
+    insert_roles(endpoint.branch_id, roles);
+    db_.run("UPDATE branches SET roles_exact = 1 WHERE id = ?", endpoint.branch_id);
+  }
+  transaction.commit();
+}
+
+BranchRoles Catalog::roles(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  BranchRoles found;
+  Statement branch = db_.query("SELECT roles_exact FROM branches WHERE id = ?", branch_id);
+  if (!branch.step()) throw Error(Errc::not_found, "branch not found");
+  found.exact = branch.integer(0) != 0;
+  Statement rows = db_.query(
+      "SELECT name, verifier, can_login FROM roles WHERE branch_id = ? ORDER BY name", branch_id);
+  while (rows.step()) found.roles.push_back({rows.text(0), rows.text(1), rows.integer(2) != 0});
+  return found;
+}
+
+std::vector<std::pair<std::string, std::string>> Catalog::passwords(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  std::vector<std::pair<std::string, std::string>> found;
+  Statement rows = db_.query("SELECT role, password FROM passwords WHERE branch_id = ?", branch_id);
+  while (rows.step()) found.emplace_back(rows.text(0), rows.text(1));
+  return found;
+}
+
+std::optional<std::string> Catalog::password(const std::string& branch_id,
+                                             const std::string& role) {
+  for (auto& [name, password] : passwords(branch_id))
+    if (name == role) return password;
+  return std::nullopt;
+}
+
+std::vector<DatabaseRecord> Catalog::databases(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  std::vector<DatabaseRecord> found;
+  Statement rows =
+      db_.query("SELECT id, name, owner FROM databases WHERE branch_id = ? ORDER BY id", branch_id);
+  while (rows.step()) found.push_back({rows.integer(0), rows.text(1), rows.text(2)});
+  return found;
+}
+
+std::vector<PendingSql> Catalog::pending_sql(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  std::vector<PendingSql> found;
+  Statement rows = db_.query(
+      "SELECT id, database, statement FROM pending_sql WHERE branch_id = ? ORDER BY id", branch_id);
+  while (rows.step()) found.push_back({rows.integer(0), rows.text(1), rows.text(2)});
+  return found;
+}
+
+void Catalog::remove_pending_sql(int64_t id) {
+  MutexLock lock(mutex_);
+  db_.run("DELETE FROM pending_sql WHERE id = ?", id);
+}
+
+void Catalog::put_operation(const Operation& operation) {
+  MutexLock lock(mutex_);
+  upsert_operation(db_, operation);
+}
+
+void Catalog::finish_operation(const std::string& id, const std::string& status,
+                               const std::string& error) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE operations SET status = ?, error = ?, updated_at = ? WHERE id = ?", status, error,
+          now_micros(), id);
+}
+
+Operation Catalog::operation(const std::string& id) {
+  MutexLock lock(mutex_);
+  Statement row =
+      db_.query(fmt::format("SELECT {} FROM operations WHERE id = ?", kOperationColumns), id);
+  if (!row.step()) throw Error(Errc::not_found, "operation not found");
+  return read_operation(row);
+}
+
+std::vector<Operation> Catalog::operations(const std::string& project_id, int64_t limit,
+                                           const std::string& cursor) {
+  MutexLock lock(mutex_);
+  Statement rows = db_.query(
+      fmt::format("SELECT {} FROM operations WHERE project_id = ?1 AND (?2 = '' OR seq < (SELECT "
+                  "seq FROM operations WHERE id = ?2)) ORDER BY seq DESC LIMIT ?3",
+                  kOperationColumns),
+      project_id, cursor, limit);
+  std::vector<Operation> found;
+  while (rows.step()) found.push_back(read_operation(rows));
+  return found;
+}
+
+void Catalog::fail_unfinished_operations() {
+  MutexLock lock(mutex_);
+  db_.run(
+      "UPDATE operations SET status = 'failed', error = 'interrupted by a restart', updated_at = ? "
+      "WHERE status IN ('scheduling', 'running')",
+      now_micros());
+}
+
+void Catalog::add_api_key(const std::string& name, const std::string& key) {
+  MutexLock lock(mutex_);
+  db_.run("INSERT INTO api_keys (name, hash, created_at) VALUES (?, ?, ?)", name, sha256_hex(key),
+          now_micros());
+}
+
+bool Catalog::knows_api_key(const std::string& key) {
+  MutexLock lock(mutex_);
+  Statement row = db_.query("SELECT 1 FROM api_keys WHERE hash = ?", sha256_hex(key));
+  return row.step();
+}
+
+}  // namespace halogen::control

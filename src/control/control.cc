@@ -1,0 +1,105 @@
+#include "control/control.h"
+
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "control/api/server.h"
+#include "control/catalog.h"
+#include "control/names.h"
+#include "control/projects.h"
+#include "control/reconcile.h"
+#include "control/suspend.h"
+
+namespace halogen::control {
+namespace {
+
+const log::Logger logger("control");
+
+// The key is kept in a file only we can read, so that the command line needs no login.
+std::string keep_api_key(const fs::path& file, Catalog& catalog) {
+  std::error_code ignored;
+  if (fs::exists(file, ignored)) {
+    std::string key = read_file(file);
+    if (catalog.knows_api_key(key)) return key;
+  }
+  std::string key = new_api_key();
+  catalog.add_api_key("local", key);
+  write_file_durably(file, key, 0600);
+  return key;
+}
+
+}  // namespace
+
+struct Control::Impl {
+  explicit Impl(const Options& options)
+      : server(options.http_host, options.http_port),
+        catalog(options.home / "catalog.db"),
+        key(keep_api_key(options.home / "api_key", catalog)),
+        endpoints({catalog, options.compute}),
+        projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
+                  options.region + "." + options.domain, options.pg_port}),
+        reconcile(catalog, options.pageserver, options.safekeeper),
+        services{catalog, projects, endpoints, options.region, {}, {}} {}
+
+  // In the order of their dependencies.
+  api::Server server;
+  Catalog catalog;
+  std::string key;
+  EndpointManager endpoints;
+  Projects projects;
+  Reconcile reconcile;
+  api::Services services;
+};
+
+Control::Control(Options options) : impl_(std::make_unique<Impl>(options)) {}
+
+Control::~Control() { stop(); }
+
+void Control::start() {
+  impl_->catalog.fail_unfinished_operations();
+  impl_->projects.attach_all();
+  impl_->endpoints.start();
+  impl_->projects.finish_interrupted();
+  impl_->reconcile.start();
+  impl_->server.start(impl_->services);
+  logger.info("control is up: {} projects, API on port {}", impl_->catalog.projects().size(),
+              impl_->server.port());
+}
+
+void Control::stop() {
+  impl_->server.stop();
+  impl_->reconcile.stop();
+  impl_->endpoints.stop();
+}
+
+Endpoints& Control::endpoints() { return impl_->endpoints; }
+
+int Control::http_port() const { return impl_->server.port(); }
+
+std::string Control::api_key() const { return impl_->key; }
+
+void Control::describe(std::string platform, std::function<std::vector<Component>()> components) {
+  impl_->services.platform = std::move(platform);
+  impl_->services.components = [components = std::move(components)] {
+    std::vector<api::ComponentStatus> told;
+    for (Component& component : components())
+      told.push_back({component.name, component.state, component.detail});
+    return told;
+  };
+}
+
+std::string Control::first_connection_string() {
+  Catalog& catalog = impl_->catalog;
+  for (const Project& project : catalog.projects()) {
+    if (project.state != "ready") continue;
+    Branch branch = catalog.default_branch(project.id);
+    return impl_->projects.connection_uri(catalog.endpoint_of_branch(branch.id), kFirstDatabase,
+                                          kOwnerRole, false);
+  }
+  CreatedBranch made = impl_->projects.create_project({.name = "first"});
+  return impl_->projects.connection_uri(made.endpoint, kFirstDatabase, kOwnerRole, false);
+}
+
+}  // namespace halogen::control

@@ -1,0 +1,62 @@
+// control.h: the control plane as one object: catalog, endpoints, projects, API, housekeeping.
+//
+// Construction opens the catalog and binds the API's port; start() begins work and needs storage
+// and the compute host to be up; stop() suspends every compute and must come before theirs.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "protocol/compute_host.h"
+#include "protocol/endpoints.h"
+#include "protocol/pageserver_admin.h"
+#include "protocol/safekeeper_admin.h"
+
+namespace halogen::control {
+
+struct Component {
+  std::string name;
+  std::string state;
+  std::string detail;
+};
+
+class Control {
+ public:
+  struct Options {
+    std::filesystem::path home;
+    std::string http_host = "127.0.0.1";
+    int http_port = 8080;  // 0 = any.
+    int pg_port = 5432;    // As connection strings name it.
+    std::string region = "us-east-1";
+    std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>.
+    PageserverAdmin& pageserver;
+    SafekeeperAdmin& safekeeper;
+    ComputeHost& compute;
+  };
+
+  explicit Control(Options options);
+  ~Control();
+
+  void start();
+  void stop();
+
+  Endpoints& endpoints();
+  int http_port() const;
+  // Known to clients of this home; the same at every start.
+  std::string api_key() const;
+
+  // What /status tells besides our own: `platform` is a JSON object.
+  void describe(std::string platform, std::function<std::vector<Component>()> components);
+
+  // The direct connection string of the oldest project's default branch; makes the project first if
+  // there is none.
+  std::string first_connection_string();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace halogen::control

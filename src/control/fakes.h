@@ -1,0 +1,196 @@
+// fakes.h: storage and a compute host for tests, in memory.
+#pragma once
+#include <atomic>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "base/error.h"
+#include "base/mutex.h"
+#include "protocol/compute_host.h"
+#include "protocol/pageserver_admin.h"
+#include "protocol/safekeeper_admin.h"
+
+namespace halogen::control {
+
+// Starts and stops at once, or when told to.
+class FakeHost final : public ComputeHost {
+ public:
+  ComputeAddress start(const ComputeSpec& spec, Deadline) override {
+    ++starts;
+    pause(start_gate);
+    if (fail_starts > 0) {
+      --fail_starts;
+      throw Error(Errc::unavailable, "no memory for a compute");
+    }
+    MutexLock lock(mutex_);
+    running_.insert(spec.endpoint_id);
+    return {"/sockets/" + spec.endpoint_id, 5432};
+  }
+  ComputeStopped suspend(const std::string& id, bool force, Deadline) override {
+    ++suspends;
+    pause(suspend_gate);
+    if (!force && clients) throw Error(Errc::conflict, "clients are connected");
+    MutexLock lock(mutex_);
+    if (running_.erase(id) == 0) return {};
+    return {Lsn(1000), roles_};
+  }
+  void destroy(const std::string& id) override {
+    MutexLock lock(mutex_);
+    running_.erase(id);
+    destroyed_.insert(id);
+  }
+  bool running(const std::string& id) override {
+    MutexLock lock(mutex_);
+    return running_.contains(id);
+  }
+  std::vector<StoredRole> roles(const std::string& id) override {
+    ++role_reads;
+    MutexLock lock(mutex_);
+    if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
+    return roles_;
+  }
+  void execute(const std::string& id, const std::string&, const std::string& sql) override {
+    MutexLock lock(mutex_);
+    if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
+    executed_.push_back(sql);
+  }
+  void on_exit(std::function<void(const std::string&)> callback) override {
+    MutexLock lock(mutex_);
+    exited_ = std::move(callback);
+  }
+
+  void crash(const std::string& id, bool tell = true) {
+    std::function<void(const std::string&)> exited;
+    {
+      MutexLock lock(mutex_);
+      running_.erase(id);
+      exited = exited_;
+    }
+    if (tell) exited(id);
+  }
+  void set_roles(std::vector<StoredRole> roles) {
+    MutexLock lock(mutex_);
+    roles_ = std::move(roles);
+  }
+  std::vector<std::string> executed() {
+    MutexLock lock(mutex_);
+    return executed_;
+  }
+  bool destroyed(const std::string& id) {
+    MutexLock lock(mutex_);
+    return destroyed_.contains(id);
+  }
+
+  std::atomic<int> starts = 0;
+  std::atomic<int> suspends = 0;
+  std::atomic<int> role_reads = 0;
+  std::atomic<int> fail_starts = 0;
+  std::atomic<bool> clients = false;
+  // While true, that call does not return.
+  std::atomic<bool> start_gate = false;
+  std::atomic<bool> suspend_gate = false;
+
+ private:
+  static void pause(const std::atomic<bool>& gate) {
+    while (gate) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  Mutex mutex_;
+  std::set<std::string> running_ GUARDED_BY(mutex_);
+  std::set<std::string> destroyed_ GUARDED_BY(mutex_);
+  std::vector<StoredRole> roles_ GUARDED_BY(mutex_) = {
+      {"neondb_owner", "SCRAM-SHA-256$fake", true}};
+  std::vector<std::string> executed_ GUARDED_BY(mutex_);
+  std::function<void(const std::string&)> exited_ GUARDED_BY(mutex_);
+};
+
+class FakePageserver final : public PageserverAdmin {
+ public:
+  void import_template(int, const std::filesystem::path&, Lsn) override {}
+  TimelineInfo template_timeline(int) override {
+    TimelineInfo info;
+    info.last_record_lsn = Lsn(0x2000000);
+    return info;
+  }
+  void create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
+                       Deadline) override {
+    if (fail_creates) throw Error(Errc::timed_out, "WAL did not arrive");
+    MutexLock lock(mutex_);
+    timelines_[id] = {tenant, id, ancestor, lsn, lsn, lsn};
+  }
+  void delete_timeline(TimelineId id) override {
+    MutexLock lock(mutex_);
+    timelines_.erase(id);
+  }
+  TimelineInfo timeline(TimelineId id) override {
+    MutexLock lock(mutex_);
+    auto found = timelines_.find(id);
+    if (found == timelines_.end()) throw Error(Errc::not_found, "no such timeline");
+    return found->second;
+  }
+  std::vector<TimelineInfo> timelines() override {
+    MutexLock lock(mutex_);
+    std::vector<TimelineInfo> all;
+    for (auto& [id, info] : timelines_) all.push_back(info);
+    return all;
+  }
+  void attach_wal(TimelineId, const std::string&, int) override {}
+  void wait_for_lsn(TimelineId, Lsn, Deadline) override {}
+  Skeleton skeleton(TimelineId, Lsn, Deadline) override { return {}; }
+  PageToken open_session(TimelineId, Lsn) override { return {}; }
+  void close_session(const PageToken&) override {}
+  std::string page_service_socket() override { return ""; }
+  void put_file(TimelineId, Lsn, const std::string&, std::string) override {}
+  std::string read_page(TimelineId, const PageKey&, Lsn, Deadline) override { return {}; }
+  void flush(TimelineId) override {}
+
+  void advance(TimelineId id, Lsn lsn) {
+    MutexLock lock(mutex_);
+    timelines_.at(id).last_record_lsn = timelines_.at(id).disk_consistent_lsn = lsn;
+  }
+
+  std::atomic<bool> fail_creates = false;
+
+ private:
+  Mutex mutex_;
+  std::map<TimelineId, TimelineInfo> timelines_ GUARDED_BY(mutex_);
+};
+
+class FakeSafekeeper final : public SafekeeperAdmin {
+ public:
+  void create_timeline(TimelineId id, Lsn start, uint64_t) override {
+    MutexLock lock(mutex_);
+    timelines_[id] = {0, start, start};
+  }
+  void delete_timeline(TimelineId id) override {
+    MutexLock lock(mutex_);
+    timelines_.erase(id);
+  }
+  TermStart begin_term(TimelineId, uint64_t) override { return {}; }
+  void pull(TimelineId, uint64_t, const std::string&, int, const std::string&,
+            const std::string&) override {}
+  void stop_pull(TimelineId, uint64_t) override {}
+  WalStatus status(TimelineId id) override {
+    MutexLock lock(mutex_);
+    return timelines_.at(id);
+  }
+  void wait_for_flush(TimelineId, Lsn, Deadline) override {}
+  void trim(TimelineId id, Lsn lsn) override {
+    MutexLock lock(mutex_);
+    timelines_.at(id).start = lsn;
+  }
+  std::string wal_host() override { return "/wal"; }
+  int wal_port() override { return 5433; }
+
+  size_t count() {
+    MutexLock lock(mutex_);
+    return timelines_.size();
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<TimelineId, WalStatus> timelines_ GUARDED_BY(mutex_);
+};
+
+}  // namespace halogen::control

@@ -1,0 +1,85 @@
+// projects.h: the lives of projects and branches: catalog, storage and computes together.
+//
+// Creating copies nothing and runs no initdb: a project is a branch of the template timeline, a
+// branch is a timeline with an ancestor. The catalog row comes first (`init`), storage second, then
+// `ready`; deletion is the reverse. finish_interrupted() cleans up what a crash left between.
+//
+// Threads: any. Calls block on storage, seconds at worst.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "base/mutex.h"
+#include "control/catalog.h"
+#include "control/suspend.h"
+#include "protocol/pageserver_admin.h"
+#include "protocol/safekeeper_admin.h"
+
+namespace halogen::control {
+
+inline constexpr const char* kOwnerRole = "neondb_owner";
+inline constexpr const char* kFirstDatabase = "neondb";
+
+struct ProjectRequest {
+  std::string name;         // Empty: its id.
+  std::string branch_name;  // Empty: main.
+  int pg_version = 15;
+  int64_t idle_timeout = 0;
+  std::string settings = "{}";
+};
+
+struct BranchRequest {
+  std::string name;       // Empty: its id.
+  std::string parent_id;  // Empty: the default branch.
+  int64_t idle_timeout = 0;
+};
+
+struct CreatedBranch {
+  Branch branch;
+  Endpoint endpoint;
+  Operation operation;
+};
+
+class Projects {
+ public:
+  struct Options {
+    Catalog& catalog;
+    EndpointManager& endpoints;
+    ComputeHost& host;
+    PageserverAdmin& pageserver;
+    SafekeeperAdmin& safekeeper;
+    std::string domain;  // Endpoint hosts are <endpoint>.<domain>.
+    int pg_port = 5432;
+  };
+  explicit Projects(Options options) : options_(std::move(options)) {}
+
+  // At start: every branch's WAL is followed again, half-made and half-deleted ones go.
+  void attach_all();
+  void finish_interrupted();
+
+  // invalid_argument for what we cannot make; already_exists for a name that is taken.
+  CreatedBranch create_project(const ProjectRequest& request);
+  CreatedBranch create_branch(const std::string& project_id, const BranchRequest& request);
+  // conflict if it has children or is the default branch.
+  Operation delete_branch(const std::string& branch_id);
+  void delete_project(const std::string& project_id);
+
+  std::string host_name(const std::string& endpoint_id, bool pooled) const;
+  // With the password if we know one. The port only if it is not Postgres' own.
+  std::string connection_uri(const Endpoint& endpoint, const std::string& database,
+                             const std::string& role, bool pooled);
+
+ private:
+  NewBranch first_branch(const Project& project, const ProjectRequest& request);
+  NewBranch child_branch(const Branch& parent, const BranchRequest& request);
+  void make_storage(const Project& project, const Branch& branch, TimelineId ancestor);
+  void remove_branch(const Branch& branch);
+  Lsn head(const Branch& branch);
+  Lsn last_complete_record(const Branch& branch);
+  Operation record(const Branch& branch, const std::string& action);
+
+  const Options options_;
+  Mutex mutex_;  // From looking at a branch's relatives to the row that depends on the look.
+};
+
+}  // namespace halogen::control

@@ -1,0 +1,90 @@
+// sqlite.h: a thin, owned handle on one SQLite database, and its statements.
+//
+// Not thread-safe: the catalog's mutex guards it. Every failure is an Error: already_exists for a
+// broken UNIQUE constraint, io for the rest.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace halogen::control {
+
+class Statement {
+ public:
+  Statement(sqlite3* db, std::string_view sql);
+  ~Statement();
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&&) = delete;
+
+  void bind(int index, std::string_view value);
+  void bind(int index, int64_t value);
+  void bind(int index, std::nullopt_t);
+  template <typename T>
+  void bind(int index, const std::optional<T>& value) {
+    if (value)
+      bind(index, *value);
+    else
+      bind(index, std::nullopt);
+  }
+
+  // True while there is a row.
+  bool step();
+  std::string text(int column) const;
+  int64_t integer(int column) const;
+  bool is_null(int column) const;
+  std::optional<std::string> optional_text(int column) const;
+  std::optional<int64_t> optional_integer(int column) const;
+
+ private:
+  sqlite3* db_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+class Database {
+ public:
+  // Opens or creates; WAL journal, every commit fsynced.
+  explicit Database(const std::filesystem::path& file);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // One or more statements without parameters.
+  void exec(const std::string& sql);
+  // One statement: parameters are std::string_view, int64_t or std::optional of these.
+  template <typename... Args>
+  Statement query(std::string_view sql, const Args&... args) {
+    Statement statement(db_, sql);
+    int index = 0;
+    (statement.bind(++index, args), ...);
+    return statement;
+  }
+  template <typename... Args>
+  void run(std::string_view sql, const Args&... args) {
+    Statement statement = query(sql, args...);
+    while (statement.step()) {
+    }
+  }
+  int64_t changes() const;
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
+// Rolls back unless commit() was called.
+class Transaction {
+ public:
+  explicit Transaction(Database& db) : db_(db) { db_.exec("BEGIN IMMEDIATE"); }
+  ~Transaction();
+  void commit();
+
+ private:
+  Database& db_;
+  bool open_ = true;
+};
+
+}  // namespace halogen::control

@@ -1,0 +1,332 @@
+#include "control/suspend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "control/names.h"
+#include "control/suspend_machine.h"
+
+namespace halogen::control {
+namespace {
+
+const log::Logger logger("control");
+
+Error no_such_endpoint() { return Error(Errc::not_found, "endpoint not found"); }
+Error shutting_down() { return Error(Errc::unavailable, "the platform is shutting down"); }
+
+template <typename T>
+Outcome<T> failed(Error error) {
+  return {std::nullopt, std::move(error)};
+}
+
+}  // namespace
+
+std::string_view compute_state_name(ComputeState state) {
+  switch (state) {
+    case ComputeState::idle:
+      return "idle";
+    case ComputeState::starting:
+      return "starting";
+    case ComputeState::active:
+      return "active";
+    case ComputeState::suspending:
+      return "suspending";
+  }
+  return "unknown";
+}
+
+EndpointManager::EndpointManager(Options options)
+    : options_(options),
+      catalog_(options.catalog),
+      host_(options.host),
+      answers_(1),
+      jobs_(options.job_threads) {}
+
+EndpointManager::~EndpointManager() { stop(); }
+
+void EndpointManager::start() {
+  host_.on_exit([this](const std::string& endpoint_id) { compute_exited(endpoint_id); });
+  for (const Endpoint& endpoint : catalog_.all_endpoints()) {
+    bool running = host_.running(endpoint.id);
+    add(endpoint);
+    if (running) begin_start(endpoint.id);  // Takes up one that outlived us, so that it can idle.
+  }
+  MutexLock lock(mutex_);
+  watching_ = true;
+  watcher_ = std::thread([this] { watch_idle(); });
+}
+
+void EndpointManager::stop() {
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    idle_changed_.notify_all();
+    for (auto& [id, machine] : machines_) schedule(machine);
+    Deadline deadline = Deadline::after(options_.suspend_deadline);
+    auto at_work = [](const auto& entry) {
+      const Machine& machine = *entry.second;
+      return machine.busy || (machine.state == ComputeState::active && !machine.stop_failed);
+    };
+    while (std::any_of(machines_.begin(), machines_.end(), at_work))
+      if (!idle_changed_.wait_until(mutex_, deadline.at())) break;
+  }
+  if (watcher_.joinable()) watcher_.join();
+  jobs_.stop();
+  answers_.stop();
+  host_.on_exit([](const std::string&) {});
+}
+
+EndpointManager::MachinePtr EndpointManager::find(const std::string& endpoint_id) {
+  auto found = machines_.find(endpoint_id);
+  if (found == machines_.end() || found->second->retired) return nullptr;
+  return found->second;
+}
+
+bool EndpointManager::exists(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  return find(endpoint_id) != nullptr;
+}
+
+void EndpointManager::role_secret(const std::string& endpoint_id, const std::string& role,
+                                  std::function<void(Outcome<RoleSecret>)> done) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || stopping_) {
+    Error error = machine ? shutting_down() : no_such_endpoint();
+    answers_.add([done = std::move(done), error] { done(failed<RoleSecret>(error)); });
+    return;
+  }
+  machine->questions.push_back({role, std::move(done)});
+  schedule(machine);
+}
+
+void EndpointManager::wake(const std::string& endpoint_id,
+                           std::function<void(Outcome<ComputeAddress>)> done) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || stopping_) {
+    Error error = machine ? shutting_down() : no_such_endpoint();
+    answers_.add([done = std::move(done), error] { done(failed<ComputeAddress>(error)); });
+    return;
+  }
+  machine->wakes.push_back(std::move(done));
+  schedule(machine);
+}
+
+void EndpointManager::session_opened(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  if (MachinePtr machine = find(endpoint_id)) ++machine->sessions;
+}
+
+void EndpointManager::session_closed(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || machine->sessions == 0) return;
+  if (--machine->sessions > 0) return;
+  machine->idle_since = steady_clock::now();
+  idle_changed_.notify_all();
+}
+
+void EndpointManager::add(const Endpoint& endpoint) {
+  auto machine = std::make_shared<Machine>();
+  machine->id = endpoint.id;
+  machine->branch_id = endpoint.branch_id;
+  machine->idle_timeout = endpoint.idle_timeout;
+  MutexLock lock(mutex_);
+  machines_.emplace(endpoint.id, std::move(machine));
+}
+
+void EndpointManager::set_idle_timeout(const std::string& endpoint_id, int64_t seconds) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) throw no_such_endpoint();
+  machine->idle_timeout = seconds;
+  idle_changed_.notify_all();
+}
+
+ComputeState EndpointManager::state(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  return machine ? machine->state : ComputeState::idle;
+}
+
+size_t EndpointManager::active() {
+  MutexLock lock(mutex_);
+  return static_cast<size_t>(
+      std::count_if(machines_.begin(), machines_.end(),
+                    [](const auto& entry) { return entry.second->state == ComputeState::active; }));
+}
+
+Operation EndpointManager::new_operation(const Endpoint& endpoint, const std::string& action) {
+  Operation operation;
+  operation.id = new_uuid();
+  operation.project_id = endpoint.project_id;
+  operation.branch_id = endpoint.branch_id;
+  operation.endpoint_id = endpoint.id;
+  operation.action = action;
+  operation.status = "scheduling";
+  operation.created_at = operation.updated_at = now_micros();
+  return operation;
+}
+
+Operation EndpointManager::begin_start(const std::string& endpoint_id) {
+  Operation operation = new_operation(catalog_.endpoint(endpoint_id), "start_compute");
+  // Known to the catalog before the job can finish it.
+  catalog_.put_operation(operation);
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) throw no_such_endpoint();
+  if (machine->state == ComputeState::active || machine->start_operation || stopping_) {
+    bool shared = machine->start_operation.has_value();
+    catalog_.finish_operation(operation.id, "skipped");
+    if (shared) return *machine->start_operation;
+    operation.status = "skipped";
+    return operation;
+  }
+  machine->start_operation = operation;
+  machine->start_wanted = true;
+  schedule(machine);
+  return operation;
+}
+
+Operation EndpointManager::begin_suspend(const std::string& endpoint_id) {
+  Operation operation = new_operation(catalog_.endpoint(endpoint_id), "suspend_compute");
+  catalog_.put_operation(operation);
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) throw no_such_endpoint();
+  if (machine->suspend_operation) {
+    catalog_.finish_operation(operation.id, "skipped");
+    return *machine->suspend_operation;
+  }
+  machine->suspend_operation = operation;
+  machine->suspend_wanted = true;
+  machine->suspend_force = true;
+  schedule(machine);
+  return operation;
+}
+
+void EndpointManager::exclusively(const std::string& endpoint_id,
+                                  std::function<void(bool running)> work) {
+  std::packaged_task<void(bool)> task(std::move(work));
+  std::future<void> done = task.get_future();
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine) throw no_such_endpoint();
+    if (stopping_) throw shutting_down();
+    machine->exclusive.push_back(std::move(task));
+    schedule(machine);
+  }
+  done.get();
+}
+
+void EndpointManager::retire(const std::string& endpoint_id) {
+  std::packaged_task<void(bool)> task([this, endpoint_id](bool running) {
+    if (running) {
+      try {
+        host_.suspend(endpoint_id, true, Deadline::after(options_.suspend_deadline));
+      } catch (const Error& error) {
+        logger.info("{}: no clean suspend before its deletion: {}", endpoint_id, error.what());
+      }
+    }
+    host_.destroy(endpoint_id);
+  });
+  std::future<void> done = task.get_future();
+  MachinePtr machine;
+  {
+    MutexLock lock(mutex_);
+    machine = find(endpoint_id);
+    if (!machine) return;
+    machine->retired = true;
+    machine->exclusive.push_back(std::move(task));
+    schedule(machine);
+  }
+  std::exception_ptr failure;
+  try {
+    done.get();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  fail_wakes(machine, no_such_endpoint());
+  MutexLock lock(mutex_);
+  if (failure) {
+    machine->retired = false;  // So that the deletion can be tried again.
+    std::rethrow_exception(failure);
+  }
+  machines_.erase(endpoint_id);
+}
+
+void EndpointManager::schedule(const MachinePtr& machine) {
+  Machine& m = *machine;
+  if (m.busy) return;
+  if (stopping_ && m.state == ComputeState::active && !m.stop_failed)
+    m.suspend_wanted = m.suspend_force = true;
+  if (stopping_ && m.state == ComputeState::idle) {
+    m.start_wanted = false;
+    answers_.add([this, machine] { fail_wakes(machine, shutting_down()); });
+    if (m.exclusive.empty() && !m.suspend_wanted) return;
+  }
+  void (EndpointManager::*job)(const MachinePtr&) = nullptr;
+  if (!m.exclusive.empty() || (m.exit_seen && m.state == ComputeState::active)) {
+    job = &EndpointManager::run_exclusive;
+  } else if (m.suspend_wanted) {
+    job = &EndpointManager::run_suspend;
+    if (m.state == ComputeState::active) m.state = ComputeState::suspending;
+  } else if (m.state == ComputeState::idle && (!m.wakes.empty() || m.start_wanted)) {
+    job = &EndpointManager::run_start;
+    m.state = ComputeState::starting;
+  } else if (!m.questions.empty()) {
+    job = &EndpointManager::run_roles;
+  }
+  if (job != nullptr) {
+    m.busy = true;
+    jobs_.add([this, machine, job] { (this->*job)(machine); });
+  }
+  // A running compute's address is known: no need to wait for the job.
+  if (m.state == ComputeState::active && !m.exit_seen)
+    for (auto& done : std::exchange(m.wakes, {}))
+      answers_.add([this, machine, done = std::move(done)]() mutable {
+        answer_active(machine, std::move(done));
+      });
+}
+
+void EndpointManager::compute_exited(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) return;
+  machine->exit_seen = true;
+  schedule(machine);
+}
+
+void EndpointManager::watch_idle() {
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    steady_clock::time_point next = suspend_idle();
+    idle_changed_.wait_until(mutex_, next);
+  }
+}
+
+steady_clock::time_point EndpointManager::suspend_idle() {
+  auto now = steady_clock::now();
+  auto next = now + std::chrono::hours(1);
+  for (auto& [id, machine] : machines_) {
+    Machine& m = *machine;
+    if (m.state != ComputeState::active || m.sessions > 0 || m.timeout() < 0 || m.suspend_wanted)
+      continue;
+    auto due = m.idle_since + std::chrono::seconds(m.timeout());
+    if (due > now) {
+      next = std::min(next, due);
+      continue;
+    }
+    m.suspend_wanted = true;
+    m.suspend_force = false;
+    schedule(machine);
+  }
+  return next;
+}
+
+}  // namespace halogen::control

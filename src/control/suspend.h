@@ -1,0 +1,111 @@
+// suspend.h: which computes run. Wakes them for connections, suspends them when idle.
+//
+// Each endpoint is a small state machine: idle -> starting -> active -> suspending -> idle. At most
+// one job at a time works on an endpoint, so calls to the ComputeHost about it come one after
+// another; whatever arrives meanwhile (connections, questions about roles, requests to suspend)
+// waits in the endpoint's queues, and the end of each job decides what is next. Any number of
+// connections share one start. A failed start fails all that wait for it; the next one starts anew.
+//
+// Threads: any may call. Jobs run on a pool; callbacks run on a thread of ours, without the lock.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/mutex.h"
+#include "control/catalog.h"
+#include "control/jobs.h"
+#include "protocol/compute_host.h"
+#include "protocol/endpoints.h"
+
+namespace halogen::control {
+
+constexpr int64_t kDefaultIdleTimeout = 300;  // Seconds.
+
+enum class ComputeState { idle, starting, active, suspending };
+std::string_view compute_state_name(ComputeState state);
+
+class EndpointManager final : public Endpoints {
+ public:
+  struct Options {
+    Catalog& catalog;
+    ComputeHost& host;
+    size_t job_threads = 16;
+    std::chrono::seconds start_deadline{60};
+    std::chrono::seconds suspend_deadline{120};
+  };
+
+  explicit EndpointManager(Options options);
+  ~EndpointManager() override;
+
+  // Takes up the catalog's endpoints and begins to watch for idle ones.
+  void start();
+  // Refuses new wakes, suspends what runs, ends the threads.
+  void stop();
+
+  // For the proxy.
+  bool exists(const std::string& endpoint_id) override;
+  void role_secret(const std::string& endpoint_id, const std::string& role,
+                   std::function<void(Outcome<RoleSecret>)> done) override;
+  void wake(const std::string& endpoint_id,
+            std::function<void(Outcome<ComputeAddress>)> done) override;
+  void session_opened(const std::string& endpoint_id) override;
+  void session_closed(const std::string& endpoint_id) override;
+
+  // For the API. not_found for an endpoint that was not added.
+  void add(const Endpoint& endpoint);
+  void set_idle_timeout(const std::string& endpoint_id, int64_t seconds);
+  ComputeState state(const std::string& endpoint_id);
+  size_t active();
+  // Return at once; the operation tells when it is done. Suspending disconnects clients.
+  Operation begin_start(const std::string& endpoint_id);
+  Operation begin_suspend(const std::string& endpoint_id);
+  // Runs `work` while nothing else is done to the endpoint and waits for it; it is told whether the
+  // compute runs. What it throws, this throws.
+  void exclusively(const std::string& endpoint_id, std::function<void(bool running)> work);
+  // Ends the compute and destroys what it left; from then on the endpoint does not exist.
+  void retire(const std::string& endpoint_id);
+
+ private:
+  struct Machine;
+  using MachinePtr = std::shared_ptr<Machine>;
+
+  MachinePtr find(const std::string& endpoint_id) REQUIRES(mutex_);
+  // Gives the endpoint its next job, if it is free and there is one.
+  void schedule(const MachinePtr& machine) REQUIRES(mutex_);
+  void end_job(const MachinePtr& machine, ComputeState state);
+
+  void run_start(const MachinePtr& machine);
+  ComputeAddress start_compute(const MachinePtr& machine, const Operation& operation);
+  void apply_pending(const Endpoint& endpoint);
+  void run_suspend(const MachinePtr& machine);
+  void run_roles(const MachinePtr& machine);
+  void run_exclusive(const MachinePtr& machine);
+  void fail_wakes(const MachinePtr& machine, const Error& error);
+  void compute_exited(const std::string& endpoint_id);
+  void answer_active(const MachinePtr& machine, std::function<void(Outcome<ComputeAddress>)> done);
+
+  void watch_idle();
+  // Asks for a suspend where one is due; returns when the next one can be.
+  steady_clock::time_point suspend_idle() REQUIRES(mutex_);
+  Operation new_operation(const Endpoint& endpoint, const std::string& action);
+
+  const Options options_;
+  Catalog& catalog_;
+  ComputeHost& host_;
+  Mutex mutex_;
+  CondVar idle_changed_;
+  std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  bool watching_ GUARDED_BY(mutex_) = false;
+  std::thread watcher_;
+  Jobs answers_;  // Short: callbacks of wakes that need no start.
+  Jobs jobs_;
+};
+
+}  // namespace halogen::control

@@ -1,0 +1,279 @@
+// The jobs of EndpointManager: each works on one endpoint, alone, and ends with end_job().
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "control/suspend_machine.h"
+
+namespace halogen::control {
+namespace {
+
+const log::Logger logger("control");
+
+metrics::Histogram& wake_seconds() {
+  static metrics::Histogram histogram =
+      metrics::histogram("halogen_wake_seconds", "Time from a wake's start to a ready compute.");
+  return histogram;
+}
+
+Outcome<RoleSecret> find_role(const std::vector<StoredRole>& roles, const std::string& name) {
+  auto found = std::find_if(roles.begin(), roles.end(),
+                            [&](const StoredRole& role) { return role.name == name; });
+  if (found == roles.end() || !found->can_login || found->verifier.empty())
+    return {std::nullopt, Error(Errc::not_found, "role \"{}\" cannot log in", name)};
+  return {RoleSecret{found->verifier}, std::nullopt};
+}
+
+ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint) {
+  Project project = catalog.project(endpoint.project_id);
+  Branch branch = catalog.branch(endpoint.branch_id);
+  ComputeSpec spec;
+  spec.endpoint_id = endpoint.id;
+  spec.tenant = project.tenant;
+  spec.timeline = branch.timeline;
+  spec.system_identifier = project.system_identifier;
+  spec.major = project.pg_version;
+  for (auto& [name, value] : nlohmann::json::parse(endpoint.settings).items())
+    spec.settings[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  return spec;
+}
+
+}  // namespace
+
+void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
+  MutexLock lock(mutex_);
+  machine->busy = false;
+  machine->state = state;
+  schedule(machine);
+  idle_changed_.notify_all();
+}
+
+void EndpointManager::fail_wakes(const MachinePtr& machine, const Error& error) {
+  std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
+  std::vector<RoleQuestion> questions;
+  {
+    MutexLock lock(mutex_);
+    wakes = std::exchange(machine->wakes, {});
+    questions = std::exchange(machine->questions, {});
+  }
+  for (auto& done : wakes) done({std::nullopt, error});
+  for (RoleQuestion& question : questions) question.done({std::nullopt, error});
+}
+
+void EndpointManager::run_start(const MachinePtr& machine) {
+  Operation operation;
+  {
+    MutexLock lock(mutex_);
+    machine->start_wanted = false;
+    machine->exit_seen = false;
+    if (machine->start_operation) operation = *machine->start_operation;
+  }
+  auto began = steady_clock::now();
+  try {
+    Endpoint endpoint = catalog_.endpoint(machine->id);
+    if (operation.id.empty()) operation = new_operation(endpoint, "start_compute");
+    operation.status = "running";
+    ComputeAddress address = start_compute(machine, operation);
+    std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
+    {
+      MutexLock lock(mutex_);
+      machine->state = ComputeState::active;
+      machine->address = address;
+      machine->idle_since = steady_clock::now();
+      machine->start_operation.reset();
+      wakes = std::exchange(machine->wakes, {});
+    }
+    for (auto& done : wakes) done({address, std::nullopt});
+    std::chrono::duration<double> took = steady_clock::now() - began;
+    wake_seconds().observe(took.count());
+    logger.info("{}: compute started in {:.0f} ms", machine->id, took.count() * 1000);
+    // Nobody waits for the books; the endpoint is free for its next job meanwhile.
+    jobs_.add([this, endpoint, id = operation.id] {
+      try {
+        catalog_.compute_started(endpoint);
+        catalog_.finish_operation(id, "finished");
+      } catch (const Error& error) {
+        logger.error("{}: cannot record its start: {}", endpoint.id, error.what());
+      }
+    });
+    end_job(machine, ComputeState::active);
+  } catch (const std::exception& error) {
+    logger.error("{}: compute did not start: {}", machine->id, error.what());
+    auto* known = dynamic_cast<const Error*>(&error);
+    Error told = known ? *known : Error(Errc::internal, "{}", error.what());
+    {
+      MutexLock lock(mutex_);
+      machine->start_operation.reset();
+    }
+    fail_wakes(machine, told);
+    try {
+      catalog_.finish_operation(operation.id, "failed", error.what());
+    } catch (const Error& again) {
+      logger.error("{}: cannot record its failure: {}", machine->id, again.what());
+    }
+    end_job(machine, ComputeState::idle);
+  }
+}
+
+ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
+                                              const Operation& operation) {
+  Endpoint endpoint = catalog_.endpoint(machine->id);
+  ComputeSpec spec = compute_spec(catalog_, endpoint);
+  // The roles may change as soon as the compute takes a connection; that the catalog's copy may be
+  // stale from now on becomes durable while the compute boots.
+  std::future<void> noted = std::async(std::launch::async, [this, &endpoint, &operation] {
+    catalog_.compute_starting(endpoint, operation);
+  });
+  ComputeAddress address = host_.start(spec, Deadline::after(options_.start_deadline));
+  try {
+    noted.get();
+    apply_pending(endpoint);
+  } catch (...) {
+    host_.suspend(machine->id, true, Deadline::after(options_.suspend_deadline));
+    throw;
+  }
+  return address;
+}
+
+void EndpointManager::apply_pending(const Endpoint& endpoint) {
+  for (const PendingSql& pending : catalog_.pending_sql(endpoint.branch_id)) {
+    host_.execute(endpoint.id, pending.database, pending.statement);
+    catalog_.remove_pending_sql(pending.id);
+  }
+}
+
+void EndpointManager::run_suspend(const MachinePtr& machine) {
+  Operation operation;
+  bool force;
+  bool running;
+  {
+    MutexLock lock(mutex_);
+    machine->suspend_wanted = false;
+    force = std::exchange(machine->suspend_force, false);
+    running = machine->state == ComputeState::suspending;
+    if (machine->suspend_operation) operation = *machine->suspend_operation;
+    machine->suspend_operation.reset();
+  }
+  ComputeState state = ComputeState::idle;
+  std::string status = running ? "finished" : "skipped";
+  std::string failure;
+  try {
+    Endpoint endpoint = catalog_.endpoint(machine->id);
+    if (operation.id.empty()) operation = new_operation(endpoint, "suspend_compute");
+    if (running) {
+      ComputeStopped stopped =
+          host_.suspend(machine->id, force, Deadline::after(options_.suspend_deadline));
+      catalog_.compute_suspended(endpoint, stopped.roles);
+      logger.info("{}: compute suspended at {}", machine->id, stopped.end.str());
+    }
+  } catch (const std::exception& error) {
+    failure = error.what();
+    status = "failed";
+    state = host_.running(machine->id) ? ComputeState::active : ComputeState::idle;
+    auto* known = dynamic_cast<const Error*>(&error);
+    if (!force && known && known->code() == Errc::conflict)
+      logger.info("{}: not suspended: {}", machine->id, failure);
+    else
+      logger.error("{}: not suspended cleanly: {}", machine->id, failure);
+  }
+  {
+    MutexLock lock(mutex_);
+    machine->idle_since = steady_clock::now();  // If it still runs, not again at once.
+    machine->stop_failed = stopping_ && state == ComputeState::active;
+  }
+  try {
+    operation.status = status;
+    operation.error = failure;
+    operation.updated_at = now_micros();
+    if (!operation.id.empty()) catalog_.put_operation(operation);
+  } catch (const Error& error) {
+    logger.error("{}: cannot record its suspend: {}", machine->id, error.what());
+  }
+  end_job(machine, state);
+}
+
+// Questions about roles. A running compute is asked, once for all that wait now: whoever asks later
+// is answered by the next round, so a password counts from the moment it is changed.
+void EndpointManager::run_roles(const MachinePtr& machine) {
+  std::vector<RoleQuestion> questions;
+  ComputeState state;
+  {
+    MutexLock lock(mutex_);
+    questions = std::exchange(machine->questions, {});
+    state = machine->state;
+  }
+  std::optional<Error> failure;
+  std::optional<std::vector<StoredRole>> roles;
+  try {
+    if (state == ComputeState::active) {
+      roles = host_.roles(machine->id);
+    } else if (BranchRoles kept = catalog_.roles(machine->branch_id); kept.exact) {
+      roles = std::move(kept.roles);
+    }
+  } catch (const Error& error) {
+    failure = error;
+    if (state == ComputeState::active && !host_.running(machine->id)) {
+      state = ComputeState::idle;  // It ended under us: ask again, from the beginning.
+      failure.reset();
+    }
+  }
+  if (roles || failure) {
+    for (RoleQuestion& question : questions)
+      question.done(failure ? Outcome<RoleSecret>{std::nullopt, failure}
+                            : find_role(*roles, question.role));
+  } else {
+    MutexLock lock(mutex_);
+    machine->start_wanted = true;
+    machine->questions.insert(machine->questions.begin(),
+                              std::make_move_iterator(questions.begin()),
+                              std::make_move_iterator(questions.end()));
+  }
+  end_job(machine, state);
+}
+
+// Work that wants the endpoint to itself, or a look at whether the compute still runs.
+void EndpointManager::run_exclusive(const MachinePtr& machine) {
+  std::packaged_task<void(bool)> task;
+  ComputeState state;
+  bool look;
+  {
+    MutexLock lock(mutex_);
+    state = machine->state;
+    look = std::exchange(machine->exit_seen, false);
+    if (!machine->exclusive.empty()) {
+      task = std::move(machine->exclusive.front());
+      machine->exclusive.pop_front();
+    }
+  }
+  if (look && state == ComputeState::active && !host_.running(machine->id)) {
+    logger.info("{}: compute has ended by itself", machine->id);
+    state = ComputeState::idle;
+  }
+  if (task.valid()) {
+    task(state == ComputeState::active);
+    if (state == ComputeState::active && !host_.running(machine->id)) state = ComputeState::idle;
+  }
+  end_job(machine, state);
+}
+
+void EndpointManager::answer_active(const MachinePtr& machine,
+                                    std::function<void(Outcome<ComputeAddress>)> done) {
+  // The proxy may hear of a compute's death (a closed socket) before we do.
+  bool running = host_.running(machine->id);
+  std::optional<ComputeAddress> address;
+  {
+    MutexLock lock(mutex_);
+    if (running && machine->state == ComputeState::active) {
+      address = machine->address;
+    } else {
+      if (!running) machine->exit_seen = true;
+      machine->wakes.push_back(std::move(done));
+      schedule(machine);
+    }
+  }
+  if (address) done({*address, std::nullopt});
+}
+
+}  // namespace halogen::control

@@ -1,0 +1,46 @@
+// suspend_machine.h: one endpoint's state, shared by the two files that implement EndpointManager.
+#pragma once
+#include <deque>
+#include <future>
+#include <optional>
+
+#include "control/suspend.h"
+
+namespace halogen::control {
+
+struct RoleQuestion {
+  std::string role;
+  std::function<void(Outcome<RoleSecret>)> done;
+};
+
+// All but `id`, `branch_id` is guarded by EndpointManager::mutex_.
+struct EndpointManager::Machine {
+  std::string id;
+  std::string branch_id;
+  int64_t idle_timeout = 0;  // As set: 0 = default, -1 = never.
+
+  ComputeState state = ComputeState::idle;
+  ComputeAddress address;  // While active.
+  bool busy = false;       // A job is queued or runs.
+  bool exit_seen = false;  // The host reported an exit that no job has looked into yet.
+  bool retired = false;
+  bool start_wanted =
+      false;  // By the API, or by a question that only a running compute can answer.
+  bool suspend_wanted = false;
+  bool suspend_force = false;
+  bool stop_failed = false;  // While stopping: tried once, left alone.
+
+  int sessions = 0;
+  steady_clock::time_point idle_since;
+
+  std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
+  std::vector<RoleQuestion> questions;
+  std::deque<std::packaged_task<void(bool)>> exclusive;
+  std::optional<Operation> start_operation;
+  std::optional<Operation> suspend_operation;
+
+  // Seconds, or -1.
+  int64_t timeout() const { return idle_timeout == 0 ? kDefaultIdleTimeout : idle_timeout; }
+};
+
+}  // namespace halogen::control

@@ -1,0 +1,238 @@
+#include "control/suspend.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "control/fakes.h"
+#include "control/names.h"
+
+namespace halogen::control {
+namespace {
+
+using std::chrono::milliseconds;
+
+class EndpointManagerTest : public testing::Test {
+ protected:
+  EndpointManagerTest() {
+    std::string folder = fs::temp_directory_path() / "halogen-suspend-XXXXXX";
+    folder_ = ::mkdtemp(folder.data());
+    catalog_ = std::make_unique<Catalog>(folder_ / "catalog.db");
+    add_project();
+    manager_ = std::make_unique<EndpointManager>(
+        EndpointManager::Options{.catalog = *catalog_, .host = host_});
+    manager_->start();
+  }
+  ~EndpointManagerTest() override {
+    host_.start_gate = host_.suspend_gate = false;
+    manager_.reset();
+    catalog_.reset();
+    fs::remove_all(folder_);
+  }
+
+  void add_project() {
+    Project project;
+    project.id = new_project_id();
+    project.tenant = TenantId::random();
+    NewBranch& added = branch_;
+    added.branch.id = new_branch_id();
+    added.branch.project_id = project.id;
+    added.branch.timeline = TimelineId::random();
+    added.branch.name = "main";
+    added.endpoint.id = ep_ = new_endpoint_id();
+    added.endpoint.project_id = project.id;
+    added.endpoint.branch_id = added.branch.id;
+    added.roles = {true, {{"neondb_owner", "SCRAM-SHA-256$first", true}}};
+    added.pending = {{0, "postgres", "ALTER ROLE neondb_owner PASSWORD 'x'"}};
+    catalog_->add_project(project, added);
+  }
+
+  std::future<Outcome<ComputeAddress>> wake() {
+    auto promise = std::make_shared<std::promise<Outcome<ComputeAddress>>>();
+    manager_->wake(ep_, [promise](Outcome<ComputeAddress> got) { promise->set_value(got); });
+    return promise->get_future();
+  }
+  Outcome<ComputeAddress> wake_now() { return wake().get(); }
+  std::future<Outcome<RoleSecret>> ask(const std::string& role) {
+    auto promise = std::make_shared<std::promise<Outcome<RoleSecret>>>();
+    manager_->role_secret(ep_, role,
+                          [promise](Outcome<RoleSecret> got) { promise->set_value(got); });
+    return promise->get_future();
+  }
+  bool reaches(ComputeState state, milliseconds within = milliseconds(3000)) {
+    Deadline deadline = Deadline::after(within);
+    while (manager_->state(ep_) != state) {
+      if (deadline.passed()) return false;
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return true;
+  }
+  bool finishes(const Operation& operation, const std::string& status) {
+    Deadline deadline = Deadline::after(milliseconds(3000));
+    while (!catalog_->operation(operation.id).over() && !deadline.passed())
+      std::this_thread::sleep_for(milliseconds(2));
+    return catalog_->operation(operation.id).status == status;
+  }
+
+  fs::path folder_;
+  FakeHost host_;
+  NewBranch branch_;
+  std::string ep_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<EndpointManager> manager_;
+};
+
+TEST_F(EndpointManagerTest, ManyCallersShareOneStart) {
+  host_.start_gate = true;
+  std::vector<std::future<Outcome<ComputeAddress>>> waiting;
+  for (int i = 0; i < 50; ++i) waiting.push_back(wake());
+  EXPECT_TRUE(reaches(ComputeState::starting));
+  host_.start_gate = false;
+  for (auto& one : waiting) EXPECT_EQ(one.get().value->socket_folder, "/sockets/" + ep_);
+  EXPECT_EQ(host_.starts, 1);
+  EXPECT_TRUE(wake_now().value);
+  EXPECT_EQ(host_.starts, 1);
+}
+
+TEST_F(EndpointManagerTest, AFailedStartFailsAllThatWaitAndTheNextStartsAnew) {
+  host_.fail_starts = 1;
+  host_.start_gate = true;
+  auto first = wake();
+  auto second = wake();
+  host_.start_gate = false;
+  EXPECT_EQ(first.get().error->code(), Errc::unavailable);
+  EXPECT_TRUE(second.get().error);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  EXPECT_TRUE(wake_now().value);
+}
+
+TEST_F(EndpointManagerTest, PendingSqlIsAppliedOnceBeforeTheFirstConnection) {
+  wake_now();
+  ASSERT_EQ(host_.executed().size(), 1u);
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  wake_now();
+  EXPECT_EQ(host_.executed().size(), 1u);
+}
+
+TEST_F(EndpointManagerTest, AnEndpointWithoutSessionsIsSuspendedAfterItsTimeout) {
+  manager_->set_idle_timeout(ep_, 1);
+  manager_->session_opened(ep_);
+  wake_now();
+  std::this_thread::sleep_for(milliseconds(1200));
+  EXPECT_EQ(manager_->state(ep_), ComputeState::active) << "a session is open";
+  manager_->session_closed(ep_);
+  std::this_thread::sleep_for(milliseconds(500));
+  EXPECT_EQ(manager_->state(ep_), ComputeState::active) << "not yet";
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  EXPECT_EQ(host_.suspends, 1);
+}
+
+TEST_F(EndpointManagerTest, MinusOneNeverSuspends) {
+  manager_->set_idle_timeout(ep_, -1);
+  wake_now();
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_EQ(manager_->state(ep_), ComputeState::active);
+}
+
+TEST_F(EndpointManagerTest, AConnectionWhileSuspendingWaitsAndWakesAgain) {
+  wake_now();
+  host_.suspend_gate = true;
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::suspending));
+  auto late = wake();
+  auto question = ask("neondb_owner");
+  EXPECT_EQ(late.wait_for(milliseconds(50)), std::future_status::timeout);
+  host_.suspend_gate = false;
+  EXPECT_TRUE(late.get().value);
+  EXPECT_TRUE(question.get().value);
+  EXPECT_EQ(host_.starts, 2);
+}
+
+TEST_F(EndpointManagerTest, AnIdleSuspendThatMeetsClientsLeavesTheComputeRunning) {
+  host_.clients = true;
+  manager_->set_idle_timeout(ep_, 1);
+  wake_now();
+  std::this_thread::sleep_for(milliseconds(1300));
+  EXPECT_GE(host_.suspends, 1);
+  EXPECT_TRUE(reaches(ComputeState::active));
+  EXPECT_TRUE(host_.running(ep_));
+}
+
+TEST_F(EndpointManagerTest, ACrashedComputeIsWokenAgain) {
+  wake_now();
+  host_.crash(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  EXPECT_TRUE(wake_now().value);
+  EXPECT_EQ(host_.starts, 2);
+}
+
+TEST_F(EndpointManagerTest, AWakeNoticesADeathThatNobodyReportedYet) {
+  wake_now();
+  host_.crash(ep_, false);
+  EXPECT_TRUE(wake_now().value);
+  EXPECT_EQ(host_.starts, 2);
+}
+
+TEST_F(EndpointManagerTest, RolesOfASuspendedEndpointComeFromTheCatalogWithoutAStart) {
+  EXPECT_EQ(ask("neondb_owner").get().value->verifier, "SCRAM-SHA-256$first");
+  EXPECT_EQ(ask("nobody").get().error->code(), Errc::not_found);
+  EXPECT_EQ(host_.starts, 0);
+}
+
+TEST_F(EndpointManagerTest, ARunningComputeIsAskedSoThatAChangedPasswordCountsAtOnce) {
+  wake_now();
+  EXPECT_EQ(ask("neondb_owner").get().value->verifier, "SCRAM-SHA-256$fake");
+  host_.set_roles({{"neondb_owner", "SCRAM-SHA-256$new", true}, {"bob", "SCRAM-SHA-256$b", true}});
+  EXPECT_EQ(ask("neondb_owner").get().value->verifier, "SCRAM-SHA-256$new");
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  int reads = host_.role_reads;
+  EXPECT_EQ(ask("bob").get().value->verifier, "SCRAM-SHA-256$b");
+  EXPECT_EQ(host_.role_reads, reads) << "the suspend brought them";
+}
+
+TEST_F(EndpointManagerTest, AfterACrashAQuestionAboutRolesWakesTheCompute) {
+  wake_now();
+  host_.crash(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  host_.set_roles({{"carol", "SCRAM-SHA-256$c", true}});
+  EXPECT_EQ(ask("carol").get().value->verifier, "SCRAM-SHA-256$c");
+  EXPECT_EQ(host_.starts, 2);
+}
+
+TEST_F(EndpointManagerTest, RolesWithoutLoginOrPasswordAreNotFound) {
+  host_.set_roles({{"group", "SCRAM-SHA-256$g", false}, {"trusting", "", true}});
+  wake_now();
+  EXPECT_EQ(ask("group").get().error->code(), Errc::not_found);
+  EXPECT_EQ(ask("trusting").get().error->code(), Errc::not_found);
+}
+
+TEST_F(EndpointManagerTest, OperationsTellWhatCameOfAStartAndASuspend) {
+  Operation start = manager_->begin_start(ep_);
+  EXPECT_TRUE(finishes(start, "finished"));
+  EXPECT_TRUE(finishes(manager_->begin_start(ep_), "skipped"));
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "skipped"));
+  host_.fail_starts = 1;
+  EXPECT_TRUE(finishes(manager_->begin_start(ep_), "failed"));
+}
+
+TEST_F(EndpointManagerTest, ARetiredEndpointIsGoneAndItsComputeDestroyed) {
+  wake_now();
+  manager_->retire(ep_);
+  EXPECT_FALSE(manager_->exists(ep_));
+  EXPECT_TRUE(host_.destroyed(ep_));
+  EXPECT_EQ(wake_now().error->code(), Errc::not_found);
+}
+
+TEST_F(EndpointManagerTest, StoppingSuspendsWhatRunsAndRefusesTheRest) {
+  wake_now();
+  manager_->stop();
+  EXPECT_FALSE(host_.running(ep_));
+  EXPECT_TRUE(catalog_->roles(branch_.branch.id).exact);
+}
+
+}  // namespace
+}  // namespace halogen::control

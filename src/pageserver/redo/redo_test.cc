@@ -63,7 +63,7 @@ Chain inserts(const PageKey& key, int count, int first = 1, bool init = true) {
   return chain;
 }
 
-class Pool : public ::testing::Test {
+class RedoReplay : public ::testing::Test {
  protected:
   std::string replay(const Chain& chain, std::optional<Bytes> base = {}) {
     return pool_.replay(kHeap, base, chain.records, soon());
@@ -78,20 +78,20 @@ class Pool : public ::testing::Test {
   RedoPool pool_{folder_.pool_options()};
 };
 
-TEST_F(Pool, MakesAPageFromNothing) {
+TEST_F(RedoReplay, MakesAPageFromNothing) {
   std::string page = replay(inserts(kHeap, 5));
   ASSERT_EQ(page.size(), kPageSize);
   EXPECT_EQ(line_pointers(page), 5);
   EXPECT_EQ(lsn_of(page), 1005u);  // Stamped with the last record's end.
 }
 
-TEST_F(Pool, GoesOnFromABase) {
+TEST_F(RedoReplay, GoesOnFromABase) {
   std::string base = replay(inserts(kHeap, 5));
   std::string page = replay(inserts(kHeap, 5, 6, false), as_bytes(base));
   EXPECT_EQ(page, replay(inserts(kHeap, 10)));
 }
 
-TEST_F(Pool, AChainLargerThanARequestIsReplayedInSteps) {
+TEST_F(RedoReplay, AChainLargerThanARequestIsReplayedInSteps) {
   Chain chain;
   std::string image = replay(inserts(kHeap, 7));
   for (uint64_t i = 0; i < 1200; ++i) chain.add(2000 + i, full_page_image(kHeap, image));
@@ -100,7 +100,7 @@ TEST_F(Pool, AChainLargerThanARequestIsReplayedInSteps) {
   EXPECT_EQ(lsn_of(page), 3199u);
 }
 
-TEST_F(Pool, AMissingBaseIsAnErrorNotAZeroPage) {
+TEST_F(RedoReplay, AMissingBaseIsAnErrorNotAZeroPage) {
   std::string text;
   Chain chain = inserts(kHeap, 1, 6, false);
   EXPECT_EQ(code_of([&] { replay(chain); }, &text), Errc::corrupt);
@@ -108,7 +108,7 @@ TEST_F(Pool, AMissingBaseIsAnErrorNotAZeroPage) {
   EXPECT_EQ(line_pointers(replay(inserts(kHeap, 2))), 2);
 }
 
-TEST_F(Pool, GarbageIsCorruptAndThePoolGoesOn) {
+TEST_F(RedoReplay, GarbageIsCorruptAndThePoolGoesOn) {
   Chain damaged = inserts(kHeap, 2);
   damaged.bytes[1][40] ^= 1;
   EXPECT_EQ(code_of([&] { replay(damaged); }), Errc::corrupt);
@@ -124,7 +124,7 @@ TEST_F(Pool, GarbageIsCorruptAndThePoolGoesOn) {
 }
 
 // Right checksums, wrong content: Postgres itself must refuse it, by ERROR or by PANIC.
-TEST_F(Pool, ARecordThatPostgresRefusesIsCorruptAndThePoolGoesOn) {
+TEST_F(RedoReplay, ARecordThatPostgresRefusesIsCorruptAndThePoolGoesOn) {
   std::string base = replay(inserts(kHeap, 2));
   Chain gap;
   gap.add(2000, heap_insert(kHeap, 77, false, "no such line pointer"));
@@ -132,7 +132,7 @@ TEST_F(Pool, ARecordThatPostgresRefusesIsCorruptAndThePoolGoesOn) {
   EXPECT_EQ(line_pointers(replay(inserts(kHeap, 2))), 2);
 }
 
-TEST_F(Pool, OnlyRecordsOfPagesAreRun) {
+TEST_F(RedoReplay, OnlyRecordsOfPagesAreRun) {
   Chain commit;
   std::string main_data(8, '\0');
   commit.add(2000,
@@ -142,12 +142,12 @@ TEST_F(Pool, OnlyRecordsOfPagesAreRun) {
   EXPECT_NE(text.find("changes no relation page"), std::string::npos) << text;
 }
 
-TEST_F(Pool, ARecordOfAnotherPageIsRefused) {
+TEST_F(RedoReplay, ARecordOfAnotherPageIsRefused) {
   Chain chain = inserts(PageKey{kHeap.tag, 4}, 1);
   EXPECT_EQ(code_of([&] { replay(chain); }), Errc::corrupt);
 }
 
-TEST_F(Pool, RecordsOutOfOrderAreCorrupt) {
+TEST_F(RedoReplay, RecordsOutOfOrderAreCorrupt) {
   Chain chain = inserts(kHeap, 2);
   std::swap(chain.records[0].end, chain.records[1].end);
   EXPECT_EQ(code_of([&] { replay(chain); }), Errc::corrupt);
@@ -155,7 +155,7 @@ TEST_F(Pool, RecordsOutOfOrderAreCorrupt) {
   EXPECT_EQ(code_of([&] { replay(inserts(kHeap, 1, 3, false), as_bytes(base)); }), Errc::corrupt);
 }
 
-TEST_F(Pool, PagesOfSlrusAreNotRedosBusiness) {
+TEST_F(RedoReplay, PagesOfSlrusAreNotRedosBusiness) {
   Chain chain = inserts(kHeap, 1);
   auto call = [&] {
     (void)pool_.replay(PageKey{RelTag::slru(Slru::xact), 0}, {}, chain.records, soon());
@@ -163,7 +163,7 @@ TEST_F(Pool, PagesOfSlrusAreNotRedosBusiness) {
   EXPECT_EQ(code_of(call), Errc::invalid_argument);
 }
 
-TEST_F(Pool, AKilledProcessIsSurvived) {
+TEST_F(RedoReplay, AKilledProcessIsSurvived) {
   for (int round = 0; round < 3; ++round) {
     auto pids = wait_idle(1);
     ASSERT_FALSE(pids.empty());
@@ -172,7 +172,7 @@ TEST_F(Pool, AKilledProcessIsSurvived) {
   }
 }
 
-TEST_F(Pool, AStuckProcessMeetsTheDeadlineAndIsReplaced) {
+TEST_F(RedoReplay, AStuckProcessMeetsTheDeadlineAndIsReplaced) {
   auto pids = wait_idle(1);
   for (pid_t pid : pids) kill(pid, SIGSTOP);
   Chain chain = inserts(kHeap, 4);
@@ -182,7 +182,7 @@ TEST_F(Pool, AStuckProcessMeetsTheDeadlineAndIsReplaced) {
   EXPECT_EQ(line_pointers(replay(chain)), 4);
 }
 
-TEST_F(Pool, ServesManyThreads) {
+TEST_F(RedoReplay, ServesManyThreads) {
   std::vector<std::thread> threads;
   std::string expected = replay(inserts(kHeap, 20));
   std::atomic<int> right = 0;
@@ -195,7 +195,7 @@ TEST_F(Pool, ServesManyThreads) {
   EXPECT_EQ(right, 800);
 }
 
-TEST_F(Pool, ManyRelationsPassThroughOneProcess) {
+TEST_F(RedoReplay, ManyRelationsPassThroughOneProcess) {
   for (uint32_t rel = 0; rel < 3000; ++rel) {
     PageKey key{RelTag::relation(1663, 5, 20000 + rel, Fork::main), rel * 131071};
     Chain chain = inserts(key, 2);
@@ -203,7 +203,7 @@ TEST_F(Pool, ManyRelationsPassThroughOneProcess) {
   }
 }
 
-TEST_F(Pool, LeavesNoFilesBehindOnceReady) {
+TEST_F(RedoReplay, LeavesNoFilesBehindOnceReady) {
   wait_idle(1);
   EXPECT_TRUE(fs::is_empty(folder_.scratch()));
 }

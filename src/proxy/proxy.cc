@@ -1,0 +1,230 @@
+#include "proxy/proxy.h"
+
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <csignal>
+#include <thread>
+
+#include "base/log.h"
+#include "proxy/session.h"
+
+namespace halogen::proxy {
+namespace {
+
+using asio::ip::tcp;
+
+const log::Logger logger("proxy");
+
+constexpr std::chrono::milliseconds kAcceptPause{100};  // Out of descriptors or memory.
+constexpr std::chrono::seconds kStopTime{5};
+constexpr int kPortAttempts = 16;
+
+// As many descriptors as the system lets us have: each client needs two.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  logger.info("up to {} file descriptors: room for about {} clients", limit.rlim_cur,
+              limit.rlim_cur / 2);
+}
+
+// A peer that has vanished is noticed within about two minutes.
+void set_client_options(tcp::socket& socket) {
+  auto set = [fd = socket.native_handle()](int level, int name, int value) {
+    ::setsockopt(fd, level, name, &value, sizeof value);
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 6);
+}
+
+[[noreturn]] void cannot_listen(const std::string& host, int port, const asio::error_code& error) {
+  if (error == asio::error::address_in_use)
+    throw Error(Errc::unavailable,
+                "port {} on {} is taken: another process listens there; stop it, or choose another "
+                "port with --pg-port",
+                port, host);
+  if (error == asio::error::access_denied)
+    throw Error(Errc::permission_denied,
+                "not allowed to listen on port {} of {}; choose one above 1023 with --pg-port",
+                port, host);
+  throw Error(Errc::io, "cannot listen on port {} of {}: {}", port, host, error.message());
+}
+
+bool no_such_address(const asio::error_code& error) {
+  return error == asio::error::address_family_not_supported || error.value() == EADDRNOTAVAIL;
+}
+
+}  // namespace
+
+struct Proxy::Impl {
+  Impl(Options the_options, Endpoints& the_endpoints)
+      : options(std::move(the_options)), endpoints(the_endpoints) {}
+
+  void start();
+  void stop();
+  void listen();
+  bool try_listen(int wanted);
+  Task<void> accept(tcp::acceptor& acceptor);
+  void hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket);
+
+  Options options;
+  Endpoints& endpoints;
+  fs::path ca_file;
+  int port = 0;
+  bool running = false;
+  size_t next_worker = 0;
+  std::unique_ptr<Shared> shared;
+  std::vector<std::shared_ptr<Worker>> workers;
+  std::vector<std::unique_ptr<tcp::acceptor>> acceptors;  // On the first worker.
+  std::vector<std::thread> threads;
+};
+
+// False if the port is free on the first host and taken on another, and any will do.
+bool Proxy::Impl::try_listen(int wanted) {
+  acceptors.clear();
+  port = wanted;
+  for (const std::string& host : options.hosts) {
+    asio::error_code error;
+    tcp::endpoint at(asio::ip::make_address(host, error), static_cast<uint16_t>(port));
+    if (error) throw Error(Errc::invalid_argument, "not an address to listen on: {}", host);
+    auto acceptor = std::make_unique<tcp::acceptor>(workers.front()->context);
+    acceptor->open(at.protocol(), error);
+    if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error && at.address().is_v6()) acceptor->set_option(asio::ip::v6_only(true), error);
+    if (!error) acceptor->bind(at, error);
+    if (!error) acceptor->listen(SOMAXCONN, error);
+    if (error && no_such_address(error) && options.hosts.size() > 1) continue;
+    if (error && wanted == 0 && !acceptors.empty()) return false;
+    if (error) cannot_listen(host, port, error);
+    port = acceptor->local_endpoint().port();
+    acceptors.push_back(std::move(acceptor));
+  }
+  if (acceptors.empty())
+    throw Error(Errc::io, "none of the addresses to listen on is this machine's");
+  return true;
+}
+
+void Proxy::Impl::listen() {
+  for (int attempt = 0; attempt < kPortAttempts; attempt++) {
+    if (try_listen(options.port)) return;
+  }
+  throw Error(Errc::unavailable, "found no port that is free on all addresses");
+}
+
+void Proxy::Impl::start() {
+  CHECK(!running, "proxy started twice");
+  CertificateFiles files =
+      make_certificates(options.certificate_directory, options.domain, options.region);
+  ca_file = files.ca;
+  shared = std::make_unique<Shared>(options, endpoints, files,
+                                    keep_secret(options.certificate_directory / "scram.secret"));
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+
+  size_t count = options.threads > 0 ? static_cast<size_t>(options.threads)
+                                     : std::max(1u, std::thread::hardware_concurrency());
+  for (size_t i = 0; i < count; i++) workers.push_back(std::make_shared<Worker>());
+  try {
+    listen();
+  } catch (...) {
+    acceptors.clear();
+    workers.clear();
+    throw;
+  }
+  for (auto& acceptor : acceptors)
+    asio::co_spawn(workers.front()->context, accept(*acceptor), asio::detached);
+  for (const auto& worker : workers) {
+    threads.emplace_back([worker = worker.get()] {
+      auto guard = asio::make_work_guard(worker->context);
+      worker->context.run();
+    });
+  }
+  running = true;
+  logger.info("listening on port {}, {} threads", port, count);
+}
+
+Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
+  asio::steady_timer pause(acceptor.get_executor());
+  bool warned = false;
+  while (!shared->stopping) {
+    const auto& worker = workers[next_worker++ % workers.size()];
+    tcp::socket socket(worker->context);
+    asio::error_code error;
+    co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
+    if (shared->stopping) break;
+    if (!error) {
+      warned = false;
+      hand_over(worker, std::move(socket));
+    } else if (error != asio::error::connection_aborted) {
+      if (!std::exchange(warned, true)) logger.warn("cannot accept clients: {}", error.message());
+      pause.expires_after(kAcceptPause);
+      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    }
+  }
+}
+
+void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket) {
+  shared->metrics.opened.add();
+  set_client_options(socket);
+  if (shared->unauthenticated >= options.max_unauthenticated) {
+    shared->metrics.refused.add();
+    std::string message;
+    wire::put_error(
+        message, Refused("53300", "too many connections are waiting to be authenticated").fields());
+    // To a socket that is new and empty: taken at once, or not at all.
+    ::send(socket.native_handle(), message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return;
+  }
+  asio::error_code error;
+  tcp::endpoint remote = socket.remote_endpoint(error);
+  if (error) return;  // Gone already.
+  std::string peer = fmt::format("{}:{}", remote.address().to_string(), remote.port());
+  asio::post(worker->context, [this, worker = worker.get(), socket = std::move(socket),
+                               peer = std::move(peer)]() mutable {
+    if (shared->stopping) return;
+    std::make_shared<Session>(*shared, *worker, std::move(socket), std::move(peer))->start();
+  });
+}
+
+void Proxy::Impl::stop() {
+  if (!std::exchange(running, false)) return;
+  shared->stopping = true;
+  asio::post(workers.front()->context, [this] {
+    asio::error_code ignored;
+    for (auto& acceptor : acceptors) acceptor->close(ignored);
+  });
+  for (const auto& worker : workers) {
+    asio::post(worker->context, [worker = worker.get()] {
+      std::vector<std::shared_ptr<Session>> sessions;  // terminate() can end some at once.
+      for (Session* session : worker->sessions) sessions.push_back(session->shared_from_this());
+      for (const auto& session : sessions) session->terminate();
+    });
+  }
+  Deadline deadline = Deadline::after(kStopTime);
+  while (shared->sessions > 0 && !deadline.passed())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (const auto& worker : workers) worker->context.stop();
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+  acceptors.clear();
+  workers.clear();
+  logger.info("stopped");
+}
+
+Proxy::Proxy(Options options, Endpoints& endpoints)
+    : impl_(std::make_unique<Impl>(std::move(options), endpoints)) {}
+
+Proxy::~Proxy() { stop(); }
+
+void Proxy::start() { impl_->start(); }
+void Proxy::stop() { impl_->stop(); }
+int Proxy::port() const { return impl_->port; }
+fs::path Proxy::ca_file() const { return impl_->ca_file; }
+
+}  // namespace halogen::proxy

@@ -1,0 +1,52 @@
+// proxy.h: where clients arrive: TLS, the endpoint they mean, SCRAM, a compute woken for them, and
+// then their bytes carried both ways until one side leaves.
+//
+// Threads: one event loop per core; a session stays on the one it was given. start() and stop() are
+// called from one other thread. The process ignores SIGPIPE from start() on.
+#pragma once
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "protocol/endpoints.h"
+
+namespace halogen::proxy {
+
+class Proxy {
+ public:
+  struct Options {
+    // Addresses, not names. Those that the machine does not have are passed over, but not all.
+    std::vector<std::string> hosts{"127.0.0.1", "::1"};
+    int port = 5432;  // 0 is any free one: see port().
+    // Made with certificates in it if need be: ca.crt is what clients verify against.
+    fs::path certificate_directory;
+    std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>, or
+    std::string region;                // <endpoint>.<domain>.
+    int threads = 0;                   // 0 is one per core.
+    std::chrono::milliseconds startup_timeout{60'000};  // Until authenticated.
+    std::chrono::milliseconds wake_timeout{60'000};     // For a compute to be there.
+    int max_unauthenticated = 4000;  // Connections that have not shown who they are.
+  };
+
+  // `endpoints` outlives the proxy.
+  Proxy(Options options, Endpoints& endpoints);
+  ~Proxy();
+
+  // Makes certificates, listens, and returns. Throws unavailable if the port is taken, io.
+  void start();
+  // Ends listening, tells every client that it is terminated (57P01), closes, and returns when all
+  // are gone or 5 s have passed. Idempotent.
+  void stop();
+  // The port listened on.
+  int port() const;
+  // What clients give as sslrootcert for sslmode=verify-full.
+  fs::path ca_file() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace halogen::proxy

@@ -1,0 +1,216 @@
+// Who gets in, and how: real psql against the proxy with stock Postgres behind it.
+#include "proxy/proxy.h"
+
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/metrics.h"
+#include "postgres/wire.h"
+#include "proxy/test_world.h"
+
+namespace halogen::proxy {
+
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kWrongPassword = "FATAL:  password authentication failed for user \"alice\"";
+
+// A socket without any TLS.
+class RawClient {
+ public:
+  explicit RawClient(int port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(socket_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  }
+  void send(std::string_view bytes) { write_all(socket_.get(), as_bytes(bytes)); }
+  std::string receive(size_t at_most = 4096) {
+    std::string bytes(at_most, '\0');
+    ssize_t size = ::recv(socket_.get(), bytes.data(), bytes.size(), 0);
+    bytes.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    return bytes;
+  }
+  bool closed() { return receive().empty(); }
+
+ private:
+  UniqueFd socket_;
+};
+
+TEST_F(ProxyTest, PsqlConnectsWithSniAndTls) {
+  start();
+  CommandResult result = psql("", "select 'row ' || current_user");
+  EXPECT_EQ(result.output, "row alice\n");
+  EXPECT_EQ(endpoints_.opened, 1);
+  EXPECT_EQ(psql("host=ep-test-pooler.eu.localhost", "select 1").output, "1\n");
+}
+
+TEST_F(ProxyTest, VerifyFullAndChannelBinding) {
+  Proxy& proxy = start();
+  std::string verify = "sslmode=verify-full sslrootcert=" + proxy.ca_file().string();
+  EXPECT_EQ(psql(verify + " channel_binding=require", "select 1").output, "1\n");
+  EXPECT_EQ(psql(verify + " channel_binding=disable", "select 1").output, "1\n");
+  EXPECT_EQ(psql(verify + " host=ep-test.localhost", "select 1").output, "1\n");
+  EXPECT_THAT(psql(verify + " host=ep-test.other", "select 1").output,
+              HasSubstr("does not match host name"));
+}
+
+TEST_F(ProxyTest, OnlyTls12AndNewer) {
+  start();
+  EXPECT_EQ(psql("ssl_max_protocol_version=TLSv1.2", "select 1").output, "1\n");
+  EXPECT_EQ(psql("ssl_min_protocol_version=TLSv1.3", "select 1").output, "1\n");
+  std::string old = "ssl_min_protocol_version=TLSv1 ssl_max_protocol_version=TLSv1.1";
+  EXPECT_NE(psql(old, "select 1").status, 0);
+}
+
+TEST_F(ProxyTest, PlaintextIsRefused) {
+  start();
+  CommandResult result = psql("sslmode=disable", "select 1");
+  EXPECT_THAT(result.output,
+              HasSubstr("FATAL:  connection is insecure (try using `sslmode=require`)\n"));
+  EXPECT_EQ(endpoints_.opened, 0);
+}
+
+TEST_F(ProxyTest, EndpointByOptionsAndTheRestIsPassedOn) {
+  start();
+  std::string more =
+      "sslsni=0 options='endpoint=ep-test -c statement_timeout=54321 -c work_mem=1MB'";
+  EXPECT_EQ(psql(more, "show statement_timeout").output, "54321ms\n");
+  EXPECT_EQ(psql("host=localhost options=project=ep-test", "select 1").output, "1\n");
+  EXPECT_THAT(psql("options=endpoint=ep-other", "select 1").output,
+              HasSubstr("Inconsistent endpoint"));
+}
+
+TEST_F(ProxyTest, EndpointByPasswordPrefix) {
+  start();
+  EXPECT_EQ(psql("sslsni=0 password='endpoint=ep-test;s3cret'", "select 1").output, "1\n");
+  EXPECT_EQ(psql("sslsni=0 password='endpoint=ep-test\\$s3cret'", "select 1").output, "1\n");
+  EXPECT_THAT(psql("sslsni=0 password='endpoint=ep-test;wrong'", "select 1").output,
+              HasSubstr(kWrongPassword));
+  EXPECT_THAT(psql("sslsni=0 password='endpoint=ep-nowhere;s3cret'", "select 1").output,
+              HasSubstr(kWrongPassword));
+  EXPECT_THAT(psql("sslsni=0", "select 1").output,
+              HasSubstr("FATAL:  Endpoint ID is not specified"));
+}
+
+TEST_F(ProxyTest, WrongPasswordUnknownEndpointAndUnknownRoleLookTheSame) {
+  start();
+  EXPECT_THAT(psql("password=wrong", "select 1").output, HasSubstr(kWrongPassword));
+  EXPECT_THAT(psql("host=ep-nowhere.eu.localhost", "select 1").output, HasSubstr(kWrongPassword));
+  EXPECT_THAT(psql("user=nobody", "select 1").output,
+              HasSubstr("FATAL:  password authentication failed for user \"nobody\""));
+  EXPECT_THAT(psql("user=nologin", "select 1").output,
+              HasSubstr("FATAL:  password authentication failed for user \"nologin\""));
+  EXPECT_EQ(endpoints_.wakes, 0);
+}
+
+TEST_F(ProxyTest, ErrorsOfPostgresAtStartupArriveAsTheyAre) {
+  start();
+  EXPECT_THAT(psql("dbname=nonesuch", "select 1").output,
+              HasSubstr("FATAL:  database \"nonesuch\" does not exist"));
+  EXPECT_THAT(psql("options='-c nonesuch=1'", "select 1").output,
+              HasSubstr("unrecognized configuration parameter \"nonesuch\""));
+}
+
+TEST_F(ProxyTest, WakeThatFailsSaysSo) {
+  start();
+  endpoints_.wake_fails = true;
+  std::string output = psql("", "select 1").output;
+  EXPECT_THAT(output,
+              HasSubstr("FATAL:  the compute of this endpoint could not be started: no room"));
+  EXPECT_THAT(output, HasSubstr("HINT:  Try again"));
+}
+
+TEST_F(ProxyTest, WakeThatTakesTooLongSaysSo) {
+  start([](Proxy::Options& options) { options.wake_timeout = std::chrono::milliseconds(1000); });
+  endpoints_.wake_time = std::chrono::milliseconds(1500);
+  EXPECT_THAT(psql("", "select 1").output,
+              HasSubstr("FATAL:  the compute of this endpoint did not start within 1 s"));
+}
+
+TEST_F(ProxyTest, ClientThatGivesUpWhileWaitingIsNoticed) {
+  start();
+  endpoints_.wake_time = std::chrono::milliseconds(2000);
+  auto since = steady_clock::now();
+  EXPECT_NE(command("timeout -s KILL 0.7 psql -X '" + conninfo() + "' -c 'select 1'").status, 0);
+  while (endpoints_.closed == 0 && steady_clock::now() - since < std::chrono::seconds(3))
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(endpoints_.closed, 1);
+  EXPECT_LT(steady_clock::now() - since, std::chrono::milliseconds(1500));
+}
+
+TEST_F(ProxyTest, RefusalsCarryTheirSqlstate) {
+  RawClient client(start().port());
+  client.send(wire::startup_packet({{"user", "alice"}}));
+  std::string answer = client.receive();
+  auto message = wire::parse_message(as_bytes(answer));
+  ASSERT_TRUE(message);
+  wire::ErrorFields fields = wire::parse_error(message->body);
+  EXPECT_EQ(fields.severity, "FATAL");
+  EXPECT_EQ(fields.sqlstate, "28000");
+  EXPECT_EQ(fields.message, "connection is insecure (try using `sslmode=require`)");
+}
+
+TEST_F(ProxyTest, GssIsDeclinedAndTlsCanFollow) {
+  RawClient client(start().port());
+  Writer gss;
+  gss.be_put<uint32_t>(8).be_put(wire::kGssRequest);
+  client.send(gss.view());
+  EXPECT_EQ(client.receive(), "N");
+  client.send(wire::ssl_request());
+  EXPECT_EQ(client.receive(), "S");
+}
+
+TEST_F(ProxyTest, RubbishIsShownTheDoor) {
+  int port = start().port();
+  RawClient http(port);
+  http.send("GET / HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(http.receive(), HasSubstr("08P01"));
+  RawClient old(port);
+  Writer version2;
+  version2.be_put<uint32_t>(8).be_put<uint32_t>(2u << 16);
+  old.send(version2.view());
+  EXPECT_THAT(old.receive(), HasSubstr("unsupported frontend protocol 2.0"));
+  RawClient injected(port);  // What is sent in the clear behind an SSLRequest is never a message.
+  injected.send(wire::ssl_request() + wire::startup_packet({{"user", "alice"}}));
+  EXPECT_EQ(injected.receive(1), "S");
+  injected.receive();
+  EXPECT_TRUE(injected.closed());
+}
+
+TEST_F(ProxyTest, SilentClientsAreSentAwayAndLimited) {
+  int port = start([](Proxy::Options& options) {
+               options.startup_timeout = std::chrono::milliseconds(500);
+               options.max_unauthenticated = 2;
+             }).port();
+  RawClient first(port);
+  RawClient second(port);
+  while (metrics::gauge("halogen_proxy_connections", "", {{"state", "starting"}}).value() < 2)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_THAT(RawClient(port).receive(), HasSubstr("53300"));
+  EXPECT_TRUE(first.closed());
+  EXPECT_TRUE(second.closed());
+  EXPECT_EQ(psql("", "select 1").output, "1\n");
+}
+
+TEST_F(ProxyTest, TakenPortIsNamed) {
+  int port = start().port();
+  Proxy::Options options;
+  options.port = port;
+  options.certificate_directory = certificates_;
+  Proxy second(options, endpoints_);
+  try {
+    second.start();
+    FAIL() << "started on a port that is taken";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(fmt::format("port {} on 127.0.0.1 is taken", port)));
+    EXPECT_THAT(error.what(), HasSubstr("--pg-port"));
+  }
+}
+
+}  // namespace
+}  // namespace halogen::proxy

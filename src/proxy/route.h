@@ -1,0 +1,32 @@
+// route.h: which endpoint a client means. Pure.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "postgres/wire.h"
+
+namespace halogen::proxy {
+
+struct Route {
+  std::string endpoint;  // Without "-pooler".
+  bool pooled = false;   // "-pooler" was there.
+
+  bool operator==(const Route&) const = default;
+};
+
+// Of a host name asked for by SNI: its first label, if that is an endpoint's ("ep-...").
+std::optional<Route> route_of_host(std::string_view host);
+
+// Of endpoint=<ep> (or project=<ep>) in the `options` parameter. The word is taken out, and the
+// parameter too if nothing else was in it.
+std::optional<Route> take_route_of_options(wire::Parameters& parameters);
+
+struct PasswordRoute {
+  Route route;
+  std::string_view password;
+};
+// Of a password like "endpoint=<ep>;<password>" or "endpoint=<ep>$<password>".
+std::optional<PasswordRoute> route_of_password(std::string_view text);
+
+}  // namespace halogen::proxy

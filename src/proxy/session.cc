@@ -1,0 +1,241 @@
+#include "proxy/session.h"
+
+#include <sys/socket.h>
+
+#include "base/log.h"
+
+namespace halogen::proxy {
+namespace {
+
+const log::Logger logger("proxy");
+
+constexpr std::chrono::seconds kFarewellTime{5};        // To take our last words.
+constexpr std::chrono::milliseconds kLingerTime{2000};  // To close its side.
+constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
+constexpr std::chrono::seconds kCancelTime{10};
+constexpr char kTlsHandshake = 0x16;
+
+Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket)); }
+
+}  // namespace
+
+Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer)
+    : shared_(shared),
+      worker_(worker),
+      peer_(std::move(peer)),
+      client_(generic(std::move(socket))),
+      startup_deadline_(Deadline::after(shared.options.startup_timeout)),
+      deadline_timer_(worker_.context),
+      event_(worker_.context) {
+  worker_.sessions.insert(this);
+  shared_.sessions++;
+  shared_.unauthenticated++;
+  shared_.metrics.starting.add();
+}
+
+Session::~Session() {
+  worker_.sessions.erase(this);
+  if (state_ == State::starting) shared_.unauthenticated--;
+  shared_.metrics.of(state_).sub();
+  shared_.sessions--;
+}
+
+void Session::enter(State state) {
+  if (state_ == State::starting) shared_.unauthenticated--;
+  shared_.metrics.of(state_).sub();
+  state_ = state;
+  shared_.metrics.of(state_).add();
+}
+
+void Session::start() {
+  deadline_timer_.expires_at(startup_deadline_.at());
+  deadline_timer_.async_wait([session = weak_from_this()](asio::error_code error) {
+    auto alive = session.lock();
+    if (error || !alive || alive->state_ != State::starting) return;
+    alive->timed_out_ = true;
+    alive->client_.cancel();
+    alive->signal_event();
+  });
+  asio::co_spawn(
+      worker_.context, [self = shared_from_this()] { return self->run(); }, asio::detached);
+}
+
+void Session::terminate() {
+  client_.cancel();
+  if (server_) server_->cancel();
+  signal_event();
+}
+
+void Session::log_end(std::string_view what) const {
+  int held_back = shared_.log_limit.admit();
+  if (held_back < 0) return;
+  std::string more = held_back > 0 ? fmt::format(" ({} such lines left out)", held_back) : "";
+  if (route_.endpoint.empty())
+    logger.info("client {}: {}{}", peer_, what, more);
+  else
+    logger.info("client {} of {} as \"{}\": {}{}", peer_, route_.endpoint, user_, what, more);
+}
+
+// What the client is to be told; nullopt where there is nobody to tell.
+std::optional<wire::ErrorFields> Session::explain(const Error& error) {
+  if (auto* refused = dynamic_cast<const Refused*>(&error)) {
+    if (error.code() != Errc::cancelled) log_end(error.what());
+    return refused->fields();
+  }
+  if (client_left_) return std::nullopt;
+  if (shared_.stopping) {
+    return Refused("57P01", "terminating connection due to administrator command",
+                   "The platform is being stopped. Connect again when it is back.")
+        .fields();
+  }
+  if (timed_out_) {
+    log_end("timed out before it was authenticated");
+    return Refused("08006", "canceling authentication due to timeout").fields();
+  }
+  if (error.code() == Errc::corrupt || error.code() == Errc::permission_denied) {
+    log_end(error.what());
+    return Refused(error.code() == Errc::corrupt ? "08P01" : "28000", error.what()).fields();
+  }
+  if (error.code() != Errc::cancelled && error.code() != Errc::unavailable)
+    log_end(error.what());
+  else
+    logger.debug("client {}: {}", peer_, error.what());
+  return std::nullopt;
+}
+
+Task<std::optional<wire::ErrorFields>> Session::live() {
+  try {
+    std::optional<startup::Packet> packet = co_await receive_startup();
+    if (packet) {
+      co_await authenticate(std::move(*packet));
+      deadline_timer_.cancel();
+      co_await serve();
+    }
+    co_return std::nullopt;
+  } catch (const Error& error) {
+    co_return explain(error);
+  } catch (const std::exception& error) {
+    logger.error("client {}: {}", peer_, error.what());
+    co_return std::nullopt;
+  }
+}
+
+Task<void> Session::run() {
+  auto self = shared_from_this();
+  std::optional<wire::ErrorFields> reason = co_await live();
+  watching_ = false;
+  enter(State::closing);
+  if (cancel_key_) shared_.cancel_keys.remove(*cancel_key_);
+  server_.reset();
+  try {
+    co_await say_goodbye(reason);
+  } catch (const std::exception& error) {
+    logger.debug("client {}: {}", peer_, error.what());
+  }
+  deadline_timer_.cancel();
+}
+
+// Closing a socket with unread bytes in it sends a reset, which can overtake our last words: so we
+// end our side, and give the client a little time to end its own.
+Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) {
+  auto limit = [this](std::chrono::milliseconds time) {
+    deadline_timer_.expires_after(time);
+    deadline_timer_.async_wait([session = weak_from_this()](asio::error_code error) {
+      auto alive = session.lock();
+      if (!error && alive) alive->client_.cancel();
+    });
+  };
+  client_.allow();
+  if (reason && entered_ && client_.can_talk()) {
+    std::string message;
+    wire::put_error(message, *reason);
+    limit(kFarewellTime);
+    co_await client_.write(message);
+  }
+  client_.shutdown_send();
+  limit(shared_.stopping ? kLingerTimeAtStop : kLingerTime);
+  char unwanted[512];
+  while (co_await client_.read_some(unwanted) > 0) {
+  }
+}
+
+Task<void> Session::begin_tls() {
+  entered_ = false;
+  co_await client_.accept_tls(shared_.tls);
+  entered_ = true;
+}
+
+Task<startup::Packet> Session::receive_packet() {
+  char word[4];
+  co_await client_.read_exactly(word);
+  entered_ = true;
+  size_t size = startup::body_size(byteswap(load<uint32_t>(word)));
+  std::string body(size, '\0');
+  co_await client_.read_exactly(body);
+  co_return startup::parse(as_bytes(body));
+}
+
+Task<std::optional<startup::Packet>> Session::receive_startup() {
+  co_await client_.wait(Io::want_read);
+  if (client_.peek_first() == kTlsHandshake) {
+    co_await begin_tls();
+    if (!alpn_agreed(client_.ssl()))
+      throw Refused("08P01", "direct SSL connection without ALPN protocol negotiation");
+  }
+  bool gss_refused = false;
+  while (true) {
+    startup::Packet packet = co_await receive_packet();
+    switch (packet.kind) {
+      case startup::Kind::ssl_request:
+        if (client_.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
+        co_await client_.write("S");
+        co_await begin_tls();
+        break;
+      case startup::Kind::gss_request:
+        if (std::exchange(gss_refused, true) || client_.encrypted())
+          throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
+        co_await client_.write("N");
+        break;
+      case startup::Kind::cancel_request:
+        co_await forward_cancel({packet.cancel_pid, packet.cancel_key});
+        co_return std::nullopt;
+      case startup::Kind::unsupported:
+        throw Refused("0A000",
+                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.0",
+                                  packet.major, packet.minor));
+      case startup::Kind::start:
+        if (!client_.encrypted())
+          throw Refused("28000", "connection is insecure (try using `sslmode=require`)");
+        co_return packet;
+    }
+  }
+}
+
+// The client waits until we close, which says that its request has been delivered.
+Task<void> Session::forward_cancel(BackendKey ours) {
+  std::optional<CancelTarget> target = shared_.cancel_keys.find(ours);
+  if (!target) co_return;  // As Postgres: silence, whatever was wrong.
+  shared_.metrics.cancels.add();
+  asio::local::stream_protocol::socket socket(worker_.context);
+  asio::error_code error;
+  socket.connect(target->socket, error);  // A unix socket: at once, or not at all.
+  if (error) co_return;
+  server_ = std::make_unique<Stream>(Socket(std::move(socket)));
+  deadline_timer_.expires_after(kCancelTime);
+  deadline_timer_.async_wait([session = weak_from_this()](asio::error_code cancelled) {
+    auto alive = session.lock();
+    if (!cancelled && alive && alive->server_) alive->server_->cancel();
+  });
+  co_await server_->write(wire::cancel_request(target->key.pid, target->key.key));
+  char byte;
+  while (co_await server_->read_some({&byte, 1}) > 0) {
+  }
+}
+
+Task<void> Session::wait_for_event(Deadline deadline) {
+  event_.expires_at(deadline.at());
+  asio::error_code ignored;
+  co_await event_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+}  // namespace halogen::proxy

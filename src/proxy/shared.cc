@@ -1,0 +1,82 @@
+#include "proxy/shared.h"
+
+namespace halogen::proxy {
+namespace {
+
+metrics::Gauge state_gauge(const char* state) {
+  return metrics::gauge("halogen_proxy_connections", "Client connections by state.",
+                        {{"state", state}});
+}
+
+}  // namespace
+
+Refused::Refused(std::string_view sqlstate, std::string_view message, std::string_view hint,
+                 Errc code)
+    : Error(code, "{}", message), sqlstate_(sqlstate), hint_(hint) {}
+
+wire::ErrorFields Refused::fields() const {
+  wire::ErrorFields fields;
+  fields.severity = "FATAL";
+  fields.sqlstate = sqlstate_;
+  fields.message = what();
+  fields.hint = hint_;
+  return fields;
+}
+
+Metrics::Metrics()
+    : starting(state_gauge("starting")),
+      waking(state_gauge("waking")),
+      active(state_gauge("active")),
+      closing(state_gauge("closing")),
+      opened(metrics::counter("halogen_proxy_connections_opened_total", "Connections accepted.")),
+      auth_failures(metrics::counter("halogen_proxy_auth_failures_total",
+                                     "Clients whose password or role was wrong.")),
+      wake_failures(
+          metrics::counter("halogen_proxy_wake_failures_total", "Clients that got no compute.")),
+      refused(metrics::counter("halogen_proxy_connections_refused_total",
+                               "Connections over the limit of unauthenticated ones.")),
+      cancels(metrics::counter("halogen_proxy_cancels_total", "Cancel requests passed on.")),
+      bytes_in(
+          metrics::counter("halogen_proxy_bytes_total", "Bytes carried.", {{"from", "client"}})),
+      bytes_out(
+          metrics::counter("halogen_proxy_bytes_total", "Bytes carried.", {{"from", "compute"}})),
+      wake_seconds(metrics::histogram("halogen_proxy_wake_seconds",
+                                      "From authenticated to the first ReadyForQuery.")) {}
+
+metrics::Gauge& Metrics::of(State state) {
+  switch (state) {
+    case State::starting:
+      return starting;
+    case State::waking:
+      return waking;
+    case State::active:
+      return active;
+    case State::closing:
+      return closing;
+  }
+  CHECK(false);
+}
+
+int LogLimit::admit() {
+  MutexLock lock(mutex_);
+  auto now = std::chrono::steady_clock::now();
+  if (now - second_ >= std::chrono::seconds(1)) {
+    second_ = now;
+    lines_ = 0;
+  }
+  if (lines_ >= kPerSecond) {
+    held_back_++;
+    return -1;
+  }
+  lines_++;
+  return std::exchange(held_back_, 0);
+}
+
+Shared::Shared(Proxy::Options the_options, Endpoints& the_endpoints, const CertificateFiles& files,
+               std::string the_secret)
+    : options(std::move(the_options)),
+      endpoints(the_endpoints),
+      tls(files),
+      secret(std::move(the_secret)) {}
+
+}  // namespace halogen::proxy

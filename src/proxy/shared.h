@@ -1,0 +1,78 @@
+// shared.h: what all sessions of a proxy share, whatever their thread. Safe from any.
+#pragma once
+#include <atomic>
+#include <string>
+
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "postgres/wire.h"
+#include "proxy/cancel_keys.h"
+#include "proxy/proxy.h"
+#include "proxy/tls.h"
+
+namespace halogen::proxy {
+
+// A client is told why and let go. Its message is for the client's eyes.
+class Refused : public Error {
+ public:
+  Refused(std::string_view sqlstate, std::string_view message, std::string_view hint = {},
+          Errc code = Errc::permission_denied);
+
+  wire::ErrorFields fields() const;
+
+ private:
+  std::string sqlstate_;
+  std::string hint_;
+};
+
+enum class State { starting, waking, active, closing };
+
+struct Metrics {
+  metrics::Gauge starting;  // Not authenticated yet.
+  metrics::Gauge waking;    // Authenticated, waiting for a compute.
+  metrics::Gauge active;
+  metrics::Gauge closing;  // Told all there is to tell.
+  metrics::Counter opened;
+  metrics::Counter auth_failures;
+  metrics::Counter wake_failures;
+  metrics::Counter refused;  // Over the limit of unauthenticated connections.
+  metrics::Counter cancels;
+  metrics::Counter bytes_in;  // From clients.
+  metrics::Counter bytes_out;
+  metrics::Histogram wake_seconds;  // From authenticated to the first ReadyForQuery.
+
+  Metrics();
+  metrics::Gauge& of(State state);
+};
+
+// Lets through so many lines a second, so that a flood of failures is no flood of log.
+class LogLimit {
+ public:
+  // The number of lines held back since the last one; -1 if this one is to be held back too.
+  int admit();
+
+ private:
+  static constexpr int kPerSecond = 20;
+  Mutex mutex_;
+  std::chrono::steady_clock::time_point second_ GUARDED_BY(mutex_);
+  int lines_ GUARDED_BY(mutex_) = 0;
+  int held_back_ GUARDED_BY(mutex_) = 0;
+};
+
+struct Shared {
+  Shared(Proxy::Options the_options, Endpoints& the_endpoints, const CertificateFiles& files,
+         std::string the_secret);
+
+  const Proxy::Options options;
+  Endpoints& endpoints;
+  const TlsContext tls;
+  const std::string secret;  // Makes up the verifiers of those who do not exist.
+  CancelKeys cancel_keys;
+  Metrics metrics;
+  LogLimit log_limit;
+  std::atomic<int> unauthenticated = 0;
+  std::atomic<int> sessions = 0;
+  std::atomic<bool> stopping = false;
+};
+
+}  // namespace halogen::proxy

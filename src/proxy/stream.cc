@@ -1,0 +1,153 @@
+#include "proxy/stream.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace halogen::proxy {
+namespace {
+
+[[noreturn]] void peer_gone() { throw Error(Errc::unavailable, "the connection is broken"); }
+
+IoResult plain_result(ssize_t returned, Io wanted) {
+  if (returned > 0) return {Io::done, static_cast<size_t>(returned)};
+  if (returned == 0) return {Io::closed};
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {wanted};
+  return {Io::failed};
+}
+
+}  // namespace
+
+Stream::Stream(Socket socket) : socket_(std::move(socket)) {
+  asio::error_code ignored;
+  socket_.native_non_blocking(true, ignored);
+}
+
+Stream::~Stream() {
+  SSL_free(ssl_);
+  asio::error_code ignored;
+  socket_.close(ignored);
+}
+
+IoResult Stream::tls_result(int returned) {
+  if (returned > 0) return {Io::done, static_cast<size_t>(returned)};
+  switch (SSL_get_error(ssl_, returned)) {
+    case SSL_ERROR_WANT_READ:
+      return {Io::want_read};
+    case SSL_ERROR_WANT_WRITE:
+      return {Io::want_write};
+    case SSL_ERROR_ZERO_RETURN:
+      return {Io::closed};
+    default:
+      intact_ = false;
+      return {Io::failed};
+  }
+}
+
+IoResult Stream::read_now(std::span<char> to) {
+  if (ssl_ == nullptr)
+    return plain_result(::recv(socket_.native_handle(), to.data(), to.size(), 0), Io::want_read);
+  ERR_clear_error();
+  return tls_result(SSL_read(ssl_, to.data(), static_cast<int>(to.size())));
+}
+
+IoResult Stream::write_now(std::string_view from) {
+  if (ssl_ == nullptr)
+    return plain_result(::send(socket_.native_handle(), from.data(), from.size(), MSG_NOSIGNAL),
+                        Io::want_write);
+  ERR_clear_error();
+  return tls_result(SSL_write(ssl_, from.data(), static_cast<int>(from.size())));
+}
+
+bool Stream::buffered() const { return ssl_ != nullptr && SSL_has_pending(ssl_) == 1; }
+
+bool Stream::gone() {
+  char byte;
+  IoResult result;
+  if (ssl_ == nullptr) {
+    result = plain_result(::recv(socket_.native_handle(), &byte, 1, MSG_PEEK), Io::want_read);
+  } else {
+    ERR_clear_error();
+    result = tls_result(SSL_peek(ssl_, &byte, 1));
+  }
+  return result.state == Io::closed || result.state == Io::failed;
+}
+
+char Stream::peek_first() {
+  char byte = 0;
+  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK) == 1 ? byte : '\0';
+}
+
+void Stream::shutdown_send() {
+  if (ssl_ != nullptr && intact_) {
+    ERR_clear_error();
+    SSL_shutdown(ssl_);
+  }
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+}
+
+Task<void> Stream::wait(Io want) {
+  if (cancelled_) throw Error(Errc::cancelled, "cancelled");
+  asio::error_code error;
+  co_await socket_.async_wait(want == Io::want_write ? Socket::wait_write : Socket::wait_read,
+                              asio::redirect_error(asio::use_awaitable, error));
+  if (cancelled_ || error) throw Error(Errc::cancelled, "cancelled");
+}
+
+Task<size_t> Stream::read_some(std::span<char> to) {
+  while (true) {
+    IoResult result = read_now(to);
+    if (result.state == Io::done) co_return result.size;
+    if (result.state == Io::closed) co_return 0;
+    if (result.state == Io::failed) peer_gone();
+    co_await wait(result.state);
+  }
+}
+
+Task<void> Stream::read_exactly(std::span<char> to) {
+  while (!to.empty()) {
+    size_t size = co_await read_some(to);
+    if (size == 0) peer_gone();
+    to = to.subspan(size);
+  }
+}
+
+Task<void> Stream::write(std::string_view from) {
+  while (!from.empty()) {
+    IoResult result = write_now(from);
+    if (result.state == Io::done) {
+      from.remove_prefix(result.size);
+      continue;
+    }
+    if (result.state == Io::closed || result.state == Io::failed) peer_gone();
+    intact_ = false;  // For whoever finds us cancelled.
+    co_await wait(result.state);
+    intact_ = true;
+  }
+}
+
+Task<void> Stream::accept_tls(const TlsContext& tls) {
+  ssl_ = tls.accept(socket_.native_handle());
+  intact_ = false;
+  while (true) {
+    ERR_clear_error();
+    IoResult result = tls_result(SSL_accept(ssl_));
+    if (result.state == Io::done) break;
+    if (result.state == Io::closed || result.state == Io::failed)
+      throw Error(Errc::unavailable, "TLS handshake failed: {}", tls_error());
+    co_await wait(result.state);
+  }
+  intact_ = true;
+}
+
+void Stream::cancel() {
+  cancelled_ = true;
+  asio::error_code ignored;
+  socket_.cancel(ignored);
+}
+
+}  // namespace halogen::proxy

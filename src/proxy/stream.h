@@ -1,0 +1,75 @@
+// stream.h: one connection, plain or TLS, read and written without blocking.
+//
+// OpenSSL works on the socket itself, and Asio only says when it is ready: so an idle connection
+// holds no buffer, and bytes are copied once. One thread; at most one coroutine reads and one
+// writes at a time. Errors: unavailable (the peer is gone), cancelled.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "proxy/asio.h"
+#include "proxy/tls.h"
+
+namespace halogen::proxy {
+
+enum class Io { done, want_read, want_write, closed, failed };
+
+struct IoResult {
+  Io state = Io::done;
+  size_t size = 0;  // Of what was moved, if done.
+};
+
+class Stream {
+ public:
+  explicit Stream(Socket socket);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // ---- At once ----
+  IoResult read_now(std::span<char> to);
+  IoResult write_now(std::string_view from);
+  // Bytes that were read from the socket and not yet from here: do not wait for more.
+  bool buffered() const;
+  // The peer has closed, or the connection is broken. Reads nothing that is for read_now().
+  bool gone();
+  // First byte without taking it; the socket is readable and not encrypted yet.
+  char peek_first();
+  // Tells the peer that nothing more comes.
+  void shutdown_send();
+
+  // ---- Waiting ----
+  Task<void> wait(Io want);
+  // At least one byte, or 0 at the end.
+  Task<size_t> read_some(std::span<char> to);
+  Task<void> read_exactly(std::span<char> to);
+  Task<void> write(std::string_view from);
+  // From here on everything is encrypted.
+  Task<void> accept_tls(const TlsContext& tls);
+
+  // Ends what waits, and what will, with `cancelled`; until allow().
+  void cancel();
+  void allow() { cancelled_ = false; }
+  // Calls `then` once when readable or cancelled.
+  template <typename Then>
+  void when_readable(Then then) {
+    socket_.async_wait(Socket::wait_read, std::move(then));
+  }
+
+  bool encrypted() const { return ssl_ != nullptr; }
+  // Nothing half-said: in no TLS handshake, and no write was left in the middle.
+  bool can_talk() const { return intact_; }
+  ssl_st* ssl() const { return ssl_; }
+
+ private:
+  IoResult tls_result(int returned);
+
+  Socket socket_;
+  ssl_st* ssl_ = nullptr;
+  bool cancelled_ = false;
+  bool intact_ = true;
+};
+
+}  // namespace halogen::proxy

@@ -1,0 +1,151 @@
+// test_world.h: for the proxy's tests: stock Postgres behind a proxy, with an Endpoints of our own
+// making, and clients as subprocesses.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "postgres/scram.h"
+#include "postgres/stock_cluster.h"
+#include "proxy/proxy.h"
+
+namespace halogen::proxy {
+
+// Answers from a thread of its own, as control does.
+class FakeEndpoints : public Endpoints {
+ public:
+  explicit FakeEndpoints(ComputeAddress address) : address_(std::move(address)) {}
+  ~FakeEndpoints() override {
+    MutexLock lock(mutex_);
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void set_role(const std::string& role, const std::string& verifier) {
+    MutexLock lock(mutex_);
+    roles_[role] = verifier;
+  }
+
+  bool exists(const std::string& endpoint) override { return endpoint == "ep-test"; }
+  void role_secret(const std::string&, const std::string& role,
+                   std::function<void(Outcome<RoleSecret>)> done) override {
+    MutexLock lock(mutex_);
+    Outcome<RoleSecret> outcome;
+    if (auto found = roles_.find(role); found != roles_.end())
+      outcome.value = RoleSecret{found->second};
+    else
+      outcome.error = Error(Errc::not_found, "no role {}", role);
+    threads_.emplace_back([done = std::move(done), outcome] { done(outcome); });
+  }
+  void wake(const std::string&, std::function<void(Outcome<ComputeAddress>)> done) override {
+    wakes++;
+    MutexLock lock(mutex_);
+    threads_.emplace_back([this, done = std::move(done)] {
+      std::this_thread::sleep_for(wake_time.load());
+      Outcome<ComputeAddress> outcome;
+      if (wake_fails)
+        outcome.error = Error(Errc::unavailable, "no room for a compute");
+      else
+        outcome.value = address_;
+      done(outcome);
+    });
+  }
+  void session_opened(const std::string&) override { opened++; }
+  void session_closed(const std::string&) override { closed++; }
+
+  std::atomic<int> wakes = 0;
+  std::atomic<int> opened = 0;
+  std::atomic<int> closed = 0;
+  std::atomic<std::chrono::milliseconds> wake_time = std::chrono::milliseconds(0);
+  std::atomic<bool> wake_fails = false;
+
+ private:
+  const ComputeAddress address_;
+  Mutex mutex_;
+  std::map<std::string, std::string> roles_ GUARDED_BY(mutex_);
+  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
+};
+
+struct CommandResult {
+  int status = 0;
+  std::string output;  // Both of them.
+};
+
+inline CommandResult command(const std::string& text) {
+  CommandResult result;
+  FILE* pipe = ::popen(("( " + text + " ) 2>&1").c_str(), "r");
+  char buffer[65536];
+  for (size_t size; (size = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+    result.output.append(buffer, size);
+  result.status = ::pclose(pipe);
+  return result;
+}
+
+// One server for all tests of the program; a proxy for each test.
+class ProxyTest : public ::testing::Test {
+ protected:
+  static constexpr const char* kPassword = "s3cret";
+
+  static void SetUpTestSuite() {
+    cluster_ = new halogen::testing::StockCluster();
+    cluster_->start("-c max_connections=1200 -c shared_buffers=16MB");
+    cluster_->sql("create role alice login superuser; create role nologin;");
+  }
+  static void TearDownTestSuite() {
+    delete cluster_;
+    cluster_ = nullptr;
+  }
+
+  ProxyTest() : endpoints_({cluster_->folder().string(), 5432}) {
+    endpoints_.set_role("alice", scram::make_verifier(kPassword).str());
+    endpoints_.set_role("nologin", "");
+  }
+  ~ProxyTest() override {
+    proxy_.reset();
+    EXPECT_EQ(endpoints_.opened, endpoints_.closed);
+    fs::remove_all(certificates_);
+  }
+
+  Proxy& start(std::function<void(Proxy::Options&)> change = {}) {
+    Proxy::Options options;
+    options.port = 0;
+    options.certificate_directory = certificates_;
+    options.region = "eu";
+    options.threads = 2;
+    if (change) change(options);
+    proxy_ = std::make_unique<Proxy>(options, endpoints_);
+    proxy_->start();
+    return *proxy_;
+  }
+  // For libpq; what is in `more` wins.
+  std::string conninfo(const std::string& more = "") const {
+    return fmt::format(
+        "host=ep-test.eu.localhost hostaddr=127.0.0.1 port={} user=alice dbname=postgres "
+        "password={} sslmode=require connect_timeout=20 {}",
+        proxy_->port(), kPassword, more);
+  }
+  CommandResult psql(const std::string& more, const std::string& sql) const {
+    return command(
+        fmt::format("psql -X -A -t -v VERBOSITY=verbose \"{}\" -c \"{}\"", conninfo(more), sql));
+  }
+  CommandResult python(const std::string& script) const {
+    fs::path file = certificates_ / "script.py";
+    write_file(file, fmt::format("import psycopg2, os, sys, time, threading\n"
+                                 "dsn = '''{}'''\n{}",
+                                 conninfo(), script));
+    return command("/usr/bin/python3 " + file.string());
+  }
+  static std::string direct_sql(const std::string& sql) { return cluster_->sql(sql); }
+
+  static inline halogen::testing::StockCluster* cluster_ = nullptr;
+  const fs::path certificates_ = fs::temp_directory_path() / ("halogen-proxy-" + random_name(8));
+  FakeEndpoints endpoints_;
+  std::unique_ptr<Proxy> proxy_;
+};
+
+}  // namespace halogen::proxy

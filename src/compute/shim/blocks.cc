@@ -1,0 +1,261 @@
+#include "compute/shim/blocks.h"
+
+#include "compute/shim/fd_table.h"
+#include "compute/shim/page_client.h"
+#include "compute/shim/server_state.h"
+#include "compute/shim/sys.h"
+
+namespace halogen::shim {
+namespace {
+
+constexpr uint32_t kMaxWindow = kChunkBlocks;
+// A scan that skips a few blocks (all-visible pages, a dense bitmap) is still sequential.
+constexpr uint32_t kSequentialGap = 8;
+constexpr int kFirstBackoffMs = 5;
+constexpr int kMaxBackoffMs = 200;
+
+constinit bool g_outage_logged = false;
+
+struct BlockSpan {
+  uint32_t first;
+  uint32_t end;
+};
+
+// The blocks of the segment at boot that these bytes touch; possibly none.
+BlockSpan span_of(const Entry& entry, off_t at, uint64_t bytes) {
+  if (at < 0 || bytes == 0) return {0, 0};
+  auto start = static_cast<uint64_t>(at);
+  uint64_t limit = uint64_t{entry.pages} * kPageSize;
+  if (start >= limit) return {0, 0};
+  uint64_t end = bytes < limit - start ? start + bytes : limit;
+  return {static_cast<uint32_t>(start / kPageSize),
+          static_cast<uint32_t>((end + kPageSize - 1) / kPageSize)};
+}
+
+// Absent blocks of [first, first + count), cut at the end of first's chunk and of the segment, that
+// are not on their way already.
+ChunkMask worth_asking(const PageClient& client, uint32_t index, uint32_t first, uint32_t count) {
+  uint32_t chunk = first / kChunkBlocks;
+  uint32_t base = chunk * kChunkBlocks;
+  uint32_t pages = g_map.entry(index).pages;
+  uint32_t end = pages - base < kChunkBlocks ? pages - base : kChunkBlocks;
+  uint32_t from = first - base;
+  uint32_t n = count < end - from ? count : end - from;
+  ChunkMask mask = g_map.absent(index, chunk, ChunkMask::range(from, n));
+  ChunkMask flying = client.in_flight(index, chunk);
+  for (uint32_t w = 0; w < kChunkWords; ++w) mask.words[w] &= ~flying.words[w];
+  return mask;
+}
+
+// While a sequential reader works on what it got, the next window is already on its way.
+void read_ahead(PageClient& client, int fd, uint32_t index, uint32_t block, uint32_t window,
+                Wait& wait) {
+  uint32_t chunk = block / kChunkBlocks;
+  uint32_t base = chunk * kChunkBlocks;
+  ChunkMask flying = client.in_flight(index, chunk);
+  uint32_t next = block - base;
+  while (next < kChunkBlocks && (flying.test(next) || g_map.present(index, base + next))) ++next;
+  uint32_t pages = g_map.entry(index).pages;
+  if (base + next >= pages || client.full()) return;
+  ChunkMask blocks = worth_asking(client, index, base + next, window);
+  if (!blocks.empty()) client.send(index, (base + next) / kChunkBlocks, blocks, fd, wait);
+}
+
+// One try to get `block`, with up to `window` blocks in the same request.
+Outcome attempt(PageClient& client, int fd, uint32_t index, uint32_t block, uint32_t window,
+                bool sequential, Wait& wait) {
+  uint32_t chunk = block / kChunkBlocks;
+  if (!client.in_flight(index, chunk).test(block % kChunkBlocks)) {
+    if (client.full()) {
+      client.receive_head(wait);  // If that ends the connection, there is room as well.
+    }
+    ChunkMask blocks = worth_asking(client, index, block, window);
+    if (blocks.empty()) return {};  // Somebody else installed it just now.
+    Outcome outcome = client.send(index, chunk, blocks, fd, wait);
+    if (!outcome.good()) return outcome;
+  }
+  if (sequential) {
+    uint32_t next = window * 2 < kMaxWindow ? window * 2 : kMaxWindow;
+    read_ahead(client, fd, index, block, next, wait);
+  }
+  return client.receive(index, block, wait);
+}
+
+void log_failure(uint32_t index, uint32_t block, const PageClient& client) {
+  char path[kSegmentPathMax];
+  const ManifestHeader& header = g_map.header();
+  format_segment(g_map.entry(index).id, header.version_directory, path);
+  uint64_t lsn = header.boot_lsn.load(std::memory_order_relaxed);
+  log_line("cannot get block %u of %s at %X/%08X from the page service at %s: %s", block, path,
+           static_cast<unsigned>(lsn >> 32), static_cast<unsigned>(lsn), header.socket_path,
+           client.error_text());
+}
+
+// What the reader is told. Once per outage and process, the log is told why.
+int give_up(const Outcome& outcome, uint32_t index, uint32_t block, const PageClient& client) {
+  g_map.counters().failed_reads.fetch_add(1, std::memory_order_relaxed);
+  bool outage = outcome.kind == Outcome::lost || outcome.kind == Outcome::timed_out;
+  if (outcome.kind != Outcome::cancelled && !(outage && g_outage_logged))
+    log_failure(index, block, client);
+  if (outage) g_outage_logged = true;
+  return outcome.error;
+}
+
+void note_success(const Wait& wait) {
+  Counters& counters = g_map.counters();
+  counters.waits.fetch_add(1, std::memory_order_relaxed);
+  counters.wait_microseconds.fetch_add(static_cast<uint64_t>(wait.elapsed_us()),
+                                       std::memory_order_relaxed);
+  if (g_outage_logged) {
+    g_outage_logged = false;
+    log_line("the page service answers again");
+  }
+}
+
+// Gets one absent block, and the `wanted` - 1 behind it with it if that goes well.
+int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool sequential) {
+  ClientLease lease;
+  if (lease.get() == nullptr) return EIO;
+  PageClient& client = *lease.get();
+  FdState& state = g_fds.state(fd);
+  uint32_t window = sequential ? (state.window < 1 ? 2u : state.window * 2u) : 1u;
+  if (window > kMaxWindow) window = kMaxWindow;
+  state.window = static_cast<uint16_t>(window);
+  if (window < wanted) window = wanted;
+
+  Wait wait(g_map.header().fetch_deadline_ms);
+  int backoff = 0;
+  while (!g_map.present(index, block)) {
+    Outcome outcome = attempt(client, fd, index, block, window, sequential, wait);
+    // Nearly always the end: the block is there now.
+    if (outcome.good() && wait.left_ms() != 0) continue;
+    if (outcome.good()) outcome = {Outcome::timed_out, EIO};
+    bool alone = window == 1;
+    window = 1;  // A neighbour's trouble must not become this block's.
+    sequential = false;
+    if (outcome.kind == Outcome::lost) {
+      backoff = backoff == 0 ? kFirstBackoffMs : backoff * 2;
+      if (backoff > kMaxBackoffMs) backoff = kMaxBackoffMs;
+      int ended = wait.until_ready(-1, 0, backoff);
+      if (ended == 0) continue;
+      if (ended == ECANCELED) outcome.kind = Outcome::cancelled;
+    } else if (outcome.kind == Outcome::refused && !alone) {
+      continue;
+    }
+    return give_up(outcome, index, block, client);
+  }
+  note_success(wait);
+  return 0;
+}
+
+int ensure_blocks(int fd, uint32_t index, uint32_t first, uint32_t end, bool sequential) {
+  for (uint32_t block = first; block < end; ++block) {
+    if (g_map.present(index, block)) continue;
+    if (int error = fetch_block(fd, index, block, end - block, sequential)) return error;
+  }
+  return 0;
+}
+
+// The part of a write that lies in one chunk of the segment and has absent blocks.
+ssize_t write_chunk(int fd, uint32_t index, const char* from, size_t n, off_t at) {
+  BlockSpan span = span_of(g_map.entry(index), at, n);
+  uint32_t chunk = span.first / kChunkBlocks;
+  uint32_t base = chunk * kChunkBlocks;
+  ChunkLock lock(g_map, index, chunk);
+  ssize_t written = sys::pwrite(fd, from, n, at);
+  if (written <= 0) return written;
+  // A block of which the write covered a part was fetched before; here only whole ones are new.
+  auto start = static_cast<uint64_t>(at);
+  uint64_t whole_from = (start + kPageSize - 1) / kPageSize;
+  uint64_t whole_to = (start + static_cast<uint64_t>(written)) / kPageSize;
+  if (whole_to > span.end) whole_to = span.end;
+  if (whole_from < whole_to) {
+    g_map.set_present(index, chunk,
+                      ChunkMask::range(static_cast<uint32_t>(whole_from) - base,
+                                       static_cast<uint32_t>(whole_to - whole_from)));
+  }
+  return written;
+}
+
+bool all_present(uint32_t index, BlockSpan span) {
+  for (uint32_t block = span.first; block < span.end; ++block)
+    if (!g_map.present(index, block)) return false;
+  return true;
+}
+
+}  // namespace
+
+int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  if (span.first == span.end) return 0;
+  FdState& state = g_fds.state(fd);
+  // At first next_block is past everything, so a first read is never sequential.
+  bool sequential =
+      span.first >= state.next_block && span.first - state.next_block <= kSequentialGap;
+  state.next_block = span.end;
+  return ensure_blocks(fd, index, span.first, span.end, sequential);
+}
+
+int ensure_all_present(int fd, uint32_t index) {
+  return ensure_blocks(fd, index, 0, g_map.entry(index).pages, true);
+}
+
+bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  if (all_present(index, span)) return false;
+  ClientLease lease;
+  if (lease.get() == nullptr) return true;
+  PageClient& client = *lease.get();
+  client.receive_arrived();
+  Wait wait(g_map.header().fetch_deadline_ms);
+  for (uint32_t block = span.first; block < span.end && !client.full();) {
+    ChunkMask blocks = worth_asking(client, index, block, span.end - block);
+    uint32_t chunk = block / kChunkBlocks;
+    if (!blocks.empty() && !client.send(index, chunk, blocks, fd, wait).good()) break;
+    block = (chunk + 1) * kChunkBlocks;
+  }
+  return true;
+}
+
+int prepare_write(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  if (span.first == span.end) return 0;
+  g_map.set_written(index, span.first, span.end - span.first);
+  return ensure_blocks(fd, index, span.first, span.end, false);
+}
+
+ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t at) {
+  const Entry& entry = g_map.entry(index);
+  BlockSpan span = span_of(entry, at, n);
+  if (span.first == span.end) return sys::pwrite(fd, from, n, at);
+  g_map.set_written(index, span.first, span.end - span.first);
+  if (all_present(index, span)) return sys::pwrite(fd, from, n, at);
+
+  auto start = static_cast<uint64_t>(at);
+  bool cut_head = start % kPageSize != 0;
+  bool cut_tail = (start + n) % kPageSize != 0 && (start + n) < uint64_t{entry.pages} * kPageSize;
+  int error = cut_head ? ensure_blocks(fd, index, span.first, span.first + 1, false) : 0;
+  if (error == 0 && cut_tail) error = ensure_blocks(fd, index, span.end - 1, span.end, false);
+  if (error != 0) {
+    errno = error;
+    return -1;
+  }
+  constexpr uint64_t kChunkBytes = uint64_t{kChunkBlocks} * kPageSize;
+  const auto* bytes = static_cast<const char*>(from);
+  size_t done = 0;
+  while (done < n) {
+    uint64_t position = start + done;
+    uint64_t room = kChunkBytes - position % kChunkBytes;
+    size_t piece = n - done < room ? n - done : static_cast<size_t>(room);
+    bool in_segment = position < uint64_t{entry.pages} * kPageSize;
+    ssize_t written =
+        in_segment ? write_chunk(fd, index, bytes + done, piece, static_cast<off_t>(position))
+                   : sys::pwrite(fd, bytes + done, piece, static_cast<off_t>(position));
+    if (written < 0) return done != 0 ? static_cast<ssize_t>(done) : -1;
+    done += static_cast<size_t>(written);
+    if (static_cast<size_t>(written) < piece) break;
+  }
+  return static_cast<ssize_t>(done);
+}
+
+}  // namespace halogen::shim

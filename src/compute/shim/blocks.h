@@ -1,0 +1,26 @@
+// blocks.h: reads and writes of segments that may have absent blocks.
+//
+// `fd` is open on the segment `index` of g_map. All return 0 or an errno unless said otherwise.
+#pragma once
+#include <sys/uio.h>
+
+#include "compute/shim/shared_map.h"
+
+namespace halogen::shim {
+
+// Makes the blocks that hold these bytes present, so that the local file can be read. Blocks past
+// the segment's end at boot are always present. A sequential reader gets the following blocks too.
+int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes);
+// The whole segment, for readers that go around us.
+int ensure_all_present(int fd, uint32_t index);
+// Asks for the absent blocks and does not wait; they are installed when this process next uses the
+// connection. Failures are silent: the later read tries again. False if all were present.
+bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes);
+
+// pwrite(2): -1 and errno on failure. Absent blocks become present with what is written; those only
+// partly covered are fetched first.
+ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t at);
+// Before a write that goes around write_blocks.
+int prepare_write(int fd, uint32_t index, off_t at, uint64_t bytes);
+
+}  // namespace halogen::shim

@@ -1,0 +1,196 @@
+// hooks_fd.cc: the interposed calls on open files.
+//
+// All but segments of the manifest, sockets above all, pass with one look into the table.
+#include <stdlib.h>
+
+#include "compute/shim/blocks.h"
+#include "compute/shim/fd_table.h"
+#include "compute/shim/hook.h"
+#include "compute/shim/segments.h"
+#include "compute/shim/sys.h"
+
+namespace halogen::shim {
+namespace {
+
+// Before a read at an offset; -1 with errno on failure.
+int before_read(int fd, off_t at, uint64_t bytes) {
+  uint32_t index = g_fds.entry(fd);
+  if (index == kNoEntry) return 0;
+  int error = ensure_present(fd, index, at, bytes);
+  return error == 0 ? 0 : fail(error);
+}
+
+// The file position, or -1 if this is no file any more: closed behind our back and used anew.
+off_t position_of(int fd) {
+  int saved = errno;
+  off_t at = sys::lseek(fd, 0, SEEK_CUR);
+  if (at < 0) g_fds.clear(fd);
+  errno = saved;
+  return at;
+}
+
+int before_read_here(int fd, uint64_t bytes) {
+  if (g_fds.entry(fd) == kNoEntry) return 0;
+  off_t at = position_of(fd);
+  return at < 0 ? 0 : before_read(fd, at, bytes);
+}
+
+int before_write(int fd, off_t at, uint64_t bytes) {
+  uint32_t index = g_fds.entry(fd);
+  if (index == kNoEntry || at < 0) return 0;
+  int error = prepare_write(fd, index, at, bytes);
+  return error == 0 ? 0 : fail(error);
+}
+
+int before_write_here(int fd, uint64_t bytes) {
+  return g_fds.entry(fd) == kNoEntry ? 0 : before_write(fd, position_of(fd), bytes);
+}
+
+uint64_t total(const iovec* parts, int count) {
+  uint64_t bytes = 0;
+  for (int i = 0; i < count; ++i) bytes += parts[i].iov_len;
+  return bytes;
+}
+
+void copy_entry(int from, int to) {
+  if (to < 0) return;
+  uint32_t index = g_fds.entry(from);
+  if (index == kNoEntry)
+    g_fds.clear(to);
+  else
+    g_fds.set(to, index);
+}
+
+}  // namespace
+
+extern "C" {
+
+int hook_close(int fd) HALOGEN_HOOK("close");
+int hook_close(int fd) {
+  g_fds.clear(fd);
+  return sys::close(fd);
+}
+
+int hook_dup(int fd) HALOGEN_HOOK("dup");
+int hook_dup(int fd) {
+  int copy = sys::dup(fd);
+  copy_entry(fd, copy);
+  return copy;
+}
+
+int hook_dup3(int from, int to, int flags) HALOGEN_HOOK("dup3");
+int hook_dup3(int from, int to, int flags) {
+  int copy = sys::dup3(from, to, flags);
+  copy_entry(from, copy);
+  return copy;
+}
+
+int hook_dup2(int from, int to) HALOGEN_HOOK("dup2");
+int hook_dup2(int from, int to) {
+  if (from == to) return ::fcntl(from, F_GETFD) < 0 ? -1 : to;
+  return hook_dup3(from, to, 0);
+}
+
+ssize_t hook_pread(int fd, void* to, size_t n, off_t at) HALOGEN_HOOK("pread");
+ssize_t hook_pread(int fd, void* to, size_t n, off_t at) {
+  return before_read(fd, at, n) == 0 ? sys::pread(fd, to, n, at) : -1;
+}
+ssize_t hook_pread64(int fd, void* to, size_t n, off_t at) HALOGEN_ALIAS("pread64", "pread");
+
+ssize_t hook_pread_chk(int fd, void* to, size_t n, off_t at, size_t room)
+    HALOGEN_HOOK("__pread_chk");
+ssize_t hook_pread_chk(int fd, void* to, size_t n, off_t at, size_t room) {
+  if (n > room) ::abort();
+  return hook_pread(fd, to, n, at);
+}
+ssize_t hook_pread64_chk(int fd, void* to, size_t n, off_t at, size_t room)
+    HALOGEN_ALIAS("__pread64_chk", "__pread_chk");
+
+ssize_t hook_preadv(int fd, const iovec* parts, int count, off_t at) HALOGEN_HOOK("preadv");
+ssize_t hook_preadv(int fd, const iovec* parts, int count, off_t at) {
+  if (g_fds.entry(fd) != kNoEntry && before_read(fd, at, total(parts, count)) != 0) return -1;
+  return sys::preadv(fd, parts, count, at);
+}
+ssize_t hook_preadv64(int fd, const iovec* parts, int count, off_t at)
+    HALOGEN_ALIAS("preadv64", "preadv");
+
+ssize_t hook_read(int fd, void* to, size_t n) HALOGEN_HOOK("read");
+ssize_t hook_read(int fd, void* to, size_t n) {
+  return before_read_here(fd, n) == 0 ? sys::read(fd, to, n) : -1;
+}
+
+ssize_t hook_read_chk(int fd, void* to, size_t n, size_t room) HALOGEN_HOOK("__read_chk");
+ssize_t hook_read_chk(int fd, void* to, size_t n, size_t room) {
+  if (n > room) ::abort();
+  return hook_read(fd, to, n);
+}
+
+ssize_t hook_readv(int fd, const iovec* parts, int count) HALOGEN_HOOK("readv");
+ssize_t hook_readv(int fd, const iovec* parts, int count) {
+  if (g_fds.entry(fd) != kNoEntry && before_read_here(fd, total(parts, count)) != 0) return -1;
+  return sys::readv(fd, parts, count);
+}
+
+ssize_t hook_pwrite(int fd, const void* from, size_t n, off_t at) HALOGEN_HOOK("pwrite");
+ssize_t hook_pwrite(int fd, const void* from, size_t n, off_t at) {
+  uint32_t index = g_fds.entry(fd);
+  if (index == kNoEntry) return sys::pwrite(fd, from, n, at);
+  return write_blocks(fd, index, from, n, at);
+}
+ssize_t hook_pwrite64(int fd, const void* from, size_t n, off_t at)
+    HALOGEN_ALIAS("pwrite64", "pwrite");
+
+ssize_t hook_pwritev(int fd, const iovec* parts, int count, off_t at) HALOGEN_HOOK("pwritev");
+ssize_t hook_pwritev(int fd, const iovec* parts, int count, off_t at) {
+  if (g_fds.entry(fd) != kNoEntry && before_write(fd, at, total(parts, count)) != 0) return -1;
+  return sys::pwritev(fd, parts, count, at);
+}
+ssize_t hook_pwritev64(int fd, const iovec* parts, int count, off_t at)
+    HALOGEN_ALIAS("pwritev64", "pwritev");
+
+ssize_t hook_write(int fd, const void* from, size_t n) HALOGEN_HOOK("write");
+ssize_t hook_write(int fd, const void* from, size_t n) {
+  return before_write_here(fd, n) == 0 ? sys::write(fd, from, n) : -1;
+}
+
+ssize_t hook_writev(int fd, const iovec* parts, int count) HALOGEN_HOOK("writev");
+ssize_t hook_writev(int fd, const iovec* parts, int count) {
+  if (g_fds.entry(fd) != kNoEntry && before_write_here(fd, total(parts, count)) != 0) return -1;
+  return sys::writev(fd, parts, count);
+}
+
+int hook_ftruncate(int fd, off_t size) HALOGEN_HOOK("ftruncate");
+int hook_ftruncate(int fd, off_t size) {
+  uint32_t index = g_fds.entry(fd);
+  if (index == kNoEntry) return sys::ftruncate(fd, size);
+  int error = ftruncate_segment(index, fd, size);
+  return error == 0 ? 0 : fail(error);
+}
+int hook_ftruncate64(int fd, off_t size) HALOGEN_ALIAS("ftruncate64", "ftruncate");
+
+// Returns an errno, as posix_ calls do.
+int hook_posix_fadvise(int fd, off_t at, off_t n, int advice) HALOGEN_HOOK("posix_fadvise");
+int hook_posix_fadvise(int fd, off_t at, off_t n, int advice) {
+  uint32_t index = g_fds.entry(fd);
+  if (index != kNoEntry && advice == POSIX_FADV_WILLNEED) {
+    uint64_t bytes = n > 0 ? static_cast<uint64_t>(n) : kPageSize;  // 0 means to the end.
+    if (prefetch(fd, index, at, bytes)) return 0;
+  }
+  return sys::fadvise(fd, at, n, advice);
+}
+int hook_posix_fadvise64(int fd, off_t at, off_t n, int advice)
+    HALOGEN_ALIAS("posix_fadvise64", "posix_fadvise");
+
+ssize_t hook_copy_file_range(int in, off_t* in_at, int out, off_t* out_at, size_t n, unsigned flags)
+    HALOGEN_HOOK("copy_file_range");
+ssize_t hook_copy_file_range(int in, off_t* in_at, int out, off_t* out_at, size_t n,
+                             unsigned flags) {
+  if ((in_at != nullptr ? before_read(in, *in_at, n) : before_read_here(in, n)) != 0) return -1;
+  if ((out_at != nullptr ? before_write(out, *out_at, n) : before_write_here(out, n)) != 0)
+    return -1;
+  return sys::copy_file_range(in, in_at, out, out_at, n, flags);
+}
+
+}  // extern "C"
+
+}  // namespace halogen::shim

@@ -1,0 +1,203 @@
+// hooks_name.cc: the interposed calls that name a file.
+#include <dirent.h>
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "compute/shim/blocks.h"
+#include "compute/shim/fd_table.h"
+#include "compute/shim/hook.h"
+#include "compute/shim/segments.h"
+#include "compute/shim/server_state.h"
+#include "compute/shim/sys.h"
+
+namespace halogen::shim {
+namespace {
+
+int track_new_fd(int fd, uint32_t index) {
+  if (fd < 0) return fd;
+  if (index == kNoEntry) {
+    g_fds.clear(fd);  // Closed behind our back, by fclose or exec.
+    return fd;
+  }
+  if (g_fds.set(fd, index)) return fd;
+  sys::close(fd);
+  return fail(EMFILE);
+}
+
+int open_segment(uint32_t index, const char* path, int flags, mode_t mode) {
+  if (int error = make_segment(index)) return fail(error);
+  if (is_dead(index)) return track_new_fd(sys::open(path, flags, mode), kNoEntry);
+  // Absent blocks are installed through the reader's own descriptor: SLRUs are opened read-only.
+  int usable = flags & ~O_TRUNC;
+  if ((flags & O_ACCMODE) == O_RDONLY) usable |= O_RDWR;
+  int fd = track_new_fd(sys::open(path, usable, mode), index);
+  if (fd < 0 || (flags & O_TRUNC) == 0) return fd;
+  if (int error = ftruncate_segment(index, fd, 0)) {
+    g_fds.clear(fd);
+    sys::close(fd);
+    return fail(error);
+  }
+  return fd;
+}
+
+int open_path(const char* path, int flags, mode_t mode) {
+  uint32_t index = g_map.find(path);
+  if (index != kNoEntry) return open_segment(index, path, flags, mode);
+  return track_new_fd(sys::open(path, flags, mode), kNoEntry);
+}
+
+bool names_relative_to_cwd(int dir, const char* path) { return dir == AT_FDCWD || path[0] == '/'; }
+
+// For calls that look at a file by name: it must exist at its right size. False: errno is set.
+bool make_named(const char* path) {
+  uint32_t index = g_map.find(path);
+  int error = index == kNoEntry ? 0 : make_segment(index);
+  if (error != 0) errno = error;
+  return error == 0;
+}
+
+// For calls that read or write a file around our hooks.
+bool fetch_named(const char* path) {
+  uint32_t index = g_map.find(path);
+  if (index == kNoEntry || is_dead(index)) return true;
+  int fd = open_segment(index, path, O_RDWR | O_CLOEXEC, 0);
+  if (fd < 0) return errno == ENOENT;
+  int error = g_fds.entry(fd) == index ? ensure_all_present(fd, index) : 0;
+  g_fds.clear(fd);
+  sys::close(fd);
+  if (error != 0) errno = error;
+  return error == 0;
+}
+
+template <typename Function>
+Function next_symbol(const char* name) {
+  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
+}
+
+bool creates(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
+
+}  // namespace
+
+extern "C" {
+
+int hook_open(const char* path, int flags, ...) HALOGEN_HOOK("open");
+int hook_open(const char* path, int flags, ...) {
+  mode_t mode = 0;
+  if (creates(flags)) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+  }
+  return open_path(path, flags, mode);
+}
+int hook_open64(const char* path, int flags, ...) HALOGEN_ALIAS("open64", "open");
+
+int hook_open_2(const char* path, int flags) HALOGEN_HOOK("__open_2");
+int hook_open_2(const char* path, int flags) { return open_path(path, flags, 0); }
+int hook_open64_2(const char* path, int flags) HALOGEN_ALIAS("__open64_2", "__open_2");
+
+int hook_openat(int dir, const char* path, int flags, ...) HALOGEN_HOOK("openat");
+int hook_openat(int dir, const char* path, int flags, ...) {
+  mode_t mode = 0;
+  if (creates(flags)) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+  }
+  if (names_relative_to_cwd(dir, path)) return open_path(path, flags, mode);
+  return track_new_fd(sys::openat(dir, path, flags, mode), kNoEntry);
+}
+int hook_openat64(int dir, const char* path, int flags, ...) HALOGEN_ALIAS("openat64", "openat");
+
+int hook_creat(const char* path, mode_t mode) HALOGEN_HOOK("creat");
+int hook_creat(const char* path, mode_t mode) {
+  return open_path(path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+int hook_creat64(const char* path, mode_t mode) HALOGEN_ALIAS("creat64", "creat");
+
+FILE* hook_fopen(const char* path, const char* mode) HALOGEN_HOOK("fopen");
+FILE* hook_fopen(const char* path, const char* mode) {
+  static constinit FILE* (*next)(const char*, const char*) = nullptr;
+  if (next == nullptr) next = next_symbol<FILE* (*)(const char*, const char*)>("fopen");
+  return fetch_named(path) ? next(path, mode) : nullptr;
+}
+FILE* hook_fopen64(const char* path, const char* mode) HALOGEN_ALIAS("fopen64", "fopen");
+
+int hook_stat(const char* path, struct stat* out) HALOGEN_HOOK("stat");
+int hook_stat(const char* path, struct stat* out) {
+  return make_named(path) ? sys::fstatat(AT_FDCWD, path, out, 0) : -1;
+}
+int hook_stat64(const char* path, struct stat* out) HALOGEN_ALIAS("stat64", "stat");
+
+int hook_lstat(const char* path, struct stat* out) HALOGEN_HOOK("lstat");
+int hook_lstat(const char* path, struct stat* out) {
+  return make_named(path) ? sys::fstatat(AT_FDCWD, path, out, AT_SYMLINK_NOFOLLOW) : -1;
+}
+int hook_lstat64(const char* path, struct stat* out) HALOGEN_ALIAS("lstat64", "lstat");
+
+int hook_fstatat(int dir, const char* path, struct stat* out, int flags) HALOGEN_HOOK("fstatat");
+int hook_fstatat(int dir, const char* path, struct stat* out, int flags) {
+  if (names_relative_to_cwd(dir, path) && !make_named(path)) return -1;
+  return sys::fstatat(dir, path, out, flags);
+}
+int hook_fstatat64(int dir, const char* path, struct stat* out, int flags)
+    HALOGEN_ALIAS("fstatat64", "fstatat");
+
+int hook_access(const char* path, int mode) HALOGEN_HOOK("access");
+int hook_access(const char* path, int mode) {
+  return make_named(path) ? sys::access(path, mode) : -1;
+}
+
+// The postmaster looks through all folders for temporary files at start; those are never in the
+// manifest, and making every file for it would undo laziness. Other processes need real contents.
+DIR* hook_opendir(const char* path) HALOGEN_HOOK("opendir");
+DIR* hook_opendir(const char* path) {
+  static constinit DIR* (*next)(const char*) = nullptr;
+  if (next == nullptr) next = next_symbol<DIR* (*)(const char*)>("opendir");
+  Directory* directory = g_is_postmaster ? nullptr : g_map.find_directory(path);
+  if (directory != nullptr) {
+    if (int error = make_directory(*directory)) {
+      errno = error;
+      return nullptr;
+    }
+  }
+  return next(path);
+}
+
+int hook_truncate(const char* path, off_t size) HALOGEN_HOOK("truncate");
+int hook_truncate(const char* path, off_t size) {
+  uint32_t index = g_map.find(path);
+  if (index == kNoEntry || is_dead(index)) return sys::truncate(path, size);
+  int error = truncate_segment(index, path, size);
+  return error == 0 ? 0 : fail(error);
+}
+int hook_truncate64(const char* path, off_t size) HALOGEN_ALIAS("truncate64", "truncate");
+
+int hook_unlink(const char* path) HALOGEN_HOOK("unlink");
+int hook_unlink(const char* path) {
+  if (g_map.is_open() && is_relcache_file(path) &&
+      (g_map.header().flags & kKeepRelcacheFiles) != 0 && is_startup_process())
+    return 0;  // StartupXLOG's, at boot; the agent knows that the file is good at the boot LSN.
+  uint32_t index = g_map.find(path);
+  if (index == kNoEntry || is_dead(index)) return sys::unlink(path);
+  int error = unlink_segment(index, path);
+  return error == 0 ? 0 : fail(error);
+}
+
+int hook_rename(const char* from, const char* to) HALOGEN_HOOK("rename");
+int hook_rename(const char* from, const char* to) {
+  uint32_t source = g_map.find(from);
+  uint32_t target = g_map.find(to);
+  if (source != kNoEntry && !fetch_named(from)) return -1;
+  if (target != kNoEntry) mark_dead(target);
+  int result = sys::rename(from, to);
+  if (result == 0 && source != kNoEntry) mark_dead(source);
+  return result;
+}
+
+}  // extern "C"
+
+}  // namespace halogen::shim

@@ -1,0 +1,98 @@
+#include "compute/shim/install.h"
+
+#include "compute/shim/fd_table.h"
+#include "compute/shim/sys.h"
+
+namespace halogen::shim {
+
+constinit FdTable g_fds;
+
+namespace {
+
+// The open file of a request: its own descriptor, or, if that has been closed since, a new one. To
+// be made under the chunk's lock with absent blocks left: then the segment is not yet unlinked, and
+// the path is its own.
+class InstallFile {
+ public:
+  explicit InstallFile(const Pending& request) {
+    if (g_fds.entry(request.fd) == request.entry &&
+        generation_of(request.fd) == request.generation) {
+      fd_ = request.fd;
+      return;
+    }
+    const Entry& entry = g_map.entry(request.entry);
+    if (entry.state.load(std::memory_order_acquire) != kMade) return;
+    char path[kSegmentPathMax];
+    format_segment(entry.id, g_map.header().version_directory, path);
+    fd_ = sys::open(path, O_WRONLY | O_CLOEXEC);
+    own_ = true;
+  }
+  ~InstallFile() {
+    if (own_ && fd_ >= 0) sys::close(fd_);
+  }
+  InstallFile(const InstallFile&) = delete;
+  InstallFile& operator=(const InstallFile&) = delete;
+  int fd() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+  bool own_ = false;
+};
+
+int pwrite_whole(int fd, const char* from, size_t n, off_t at) {
+  while (n != 0) {
+    ssize_t written = sys::pwrite(fd, from, n, at);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return written < 0 ? errno : ENOSPC;
+    from += written;
+    at += written;
+    n -= static_cast<size_t>(written);
+  }
+  return 0;
+}
+
+}  // namespace
+
+uint16_t generation_of(int fd) {
+  return g_fds.entry(fd) == kNoEntry ? uint16_t{0} : g_fds.state(fd).generation;
+}
+
+int install_pages(const Pending& request, const ChunkMask& blocks, const char* pages) {
+  uint32_t total = blocks.count();
+  ChunkLock lock(g_map, request.entry, request.chunk);
+#ifdef HALOGEN_SHIM_BREAK_INSTALL
+  ChunkMask missing = blocks;  // The bug that the stress test must find.
+#else
+  ChunkMask missing = g_map.absent(request.entry, request.chunk, blocks);
+#endif
+  Counters& counters = g_map.counters();
+  uint32_t installing = missing.count();
+  if (installing != total)
+    counters.conflicts.fetch_add(total - installing, std::memory_order_relaxed);
+  if (installing == 0) return 0;
+  InstallFile file(request);
+  if (file.fd() < 0) return 0;  // Unlinked meanwhile.
+
+  uint32_t position = 0;  // In `pages`.
+  for (uint32_t i = 0; i < kChunkBlocks;) {
+    if (!blocks.test(i)) {
+      ++i;
+      continue;
+    }
+    uint32_t run = 0;
+    while (i + run < kChunkBlocks && missing.test(i + run)) ++run;
+    if (run != 0) {
+      off_t at = (static_cast<off_t>(request.chunk) * kChunkBlocks + i) * kPageSize;
+      int error = pwrite_whole(file.fd(), pages + size_t{position} * kPageSize,
+                               size_t{run} * kPageSize, at);
+      if (error != 0) return error;
+      g_map.set_present(request.entry, request.chunk, ChunkMask::range(i, run));
+    }
+    i += run != 0 ? run : 1;
+    position += run != 0 ? run : 1;
+  }
+  counters.pages_installed.fetch_add(installing, std::memory_order_relaxed);
+  return 0;
+}
+
+}  // namespace halogen::shim

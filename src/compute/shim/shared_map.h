@@ -1,0 +1,105 @@
+// shared_map.h: the mapped manifest: finding segments, presence bits, locks.
+//
+// One per process, mapped in the postmaster and inherited by fork. All calls are safe from any
+// process and thread; none throws or allocates.
+#pragma once
+#include "compute/shim/manifest.h"
+#include "compute/shim/segment_path.h"
+
+namespace halogen::shim {
+
+// Bits of one chunk, bit i of word i/64 for its i-th block.
+struct ChunkMask {
+  uint64_t words[kChunkWords] = {};
+
+  // Blocks [first, first + count) of the chunk.
+  static ChunkMask range(uint32_t first, uint32_t count) {
+    ChunkMask mask;
+    for (uint32_t w = 0; w < kChunkWords; ++w) {
+      uint32_t low = w * 64;
+      uint32_t from = first > low ? first - low : 0;
+      uint32_t end = first + count;
+      uint32_t to = end > low ? (end - low < 64 ? end - low : 64) : 0;
+      if (from >= to) continue;
+      uint64_t bits = to - from == 64 ? ~uint64_t{0} : (uint64_t{1} << (to - from)) - 1;
+      mask.words[w] = bits << from;
+    }
+    return mask;
+  }
+  bool test(uint32_t i) const { return words[i / 64] >> (i % 64) & 1; }
+  void clear(uint32_t i) { words[i / 64] &= ~(uint64_t{1} << (i % 64)); }
+  uint32_t count() const {
+    uint32_t n = 0;
+    for (uint64_t word : words) n += static_cast<uint32_t>(__builtin_popcountll(word));
+    return n;
+  }
+  bool empty() const { return (words[0] | words[1]) == 0; }
+};
+static_assert(kChunkWords == 2);
+
+class SharedMap {
+ public:
+  // Maps the file and makes its locks anew. On failure returns false and writes the reason.
+  bool open(const char* file, const char* data_directory, char* why, size_t why_size);
+  bool is_open() const { return base_ != nullptr; }
+
+  ManifestHeader& header() const { return *reinterpret_cast<ManifestHeader*>(base_); }
+  Counters& counters() const { return header().counters; }
+  Entry& entry(uint32_t index) const { return entries_[index]; }
+
+  // By any name that Postgres uses for the file: relative to the data directory, or absolute.
+  // kNoEntry if it is no segment of the manifest.
+  uint32_t find(const char* path) const;
+  uint32_t find(const SegmentId& id) const;
+  Directory* find_directory(const char* path) const;
+  // `path` without the data directory's own name in front; null if it lies elsewhere.
+  const char* relative(const char* path) const;
+
+  bool present(uint32_t index, uint32_t block) const;
+  // Which of `wanted` are absent. Blocks past the entry's pages must not be in `wanted`.
+  ChunkMask absent(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const;
+  void set_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
+  bool written(uint32_t index, uint32_t block) const;
+  void set_written(uint32_t index, uint32_t first, uint32_t count) const;
+
+ private:
+  friend class ChunkLock;
+  bool valid(uint64_t size, char* why, size_t why_size) const;
+  uint64_t word_of(uint32_t index, uint32_t block) const {
+    return (entries_[index].first_bit + block) / 64;
+  }
+
+  char* base_ = nullptr;
+  Entry* entries_ = nullptr;
+  Directory* directories_ = nullptr;
+  const uint32_t* hash_ = nullptr;
+  Lock* locks_ = nullptr;
+  std::atomic<uint64_t>* present_ = nullptr;
+  std::atomic<uint64_t>* written_ = nullptr;
+  size_t data_directory_length_ = 0;
+  char data_directory_[1024] = {};
+};
+
+// Statically initialised: a constructor would run after the library's and wipe the state.
+extern constinit SharedMap g_map;
+
+constexpr uint32_t kWholeFile = 0xFFFFFFFF;  // As a chunk: the making and removing of the file.
+
+// Holds the lock of one chunk. Locks are hashed, so a thread must hold one at a time. If the owner
+// died the lock is taken over: all that is done under it can be done again.
+class ChunkLock {
+ public:
+  ChunkLock(const SharedMap& map, uint32_t index, uint32_t chunk);
+  ~ChunkLock();
+  ChunkLock(const ChunkLock&) = delete;
+  ChunkLock& operator=(const ChunkLock&) = delete;
+
+ private:
+  pthread_mutex_t* mutex_;
+  bool held_;
+};
+
+// One line to Postgres' log.
+__attribute__((format(printf, 1, 2))) void log_line(const char* format, ...);
+
+}  // namespace halogen::shim

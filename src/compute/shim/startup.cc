@@ -1,0 +1,83 @@
+// startup.cc: what happens when the postmaster loads the library, and the extension's entry points.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "compute/shim/page_client.h"
+#include "compute/shim/segments.h"
+#include "compute/shim/server_state.h"
+#include "compute/shim/sys.h"
+
+namespace halogen::shim {
+namespace {
+
+[[noreturn]] void refuse(const char* why) {
+  log_line("%s; not starting", why);
+  ::_exit(1);
+}
+
+void in_forked_child() {
+  g_is_postmaster = false;
+  ClientLease::reset_all();
+}
+
+// The platform's death must end this postmaster: its page service and safekeeper are gone.
+void follow_parent(const char* parent) {
+  char* end = nullptr;
+  long pid = std::strtol(parent, &end, 10);
+  if (pid <= 0 || *end != 0) refuse("HALOGEN_PDEATHSIG is not a process id");
+  if (::prctl(PR_SET_PDEATHSIG, SIGQUIT) != 0) refuse("cannot set the parent death signal");
+  if (::getppid() != pid) refuse("the platform that started us is gone");
+}
+
+// Only `postgres` itself is served: the programs that may lead to it by exec (setpriv, a shell)
+// pass on the environment as it is.
+bool loaded_into_postgres() {
+  const char* name = program_invocation_short_name;
+  return std::strcmp(name, "postgres") == 0 || std::strcmp(name, "postmaster") == 0;
+}
+
+__attribute__((constructor)) void start() {
+  if (!loaded_into_postgres()) return;
+  const char* manifest = std::getenv("HALOGEN_SHIM_MANIFEST");
+  const char* data = std::getenv("HALOGEN_SHIM_DATA");
+  if (manifest == nullptr || data == nullptr)
+    refuse("HALOGEN_SHIM_MANIFEST or HALOGEN_SHIM_DATA is not set");
+  char why[512];
+  if (!g_map.open(manifest, data, why, sizeof why)) refuse(why);
+  g_is_postmaster = true;
+  if (::pthread_atfork(nullptr, nullptr, in_forked_child) != 0) refuse("pthread_atfork failed");
+  if (const char* parent = std::getenv("HALOGEN_PDEATHSIG")) follow_parent(parent);
+  // Not for what extensions and archive commands start.
+  for (const char* name :
+       {"LD_PRELOAD", "HALOGEN_SHIM_MANIFEST", "HALOGEN_SHIM_DATA", "HALOGEN_PDEATHSIG"})
+    ::unsetenv(name);
+}
+
+}  // namespace
+
+extern "C" {
+
+// For the extension, by dlsym. `path` is relative to the data directory and names a fork's first
+// segment (or segment N by ".N"); `block` counts from there. True if Postgres wrote the block since
+// boot, or made the segment since then: storage may know less of it than the local file.
+__attribute__((visibility("default"))) bool halogen_shim_block_written(const char* path,
+                                                                       uint32_t block);
+bool halogen_shim_block_written(const char* path, uint32_t block) {
+  const char* name = g_map.is_open() ? g_map.relative(path) : nullptr;
+  SegmentId id;
+  if (name == nullptr || !parse_segment(name, &id)) return true;
+  id.number += block / segment_pages(id.kind);
+  block %= segment_pages(id.kind);
+  uint32_t index = g_map.find(id);
+  if (index == kNoEntry || is_dead(index) || block >= g_map.entry(index).pages) return true;
+  return g_map.written(index, block);
+}
+
+}  // extern "C"
+
+}  // namespace halogen::shim

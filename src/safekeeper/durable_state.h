@@ -1,0 +1,38 @@
+// durable_state.h: the few facts about a timeline that must survive with its WAL.
+//
+// A file of two slots with a sequence number and a checksum each. A write goes to the older slot
+// and is durable (one fdatasync) when save() returns; a torn write leaves the other slot.
+#pragma once
+#include "base/file.h"
+#include "base/ids.h"
+#include "base/lsn.h"
+
+namespace halogen::safekeeper {
+
+struct DurableState {
+  TimelineId id;
+  uint64_t system_identifier = 0;
+  Lsn start;  // Where this timeline's WAL begins: a record's beginning.
+  uint64_t term = 0;
+  Lsn flushed;  // All below is on disk for sure; behind it, what checks out.
+  Lsn oldest;   // Nothing below is kept any more.
+};
+
+class StateFile {
+ public:
+  // Writes a new file; the caller makes the folder durable.
+  static void create(const fs::path& path, const DurableState& state);
+  // Errc::corrupt if no slot is good.
+  explicit StateFile(const fs::path& path);
+
+  const DurableState& state() const { return state_; }
+  // One thread at a time. A failed fdatasync ends the process.
+  void save(const DurableState& state);
+
+ private:
+  UniqueFd fd_;
+  uint64_t sequence_ = 0;
+  DurableState state_;
+};
+
+}  // namespace halogen::safekeeper

@@ -1,0 +1,173 @@
+#include "safekeeper/receiver.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+
+namespace halogen::safekeeper {
+namespace {
+
+const log::Logger logger("safekeeper");
+
+constexpr std::chrono::seconds kCommandTimeout{10};
+// A compute that is starting is there within milliseconds; one that has gone may stay away.
+constexpr std::chrono::milliseconds kFirstPause{2};
+constexpr std::chrono::milliseconds kLongestPause{200};
+constexpr std::chrono::milliseconds kFailurePause{1000};
+
+metrics::Gauge& pulls() {
+  static metrics::Gauge gauge =
+      metrics::gauge("halogen_safekeeper_streams", "Computes that WAL is being received from.");
+  return gauge;
+}
+
+}  // namespace
+
+std::string slot_name(const std::string& application_name) {
+  std::string name = application_name.substr(0, 63);
+  for (char& c : name) {
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    bool allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    if (!allowed) c = '_';
+  }
+  return name.empty() ? "halogen" : name;
+}
+
+Receiver::Receiver(Options options, WalSink& sink)
+    : options_(std::move(options)),
+      slot_(slot_name(options_.application_name)),
+      sink_(sink),
+      client_({.host = options_.host,
+               .port = options_.port,
+               .user = options_.user,
+               .application_name = options_.application_name}),
+      thread_([this] { run(); }) {}
+
+void Receiver::stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    stop_requested_.notify_all();
+  }
+  // Bytes that are in our socket are still handed out, then comes the end of the stream.
+  client_.interrupt();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Receiver::sleep(std::chrono::milliseconds time) {
+  auto until = steady_clock::now() + time;
+  MutexLock lock(mutex_);
+  while (!stopping_ && stop_requested_.wait_until(mutex_, until)) {
+  }
+  return !stopping_;
+}
+
+void Receiver::run() {
+  std::chrono::milliseconds pause = kFirstPause;
+  for (;;) {
+    std::chrono::milliseconds wait = pause;
+    try {
+      stream();
+    } catch (const Error& error) {
+      report(error);
+      if (error.code() == Errc::cancelled || error.code() == Errc::fenced) break;
+      if (error.code() != Errc::unavailable && error.code() != Errc::timed_out)
+        wait = kFailurePause;
+    }
+    if (streaming_) {
+      pulls().sub();
+      pause = wait = kFirstPause;
+    }
+    streaming_ = false;
+    if (!sleep(wait)) break;
+    pause = std::min(pause * 3 / 2 + std::chrono::milliseconds(1), kLongestPause);
+  }
+  if (streaming_) pulls().sub();
+}
+
+void Receiver::report(const Error& error) {
+  switch (error.code()) {
+    case Errc::cancelled:
+    case Errc::unavailable:
+    case Errc::timed_out:
+      if (streaming_) logger.info("{}: no longer receiving: {}", options_.name, error.what());
+      return;
+    case Errc::fenced:
+      logger.info("{}: stopped receiving: {}", options_.name, error.what());
+      return;
+    default:
+      break;
+  }
+  if (reported_ == error.what()) return;
+  reported_ = error.what();
+  if (error.code() == Errc::io)
+    logger.error(
+        "{}: cannot store WAL, so commits wait (nothing acknowledged is lost): {}; make room on "
+        "that disk, and they go on",
+        options_.name, error.what());
+  else
+    logger.error("{}: cannot receive WAL from {}: {}", options_.name, options_.host, error.what());
+}
+
+void Receiver::stream() {
+  client_.connect(Deadline::after(kCommandTimeout));
+  const Lsn from = sink_.restart();
+  start_streaming(from);
+  receive_loop(from);
+}
+
+void Receiver::start_streaming(Lsn from) {
+  auto deadline = Deadline::after(kCommandTimeout);
+  std::vector<wire::Row> identity = client_.command("IDENTIFY_SYSTEM", deadline);
+  std::string expected = std::to_string(options_.system_identifier);
+  if (identity.size() != 1 || identity[0].empty() || identity[0][0] != expected)
+    throw Error(Errc::conflict, "the compute is of system {}, but this timeline is of {}",
+                identity.empty() || identity[0].empty() ? "?" : identity[0][0].value_or("?"),
+                expected);
+  try {
+    // Keeps the compute from removing WAL that we do not have yet.
+    client_.command(fmt::format("CREATE_REPLICATION_SLOT \"{}\" PHYSICAL (RESERVE_WAL)", slot_),
+                    deadline);
+  } catch (const Error& error) {
+    if (error.code() != Errc::already_exists) throw;
+  }
+  client_.start_replication(from, slot_, deadline);
+}
+
+void Receiver::receive_loop(Lsn from) {
+  streaming_ = true;
+  pulls().add();
+  logger.info("{}: receiving WAL from {}", options_.name, from.str());
+  Lsn flushed = from;
+  client_.send_status(flushed, flushed, flushed);
+  for (;;) {
+    bool reply = false;
+    bool appended = false;
+    while (std::optional<wire::WalMessage> message = client_.next()) {
+      if (message->kind == 'w') {
+        sink_.append(message->start, message->data);
+        appended = true;
+      } else {
+        reply |= message->reply_requested;
+      }
+    }
+    if (appended) {
+      flushed = sink_.flush();
+      reported_.clear();
+    }
+    if (appended || reply) {
+      try {
+        client_.send_status(flushed, flushed, flushed);
+      } catch (const Error& error) {
+        // The other end has gone, or we are to stop; what it sent before is worth keeping.
+        if (error.code() != Errc::unavailable) throw;
+      }
+    }
+    client_.receive();
+  }
+}
+
+}  // namespace halogen::safekeeper

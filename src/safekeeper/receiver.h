@@ -1,0 +1,74 @@
+// receiver.h: pulls WAL from a compute, as a standby of it. The commit hot path.
+//
+// Each round: what has arrived (recv), written (pwrite), made durable (fdatasync), acknowledged
+// (send). While one round is at the disk the next one gathers in the socket, so one fdatasync
+// serves all who commit meanwhile.
+//
+// Threads: one, started by the constructor. Postgres going away is normal: it reconnects.
+#pragma once
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+#include "base/lsn.h"
+#include "base/mutex.h"
+#include "net/replication_client.h"
+
+namespace halogen::safekeeper {
+
+// Where the WAL goes. Called by the receiver's thread only.
+class WalSink {
+ public:
+  virtual ~WalSink() = default;
+  // Forgets what was not flushed; the position to stream from.
+  virtual Lsn restart() = 0;
+  // Throws fenced when the term is over; io when the disk is full; corrupt when `at` is not where
+  // the log ends.
+  virtual void append(Lsn at, Bytes wal) = 0;
+  // What was appended is durable; up to where.
+  virtual Lsn flush() = 0;
+};
+
+class Receiver {
+ public:
+  struct Options {
+    std::string name;  // For the log.
+    std::string host;  // A unix socket folder.
+    int port = 5432;
+    std::string user;
+    std::string application_name;
+    uint64_t system_identifier = 0;
+  };
+
+  Receiver(Options options, WalSink& sink);
+  ~Receiver() { stop(); }
+
+  // Takes what has already arrived (unless the sink is fenced), disconnects, ends the thread.
+  void stop();
+
+ private:
+  void run();
+  // One connection, from its beginning to its end by an Error.
+  void stream();
+  void start_streaming(Lsn from);
+  void receive_loop(Lsn from);
+  void report(const Error& error);
+  bool sleep(std::chrono::milliseconds time) EXCLUDES(mutex_);
+
+  const Options options_;
+  const std::string slot_;
+  WalSink& sink_;
+  net::ReplicationClient client_;
+  bool streaming_ = false;
+  std::string reported_;  // The last failure in the log, not to say it again.
+  Mutex mutex_;
+  CondVar stop_requested_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+// A replication slot's name: the application name with what a slot may not have replaced.
+std::string slot_name(const std::string& application_name);
+
+}  // namespace halogen::safekeeper

@@ -1,0 +1,68 @@
+// safekeeper.h: the service: all timelines of one home folder, and the WAL server.
+//
+// Threads: every call is safe from any. A background thread allocates room on disk ahead of the
+// writers; each pull and each reader has its own thread.
+#pragma once
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/file.h"
+#include "base/mutex.h"
+#include "protocol/safekeeper_admin.h"
+#include "safekeeper/timeline.h"
+#include "safekeeper/wal_server.h"
+
+namespace halogen::safekeeper {
+
+class Safekeeper final : public SafekeeperAdmin {
+ public:
+  struct Options {
+    fs::path home;              // One folder per timeline; created if missing.
+    std::string socket_folder;  // Created if missing. Its path must be short: see kMaxUnixPath.
+    int port = 5454;            // The socket is <socket_folder>/.s.PGSQL.<port>.
+    // For tests: see WalStore::Options.
+    std::function<void(std::string_view step)> hook;
+  };
+
+  // Opens and verifies every timeline in `home`. One that cannot be opened is logged as an ERROR,
+  // and every call for it throws `corrupt`; the others are served.
+  explicit Safekeeper(Options options);
+  ~Safekeeper() override;
+
+  void create_timeline(TimelineId id, Lsn start, uint64_t system_identifier) override;
+  void delete_timeline(TimelineId id) override;
+  TermStart begin_term(TimelineId id, uint64_t term) override;
+  void pull(TimelineId id, uint64_t term, const std::string& host, int port,
+            const std::string& user, const std::string& application_name) override;
+  void stop_pull(TimelineId id, uint64_t term) override;
+  WalStatus status(TimelineId id) override;
+  void wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) override;
+  void trim(TimelineId id, Lsn lsn) override;
+  std::string wal_host() override { return options_.socket_folder; }
+  int wal_port() override { return options_.port; }
+
+ private:
+  std::shared_ptr<Timeline> find(TimelineId id) EXCLUDES(mutex_);
+  fs::path folder_of(TimelineId id) const { return options_.home / id.str(); }
+  std::shared_ptr<Timeline> open(TimelineId id);
+  void open_all();
+  void want_space(TimelineId id) EXCLUDES(mutex_);
+  void allocate_loop();
+
+  const Options options_;
+  Mutex create_mutex_;  // One creation or deletion at a time, I/O included.
+  Mutex mutex_;
+  std::map<TimelineId, std::shared_ptr<Timeline>> timelines_ GUARDED_BY(mutex_);
+  std::map<TimelineId, std::string> broken_ GUARDED_BY(mutex_);
+  std::deque<TimelineId> need_space_ GUARDED_BY(mutex_);
+  CondVar work_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread allocator_;
+  std::unique_ptr<WalServer> server_;
+};
+
+}  // namespace halogen::safekeeper

@@ -1,0 +1,142 @@
+#include "safekeeper/segment_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <vector>
+
+#include "base/error.h"
+
+namespace halogen::safekeeper {
+namespace {
+
+constexpr size_t kZerosSize = 1u << 20;
+
+Bytes zeros() {
+  static const std::vector<std::byte> kZeros(kZerosSize);
+  return kZeros;
+}
+
+uint64_t offset_in_segment(Lsn lsn) { return lsn.value % kWalSegmentSize; }
+
+void write_zeros(int fd, uint64_t from, uint64_t to) {
+  while (from < to) {
+    size_t size = std::min<uint64_t>(kZerosSize, to - from);
+    pwrite_all(fd, zeros().first(size), from);
+    from += size;
+  }
+}
+
+std::optional<Lsn> parse_name(const std::string& name) {
+  if (name.size() != 24 || !name.starts_with("00000001")) return std::nullopt;
+  if (name.find_first_not_of("0123456789ABCDEF") != std::string::npos) return std::nullopt;
+  uint64_t high = std::stoull(name.substr(8, 8), nullptr, 16);
+  uint64_t low = std::stoull(name.substr(16, 8), nullptr, 16);
+  return Lsn((high << 32) + low * kWalSegmentSize);
+}
+
+}  // namespace
+
+UniqueFd SegmentFiles::open(Lsn lsn, int flags) const { return open_file(path(lsn), flags); }
+
+UniqueFd SegmentFiles::open_or_create(Lsn lsn) const {
+  UniqueFd fd = open_file(path(lsn), O_RDWR | O_CREAT);
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0) throw system_error(errno, path(lsn).string());
+  if (status.st_size == kWalSegmentSize) return fd;
+  if (::ftruncate(fd.get(), kWalSegmentSize) != 0) throw system_error(errno, path(lsn).string());
+  fsync_or_die(fd.get(), path(lsn).string());
+  fsync_folder(folder_);
+  return fd;
+}
+
+std::vector<Lsn> SegmentFiles::list() const {
+  std::vector<Lsn> found;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (std::optional<Lsn> lsn = parse_name(entry.path().filename().string()))
+      found.push_back(*lsn);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void SegmentFiles::remove(Lsn lsn) const {
+  if (::unlink(path(lsn).c_str()) != 0 && errno != ENOENT)
+    throw system_error(errno, path(lsn).string());
+}
+
+size_t SegmentFiles::read(Lsn from, std::span<std::byte> into) const {
+  UniqueFd fd;
+  try {
+    fd = open(from, O_RDONLY);
+  } catch (const Error& error) {
+    if (error.code() == Errc::not_found) return 0;
+    throw;
+  }
+  size_t size = std::min<uint64_t>(into.size(), kWalSegmentSize - offset_in_segment(from));
+  std::string content = pread_exact(fd.get(), size, offset_in_segment(from));
+  std::memcpy(into.data(), content.data(), size);
+  return size;
+}
+
+void SegmentFiles::sync(Lsn lsn) const {
+  fdatasync_or_die(open(lsn, O_RDWR).get(), path(lsn).string());
+}
+
+template <typename Action>
+void SegmentFiles::each_segment(Lsn from, Lsn to, Action action) const {
+  while (from < to) {
+    Lsn next = std::min(to, segment_of(from) + kWalSegmentSize);
+    uint64_t begin = offset_in_segment(from);
+    action(from, begin, begin + (next - from));
+    from = next;
+  }
+}
+
+void SegmentFiles::allocate(Lsn from, Lsn to) const {
+  each_segment(from, to, [this](Lsn at, uint64_t begin, uint64_t end) {
+    UniqueFd fd = open_or_create(at);
+    // Reserves the room first: where this fails nothing has been promised, and the fdatasync below
+    // cannot fail for want of it.
+    int failed =
+        ::posix_fallocate(fd.get(), static_cast<off_t>(begin), static_cast<off_t>(end - begin));
+    if (failed != 0) throw system_error(failed, path(at).string());
+    write_zeros(fd.get(), begin, end);
+    fdatasync_or_die(fd.get(), path(at).string());
+  });
+}
+
+void SegmentFiles::zero(Lsn from, Lsn to) const {
+  each_segment(from, to, [this](Lsn at, uint64_t begin, uint64_t end) {
+    if (!fs::exists(path(at))) return;
+    UniqueFd fd = open(at, O_RDWR);
+    write_zeros(fd.get(), begin, end);
+    fdatasync_or_die(fd.get(), path(at).string());
+  });
+}
+
+void SegmentFiles::zero_rest(Lsn from) const {
+  if (!fs::exists(path(from))) return;
+  UniqueFd fd = open(from, O_RDWR);
+  bool changed = false;
+  uint64_t at = offset_in_segment(from);
+  while (at < kWalSegmentSize) {
+    off_t data = ::lseek(fd.get(), static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0) break;  // Only a hole is left.
+    at = static_cast<uint64_t>(data);
+    if (at >= kWalSegmentSize) break;
+    size_t size = std::min<uint64_t>(kZerosSize, kWalSegmentSize - at);
+    std::string piece = pread_exact(fd.get(), size, at);
+    if (std::string_view(piece).find_first_not_of('\0') != std::string_view::npos) {
+      write_zeros(fd.get(), at, at + size);
+      changed = true;
+    }
+    at += size;
+  }
+  if (changed) fdatasync_or_die(fd.get(), path(from).string());
+}
+
+}  // namespace halogen::safekeeper

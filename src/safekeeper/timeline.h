@@ -1,0 +1,54 @@
+// timeline.h: one branch's WAL and the compute that may add to it.
+//
+// Threads: every call is safe from any. Calls that change who writes (begin_term, pull, stop_pull)
+// run one after the other; the receiver's thread is the store's writer while a pull is on.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "base/mutex.h"
+#include "protocol/safekeeper_admin.h"
+#include "safekeeper/acceptor.h"
+#include "safekeeper/receiver.h"
+#include "safekeeper/wal_store.h"
+
+namespace halogen::safekeeper {
+
+class Timeline {
+ public:
+  explicit Timeline(WalStore::Options options);
+  ~Timeline();
+
+  WalStore& store() { return store_; }
+
+  // See SafekeeperAdmin for these.
+  TermStart begin_term(uint64_t term);
+  void pull(uint64_t term, const std::string& host, int port, const std::string& user,
+            const std::string& application_name);
+  void stop_pull(uint64_t term);
+  WalStatus status() const;
+
+  // Ends the pull and all readers, for good.
+  void stop();
+
+ private:
+  // Appends for one term, as long as that lasts.
+  class TermSink;
+
+  void end_pull() REQUIRES(writer_mutex_);
+  void check_open() REQUIRES(writer_mutex_);
+  Verdict may_append(uint64_t term, Lsn at, Lsn end) const EXCLUDES(mutex_);
+  [[noreturn]] void refuse(Verdict verdict, uint64_t term) const EXCLUDES(mutex_);
+
+  WalStore store_;
+  // Held while the writer changes hands, I/O included: that is what it is for.
+  Mutex writer_mutex_;
+  std::unique_ptr<TermSink> sink_ GUARDED_BY(writer_mutex_);
+  std::unique_ptr<Receiver> receiver_ GUARDED_BY(writer_mutex_);
+  bool stopped_ GUARDED_BY(writer_mutex_) = false;
+
+  mutable Mutex mutex_;
+  Acceptor acceptor_ GUARDED_BY(mutex_);
+};
+
+}  // namespace halogen::safekeeper

@@ -1,0 +1,275 @@
+#include "safekeeper/wal_store.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "postgres/major.h"
+
+namespace halogen::safekeeper {
+namespace {
+
+constexpr const char* kStateName = "state";
+
+metrics::Counter& bytes_total() {
+  static metrics::Counter counter =
+      metrics::counter("halogen_safekeeper_wal_bytes_total", "WAL made durable, in bytes.");
+  return counter;
+}
+metrics::Counter& flushes_total() {
+  static metrics::Counter counter =
+      metrics::counter("halogen_safekeeper_flushes_total", "Group flushes of WAL.");
+  return counter;
+}
+metrics::Histogram& flush_seconds() {
+  static metrics::Histogram histogram = metrics::histogram(
+      "halogen_safekeeper_flush_seconds", "How long a group flush (fdatasync) takes.");
+  return histogram;
+}
+
+// The headers that readers expect before `start`, where this store has no WAL: of the segment, and
+// of the page that `start` is in.
+void write_first_headers(const SegmentFiles& files, const DurableState& state) {
+  UniqueFd fd = files.open_or_create(state.start);
+  Lsn page(page_start(state.start));
+  for (Lsn at : {segment_of(state.start), page}) {
+    if (at == state.start) continue;  // Postgres will write it.
+    std::string header = encode_page_header({.magic = kMajor15.wal_page_magic, .address = at.value},
+                                            state.system_identifier, kWalSegmentSize);
+    pwrite_all(fd.get(), as_bytes(header), at.value % kWalSegmentSize);
+  }
+  fsync_or_die(fd.get(), "first segment");
+}
+
+}  // namespace
+
+void WalStore::create(const fs::path& folder, const DurableState& state) {
+  fs::path temporary = folder;
+  temporary += ".tmp";
+  fs::remove_all(temporary);
+  fs::create_directories(temporary);
+  write_first_headers(SegmentFiles(temporary), state);
+  StateFile::create(temporary / kStateName, state);
+  fsync_folder(temporary);
+  fs::rename(temporary, folder);
+  fsync_folder(folder.parent_path());
+}
+
+WalStore::WalStore(Options options)
+    : options_(std::move(options)),
+      files_(options_.folder),
+      state_file_(options_.folder / kStateName),
+      identity_(state_file_.state()),
+      state_(state_file_.state()) {
+  recover();
+}
+
+WalStore::~WalStore() {
+  close();
+  MutexLock lock(mutex_);
+  CHECK(readers_.empty(), "a WalStore must outlive its readers");
+}
+
+RecordScan WalStore::scan() const {
+  Lsn oldest_kept = oldest();
+  bool trimmed = oldest_kept > identity_.start;
+  return RecordScan([this](Lsn from, std::span<std::byte> into) { return files_.read(from, into); },
+                    trimmed ? oldest_kept : identity_.start, !trimmed);
+}
+
+// The log ends where complete records end, but not before what was durable for sure. What is behind
+// is made zeros, and what is left is synced: after a crash of this program alone it may be only in
+// the kernel's memory.
+void WalStore::recover() {
+  const DurableState state = identity_;
+  RecordScan records = scan();
+  std::optional<RecordPlace> known = records.last_record(state.flushed);
+  if (!known && state.flushed > state.start)
+    throw Error(Errc::corrupt, "no WAL record below {} in {}", state.flushed.str(),
+                options_.folder.string());
+  std::optional<RecordPlace> last = records.follow(known ? known->end : state.start, known, kNever);
+  Lsn end = std::max(state.flushed, last ? last->end : state.start);
+
+  for (Lsn segment : files_.list()) {
+    if (segment < segment_of(state.oldest) || segment > segment_of(end)) {
+      files_.remove(segment);
+    } else if (segment >= segment_of(state.flushed)) {
+      files_.sync(segment);
+    }
+  }
+  files_.zero_rest(end);
+  written_ = high_water_ = end;
+  MutexLock lock(mutex_);
+  flushed_ = prepared_ = end;
+}
+
+uint64_t WalStore::term() const {
+  MutexLock lock(state_mutex_);
+  return state_.term;
+}
+
+void WalStore::save(const std::function<void(DurableState&)>& change) {
+  run_hook("save");
+  MutexLock lock(state_mutex_);
+  DurableState next = state_;
+  change(next);
+  state_file_.save(next);
+  state_ = next;
+}
+
+void WalStore::append(Bytes wal) {
+  ensure_space(written_ + wal.size());
+  high_water_ = std::max(high_water_, written_ + wal.size());
+  while (!wal.empty()) {
+    if (Lsn at = segment_of(written_); !segment_.valid() || at != segment_at_) {
+      UniqueFd next = files_.open(written_, O_RDWR);
+      if (segment_.valid()) full_segments_.push_back(std::move(segment_));
+      segment_ = std::move(next);
+      segment_at_ = at;
+    }
+    uint64_t offset = written_ - segment_at_;
+    size_t size = std::min<uint64_t>(wal.size(), kWalSegmentSize - offset);
+    pwrite_all(segment_.get(), wal.first(size), offset);
+    written_ = written_ + size;
+    wal = wal.subspan(size);
+  }
+}
+
+void WalStore::sync_segments() {
+  for (const UniqueFd& full : full_segments_) fdatasync_or_die(full.get(), "WAL segment");
+  full_segments_.clear();
+  if (segment_.valid()) fdatasync_or_die(segment_.get(), "WAL segment");
+}
+
+Lsn WalStore::flush() {
+  const Lsn from = flushed();
+  const Lsn to = written_;
+  if (from == to) return to;
+  auto began = steady_clock::now();
+  run_hook("sync");
+  sync_segments();
+  // Before anything in a new segment is acknowledged it is on record that the ones before are
+  // whole: Postgres may now remove its own, so recovery must not end the log before there.
+  if (segment_of(from) != segment_of(to)) save([to](DurableState& state) { state.flushed = to; });
+  publish(to);
+  bytes_total().add(static_cast<double>(to - from));
+  flushes_total().add();
+  flush_seconds().observe(std::chrono::duration<double>(steady_clock::now() - began).count());
+  return to;
+}
+
+void WalStore::save_flushed() {
+  Lsn to = flushed();
+  {
+    MutexLock lock(state_mutex_);
+    if (state_.flushed == to) return;
+  }
+  save([to](DurableState& state) { state.flushed = to; });
+}
+
+std::optional<RecordPlace> WalStore::begin_term(uint64_t term) {
+  discard_unflushed();
+  const Lsn before = flushed();
+  std::optional<RecordPlace> last = scan().last_record(before);
+  if (!last && before > identity_.start && oldest() > identity_.start)
+    throw Error(Errc::corrupt, "no WAL record below {} in {}", before.str(),
+                options_.folder.string());
+  const Lsn end = last ? last->end : identity_.start;
+  const Lsn dirty = std::max(before, high_water_);
+  // Readers first, so that none takes for WAL what is about to change.
+  written_ = end;
+  high_water_ = dirty;
+  {
+    MutexLock lock(mutex_);
+    flushed_ = end;
+    end_readers_beyond(end);
+  }
+  // Then the term, then the bytes: a crash in between leaves a log that is opened as a longer one
+  // of this term, which nobody has been told of yet.
+  save([&](DurableState& state) {
+    state.term = term;
+    state.flushed = end;
+  });
+  if (end < dirty) files_.zero(end, dirty);
+  high_water_ = end;
+  return last;
+}
+
+Lsn WalStore::flushed() const {
+  MutexLock lock(mutex_);
+  return flushed_;
+}
+
+Lsn WalStore::oldest() const {
+  MutexLock lock(state_mutex_);
+  return std::max(state_.oldest, identity_.start);
+}
+
+void WalStore::publish(Lsn flushed) {
+  MutexLock lock(mutex_);
+  flushed_ = flushed;
+  if (flushed_ >= wake_at_) wake_waiting();
+}
+
+// Those who are not there yet say again what they wait for.
+void WalStore::wake_waiting() {
+  wake_at_ = kNever;
+  for (Reader* reader : readers_) {
+    if (reader->wake_at_ <= flushed_ || reader->ended_) {
+      reader->wake_at_ = kNever;
+      reader->notify();
+    } else {
+      wake_at_ = std::min(wake_at_, reader->wake_at_);
+    }
+  }
+  if (waiting_ > 0) changed_.notify_all();
+}
+
+void WalStore::end_readers_beyond(Lsn end) {
+  for (Reader* reader : readers_) {
+    if (reader->held_ > end || closed_) reader->ended_ = true;
+  }
+  wake_waiting();
+}
+
+void WalStore::wait_flushed(Lsn lsn, Deadline deadline) {
+  MutexLock lock(mutex_);
+  ++waiting_;
+  bool in_time = true;
+  while (flushed_ < lsn && !closed_ && in_time) {
+    wake_at_ = std::min(wake_at_, lsn);
+    if (deadline.at() == Deadline::never().at())
+      changed_.wait(mutex_);
+    else
+      in_time = changed_.wait_until(mutex_, deadline.at());
+  }
+  --waiting_;
+  if (flushed_ >= lsn) return;
+  if (closed_) throw Error(Errc::cancelled, "this timeline's WAL is closed");
+  throw Error(Errc::timed_out, "WAL up to {} has not arrived; it ends at {}", lsn.str(),
+              flushed_.str());
+}
+
+std::string WalStore::read(Lsn from, Lsn to) const {
+  CHECK(to <= flushed(), "read of {} beyond the flushed WAL", to.str());
+  std::string out(to - from, '\0');
+  size_t done = 0;
+  while (done < out.size()) {
+    auto rest = std::as_writable_bytes(std::span(out)).subspan(done);
+    size_t got = files_.read(from + done, rest);
+    if (got == 0) throw Error(Errc::corrupt, "no WAL at {}", (from + done).str());
+    done += got;
+  }
+  return out;
+}
+
+void WalStore::close() {
+  MutexLock lock(mutex_);
+  closed_ = true;
+  end_readers_beyond(flushed_);
+  changed_.notify_all();
+}
+
+}  // namespace halogen::safekeeper

@@ -267,6 +267,36 @@ TEST(RedoProcess, IsSandboxedBeforeItsFirstRequest) {
   EXPECT_NE(text.find("Bad system call"), std::string::npos) << text;
 }
 
+// Also a zombie that nobody has reaped yet has ended.
+bool has_ended(pid_t pid) {
+  std::string state = status_line(pid, "State");
+  return state.empty() || state[0] == 'Z';
+}
+
+TEST(RedoProcess, EndsWhenItsOwnerIsKilled) {
+  TestFolder folder;
+  fs::create_directories(folder.scratch());
+  int channel[2];
+  ASSERT_EQ(pipe(channel), 0);
+  pid_t owner = fork();
+  if (owner == 0) {
+    RedoProcess process(folder.process_options(), folder.scratch() / "one");
+    process.wait_ready(soon());
+    pid_t pid = process.pid();
+    (void)!write(channel[1], &pid, sizeof pid);
+    pause();
+  }
+  pid_t pid = 0;
+  ASSERT_EQ(read(channel[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  EXPECT_FALSE(has_ended(pid));
+  kill(owner, SIGKILL);
+  waitpid(owner, nullptr, 0);
+  for (int i = 0; i < 500 && !has_ended(pid); ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_TRUE(has_ended(pid));
+  close(channel[0]);
+  close(channel[1]);
+}
+
 TEST(RedoProcess, MalformedRequestsEndItCleanly) {
   TestFolder folder;
   fs::create_directories(folder.scratch());

@@ -68,21 +68,18 @@ bool Receiver::sleep(std::chrono::milliseconds time) {
 void Receiver::run() {
   std::chrono::milliseconds pause = kFirstPause;
   for (;;) {
-    std::chrono::milliseconds wait = pause;
+    streaming_ = false;
+    bool refused = false;
     try {
       stream();
     } catch (const Error& error) {
       report(error);
       if (error.code() == Errc::cancelled || error.code() == Errc::fenced) break;
-      if (error.code() != Errc::unavailable && error.code() != Errc::timed_out)
-        wait = kFailurePause;
+      refused = error.code() != Errc::unavailable && error.code() != Errc::timed_out;
     }
-    if (streaming_) {
-      pulls().sub();
-      pause = wait = kFirstPause;
-    }
-    streaming_ = false;
-    if (!sleep(wait)) break;
+    if (streaming_) pulls().sub();
+    if (streaming_ && !refused) pause = kFirstPause;
+    if (!sleep(refused ? kFailurePause : pause)) return;
     pause = std::min(pause * 3 / 2 + std::chrono::milliseconds(1), kLongestPause);
   }
   if (streaming_) pulls().sub();

@@ -1,0 +1,385 @@
+// The whole safekeeper against the stock server and the stock client.
+#include "safekeeper/safekeeper.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "base/error.h"
+#include "net/replication_client.h"
+#include "postgres/stock_cluster.h"
+#include "postgres/wal_reader.h"
+
+namespace halogen::safekeeper {
+namespace {
+
+using halogen::testing::run;
+using halogen::testing::StockCluster;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr const char* kName = "sk1";
+
+template <typename Call>
+Errc code_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return Errc::internal;
+}
+
+class SafekeeperTest : public ::testing::Test {
+ protected:
+  SafekeeperTest() : home_("/tmp/hsk-" + random_name(8)) {
+    fs::create_directories(home_);
+    fs::permissions(home_, fs::perms::all);
+  }
+  ~SafekeeperTest() override {
+    keeper_.reset();
+    fs::remove_all(home_);
+  }
+
+  void open_keeper(std::function<void(std::string_view)> hook = {}) {
+    keeper_.reset();
+    keeper_ = std::make_unique<Safekeeper>(options(std::move(hook)));
+  }
+  Safekeeper::Options options(std::function<void(std::string_view)> hook = {}) const {
+    return {.home = home_ / "wal",
+            .socket_folder = home_.string(),
+            .port = 5454,
+            .hook = std::move(hook)};
+  }
+  // A timeline that begins where the cluster's WAL, at a segment's start, now ends.
+  Lsn create_for(StockCluster& cluster) {
+    cluster.sql("select pg_switch_wal()");
+    Lsn start = flushed_by(cluster);
+    // The insert position after a switch may be reported behind the page header.
+    start = segment_of(start + 100'000) > start ? segment_of(start + 100'000) : segment_of(start);
+    keeper_->create_timeline(id_, start, cluster.control().system_identifier);
+    return start;
+  }
+  static Lsn flushed_by(StockCluster& cluster) {
+    std::string text = cluster.sql("select pg_current_wal_flush_lsn()");
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return Lsn::parse(text).value();
+  }
+  void pull_from(StockCluster& cluster, uint64_t term) {
+    keeper_->pull(id_, term, cluster.folder().string(), 5432, "postgres", kName);
+  }
+  void wait_for(StockCluster& cluster) {
+    keeper_->wait_for_flush(id_, flushed_by(cluster), Deadline::after(seconds(20)));
+  }
+  static void make_synchronous(StockCluster& cluster) {
+    cluster.sql("alter system set synchronous_standby_names = 'ANY 1 (*)'");
+    cluster.sql("select pg_reload_conf()");
+  }
+  std::string wal_file(Lsn lsn) const {
+    return read_file(SegmentFiles(home_ / "wal" / id_.str()).path(lsn));
+  }
+  static std::string own_wal_file(StockCluster& cluster, Lsn lsn) {
+    return read_file(cluster.data() / "pg_wal" / wal_segment_name(lsn, kWalSegmentSize));
+  }
+
+  const TimelineId id_ = TimelineId::random();
+  const fs::path home_;
+  std::unique_ptr<Safekeeper> keeper_;
+};
+
+TEST_F(SafekeeperTest, ACommitIsAcknowledgedOnlyWhenItsWalIsSynced) {
+  std::atomic<bool> block = false;
+  std::atomic<int> syncs = 0;
+  open_keeper([&](std::string_view step) {
+    if (step != "sync") return;
+    ++syncs;
+    while (block) std::this_thread::sleep_for(milliseconds(1));
+  });
+  StockCluster cluster;
+  cluster.start();
+  create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  cluster.sql("create table t(a int)");
+  wait_for(cluster);
+  make_synchronous(cluster);
+  block = true;
+  std::atomic<bool> committed = false;
+  std::thread writer([&] {
+    cluster.sql("insert into t values (1)");
+    committed = true;
+  });
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_FALSE(committed);
+  block = false;
+  writer.join();
+  EXPECT_TRUE(committed);
+  EXPECT_GT(syncs, 0);
+}
+
+TEST_F(SafekeeperTest, AnOlderTermIsRefusedAndAnEndedOneStopsAtOnce) {
+  open_keeper();
+  StockCluster cluster;
+  cluster.start();
+  create_for(cluster);
+  EXPECT_EQ(code_of([&] { pull_from(cluster, 1); }), Errc::conflict);
+  keeper_->begin_term(id_, 5);
+  EXPECT_EQ(code_of([&] { keeper_->begin_term(id_, 5); }), Errc::fenced);
+  EXPECT_EQ(code_of([&] { keeper_->begin_term(id_, 4); }), Errc::fenced);
+  EXPECT_EQ(code_of([&] { pull_from(cluster, 4); }), Errc::fenced);
+  pull_from(cluster, 5);
+  cluster.sql("create table t(a int); insert into t values (1)");
+  wait_for(cluster);
+  TermStart start = keeper_->begin_term(id_, 6);
+  cluster.sql("insert into t select generate_series(1, 1000)");
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(keeper_->status(id_).flush, start.end);
+  EXPECT_EQ(keeper_->status(id_).term, 6u);
+  EXPECT_EQ(code_of([&] { pull_from(cluster, 5); }), Errc::fenced);
+  // And what it says of the last record is what the cluster's WAL says.
+  std::string own = own_wal_file(cluster, start.prev_record);
+  Lsn page(page_start(start.end));
+  EXPECT_EQ(start.page_head,
+            own_wal_file(cluster, page).substr(page.value % kWalSegmentSize, start.end - page));
+  WalRecordHeader header =
+      load_record_header(own.data() + start.prev_record.value % kWalSegmentSize);
+  EXPECT_EQ(Lsn(wal_align((start.prev_record + header.total_size).value)), start.end);
+}
+
+TEST_F(SafekeeperTest, WalOfAnotherSystemIsRefused) {
+  open_keeper();
+  StockCluster cluster;
+  cluster.start();
+  Lsn start = segment_of(flushed_by(cluster));
+  keeper_->create_timeline(id_, start, 12345);
+  keeper_->create_timeline(id_, start, 12345);
+  EXPECT_EQ(code_of([&] { keeper_->create_timeline(id_, start, 1); }), Errc::already_exists);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  std::this_thread::sleep_for(milliseconds(200));
+  EXPECT_EQ(keeper_->status(id_).flush, start);
+}
+
+TEST_F(SafekeeperTest, PostgresMayComeAndGoAndNothingIsMissing) {
+  open_keeper();
+  StockCluster cluster;
+  cluster.start();
+  Lsn start = create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  for (int round = 0; round < 3; ++round) {
+    cluster.sql(fmt::format("create table t{} as select generate_series(1, 20000)", round));
+    cluster.stop("fast");
+    cluster.start();
+  }
+  wait_for(cluster);
+  keeper_->stop_pull(id_, 1);
+  Lsn end = keeper_->status(id_).flush;
+  for (Lsn at = start; at < end; at = at + kWalSegmentSize) {
+    size_t size = std::min<uint64_t>(kWalSegmentSize, end - at);
+    EXPECT_TRUE(wal_file(at).substr(0, size) == own_wal_file(cluster, at).substr(0, size))
+        << at.str();
+  }
+}
+
+TEST_F(SafekeeperTest, PgReceivewalGetsByteIdenticalSegments) {
+  open_keeper();
+  StockCluster cluster;
+  cluster.start();
+  Lsn start = create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  cluster.sql("create table t as select i, repeat('x', 100) from generate_series(1, 200000) i");
+  cluster.sql("select pg_switch_wal()");
+  cluster.sql("create table u as select 1");
+  wait_for(cluster);
+  Lsn end = segment_of(flushed_by(cluster));
+  ASSERT_GE(end - start, 2 * kWalSegmentSize);
+  fs::path out = home_ / "received";
+  fs::create_directories(out);
+  // It goes on behind the last segment that it has; without one it would begin at the end.
+  UniqueFd first = open_file(out / wal_segment_name(start - 1, kWalSegmentSize), O_RDWR | O_CREAT);
+  ASSERT_EQ(::ftruncate(first.get(), kWalSegmentSize), 0);
+  run(fmt::format("timeout 60 {}pg_receivewal -h {} -p 5454 -U {} -D {} --no-loop -n --endpos={}",
+                  halogen::testing::kPostgresBin, home_.string(), id_.str(), out.string(),
+                  end.str()));
+  for (Lsn at = start; at < end; at = at + kWalSegmentSize) {
+    fs::path name = wal_segment_name(at, kWalSegmentSize);
+    ASSERT_TRUE(fs::exists(out / name)) << name;
+    EXPECT_TRUE(read_file(out / name) == own_wal_file(cluster, at)) << name;
+  }
+}
+
+TEST_F(SafekeeperTest, AnswersWhatReplicationClientsAsk) {
+  open_keeper();
+  Lsn start(5 * kWalSegmentSize + 8192 * 3 + 80);
+  keeper_->create_timeline(id_, start, 777);
+  keeper_->begin_term(id_, 1);
+  auto psql = [&](const std::string& command) {
+    return run(
+        fmt::format("(psql -X -A -t -c '{}' 'host={} port=5454 user={} replication=true "
+                    "dbname=x' || true)",
+                    command, home_.string(), id_.str()));
+  };
+  EXPECT_EQ(psql("IDENTIFY_SYSTEM"), fmt::format("777|1|{}|\n", start.str()));
+  EXPECT_EQ(psql("SHOW wal_segment_size"), "16MB\n");
+  EXPECT_EQ(psql("show data_directory_mode;"), "0700\n");
+  EXPECT_EQ(psql("READ_REPLICATION_SLOT \"x\""), "||\n");
+  EXPECT_NE(psql("TIMELINE_HISTORY 1").find("no history file"), std::string::npos);
+  EXPECT_NE(psql("SELECT 1").find("not supported by a safekeeper"), std::string::npos);
+  EXPECT_NE(psql("START_REPLICATION 0/1000000").find("already been removed"), std::string::npos);
+  EXPECT_NE(psql("START_REPLICATION 9/0").find("ahead of the WAL flush"), std::string::npos);
+  EXPECT_NE(psql("START_REPLICATION 9/0 TIMELINE 2").find("has only 1"), std::string::npos);
+  std::string other =
+      run(fmt::format("(psql -X -c x 'host={} port=5454 user={} replication=true' "
+                      "|| true)",
+                      home_.string(), TimelineId::random().str()));
+  EXPECT_NE(other.find("does not exist"), std::string::npos) << other;
+}
+
+// Reads until `end` and returns all that came.
+std::string stream(const fs::path& folder, TimelineId id, Lsn from, Lsn end) {
+  net::ReplicationClient client({.host = folder.string(), .port = 5454, .user = id.str()});
+  client.connect(Deadline::after(seconds(5)));
+  client.start_replication(from, "", Deadline::after(seconds(5)));
+  std::string got;
+  while (from + got.size() < end) {
+    if (!client.receive(Deadline::after(seconds(10)))) break;
+    while (auto message = client.next()) {
+      if (message->kind != 'w') continue;
+      EXPECT_EQ(message->start, from + got.size());
+      got += as_text(message->data);
+    }
+  }
+  return got;
+}
+
+TEST_F(SafekeeperTest, TrimAndDeleteEndWhatReadersCanHave) {
+  open_keeper();
+  StockCluster cluster;
+  cluster.start();
+  Lsn start = create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  cluster.sql("create table t as select i, repeat('x', 100) from generate_series(1, 300000) i");
+  wait_for(cluster);
+  Lsn end = keeper_->status(id_).flush;
+  EXPECT_EQ(stream(home_, id_, start, end).size(), end - start);
+  keeper_->trim(id_, start + kWalSegmentSize + 5);
+  EXPECT_EQ(keeper_->status(id_).start, start + kWalSegmentSize);
+  EXPECT_EQ(code_of([&] { stream(home_, id_, start, end); }), Errc::not_found);
+  EXPECT_EQ(stream(home_, id_, start + kWalSegmentSize, end).size(), end - start - kWalSegmentSize);
+  std::thread waiter([&] {
+    EXPECT_EQ(code_of([&] {
+                keeper_->wait_for_flush(id_, end + (1 << 30), Deadline::after(seconds(30)));
+              }),
+              Errc::cancelled);
+  });
+  std::this_thread::sleep_for(milliseconds(50));
+  keeper_->delete_timeline(id_);
+  waiter.join();
+  EXPECT_EQ(code_of([&] { keeper_->status(id_); }), Errc::not_found);
+  EXPECT_FALSE(fs::exists(home_ / "wal" / id_.str()));
+  open_keeper();
+  EXPECT_EQ(code_of([&] { keeper_->status(id_); }), Errc::not_found);
+}
+
+TEST_F(SafekeeperTest, AFullDiskDelaysCommitsAndLosesNothing) {
+  std::atomic<bool> full = false;
+  open_keeper([&](std::string_view step) {
+    if (full && step == "allocate") throw Error(Errc::io, "No space left on device");
+  });
+  StockCluster cluster;
+  cluster.start();
+  create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  cluster.sql("create table t(a int, b text)");
+  wait_for(cluster);
+  make_synchronous(cluster);
+  full = true;
+  std::atomic<bool> committed = false;
+  std::thread writer([&] {
+    cluster.sql("insert into t select i, repeat('x', 1000) from generate_series(1, 30000) i");
+    committed = true;
+  });
+  std::this_thread::sleep_for(milliseconds(1500));
+  EXPECT_FALSE(committed);
+  full = false;
+  writer.join();
+  wait_for(cluster);
+}
+
+// A child process runs a safekeeper under a synchronous write load and is killed at a random
+// moment; another takes over. What Postgres was told is durable must be there.
+TEST_F(SafekeeperTest, AfterKillNineAllThatWasAcknowledgedIsThere) {
+  StockCluster cluster;
+  cluster.start();
+  cluster.sql("create table t(a int)");
+  open_keeper();
+  Lsn start = create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  keeper_.reset();
+  make_synchronous(cluster);
+  std::atomic<bool> stop = false;
+  std::thread load([&] {
+    while (!stop) {
+      try {
+        cluster.sql("insert into t select generate_series(1, 300)");
+      } catch (const Error&) {
+        // Cancelled at the end of the test.
+      }
+    }
+  });
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 6; ++round) {
+    pid_t child = ::fork();
+    if (child == 0) {
+      Safekeeper keeper(options());
+      keeper.pull(id_, 1, cluster.folder().string(), 5432, "postgres", kName);
+      for (;;) ::pause();
+    }
+    std::this_thread::sleep_for(milliseconds(300 + random() % 300));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    net::ReplicationClient client(
+        {.host = cluster.folder().string(), .port = 5432, .user = "postgres"});
+    client.connect(Deadline::after(seconds(5)));
+    // The slot's position is the last acknowledgement.
+    std::vector<wire::Row> slot =
+        client.command(fmt::format("READ_REPLICATION_SLOT {}", kName), Deadline::after(seconds(5)));
+    Lsn acknowledged = Lsn::parse(slot.at(0).at(1).value_or("0/0")).value();
+    std::string own = own_wal_file(cluster, acknowledged);
+    open_keeper();
+    Lsn flush = keeper_->status(id_).flush;
+    // All complete records up to there count; of a part of one nobody has been promised anything.
+    WalReader reader(start);
+    std::string wal;
+    for (Lsn at = start; at < acknowledged; at = at + kWalSegmentSize)
+      wal += own_wal_file(cluster, at)
+                 .substr(0, std::min<uint64_t>(acknowledged - at, kWalSegmentSize));
+    reader.feed(as_bytes(wal));
+    WalRecordView record;
+    while (reader.next(record)) {
+    }
+    EXPECT_GE(flush, reader.last_end()) << acknowledged.str();
+    EXPECT_GT(flush, start);
+    size_t size = flush - segment_of(flush);
+    EXPECT_TRUE(wal_file(flush).substr(0, size) == own_wal_file(cluster, flush).substr(0, size));
+    keeper_.reset();
+  }
+  stop = true;
+  open_keeper();
+  pull_from(cluster, 1);
+  load.join();
+  wait_for(cluster);
+}
+
+}  // namespace
+}  // namespace halogen::safekeeper

@@ -34,7 +34,7 @@ LayerDesc get_layer(Reader& in) {
 std::string Manifest::encode() const {
   Writer out;
   out.put(kMagic).put(kVersion);
-  out.put(tenant.bytes).put(timeline.bytes);
+  out.put(tenant.bytes).put(timeline.bytes).put(major);
   out.put(static_cast<uint8_t>(ancestor.has_value())).put(ancestor.value_or(TimelineId()).bytes);
   out.put(ancestor_lsn).put(start_lsn).put(disk_consistent_lsn).put(next_id);
   out.put(static_cast<uint32_t>(layers.size()));
@@ -55,6 +55,7 @@ Manifest Manifest::parse(Bytes bytes) {
   Manifest out;
   out.tenant.bytes = in.get<decltype(out.tenant.bytes)>();
   out.timeline.bytes = in.get<decltype(out.timeline.bytes)>();
+  out.major = in.get<uint32_t>();
   bool has_ancestor = in.get<uint8_t>() != 0;
   TimelineId ancestor;
   ancestor.bytes = in.get<decltype(ancestor.bytes)>();

@@ -12,6 +12,7 @@ namespace halogen::pageserver {
 struct Manifest {
   TenantId tenant;
   TimelineId timeline;
+  uint32_t major = 15;  // Of PostgreSQL.
   std::optional<TimelineId> ancestor;
   Lsn ancestor_lsn;         // The branch point; reads at or below it fall through.
   Lsn start_lsn;            // The oldest LSN that can be read here; the branch point of a branch.

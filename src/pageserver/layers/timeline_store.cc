@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace halogen::pageserver {
 
@@ -78,10 +79,25 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
   disk_consistent_ = manifest.disk_consistent_lsn.value;
   last_put_ = frozen_end_ = manifest.disk_consistent_lsn;
   view_ = std::move(view);
+  count_layers(manifest, 1);
   manifest_ = std::move(manifest);
 }
 
-TimelineStore::~TimelineStore() { stop(); }
+TimelineStore::~TimelineStore() {
+  stop();
+  count_layers(manifest(), -1);
+}
+
+void TimelineStore::count_layers(const Manifest& manifest, double sign) {
+  static metrics::Gauge files =
+      metrics::gauge("halogen_pageserver_layer_files", "Layer files of all timelines.");
+  static metrics::Gauge bytes =
+      metrics::gauge("halogen_pageserver_layer_bytes", "Bytes of layer files of all timelines.");
+  files.add(sign * static_cast<double>(manifest.layers.size()));
+  double total = 0;
+  for (const LayerDesc& layer : manifest.layers) total += static_cast<double>(layer.bytes);
+  bytes.add(sign * total);
+}
 
 void TimelineStore::wait_for_room() {
   if (frozen_now_.load(std::memory_order_relaxed) <= options_.max_frozen) return;
@@ -104,9 +120,11 @@ void TimelineStore::put(Lsn lsn, std::span<const Put> puts) {
 void TimelineStore::advance(Lsn lsn) {
   {
     MutexLock lock(write_mutex_);
-    CHECK(lsn >= last_put_ && lsn.value >= last_record_, "advance to {}, behind", lsn.str());
+    CHECK(lsn.value >= last_record_, "advance to {}, behind {}", lsn.str(), last_record_.load());
     last_record_ = lsn.value;
-    if (freeze_wanted_ || open_->bytes() >= options_.freeze_bytes) freeze();
+    // A record that failed half-way may have left puts above `lsn`; it will come again.
+    bool whole = last_put_ <= lsn;
+    if (whole && (freeze_wanted_ || open_->bytes() >= options_.freeze_bytes)) freeze();
   }
   // A waiter counts itself before it looks at last_record_, so it is seen here or sees the new one.
   if (waiters_ == 0) return;
@@ -163,17 +181,20 @@ void TimelineStore::flush(Deadline deadline) {
   }
 }
 
+void TimelineStore::cancel_waits() {
+  MutexLock lock(wait_mutex_);
+  waits_cancelled_ = true;
+  arrived_.notify_all();
+}
+
 void TimelineStore::stop() {
+  cancel_waits();
   std::thread thread;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
     thread = std::move(thread_);
     changed_.notify_all();
-  }
-  {
-    MutexLock lock(wait_mutex_);
-    arrived_.notify_all();
   }
   if (thread.joinable()) thread.join();
 }
@@ -260,11 +281,11 @@ void TimelineStore::wait_for_lsn(Lsn lsn, Deadline deadline) const {
   if (last_record_lsn() >= lsn) return;
   waiters_++;
   MutexLock lock(wait_mutex_);
-  while (last_record_lsn() < lsn && !stopping_ && !deadline.passed())
+  while (last_record_lsn() < lsn && !waits_cancelled_ && !deadline.passed())
     arrived_.wait_until(wait_mutex_, steady_clock::now() + deadline.left());
   waiters_--;
   if (last_record_lsn() >= lsn) return;
-  if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
+  if (waits_cancelled_) throw Error(Errc::cancelled, "the timeline is closing");
   throw Error(Errc::timed_out, "WAL up to {} has not arrived; storage has it up to {}", lsn.str(),
               last_record_lsn().str());
 }

@@ -63,7 +63,9 @@ class TimelineStore : public Store {
   void flush(Deadline deadline);
   // Freezes the open layer if it has held something for longer than `age`; does not wait.
   void freeze_older_than(steady_clock::duration age);
-  // From now on waiting calls throw `cancelled`. Ends the store's thread.
+  // From now on wait_for_lsn throws `cancelled` rather than wait.
+  void cancel_waits();
+  // So do all waiting calls. Ends the store's thread.
   void stop();
 
   Lsn disk_consistent_lsn() const { return Lsn(disk_consistent_.load()); }
@@ -95,6 +97,7 @@ class TimelineStore : public Store {
 
   uint64_t freeze() REQUIRES(write_mutex_);
   void wait_for_room();
+  static void count_layers(const Manifest& manifest, double sign);
 
   // timeline_store_flush.cc: the store's thread.
   void start_thread() REQUIRES(mutex_);
@@ -120,6 +123,7 @@ class TimelineStore : public Store {
   std::atomic<uint64_t> last_record_ = 0;
   std::atomic<uint64_t> disk_consistent_ = 0;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> waits_cancelled_ = false;
   std::atomic<bool> failing_ = false;  // The last attempt to write failed.
   std::atomic<size_t> frozen_now_ = 0;
 

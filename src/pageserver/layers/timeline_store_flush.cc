@@ -184,6 +184,8 @@ void TimelineStore::commit(const Manifest& next, bool flushed) {
   }
   frozen_now_ = view->frozen.size();
   view_ = std::move(view);
+  count_layers(manifest_, -1);
+  count_layers(next, 1);
   manifest_ = next;
   disk_consistent_ = next.disk_consistent_lsn.value;
   changed_.notify_all();

@@ -1,0 +1,104 @@
+#include "pageserver/follower.h"
+
+#include "base/error.h"
+#include "pageserver/ingest/ingest.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+constexpr std::chrono::seconds kHeadTimeout{60};  // For the ancestors' WAL after a restart.
+constexpr std::chrono::seconds kCopyTimeout{60};  // To read one page that a record copies.
+
+}  // namespace
+
+Follower::Follower(Timeline& timeline, std::chrono::seconds flush_interval)
+    : timeline_(timeline), flush_interval_(flush_interval) {}
+
+Follower::~Follower() { stop(); }
+
+// Two threads may load the head at the same time; the first to be done wins. Nothing is fed to an
+// ingest before it is the one, so the head of the other is no older.
+std::shared_ptr<Ingest> Follower::ingest(Deadline deadline) {
+  {
+    MutexLock lock(mutex_);
+    if (ingest_) return ingest_;
+  }
+  TimelineStore& store = timeline_.store();
+  Lsn lsn = store.last_record_lsn();
+  store.wait_for_lsn(lsn, deadline);
+  auto made =
+      std::make_shared<Ingest>(store, Head::load(store, lsn), major_layout(timeline_.major()),
+                               [this](const PageKey& key, Lsn at) {
+                                 return timeline_.read_page(key, at, Deadline::after(kCopyTimeout));
+                               });
+  MutexLock lock(mutex_);
+  if (!ingest_) ingest_ = std::move(made);
+  return ingest_;
+}
+
+std::shared_ptr<WalReceiver> Follower::receiver() {
+  MutexLock lock(mutex_);
+  return receiver_;
+}
+
+void Follower::attach(const std::string& host, int port) {
+  MutexLock attaching(attach_mutex_);
+  if (auto old = receiver()) old->stop();
+  WalReceiver::Options options;
+  options.name = timeline_.id().str();
+  options.host = host;
+  options.port = port;
+  options.begin = [this] {
+    ingest(Deadline::after(kHeadTimeout));
+    return timeline_.store().last_record_lsn();
+  };
+  options.feed = [this](Lsn start, Bytes wal) {
+    ingest(Deadline::after(kHeadTimeout))->feed(start, wal);
+  };
+  options.durable = [this] { return timeline_.store().disk_consistent_lsn(); };
+  options.tick = [this] { timeline_.store().freeze_older_than(flush_interval_); };
+  auto made = std::make_shared<WalReceiver>(std::move(options));
+  MutexLock lock(mutex_);
+  receiver_ = std::move(made);
+}
+
+void Follower::request_stop() {
+  if (auto at = receiver()) at->request_stop();
+}
+
+bool Follower::wait_ended(Deadline deadline) {
+  auto at = receiver();
+  return !at || at->wait_ended(deadline);
+}
+
+void Follower::stop() {
+  if (auto at = receiver()) at->stop();
+}
+
+Skeleton Follower::skeleton(Lsn lsn, Deadline deadline) {
+  TimelineStore& store = timeline_.store();
+  if (lsn == store.last_record_lsn()) {
+    auto live = ingest(deadline);
+    if (live->head_lsn() == lsn) {
+      Skeleton skeleton = live->skeleton();
+      if (skeleton.lsn == lsn) return skeleton;  // Else WAL came in between.
+    }
+  }
+  return build_skeleton(store, lsn, timeline_.major());
+}
+
+void Follower::put_file(Lsn lsn, const std::string& path, std::string content) {
+  auto live = ingest(Deadline::after(kHeadTimeout));
+  if (live->head_lsn() != lsn)
+    throw Error(Errc::conflict, "{} is as of {}, but WAL goes on to {}", path, lsn.str(),
+                live->head_lsn().str());
+  live->put_file(path, std::move(content));
+}
+
+uint64_t Follower::logical_bytes() {
+  if (!timeline_.store().arrived(timeline_.store().last_record_lsn())) return 0;
+  return ingest(Deadline::after(kHeadTimeout))->logical_bytes();
+}
+
+}  // namespace halogen::pageserver

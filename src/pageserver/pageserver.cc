@@ -1,0 +1,264 @@
+#include "pageserver/pageserver.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+const log::Logger logger("pageserver");
+
+constexpr std::chrono::minutes kFlushTimeout{10};
+constexpr std::chrono::seconds kReceiverStop{2};
+
+}  // namespace
+
+// Keeps a timeline id, and the ancestor, to itself while files are made or removed.
+class Pageserver::Reservation {
+ public:
+  Reservation(Pageserver& owner, TimelineId id) : owner_(owner), id_(id) {}
+  ~Reservation() {
+    MutexLock lock(owner_.mutex_);
+    owner_.reserved_.erase(id_);
+  }
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+
+ private:
+  Pageserver& owner_;
+  const TimelineId id_;
+};
+
+Pageserver::Pageserver(Options options, Redo& redo)
+    : options_(std::move(options)),
+      redo_(redo),
+      block_cache_(std::make_shared<BlockCache>(options_.block_cache_bytes)),
+      page_cache_(options_.page_cache_bytes),
+      jobs_(options_.reader_threads) {
+  fs::create_directories(options_.home / "timelines");
+  fs::create_directories(options_.home / "templates");
+  load_templates();
+  load_timelines();
+  page_service_ = std::make_unique<PageService>(
+      PageService::Options{options_.page_socket, options_.max_connections});
+  attach_known();
+}
+
+Pageserver::~Pageserver() { stop(); }
+
+void Pageserver::stop() {
+  if (std::exchange(stopped_, true)) return;
+  std::map<TimelineId, BranchPtr> branches;
+  {
+    MutexLock lock(mutex_);
+    branches = branches_;
+  }
+  Deadline deadline = Deadline::after(options_.stop_time);
+  for (auto& [id, branch] : branches) {
+    branch->follower->request_stop();
+    branch->timeline->store().cancel_waits();
+  }
+  if (page_service_) page_service_->stop();
+  for (auto& [id, branch] : branches) branch->follower->wait_ended(Deadline::after(kReceiverStop));
+  // All begin to write before the first is waited for.
+  for (auto& [id, branch] : branches)
+    branch->timeline->store().freeze_older_than(steady_clock::duration(0));
+  for (auto& [id, branch] : branches) {
+    try {
+      branch->timeline->store().flush(deadline);
+    } catch (const Error& error) {
+      logger.info("timeline {}: the last WAL will be asked for again: {}", id.str(), error.what());
+    }
+  }
+  for (auto& [id, branch] : branches) {
+    branch->timeline->store().stop();
+    branch->follower->stop();
+  }
+}
+
+Pageserver::BranchPtr Pageserver::find(TimelineId id) const {
+  MutexLock lock(mutex_);
+  auto found = branches_.find(id);
+  if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
+  return found->second;
+}
+
+bool Pageserver::is_template(TimelineId id) const {
+  MutexLock lock(mutex_);
+  for (const auto& [major, template_id] : templates_)
+    if (template_id == id) return true;
+  return false;
+}
+
+bool Pageserver::has_children(TimelineId id) const {
+  for (const auto& [other, branch] : branches_)
+    if (branch->timeline->ancestor() && branch->timeline->ancestor()->id() == id) return true;
+  for (const auto& [other, ancestor] : reserved_)
+    if (ancestor == id) return true;
+  return false;
+}
+
+void Pageserver::create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
+                                 Deadline deadline) {
+  BranchPtr parent = find(ancestor);
+  if (parent->timeline->tenant() != tenant && !is_template(ancestor))
+    throw Error(Errc::permission_denied, "timeline {} belongs to another project", ancestor.str());
+  if (lsn < parent->timeline->oldest_lsn())
+    throw Error(Errc::gone, "history begins at {}; {} is older",
+                parent->timeline->oldest_lsn().str(), lsn.str());
+  // Below the parent's own branch point its history is that of its ancestor.
+  while (lsn < parent->timeline->store().ancestor_lsn())
+    parent = find(parent->timeline->ancestor()->id());
+  parent->timeline->store().wait_for_lsn(lsn, deadline);
+  Manifest manifest;
+  manifest.tenant = tenant;
+  manifest.timeline = id;
+  manifest.major = static_cast<uint32_t>(parent->timeline->major());
+  manifest.ancestor = parent->timeline->id();
+  manifest.ancestor_lsn = manifest.start_lsn = manifest.disk_consistent_lsn = lsn;
+  BranchPtr made = make_branch(manifest);
+  logger.info("timeline {} branches from {} at {}", id.str(), manifest.ancestor->str(), lsn.str());
+}
+
+Pageserver::BranchPtr Pageserver::make_branch(const Manifest& manifest) {
+  BranchPtr parent;
+  {
+    MutexLock lock(mutex_);
+    if (branches_.contains(manifest.timeline) || reserved_.contains(manifest.timeline))
+      throw Error(Errc::already_exists, "timeline {} exists", manifest.timeline.str());
+    if (manifest.ancestor) {
+      auto found = branches_.find(*manifest.ancestor);
+      if (found == branches_.end())
+        throw Error(Errc::not_found, "timeline {} has been deleted", manifest.ancestor->str());
+      parent = found->second;
+    }
+    reserved_[manifest.timeline] = manifest.ancestor;
+  }
+  Reservation reservation(*this, manifest.timeline);
+  BranchPtr branch;
+  try {
+    TimelineStore::create(folder_of(manifest.timeline), manifest);
+    branch = open_branch(folder_of(manifest.timeline), parent);
+  } catch (...) {
+    remove_folder(manifest.timeline);
+    throw;
+  }
+  MutexLock lock(mutex_);
+  branches_[manifest.timeline] = branch;
+  return branch;
+}
+
+void Pageserver::delete_timeline(TimelineId id) {
+  if (is_template(id)) throw Error(Errc::conflict, "timeline {} is a template", id.str());
+  BranchPtr branch;
+  {
+    MutexLock lock(mutex_);
+    if (reserved_.contains(id))
+      throw Error(Errc::conflict, "timeline {} is being made or deleted", id.str());
+    auto found = branches_.find(id);
+    if (found == branches_.end()) return;
+    if (has_children(id)) throw Error(Errc::conflict, "timeline {} has branches", id.str());
+    if (page_service_->sessions(id) > 0)
+      throw Error(Errc::conflict, "timeline {} is being read by a compute", id.str());
+    branch = std::move(found->second);
+    branches_.erase(found);
+    reserved_[id] = std::nullopt;
+  }
+  Reservation reservation(*this, id);
+  branch->follower->request_stop();
+  branch->timeline->store().stop();
+  branch->follower->stop();
+  remove_folder(id);
+  logger.info("timeline {} is deleted", id.str());
+}
+
+void Pageserver::attach_wal(TimelineId id, const std::string& host, int port) {
+  BranchPtr branch = find(id);
+  write_file_durably(folder_of(id) / "wal_source", fmt::format("{}\n{}\n", port, host));
+  branch->follower->attach(host, port);
+}
+
+void Pageserver::wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) {
+  find(id)->timeline->store().wait_for_lsn(lsn, deadline);
+}
+
+PageToken Pageserver::open_session(TimelineId id, Lsn lsn) {
+  MutexLock lock(mutex_);  // So that no session opens while the timeline is being deleted.
+  auto found = branches_.find(id);
+  if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
+  return page_service_->open_session(found->second->timeline, lsn);
+}
+
+void Pageserver::close_session(const PageToken& token) { page_service_->close_session(token); }
+
+void Pageserver::put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) {
+  find(id)->follower->put_file(lsn, path, content);
+}
+
+std::string Pageserver::read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) {
+  return find(id)->timeline->read_page(key, lsn, deadline);
+}
+
+void Pageserver::flush(TimelineId id) {
+  find(id)->timeline->store().flush(Deadline::after(kFlushTimeout));
+}
+
+Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
+  BranchPtr branch = find(id);
+  if (lsn < branch->timeline->oldest_lsn())
+    throw Error(Errc::gone, "history begins at {}; {} is older",
+                branch->timeline->oldest_lsn().str(), lsn.str());
+  branch->timeline->store().wait_for_lsn(lsn, deadline);
+  Skeleton skeleton = branch->follower->skeleton(lsn, deadline);
+  try {
+    add_hot_pages(*branch->timeline, skeleton, deadline);
+  } catch (const Error& error) {
+    // They only save time: the compute asks for those it needs.
+    logger.warn("timeline {}: the hot pages at {} cannot be read: {}", id.str(), lsn.str(),
+                error.what());
+  }
+  return skeleton;
+}
+
+TimelineInfo Pageserver::describe(const Branch& branch) {
+  const Timeline& timeline = *branch.timeline;
+  Manifest manifest = timeline.store().manifest();
+  TimelineInfo info;
+  info.tenant = manifest.tenant;
+  info.timeline = manifest.timeline;
+  info.ancestor = manifest.ancestor;
+  info.ancestor_lsn = manifest.ancestor_lsn;
+  info.last_record_lsn = timeline.store().last_record_lsn();
+  info.disk_consistent_lsn = manifest.disk_consistent_lsn;
+  for (const LayerDesc& layer : manifest.layers) info.physical_bytes += layer.bytes;
+  info.logical_bytes = branch.follower->logical_bytes();
+  return info;
+}
+
+TimelineInfo Pageserver::timeline(TimelineId id) { return describe(*find(id)); }
+
+std::vector<TimelineInfo> Pageserver::timelines() {
+  std::vector<BranchPtr> branches;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, branch] : branches_) branches.push_back(branch);
+  }
+  std::vector<TimelineInfo> out;
+  for (const BranchPtr& branch : branches) out.push_back(describe(*branch));
+  return out;
+}
+
+TimelineInfo Pageserver::template_timeline(int major) {
+  TimelineId id;
+  {
+    MutexLock lock(mutex_);
+    auto found = templates_.find(major);
+    if (found == templates_.end())
+      throw Error(Errc::not_found, "there is no template for PostgreSQL {}", major);
+    id = found->second;
+  }
+  return timeline(id);
+}
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,104 @@
+// pageserver.h: all timelines of this process: made, found again after a restart, fed with WAL,
+// read, deleted.
+//
+// On disk, under `home`:
+//   timelines/<id>/manifest       the timeline exists from when this does (layers/manifest.h)
+//   timelines/<id>/layers/        what the manifest names
+//   timelines/<id>/wal_source     where its WAL comes from, if attached
+//   timelines/<id>/boot_set       best effort
+//   templates/<major>             the id of the template timeline; written last by the import
+//
+// Threads: any; the folder belongs to one Pageserver.
+#pragma once
+#include <map>
+#include <memory>
+#include <set>
+
+#include "pageserver/follower.h"
+#include "pageserver/page_service.h"
+#include "protocol/pageserver_admin.h"
+
+namespace halogen::pageserver {
+
+class Pageserver : public PageserverAdmin {
+ public:
+  struct Options {
+    fs::path home;
+    std::string page_socket;  // A unix socket path.
+    size_t page_cache_bytes = 64 << 20;
+    size_t block_cache_bytes = 32 << 20;
+    size_t flush_bytes = 64 << 20;  // Of WAL in memory per timeline, before it goes to a file.
+    size_t reader_threads = 2;      // That help with batched reads.
+    size_t max_connections = 1000;  // On the page service.
+    // A timeline's WAL that is in memory for so long goes to a file, though it is little.
+    std::chrono::seconds flush_interval{300};
+    std::chrono::milliseconds stop_time{10000};  // For the last flush of all timelines.
+  };
+
+  // Opens what `home` holds; safekeepers are followed from now on. `redo` must outlive it.
+  Pageserver(Options options, Redo& redo);
+  // As stop().
+  ~Pageserver() override;
+
+  // Ends the page service and WAL, writes what is in memory to files, within stop_time. What does
+  // not get there comes from the safekeepers again. No other call may be running or follow.
+  void stop();
+
+  void import_template(int major, const fs::path& data_directory, Lsn lsn) override;
+  TimelineInfo template_timeline(int major) override;
+  void create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
+                       Deadline deadline) override;
+  void delete_timeline(TimelineId id) override;
+  TimelineInfo timeline(TimelineId id) override;
+  std::vector<TimelineInfo> timelines() override;
+  void attach_wal(TimelineId id, const std::string& host, int port) override;
+  void wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) override;
+  Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) override;
+  PageToken open_session(TimelineId id, Lsn lsn) override;
+  void close_session(const PageToken& token) override;
+  std::string page_service_socket() override { return options_.page_socket; }
+  void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) override;
+  std::string read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) override;
+  void flush(TimelineId id) override;
+
+ private:
+  // A timeline and where its WAL comes in. The follower ends before the timeline.
+  struct Branch {
+    std::shared_ptr<Timeline> timeline;
+    std::unique_ptr<Follower> follower;
+  };
+  using BranchPtr = std::shared_ptr<Branch>;
+  class Reservation;
+
+  fs::path folder_of(TimelineId id) const { return options_.home / "timelines" / id.str(); }
+  void load_templates();
+  void load_timelines();
+  BranchPtr load_timeline(TimelineId id, std::map<TimelineId, Manifest>& manifests);
+  void attach_known();
+  BranchPtr open_branch(const fs::path& folder, const BranchPtr& ancestor);
+  BranchPtr make_branch(const Manifest& manifest);
+  void remove_folder(TimelineId id);
+
+  BranchPtr find(TimelineId id) const EXCLUDES(mutex_);
+  bool is_template(TimelineId id) const EXCLUDES(mutex_);
+  bool has_children(TimelineId id) const REQUIRES(mutex_);
+  void add_hot_pages(Timeline& timeline, Skeleton& skeleton, Deadline deadline);
+  TimelineInfo describe(const Branch& branch);
+
+  const Options options_;
+  Redo& redo_;
+  std::shared_ptr<BlockCache> block_cache_;
+  PageCache page_cache_;
+  JobPool jobs_;
+
+  mutable Mutex mutex_;
+  std::map<TimelineId, BranchPtr> branches_ GUARDED_BY(mutex_);
+  // Being made or deleted; with the ancestor that must stay meanwhile.
+  std::map<TimelineId, std::optional<TimelineId>> reserved_ GUARDED_BY(mutex_);
+  std::map<int, TimelineId> templates_ GUARDED_BY(mutex_);
+  bool stopped_ = false;
+
+  std::unique_ptr<PageService> page_service_;
+};
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,194 @@
+// What a Pageserver keeps on disk: found again at the start, made by the import, removed.
+#include <charconv>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "pageserver/ingest/template_import.h"
+#include "pageserver/pageserver.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+const log::Logger logger("pageserver");
+
+constexpr std::chrono::minutes kImportFlush{10};
+
+// Each SLRU page and relation page that is really there.
+class ExistingPages {
+ public:
+  explicit ExistingPages(const Skeleton& skeleton) {
+    for (const RelSize& size : skeleton.relations) relations_[size.tag] = size.pages;
+    for (const SlruSegment& s : skeleton.slrus)
+      segments_[{static_cast<uint8_t>(s.slru), s.segment}] = s.pages;
+  }
+  bool contains(const PageKey& key) const {
+    if (!key.tag.is_slru()) {
+      auto found = relations_.find(key.tag);
+      return found != relations_.end() && key.block < found->second;
+    }
+    auto found = segments_.find({key.tag.fork, key.block / kSlruSegmentPages});
+    return found != segments_.end() && key.block % kSlruSegmentPages < found->second;
+  }
+
+ private:
+  std::map<RelTag, uint32_t> relations_;
+  std::map<std::pair<uint8_t, uint32_t>, uint32_t> segments_;
+};
+
+}  // namespace
+
+void Pageserver::load_templates() {
+  for (const auto& entry : fs::directory_iterator(options_.home / "templates")) {
+    std::string name = entry.path().filename().string();
+    int major = 0;
+    auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), major);
+    if (error != std::errc() || *end != '\0') continue;  // Not ours: a temporary file.
+    std::string text = read_file(entry.path());
+    TimelineId id = TimelineId::parse(std::string_view(text).substr(0, text.find('\n')));
+    MutexLock lock(mutex_);
+    templates_[major] = id;
+  }
+}
+
+void Pageserver::load_timelines() {
+  std::map<TimelineId, Manifest> manifests;
+  std::vector<TimelineId> uncommitted;
+  for (const auto& entry : fs::directory_iterator(options_.home / "timelines")) {
+    try {
+      TimelineId id = TimelineId::parse(entry.path().filename().string());
+      if (!fs::exists(entry.path() / kManifestFile)) {
+        uncommitted.push_back(id);  // A crash while it was made or deleted.
+        continue;
+      }
+      manifests[id] = Manifest::load(entry.path());
+      if (manifests[id].timeline != id) {
+        manifests.erase(id);
+        throw Error(Errc::corrupt, "the manifest is another timeline's");
+      }
+      if (!manifests[id].ancestor && !is_template(id)) uncommitted.push_back(id);
+    } catch (const Error& error) {
+      logger.error("{} cannot be opened and is left alone: {}", entry.path().string(),
+                   error.what());
+    }
+  }
+  for (TimelineId id : uncommitted) {
+    logger.info("removing timeline {}, which was never finished", id.str());
+    manifests.erase(id);
+    remove_folder(id);
+  }
+  std::vector<TimelineId> ids;
+  for (const auto& [id, manifest] : manifests) ids.push_back(id);
+  for (TimelineId id : ids) {
+    try {
+      load_timeline(id, manifests);
+    } catch (const Error& error) {
+      logger.error("timeline {} cannot be opened and is left alone: {}", id.str(), error.what());
+    }
+  }
+}
+
+// Ancestors first.
+Pageserver::BranchPtr Pageserver::load_timeline(TimelineId id,
+                                                std::map<TimelineId, Manifest>& manifests) {
+  {
+    MutexLock lock(mutex_);
+    if (auto found = branches_.find(id); found != branches_.end()) return found->second;
+  }
+  auto manifest = manifests.extract(id);  // Taken out, so that a circle ends.
+  if (!manifest) throw Error(Errc::corrupt, "its ancestor {} is not there", id.str());
+  BranchPtr ancestor;
+  if (manifest.mapped().ancestor) ancestor = load_timeline(*manifest.mapped().ancestor, manifests);
+  BranchPtr branch = open_branch(folder_of(id), ancestor);
+  MutexLock lock(mutex_);
+  branches_[id] = branch;
+  return branch;
+}
+
+Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const BranchPtr& ancestor) {
+  TimelineStore::Options store;
+  store.freeze_bytes = options_.flush_bytes;
+  store.block_cache = block_cache_;
+  auto branch = std::make_shared<Branch>();
+  branch->timeline =
+      std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, std::move(store),
+                                 folder, ancestor ? ancestor->timeline : nullptr);
+  branch->follower = std::make_unique<Follower>(*branch->timeline, options_.flush_interval);
+  return branch;
+}
+
+void Pageserver::attach_known() {
+  std::map<TimelineId, BranchPtr> branches;
+  {
+    MutexLock lock(mutex_);
+    branches = branches_;
+  }
+  for (auto& [id, branch] : branches) {
+    fs::path file = folder_of(id) / "wal_source";
+    if (!fs::exists(file)) continue;
+    std::string text = read_file(file);
+    int port = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (error != std::errc() || *end != '\n' || text.back() != '\n') {
+      logger.error("{} is damaged: this timeline follows no WAL until it is attached again",
+                   file.string());
+      continue;
+    }
+    branch->follower->attach(std::string(end + 1, text.data() + text.size() - 1), port);
+  }
+}
+
+// Its manifest first: from then on the timeline is not there, however far the rest gets.
+void Pageserver::remove_folder(TimelineId id) {
+  fs::path folder = folder_of(id);
+  if (!fs::exists(folder)) return;
+  if (fs::remove(folder / kManifestFile)) fsync_folder(folder);
+  fs::remove_all(folder);
+  fsync_folder(folder.parent_path());
+}
+
+void Pageserver::import_template(int major, const fs::path& data_directory, Lsn lsn) {
+  {
+    MutexLock lock(mutex_);
+    if (templates_.contains(major))
+      throw Error(Errc::already_exists, "there is a template for PostgreSQL {}", major);
+  }
+  Manifest manifest;
+  manifest.timeline = TimelineId::random();
+  manifest.major = static_cast<uint32_t>(major);
+  manifest.start_lsn = manifest.disk_consistent_lsn = lsn;
+  BranchPtr branch = make_branch(manifest);
+  try {
+    TimelineStore& store = branch->timeline->store();
+    halogen::pageserver::import_template(store, data_directory, major, lsn);
+    store.flush(Deadline::after(kImportFlush));
+    write_file_durably(options_.home / "templates" / std::to_string(major),
+                       manifest.timeline.str() + "\n");
+  } catch (...) {
+    delete_timeline(manifest.timeline);
+    throw;
+  }
+  {
+    MutexLock lock(mutex_);
+    templates_[major] = manifest.timeline;
+  }
+  logger.info("the template for PostgreSQL {} is timeline {} at {}", major, manifest.timeline.str(),
+              lsn.str());
+}
+
+// The pages that boots ask for first, as far as they still are there.
+void Pageserver::add_hot_pages(Timeline& timeline, Skeleton& skeleton, Deadline deadline) {
+  std::vector<PageKey> keys = timeline.hot_page_keys();
+  if (keys.empty()) return;
+  ExistingPages existing(skeleton);
+  std::erase_if(keys, [&](const PageKey& key) { return !existing.contains(key); });
+  std::string pages = timeline.read_pages(keys, skeleton.lsn, deadline);
+  skeleton.hot_pages.reserve(keys.size());
+  for (size_t i = 0; i < keys.size(); i++) {
+    HotPage& hot = skeleton.hot_pages.emplace_back();
+    hot.key = keys[i];
+    std::memcpy(hot.page.data(), pages.data() + i * kPageSize, kPageSize);
+  }
+}
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,146 @@
+#include "pageserver/timeline.h"
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "pageserver/page_builder.h"
+
+namespace halogen::pageserver {
+
+namespace {
+
+constexpr size_t kPagesPerPart = 8;                // Of a batched read; less is not worth a thread.
+constexpr std::chrono::seconds kImageTimeout{20};  // For one page of a flush.
+
+std::atomic<uint64_t> next_number = 1;
+
+struct Metrics {
+  metrics::Counter pages =
+      metrics::counter("halogen_pageserver_pages_total", "Pages read, also from the cache.");
+  metrics::Counter hits = metrics::counter("halogen_pageserver_page_cache_hits_total",
+                                           "Pages served from the page cache as they were.");
+  metrics::Counter bases =
+      metrics::counter("halogen_pageserver_page_cache_bases_total",
+                       "Pages for which the page cache gave the base of a shorter chain.");
+  metrics::Counter rebuilt = metrics::counter("halogen_pageserver_pages_rebuilt_total",
+                                              "Pages made of more than one version.");
+  metrics::Histogram build = metrics::histogram("halogen_pageserver_page_build_seconds",
+                                                "Time to make a page of its versions by redo.");
+  metrics::Histogram read =
+      metrics::histogram("halogen_pageserver_read_seconds",
+                         "Time to read the pages of one request, without waiting for WAL.");
+};
+Metrics& the_metrics() {
+  static Metrics metrics;
+  return metrics;
+}
+
+double seconds_since(steady_clock::time_point start) {
+  return std::chrono::duration<double>(steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+Timeline::Timeline(Parts parts, TimelineStore::Options store_options, const fs::path& folder,
+                   std::shared_ptr<Timeline> ancestor)
+    : parts_(parts),
+      ancestor_(std::move(ancestor)),
+      number_(next_number++),
+      boot_set_(folder / "boot_set") {
+  store_options.reconstruct = [this](const PageKey& key, const Chain& chain) {
+    return make_image(key, chain);
+  };
+  store_ = std::make_shared<TimelineStore>(std::move(store_options), folder,
+                                           ancestor_ ? ancestor_->store_ : nullptr);
+  Manifest manifest = store_->manifest();
+  id_ = manifest.timeline;
+  tenant_ = manifest.tenant;
+  major_ = static_cast<int>(manifest.major);
+  oldest_lsn_ = ancestor_ ? ancestor_->oldest_lsn_ : manifest.start_lsn;
+}
+
+Timeline::~Timeline() { store_->stop(); }
+
+std::vector<PageKey> Timeline::hot_page_keys() {
+  auto pages = boot_set_.pages();
+  if (pages.empty() && ancestor_) return ancestor_->hot_page_keys();
+  return pages;
+}
+
+void Timeline::wait_for(Lsn lsn, Deadline deadline) const {
+  if (lsn < oldest_lsn_)
+    throw Error(Errc::gone, "history begins at {}; {} is older", oldest_lsn_.str(), lsn.str());
+  if (!store_->arrived(lsn)) store_->wait_for_lsn(lsn, deadline);
+}
+
+std::string Timeline::read_page(const PageKey& key, Lsn lsn, Deadline deadline) {
+  return read_pages({key}, lsn, deadline);
+}
+
+std::string Timeline::read_pages(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline) {
+  wait_for(lsn, deadline);
+  auto start = steady_clock::now();
+  std::string out(keys.size() * kPageSize, '\0');
+  size_t parts = (keys.size() + kPagesPerPart - 1) / kPagesPerPart;
+  parts_.jobs.run(parts, [&](size_t part) {
+    size_t end = std::min(keys.size(), (part + 1) * kPagesPerPart);
+    for (size_t i = part * kPagesPerPart; i < end; i++)
+      read_arrived(keys[i], lsn, deadline, out.data() + i * kPageSize);
+  });
+  the_metrics().pages.add(static_cast<double>(keys.size()));
+  the_metrics().read.observe(seconds_since(start));
+  return out;
+}
+
+const Timeline& Timeline::owner(Lsn lsn) const {
+  const Timeline* at = this;
+  while (at->ancestor_ && lsn <= at->store_->ancestor_lsn()) at = at->ancestor_.get();
+  return *at;
+}
+
+// The newest that may be used for a read at `lsn`, here or where history is shared.
+std::shared_ptr<const CachedPage> Timeline::cached(const PageKey& key, Lsn lsn) const {
+  for (const Timeline* at = this; at; at = at->ancestor_.get()) {
+    auto found = at->parts_.cache.get({at->number_, key});
+    if (found && found->lsn <= lsn) return found;
+    lsn = std::min(lsn, at->store_->ancestor_lsn());
+  }
+  return nullptr;
+}
+
+// Pages that were never there are zeros, which `to` holds already.
+void Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char* to) {
+  auto known = cached(key, lsn);
+  Chain chain = store_->collect_above(Key::page(key), lsn, known ? known->lsn : Lsn(0));
+  if (chain.empty()) {
+    if (!known) return;
+    the_metrics().hits.add();
+    std::memcpy(to, known->page.data(), kPageSize);
+    return;
+  }
+  auto start = steady_clock::now();
+  std::optional<std::string> base;
+  if (known && !is_base(chain.front().kind)) {
+    the_metrics().bases.add();
+    base = known->page;
+  }
+  bool plain = chain.size() == 1 && chain.front().kind == ValueKind::image;
+  Lsn newest = chain.back().lsn;
+  auto built = std::make_shared<CachedPage>(
+      newest, build_page(key, std::move(base), chain, parts_.redo, deadline));
+  if (!plain) {
+    the_metrics().rebuilt.add();
+    the_metrics().build.observe(seconds_since(start));
+  }
+  std::memcpy(to, built->page.data(), kPageSize);
+  PageCacheKey cache_key{owner(newest).number_, key};
+  // A read in the past does not push out what the present needs.
+  auto now_there = parts_.cache.get(cache_key);
+  if (!now_there || now_there->lsn < newest)
+    parts_.cache.put(cache_key, std::move(built), kPageSize + 128);
+}
+
+std::string Timeline::make_image(const PageKey& key, const Chain& chain) const {
+  return build_page(key, std::nullopt, chain, parts_.redo, Deadline::after(kImageTimeout));
+}
+
+}  // namespace halogen::pageserver

@@ -1,0 +1,72 @@
+// timeline.h: one branch's history: answers reads at an LSN out of its store, with redo, a cache
+// and a few helping threads.
+//
+// Threads: any may read. The parts are shared by all timelines and outlive them.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "base/ids.h"
+#include "pageserver/boot_set.h"
+#include "pageserver/job_pool.h"
+#include "pageserver/layers/timeline_store.h"
+#include "pageserver/page_cache.h"
+#include "pageserver/redo/redo.h"
+
+namespace halogen::pageserver {
+
+class Timeline {
+ public:
+  struct Parts {
+    Redo& redo;
+    PageCache& cache;
+    JobPool& jobs;
+  };
+
+  // Opens the timeline in `folder`. `store_options.reconstruct` is filled in here.
+  Timeline(Parts parts, TimelineStore::Options store_options, const fs::path& folder,
+           std::shared_ptr<Timeline> ancestor);
+  // Drops what is in memory: flush the store first to keep it.
+  ~Timeline();
+  Timeline(const Timeline&) = delete;
+  Timeline& operator=(const Timeline&) = delete;
+
+  TimelineId id() const { return id_; }
+  TenantId tenant() const { return tenant_; }
+  int major() const { return major_; }  // Of PostgreSQL.
+  const std::shared_ptr<Timeline>& ancestor() const { return ancestor_; }
+  TimelineStore& store() { return *store_; }
+  const TimelineStore& store() const { return *store_; }
+  // The oldest LSN that can be read, here or below the branch point.
+  Lsn oldest_lsn() const { return oldest_lsn_; }
+  BootSet& boot_set() { return boot_set_; }
+  // Its own boot set, or what it inherits until it has one.
+  std::vector<PageKey> hot_page_keys();
+
+  // The page as of `lsn`, once WAL reaches it; zeros if there never was such a page. 8192 bytes.
+  // Throws timed_out, gone, corrupt, unavailable, cancelled.
+  std::string read_page(const PageKey& key, Lsn lsn, Deadline deadline);
+  // Many pages, one after another in the result.
+  std::string read_pages(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline);
+
+ private:
+  void wait_for(Lsn lsn, Deadline deadline) const;
+  void read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char* to);
+  std::shared_ptr<const CachedPage> cached(const PageKey& key, Lsn lsn) const;
+  // Whose history a version at `lsn` belongs to: branches share what they share.
+  const Timeline& owner(Lsn lsn) const;
+  std::string make_image(const PageKey& key, const Chain& chain) const;
+
+  const Parts parts_;
+  const std::shared_ptr<Timeline> ancestor_;
+  const uint64_t number_;
+  TimelineId id_;
+  TenantId tenant_;
+  int major_ = 0;
+  Lsn oldest_lsn_;
+  BootSet boot_set_;
+  // Last, so that its thread, which makes images, ends first.
+  std::shared_ptr<TimelineStore> store_;
+};
+
+}  // namespace halogen::pageserver

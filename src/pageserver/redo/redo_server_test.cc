@@ -10,8 +10,9 @@
 #include "base/checksum.h"
 #include "pageserver/redo/redo_pool.h"
 #include "pageserver/redo/redo_test_env.h"
-#include "pageserver/redo/redo_test_server.h"
+#include "pageserver/redo/redo_test_pages.h"
 #include "pageserver/redo/redo_test_workload.h"
+#include "postgres/stock_cluster.h"
 #include "postgres/wal_reader.h"
 #include "postgres/wal_record.h"
 
@@ -19,13 +20,31 @@ namespace halogen::pageserver {
 namespace {
 
 using testing::Pages;
-using testing::StockServer;
 using testing::TestFolder;
 
 constexpr uint32_t kDatabase = 5;  // "postgres"
 constexpr uint32_t kHeapPagesPerVmPage = 32672;
 
 enum Rmgr : uint8_t { kXlog = 0, kSmgr = 2, kHeap2 = 9, kHeap = 10, kSequence = 15 };
+
+// A stock server that finds our library and keeps its hands off tables.
+class Server : public halogen::testing::StockCluster {
+ public:
+  explicit Server(fs::path libraries) : libraries_(std::move(libraries)) {}
+
+  void start() {
+    StockCluster::start("-c autovacuum=off -c full_page_writes=off -c shared_buffers=16MB " +
+                        fmt::format("-c dynamic_library_path={}", libraries_.string()));
+  }
+  std::string sql(const std::string& text) {
+    std::string out = StockCluster::sql(text);
+    while (!out.empty() && out.back() == '\n') out.pop_back();
+    return out;
+  }
+
+ private:
+  fs::path libraries_;
+};
 
 // The records that touch each page, in order; a page made anew forgets what was before.
 struct History {
@@ -105,22 +124,18 @@ void file_record(History& history, const WalRecordView& view) {
   if (record.rmgr() == kSmgr && record.info() == 0x20) file_truncate(history, record);
 }
 
-History read_history(const StockServer& server, Lsn from, Lsn to) {
+History read_history(const Server& server, Lsn from, Lsn to) {
   History history;
   WalReader reader(from);
   WalRecordView view;
-  for (Lsn at = from; at < to;) {
-    std::string segment = server.wal_segment(at);
-    uint64_t offset = at.value % kWalSegmentSize;
-    reader.feed(as_bytes(segment).subspan(offset));
-    while (reader.next(view)) file_record(history, view);
-    at = at + (kWalSegmentSize - offset);
-  }
+  std::string wal = server.wal(from, to);
+  reader.feed(as_bytes(wal));
+  while (reader.next(view)) file_record(history, view);
   return history;
 }
 
 // Of each relation file: the resource manager whose mask describes its pages.
-std::map<uint32_t, int> read_rmgrs(StockServer& server) {
+std::map<uint32_t, int> read_rmgrs(Server& server) {
   std::istringstream lines(server.sql(
       "SELECT pg_relation_filenode(c.oid), CASE relkind WHEN 'S' THEN 15 ELSE CASE a.amname "
       "WHEN 'heap' THEN 10 WHEN 'btree' THEN 11 WHEN 'hash' THEN 12 WHEN 'gin' THEN 13 "
@@ -144,7 +159,7 @@ struct Difference {
 };
 
 // The pages that still differ once the server has masked both.
-std::string ask_server(StockServer& server, const std::vector<Difference>& differences) {
+std::string ask_server(Server& server, const std::vector<Difference>& differences) {
   std::string script =
       "CREATE TEMP TABLE d(k text, blk int8, rmgr int, a bytea, b bytea);\n"
       "COPY d FROM STDIN;\n";
@@ -229,7 +244,7 @@ class RedoTruth : public ::testing::Test {
   }
 
   TestFolder folder_;
-  StockServer server_{folder_};
+  Server server_{folder_.path()};
   Pages before_, after_;
   Lsn from_;
   History history_;

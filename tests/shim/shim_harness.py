@@ -157,6 +157,9 @@ class Compute(Postgres):
         words = run(TESTBED, "status", self.manifest).stdout.split()
         return {key: int(value) for key, value in (word.split("=") for word in words)}
 
+    def keep_relcache_files(self, keep):
+        run(TESTBED, "rebase", self.manifest, self.socket, 0x1234, 20000, *(["keep"] if keep else []))
+
     def files(self):
         """Relation and SLRU files that exist by now, seen from outside."""
         return [path for top in ("base", "global", "pg_xact", "pg_multixact", "pg_tblspc")

@@ -1,6 +1,7 @@
 // hooks_fd.cc: the interposed calls on open files.
 //
 // All but segments of the manifest, sockets above all, pass with one look into the table.
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "compute/shim/blocks.h"
@@ -87,9 +88,21 @@ int hook_dup3(int from, int to, int flags) {
 
 int hook_dup2(int from, int to) HALOGEN_HOOK("dup2");
 int hook_dup2(int from, int to) {
-  if (from == to) return ::fcntl(from, F_GETFD) < 0 ? -1 : to;
+  if (from == to) return sys::fcntl(from, F_GETFD, 0) < 0 ? -1 : to;
   return hook_dup3(from, to, 0);
 }
+
+int hook_fcntl(int fd, int command, ...) HALOGEN_HOOK("fcntl");
+int hook_fcntl(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  auto argument = va_arg(arguments, unsigned long);  // Whatever it is: the kernel knows.
+  va_end(arguments);
+  int result = sys::fcntl(fd, command, argument);
+  if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) copy_entry(fd, result);
+  return result;
+}
+int hook_fcntl64(int fd, int command, ...) HALOGEN_ALIAS("fcntl64", "fcntl");
 
 ssize_t hook_pread(int fd, void* to, size_t n, off_t at) HALOGEN_HOOK("pread");
 ssize_t hook_pread(int fd, void* to, size_t n, off_t at) {
@@ -113,6 +126,18 @@ ssize_t hook_preadv(int fd, const iovec* parts, int count, off_t at) {
 }
 ssize_t hook_preadv64(int fd, const iovec* parts, int count, off_t at)
     HALOGEN_ALIAS("preadv64", "preadv");
+
+ssize_t hook_preadv2(int fd, const iovec* parts, int count, off_t at, int flags)
+    HALOGEN_HOOK("preadv2");
+ssize_t hook_preadv2(int fd, const iovec* parts, int count, off_t at, int flags) {
+  if (g_fds.entry(fd) != kNoEntry) {
+    uint64_t bytes = total(parts, count);
+    if ((at < 0 ? before_read_here(fd, bytes) : before_read(fd, at, bytes)) != 0) return -1;
+  }
+  return sys::preadv2(fd, parts, count, at, flags);
+}
+ssize_t hook_preadv64v2(int fd, const iovec* parts, int count, off_t at, int flags)
+    HALOGEN_ALIAS("preadv64v2", "preadv2");
 
 ssize_t hook_read(int fd, void* to, size_t n) HALOGEN_HOOK("read");
 ssize_t hook_read(int fd, void* to, size_t n) {
@@ -147,6 +172,18 @@ ssize_t hook_pwritev(int fd, const iovec* parts, int count, off_t at) {
 }
 ssize_t hook_pwritev64(int fd, const iovec* parts, int count, off_t at)
     HALOGEN_ALIAS("pwritev64", "pwritev");
+
+ssize_t hook_pwritev2(int fd, const iovec* parts, int count, off_t at, int flags)
+    HALOGEN_HOOK("pwritev2");
+ssize_t hook_pwritev2(int fd, const iovec* parts, int count, off_t at, int flags) {
+  if (g_fds.entry(fd) != kNoEntry) {
+    uint64_t bytes = total(parts, count);
+    if ((at < 0 ? before_write_here(fd, bytes) : before_write(fd, at, bytes)) != 0) return -1;
+  }
+  return sys::pwritev2(fd, parts, count, at, flags);
+}
+ssize_t hook_pwritev64v2(int fd, const iovec* parts, int count, off_t at, int flags)
+    HALOGEN_ALIAS("pwritev64v2", "pwritev2");
 
 ssize_t hook_write(int fd, const void* from, size_t n) HALOGEN_HOOK("write");
 ssize_t hook_write(int fd, const void* from, size_t n) {

@@ -25,6 +25,11 @@ int track_new_fd(int fd, uint32_t index) {
   return fail(EMFILE);
 }
 
+void close_segment(int fd) {
+  g_fds.clear(fd);
+  sys::close(fd);
+}
+
 int open_segment(uint32_t index, const char* path, int flags, mode_t mode) {
   if (int error = make_segment(index)) return fail(error);
   if (is_dead(index)) return track_new_fd(sys::open(path, flags, mode), kNoEntry);
@@ -34,8 +39,7 @@ int open_segment(uint32_t index, const char* path, int flags, mode_t mode) {
   int fd = track_new_fd(sys::open(path, usable, mode), index);
   if (fd < 0 || (flags & O_TRUNC) == 0) return fd;
   if (int error = ftruncate_segment(index, fd, 0)) {
-    g_fds.clear(fd);
-    sys::close(fd);
+    close_segment(fd);
     return fail(error);
   }
   return fd;
@@ -64,8 +68,7 @@ bool fetch_named(const char* path) {
   int fd = open_segment(index, path, O_RDWR | O_CLOEXEC, 0);
   if (fd < 0) return errno == ENOENT;
   int error = g_fds.entry(fd) == index ? ensure_all_present(fd, index) : 0;
-  g_fds.clear(fd);
-  sys::close(fd);
+  close_segment(fd);
   if (error != 0) errno = error;
   return error == 0;
 }
@@ -171,7 +174,10 @@ int hook_truncate(const char* path, off_t size) HALOGEN_HOOK("truncate");
 int hook_truncate(const char* path, off_t size) {
   uint32_t index = g_map.find(path);
   if (index == kNoEntry || is_dead(index)) return sys::truncate(path, size);
-  int error = truncate_segment(index, path, size);
+  int fd = open_segment(index, path, O_RDWR | O_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  int error = ftruncate_segment(index, fd, size);
+  close_segment(fd);
   return error == 0 ? 0 : fail(error);
 }
 int hook_truncate64(const char* path, off_t size) HALOGEN_ALIAS("truncate64", "truncate");

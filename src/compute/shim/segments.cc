@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "compute/shim/blocks.h"
 #include "compute/shim/sys.h"
 
 namespace halogen::shim {
@@ -24,8 +25,7 @@ int create_sparse(const Entry& entry) {
 
 uint32_t first_block_past(off_t size) {
   if (size < 0) return 0;
-  auto blocks = static_cast<uint64_t>(size) / kPageSize;  // A cut block keeps its head: fetch it.
-  if (static_cast<uint64_t>(size) % kPageSize != 0) ++blocks;
+  uint64_t blocks = (static_cast<uint64_t>(size) + kPageSize - 1) / kPageSize;
   return blocks > kNoEntry ? kNoEntry : static_cast<uint32_t>(blocks);
 }
 
@@ -83,13 +83,10 @@ int unlink_segment(uint32_t index, const char* path) {
   return sys::unlink(path) == 0 ? 0 : errno;
 }
 
-int truncate_segment(uint32_t index, const char* path, off_t size) {
-  if (int error = make_segment(index)) return error;
-  keep_local(index, first_block_past(size), kNoEntry);
-  return sys::truncate(path, size) == 0 ? 0 : errno;
-}
-
 int ftruncate_segment(uint32_t index, int fd, off_t size) {
+  // A cut block keeps its head: installed later, it would make the file longer again.
+  if (size % kPageSize != 0)
+    if (int error = ensure_present(fd, index, size, 1)) return error;
   keep_local(index, first_block_past(size), kNoEntry);
   return sys::ftruncate(fd, size) == 0 ? 0 : errno;
 }

@@ -17,7 +17,7 @@ int make_directory(Directory& directory);
 void keep_local(uint32_t index, uint32_t first, uint32_t count);
 
 int unlink_segment(uint32_t index, const char* path);
-int truncate_segment(uint32_t index, const char* path, off_t size);
+// `fd` is open on the segment, and in g_fds.
 int ftruncate_segment(uint32_t index, int fd, off_t size);
 // The name now belongs to a file that has nothing to do with the segment.
 void mark_dead(uint32_t index);

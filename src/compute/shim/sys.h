@@ -28,6 +28,9 @@ inline int dup(int fd) { return static_cast<int>(::syscall(SYS_dup, fd)); }
 inline int dup3(int from, int to, int flags) {
   return static_cast<int>(::syscall(SYS_dup3, from, to, flags));
 }
+inline int fcntl(int fd, int command, unsigned long argument) {
+  return static_cast<int>(::syscall(SYS_fcntl, fd, command, argument));
+}
 inline ssize_t read(int fd, void* to, size_t n) { return ::syscall(SYS_read, fd, to, n); }
 inline ssize_t write(int fd, const void* from, size_t n) {
   return ::syscall(SYS_write, fd, from, n);
@@ -40,12 +43,19 @@ inline ssize_t pwrite(int fd, const void* from, size_t n, off_t at) {
 }
 inline ssize_t readv(int fd, const iovec* v, int n) { return ::syscall(SYS_readv, fd, v, n); }
 inline ssize_t writev(int fd, const iovec* v, int n) { return ::syscall(SYS_writev, fd, v, n); }
-// The kernel takes the offset in two halves; on 64 bits the second one is unused.
+// The kernel takes the offset in two halves; on 64 bits the second one is unused. An offset of -1
+// is the file's position, but only with the calls that take flags.
 inline ssize_t preadv(int fd, const iovec* v, int n, off_t at) {
   return ::syscall(SYS_preadv, fd, v, n, at, 0L);
 }
+inline ssize_t preadv2(int fd, const iovec* v, int n, off_t at, int flags) {
+  return ::syscall(SYS_preadv2, fd, v, n, at, 0L, flags);
+}
 inline ssize_t pwritev(int fd, const iovec* v, int n, off_t at) {
   return ::syscall(SYS_pwritev, fd, v, n, at, 0L);
+}
+inline ssize_t pwritev2(int fd, const iovec* v, int n, off_t at, int flags) {
+  return ::syscall(SYS_pwritev2, fd, v, n, at, 0L, flags);
 }
 inline off_t lseek(int fd, off_t at, int whence) { return ::syscall(SYS_lseek, fd, at, whence); }
 inline int ftruncate(int fd, off_t size) {

@@ -3,7 +3,7 @@
 //
 //   prepare SOURCE TARGET MANIFEST SOCKET DEADLINE_MS [hot]  makes TARGET and MANIFEST
 //   serve SOURCE SOCKET DELAY_US [RELFILENODE:BLOCK]          answers until killed
-//   rebase MANIFEST SOCKET LSN DEADLINE_MS
+//   rebase MANIFEST SOCKET LSN DEADLINE_MS [keep]             keep: relation cache files
 //   status MANIFEST                                           prints counters
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -245,8 +245,9 @@ int run(const std::vector<std::string>& words) {
     if (words.size() > 4) std::sscanf(words[4].c_str(), "%u:%u", &bad.rel, &bad.block);
     serve(words.at(1), words.at(2), std::stoi(words.at(3)), bad);
   } else if (command == "rebase") {
-    rebase_manifest(words.at(1), Lsn(std::stoull(words.at(3))),
-                    options_for(words.at(2), std::stoi(words.at(4))));
+    ManifestOptions options = options_for(words.at(2), std::stoi(words.at(4)));
+    options.keep_relcache_files = words.size() > 5;
+    rebase_manifest(words.at(1), Lsn(std::stoull(words.at(3))), options);
   } else if (command == "status") {
     print_status(words.at(1));
   } else {

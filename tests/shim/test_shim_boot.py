@@ -1,0 +1,139 @@
+"""What a boot does, and does not do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shim.shim_harness import PG_BIN, ROOT, Compute, Folder, PageService, build_source, run
+
+
+@pytest.fixture(scope="module")
+def many_relations():
+    """20,000 tables in one database."""
+    sql = ["create procedure make() language plpgsql as $$ begin for i in 1..20000 loop "
+           "execute format('create table t%s (i int)', i); if i % 2000 = 0 then commit; end if; "
+           "end loop; end $$", "call make()", "insert into t777 values (777)"]
+    with Folder() as folder:
+        yield build_source(folder, sql)
+
+
+def test_twenty_thousand_relations_are_not_made_at_boot(many_relations, folder):
+    with PageService(many_relations, folder / "pages.sock"):
+        compute = Compute(folder, many_relations)
+        started = time.monotonic()
+        with compute:
+            ready = time.monotonic() - started
+            assert compute.sql("select * from t777") == [(777,)]
+            first_row = time.monotonic() - started
+            made = len(compute.files())
+            print(f"ready after {ready * 1000:.0f} ms, first row after {first_row * 1000:.0f} ms, "
+                  f"{made} files made, {compute.status()}")
+            assert made == compute.status()["files_made"]
+            assert made < 300
+            size, = compute.sql("select pg_database_size('postgres') > 20000")[0]
+            assert size
+            assert len(compute.files()) > 20000
+
+
+def test_relation_cache_files_survive_a_boot_if_the_agent_says_so(source, folder):
+    with PageService(source, folder / "pages.sock"):
+        compute = Compute(folder, source)
+        for keep in (False, True):
+            with compute:
+                compute.sql("select 1")
+                run(PG_BIN / "psql", "-h", folder, "-U", "postgres", "-c", "select 1")
+            cache = compute.data / "global/pg_internal.init"
+            before = cache.stat()
+            compute.keep_relcache_files(keep)
+            compute.start(wait=True)
+            kept = cache.exists() and cache.stat().st_mtime_ns == before.st_mtime_ns
+            compute.stop()
+            assert kept == keep
+
+
+def test_a_second_postmaster_is_refused(source, folder):
+    with PageService(source, folder / "pages.sock"), Compute(folder, source) as compute:
+        (compute.data / "postmaster.pid").rename(compute.data / "hidden")
+        again = subprocess.run([str(PG_BIN / "postgres"), "--version"], text=True, stderr=subprocess.PIPE,
+                               env={**os.environ, **compute.environment})
+        assert again.returncode == 1
+        assert "is used by another postmaster or its children" in again.stderr
+        (compute.data / "hidden").rename(compute.data / "postmaster.pid")
+
+
+# A stand-in for the platform: starts postgres as its own child, then waits.
+PLATFORM = """
+import json, os, pathlib, sys, time
+sys.path.insert(0, sys.argv[1])
+from shim.shim_harness import Postgres
+a = json.loads(sys.argv[2])
+a['environment']['HALOGEN_PDEATHSIG'] = str(os.getpid())
+postgres = Postgres(pathlib.Path(a['data']), pathlib.Path(a['log']), a['environment']).start()
+print(postgres.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def runs(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_postmaster_dies_with_the_platform(source, folder):
+    with PageService(source, folder / "pages.sock"):
+        compute = Compute(folder, source)
+        arguments = json.dumps({"data": str(compute.data), "log": str(compute.log),
+                                "environment": compute.environment})
+        platform = subprocess.Popen([sys.executable, "-c", PLATFORM, str(ROOT / "tests"), arguments],
+                                    stdout=subprocess.PIPE, text=True)
+        pid = int(platform.stdout.readline())
+        assert runs(pid)
+        platform.send_signal(signal.SIGKILL)
+        platform.wait()
+        platform.stdout.close()
+        deadline = time.monotonic() + 10
+        while runs(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if runs(pid):
+            os.kill(pid, signal.SIGKILL)
+            pytest.fail("the postmaster outlived its platform")
+
+
+def test_a_cold_sequential_scan_reads_ahead(source, folder):
+    """About 8,200 pages: few requests, most of them for whole chunks."""
+    with PageService(source, folder / "pages.sock"), Compute(folder, source) as compute:
+        compute.sql("select count(*) from pg_class")
+        before = compute.status()
+        connection = compute.connect()
+        cursor = connection.cursor()
+        cursor.execute("set max_parallel_workers_per_gather = 0")
+        started = time.monotonic()
+        cursor.execute("select sum(abalance) from pgbench_accounts")
+        took = time.monotonic() - started
+        connection.close()
+        after = compute.status()
+        requests = after["requests"] - before["requests"]
+        pages = after["pages_fetched"] - before["pages_fetched"]
+        print(f"{pages} pages by {requests} requests, {pages * 8192 / took / 1e6:.0f} MB/s")
+        assert pages > 8000 and requests < pages / 60
+
+
+def test_random_reads_fetch_single_pages(source, folder):
+    with PageService(source, folder / "pages.sock"), Compute(folder, source) as compute:
+        query = "select abalance from pgbench_accounts where aid = {}"
+        compute.sql(query.format(1))
+        before = compute.status()
+        for aid in range(7919, 480000, 7919):
+            compute.sql(query.format(aid))
+        after = compute.status()
+        pages = after["pages_fetched"] - before["pages_fetched"]
+        requests = after["requests"] - before["requests"]
+        print(f"{pages} pages by {requests} requests for 60 rows")
+        assert pages <= requests * 1.1

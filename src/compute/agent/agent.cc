@@ -1,0 +1,233 @@
+#include "compute/agent/agent.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "compute/agent/process.h"
+#include "compute/agent/sql.h"
+
+namespace halogen::compute {
+namespace {
+
+const log::Logger logger("compute");
+
+constexpr size_t kLongestRunPath = 80;  // "/xxxxxxxx/.s.PGSQL.5432" must fit into 107 bytes.
+constexpr std::chrono::seconds kLeftoversDeadline{30};
+constexpr std::chrono::seconds kLogRotation{60};
+
+// The id is a folder's name, so it must not be able to be anything else.
+void check_endpoint_id(const std::string& id) {
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  if (id.empty() || id.size() > 100 || !std::all_of(id.begin(), id.end(), allowed))
+    throw Error(Errc::invalid_argument, "\"{}\" is not an endpoint id", id);
+}
+
+UniqueFd lock_home(const fs::path& home) {
+  UniqueFd fd = open_file(home / ".lock", O_RDWR | O_CREAT);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+    throw Error(Errc::conflict, "{} is in use by another running Halogen", home.string());
+  return fd;
+}
+
+fs::path private_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw Error(Errc::io, "{}: {}", path.string(), error.message());
+  if (::chmod(path.c_str(), 0700) != 0) throw system_error(errno, path.string());
+  return fs::canonical(path);
+}
+
+ComputeAgent::Options checked(ComputeAgent::Options options) {
+  refuse_root();
+  options.home = private_folder(options.home);
+  options.run = private_folder(options.run);
+  options.libraries = fs::absolute(options.libraries).lexically_normal();
+  if (options.run.string().size() > kLongestRunPath)
+    throw Error(Errc::invalid_argument,
+                "{} is too long for unix sockets (at most {} bytes): choose a shorter home",
+                options.run.string(), kLongestRunPath);
+  return options;
+}
+
+}  // namespace
+
+ComputeAgent::ComputeAgent(Options options)
+    : options_(checked(std::move(options))), lock_(lock_home(options_.home)) {
+  remove_leftovers();
+  folders_ = std::make_unique<FolderPool>(options_.home, options_.ready_folders);
+  for (const auto& folder : endpoint_folders())
+    if (!fs::exists(folder / "clean")) folders_->discard(folder / "data");
+  services_ = std::make_unique<ComputeServices>(ComputeServices{options_.pageserver,
+                                                                options_.safekeeper,
+                                                                supervisor_,
+                                                                *folders_,
+                                                                options_.home,
+                                                                options_.run,
+                                                                options_.libraries,
+                                                                options_.bin_dir,
+                                                                {}});
+  services_->process_ended = [this](const std::string& id) {
+    events_->post([this, id] { handle_end(id); });
+  };
+  events_ = std::make_unique<Worker>("hg-computes");
+  events_->every(kLogRotation, [this] {
+    for (const auto& compute : all()) compute->rotate_log();
+  });
+}
+
+ComputeAgent::~ComputeAgent() {
+  stop_all();
+  events_.reset();
+}
+
+// Before anything else: what a killed agent left must not go on writing, and what it kept running
+// is not clean.
+void ComputeAgent::remove_leftovers() {
+  int killed = kill_postgres_in(options_.home, Deadline::after(kLeftoversDeadline));
+  if (killed > 0) logger.info("ended {} processes that a former run left behind", killed);
+  for (const auto& entry : fs::directory_iterator(options_.run)) fs::remove_all(entry.path());
+  for (const auto& folder : endpoint_folders()) remove_shared_memory(folder / "data");
+}
+
+std::vector<fs::path> ComputeAgent::endpoint_folders() const {
+  std::vector<fs::path> folders;
+  for (const auto& entry : fs::directory_iterator(options_.home))
+    if (entry.is_directory() && !entry.path().filename().string().starts_with("."))
+      folders.push_back(entry.path());
+  return folders;
+}
+
+std::shared_ptr<Compute> ComputeAgent::find(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  auto found = computes_.find(endpoint_id);
+  return found == computes_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<Compute> ComputeAgent::find_or_make(const std::string& endpoint_id) {
+  check_endpoint_id(endpoint_id);
+  MutexLock lock(mutex_);
+  if (stopping_) throw Error(Errc::cancelled, "the compute agent is stopping");
+  auto& compute = computes_[endpoint_id];
+  if (!compute) compute = std::make_shared<Compute>(endpoint_id, *services_);
+  return compute;
+}
+
+std::vector<std::shared_ptr<Compute>> ComputeAgent::all() {
+  std::vector<std::shared_ptr<Compute>> out;
+  MutexLock lock(mutex_);
+  for (const auto& [id, compute] : computes_) out.push_back(compute);
+  return out;
+}
+
+ComputeAddress ComputeAgent::start(const ComputeSpec& spec, Deadline deadline) {
+  return find_or_make(spec.endpoint_id)->start(spec, deadline);
+}
+
+ComputeStopped ComputeAgent::suspend(const std::string& endpoint_id, bool force,
+                                     Deadline deadline) {
+  ComputeStopped stopped = find_or_make(endpoint_id)->suspend(force, deadline);
+  events_->post([this] { limit_kept(); });
+  return stopped;
+}
+
+void ComputeAgent::destroy(const std::string& endpoint_id) {
+  find_or_make(endpoint_id)->destroy();
+  MutexLock lock(mutex_);
+  computes_.erase(endpoint_id);
+}
+
+bool ComputeAgent::running(const std::string& endpoint_id) {
+  auto compute = find(endpoint_id);
+  return compute && compute->running();
+}
+
+std::vector<ComputeProcess> ComputeAgent::processes() {
+  std::vector<ComputeProcess> out;
+  for (const auto& compute : all())
+    if (auto process = compute->process()) out.push_back(*process);
+  return out;
+}
+
+std::vector<StoredRole> ComputeAgent::roles(const std::string& endpoint_id) {
+  Deadline deadline = Deadline::after(options_.sql_deadline);
+  SqlConnection connection(find_or_make(endpoint_id)->address(), "postgres", deadline);
+  return read_roles(connection, deadline);
+}
+
+void ComputeAgent::execute(const std::string& endpoint_id, const std::string& database,
+                           const std::string& sql) {
+  Deadline deadline = Deadline::after(options_.sql_deadline);
+  SqlConnection connection(find_or_make(endpoint_id)->address(), database, deadline);
+  connection.query(sql, deadline);
+}
+
+void ComputeAgent::on_exit(std::function<void(const std::string& endpoint_id)> callback) {
+  MutexLock lock(mutex_);
+  exit_callback_ = std::move(callback);
+}
+
+void ComputeAgent::handle_end(const std::string& endpoint_id) {
+  auto compute = find(endpoint_id);
+  if (!compute || !compute->clean_up_crash()) return;
+  std::function<void(const std::string&)> callback;
+  {
+    MutexLock lock(mutex_);
+    callback = exit_callback_;
+  }
+  if (callback) callback(endpoint_id);
+}
+
+void ComputeAgent::limit_kept() {
+  std::vector<std::pair<fs::file_time_type, std::string>> kept;
+  for (const auto& folder : endpoint_folders()) {
+    std::error_code none;
+    auto since = fs::last_write_time(folder / "clean", none);
+    if (!none) kept.emplace_back(since, folder.filename().string());
+  }
+  if (kept.size() <= options_.keep_suspended) return;
+  std::sort(kept.begin(), kept.end());
+  kept.resize(kept.size() - options_.keep_suspended);
+  for (const auto& [since, id] : kept) find_or_make(id)->drop_kept();
+}
+
+void ComputeAgent::stop_all() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    exit_callback_ = nullptr;
+  }
+  Deadline deadline = Deadline::after(options_.stop_deadline);
+  std::vector<std::thread> threads;
+  for (const auto& compute : all()) {
+    if (!compute->running()) continue;
+    threads.emplace_back([compute, deadline] {
+      try {
+        compute->suspend(true, deadline);
+      } catch (const std::exception& error) {
+        logger.warn("{}", error.what());
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+}
+
+TemplateCluster ComputeAgent::build_template(int major) {
+  return build_template_cluster(supervisor_, major, options_.home / ".template",
+                                options_.libraries);
+}
+
+fs::path ComputeAgent::log_file(const std::string& endpoint_id) const {
+  return options_.home / endpoint_id / "postgres.log";
+}
+
+}  // namespace halogen::compute

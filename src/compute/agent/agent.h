@@ -1,0 +1,76 @@
+// agent.h: runs this machine's computes: wakes, suspends and supervises them.
+//
+// Lives shorter than the pageserver and the safekeeper it is given. Its destructor suspends what
+// runs, so that the next start finds warm data directories. Safe from any thread.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/mutex.h"
+#include "compute/agent/compute.h"
+#include "compute/agent/template.h"
+
+namespace halogen::compute {
+
+class ComputeAgent : public ComputeHost {
+ public:
+  struct Options {
+    fs::path home;       // Data directories and logs.
+    fs::path run;        // Sockets; at most 80 bytes long, ours alone: what is in it is removed.
+    fs::path libraries;  // Of libhalogen_shim.so, halogen.so and halogen.sql.
+    PageserverAdmin& pageserver;
+    SafekeeperAdmin& safekeeper;
+    fs::path bin_dir = {};       // Of Postgres; by default where Debian has it.
+    size_t keep_suspended = 64;  // Data directories of suspended computes; more are deleted.
+    size_t ready_folders = 4;    // Empty data directories made ahead.
+    std::chrono::seconds stop_deadline{30};
+    std::chrono::seconds sql_deadline{60};
+  };
+
+  // Kills what an agent that was killed left running here. permission_denied if we are root,
+  // conflict if another agent has this home.
+  explicit ComputeAgent(Options options);
+  ~ComputeAgent() override;
+
+  ComputeAddress start(const ComputeSpec& spec, Deadline deadline) override;
+  ComputeStopped suspend(const std::string& endpoint_id, bool force, Deadline deadline) override;
+  void destroy(const std::string& endpoint_id) override;
+  bool running(const std::string& endpoint_id) override;
+  std::vector<ComputeProcess> processes() override;
+  std::vector<StoredRole> roles(const std::string& endpoint_id) override;
+  void execute(const std::string& endpoint_id, const std::string& database,
+               const std::string& sql) override;
+  // The callback may call us back, but delays other computes' callbacks while it runs.
+  void on_exit(std::function<void(const std::string& endpoint_id)> callback) override;
+
+  // The cluster that new projects branch from, for PageserverAdmin::import_template.
+  TemplateCluster build_template(int major);
+
+  // Where the endpoint's Postgres writes its log.
+  fs::path log_file(const std::string& endpoint_id) const;
+
+ private:
+  std::shared_ptr<Compute> find(const std::string& endpoint_id);  // Or null.
+  std::shared_ptr<Compute> find_or_make(const std::string& endpoint_id);
+  std::vector<std::shared_ptr<Compute>> all();
+  void handle_end(const std::string& endpoint_id);
+  std::vector<fs::path> endpoint_folders() const;
+  void remove_leftovers();
+  void limit_kept();
+  void stop_all();
+
+  Options options_;
+  UniqueFd lock_;
+  Supervisor supervisor_;
+  std::unique_ptr<FolderPool> folders_;
+  std::unique_ptr<ComputeServices> services_;
+
+  Mutex mutex_;
+  std::map<std::string, std::shared_ptr<Compute>> computes_ GUARDED_BY(mutex_);
+  std::function<void(const std::string&)> exit_callback_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::unique_ptr<Worker> events_;  // Last: its jobs use all of the above.
+};
+
+}  // namespace halogen::compute

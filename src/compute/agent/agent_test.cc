@@ -1,0 +1,293 @@
+// What the agent promises, with a real Postgres under the real shim and extension.
+#include "compute/agent/agent.h"
+
+#include <gmock/gmock.h>
+#include <grp.h>
+#include <gtest/gtest.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <future>
+
+#include "compute/agent/agent_fakes.h"
+#include "compute/agent/process.h"
+#include "compute/agent/sql.h"
+
+namespace halogen::compute {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+bool root_was_refused = false;
+
+// Postgres refuses root, so under root the tests run as the package's own user.
+class Privileges : public ::testing::Environment {
+ public:
+  void SetUp() override {
+    if (::geteuid() != 0) return;
+    try {
+      refuse_root();
+    } catch (const Error& error) {
+      root_was_refused = error.code() == Errc::permission_denied;
+    }
+    const passwd* user = ::getpwnam("postgres");
+    ASSERT_NE(user, nullptr);
+    ASSERT_EQ(::setgroups(0, nullptr), 0);
+    ASSERT_EQ(::setgid(user->pw_gid), 0);
+    ASSERT_EQ(::setuid(user->pw_uid), 0);
+    // Without this /proc/<pid> of a process that changed its user belongs to root.
+    ASSERT_EQ(::prctl(PR_SET_DUMPABLE, 1), 0);
+  }
+};
+[[maybe_unused]] const auto* const privileges = ::testing::AddGlobalTestEnvironment(new Privileges);
+
+TEST(ComputeAgent, RefusesToRunAsRoot) {
+  if (::geteuid() == 0 || !root_was_refused) GTEST_SKIP() << "not started as root";
+  EXPECT_TRUE(root_was_refused);
+}
+
+// One template for all tests: it takes a second or two.
+class ComputeAgentTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    shared_ = new TempFolder;
+    Supervisor supervisor;
+    cluster_ = new TemplateCluster(
+        build_template_cluster(supervisor, 15, shared_->path() / "template", build_libraries()));
+  }
+  static void TearDownTestSuite() {
+    delete cluster_;
+    delete shared_;
+  }
+
+  ComputeAgent::Options options() {
+    ComputeAgent::Options options{.home = home_.path() / "computes",
+                                  .run = home_.path() / "run",
+                                  .libraries = build_libraries(),
+                                  .pageserver = pageserver_,
+                                  .safekeeper = safekeeper_};
+    return options;
+  }
+  ComputeSpec spec() {
+    ComputeSpec spec;
+    spec.endpoint_id = "ep-one";
+    spec.timeline = timeline_;
+    spec.system_identifier = cluster_->system_identifier;
+    spec.settings = {{"shared_buffers", "16MB"}};
+    return spec;
+  }
+  static Deadline soon() { return Deadline::after(seconds(60)); }
+  std::string query(ComputeAgent& agent, const std::string& sql) {
+    SqlConnection connection(agent.start(spec(), soon()), "neondb", soon());
+    auto rows = connection.query(sql, soon());
+    return rows.empty() ? "" : rows[0][0];
+  }
+  fs::path data() { return home_.path() / "computes/ep-one/data"; }
+
+  static TempFolder* shared_;
+  static TemplateCluster* cluster_;
+  TempFolder home_;
+  TimelineId timeline_ = TimelineId::random();
+  FakePageserver pageserver_{*cluster_};
+  FakeSafekeeper safekeeper_{home_.path() / "wal", cluster_->lsn};
+};
+TempFolder* ComputeAgentTest::shared_ = nullptr;
+TemplateCluster* ComputeAgentTest::cluster_ = nullptr;
+
+TEST_F(ComputeAgentTest, TheTemplateHasTheRolesAndTheDatabaseOfAProject) {
+  EXPECT_EQ(cluster_->lsn.value % kWalSegmentSize, 0u);
+  ComputeAgent agent(options());
+  EXPECT_EQ(
+      query(agent, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'neondb'"),
+      "neondb_owner");
+  auto roles = agent.roles("ep-one");
+  auto is_owner = [](const StoredRole& role) { return role.name == "neondb_owner"; };
+  auto owner = std::find_if(roles.begin(), roles.end(), is_owner);
+  ASSERT_NE(owner, roles.end());
+  EXPECT_TRUE(owner->can_login);
+  EXPECT_EQ(owner->verifier, "");
+  EXPECT_EQ(query(agent, "SELECT pg_has_role('neondb_owner', 'pg_write_all_data', 'MEMBER')"), "t");
+}
+
+TEST_F(ComputeAgentTest, BootsWithoutRecoveryAndWritesNoParameterChange) {
+  ComputeAgent agent(options());
+  ComputeSpec changed = spec();
+  changed.settings["max_connections"] = "37";
+  changed.settings["wal_level"] = "logical";
+  agent.start(changed, soon());
+  EXPECT_EQ(query(agent, "SHOW max_connections"), "37");
+  std::string log = read_file(agent.log_file("ep-one"));
+  EXPECT_THAT(log, HasSubstr("database system was shut down at"));
+  EXPECT_THAT(log, ::testing::Not(HasSubstr("recovery")));
+  // The first record is ours; had boot written one, it would stand right behind.
+  std::string first =
+      query(agent, "SELECT pg_current_wal_insert_lsn() - '" + cluster_->lsn.str() + "' < 8192");
+  EXPECT_EQ(first, "t");
+}
+
+TEST_F(ComputeAgentTest, AStartOfARunningComputeIsItsAddress) {
+  ComputeAgent agent(options());
+  ComputeAddress first = agent.start(spec(), soon());
+  EXPECT_EQ(agent.start(spec(), soon()).socket_folder, first.socket_folder);
+  EXPECT_EQ(agent.processes().size(), 1u);
+  EXPECT_EQ(pageserver_.open_sessions, 1);
+}
+
+TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {
+  ComputeAgent agent(options());
+  query(agent, "CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g");
+  ComputeStopped stopped = agent.suspend("ep-one", false, soon());
+  EXPECT_FALSE(agent.running("ep-one"));
+  EXPECT_FALSE(stopped.roles.empty());
+  EXPECT_EQ(safekeeper_.begin_term(timeline_, 1).end, stopped.end);
+  EXPECT_GT(pageserver_.size_of("pg_stat/pgstat.stat"), 0u);
+  EXPECT_EQ(pageserver_.open_sessions, 0);
+  EXPECT_EQ(agent.suspend("ep-one", false, soon()).end, stopped.end);
+
+  EXPECT_EQ(query(agent, "SELECT count(*) FROM t"), "1000");
+  EXPECT_EQ(pageserver_.skeletons, 1);
+}
+
+TEST_F(ComputeAgentTest, SuspendRefusesWhileClientsAreConnectedUnlessForced) {
+  ComputeAgent agent(options());
+  SqlConnection client(agent.start(spec(), soon()), "neondb", soon());
+  try {
+    agent.suspend("ep-one", false, soon());
+    FAIL() << "suspended under a client";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::conflict);
+  }
+  EXPECT_EQ(client.query("SELECT 1", soon())[0][0], "1");
+  agent.suspend("ep-one", true, soon());
+  EXPECT_FALSE(agent.running("ep-one"));
+}
+
+TEST_F(ComputeAgentTest, APlatformThatStopsLeavesWarmDataDirectories) {
+  {
+    ComputeAgent agent(options());
+    query(agent, "CREATE TABLE t AS SELECT 7 AS a");
+  }
+  ComputeAgent agent(options());
+  EXPECT_EQ(query(agent, "SELECT a FROM t"), "7");
+  EXPECT_EQ(pageserver_.skeletons, 1);
+}
+
+TEST_F(ComputeAgentTest, AKeptDataDirectoryIsUsedOnlyAtItsOwnEnd) {
+  ComputeAgent agent(options());
+  query(agent, "CREATE TABLE t AS SELECT 7 AS a");
+  agent.suspend("ep-one", false, soon());
+  safekeeper_.reset();  // As if the branch had been reset to its beginning.
+  EXPECT_EQ(query(agent, "SELECT count(*) FROM pg_class WHERE relname = 't'"), "0");
+  EXPECT_EQ(pageserver_.skeletons, 2);
+}
+
+TEST_F(ComputeAgentTest, AKilledPostmasterIsNoticedAndItsDataDirectoryThrownAway) {
+  ComputeAgent agent(options());
+  std::promise<std::string> exited;
+  agent.on_exit([&](const std::string& id) { exited.set_value(id); });
+  ComputeAddress address = agent.start(spec(), soon());
+  SqlConnection client(address, "neondb", soon());
+  ASSERT_EQ(::kill(agent.processes().at(0).pid, SIGKILL), 0);
+  auto future = exited.get_future();
+  ASSERT_EQ(future.wait_for(seconds(20)), std::future_status::ready);
+  EXPECT_EQ(future.get(), "ep-one");
+  EXPECT_FALSE(agent.running("ep-one"));
+  EXPECT_FALSE(fs::exists(data()));
+  EXPECT_FALSE(fs::exists(address.socket_folder));
+  EXPECT_THROW(client.query("SELECT 1", soon()), Error);
+  EXPECT_EQ(pageserver_.open_sessions, 0);
+
+  safekeeper_.reset();
+  EXPECT_EQ(query(agent, "SELECT 1"), "1");
+}
+
+TEST_F(ComputeAgentTest, AFailedBootLeavesNothingRunningAndSaysWhy) {
+  ComputeAgent agent(options());
+  ComputeSpec bad = spec();
+  bad.settings["no_such_setting"] = "1";
+  try {
+    agent.start(bad, soon());
+    FAIL() << "booted with an unknown setting";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no_such_setting"));
+  }
+  EXPECT_FALSE(agent.running("ep-one"));
+  EXPECT_EQ(pageserver_.open_sessions, 0);
+
+  pageserver_.fail_skeleton = true;
+  EXPECT_THROW(agent.start(spec(), soon()), Error);
+  EXPECT_EQ(pageserver_.open_sessions, 0);
+  pageserver_.fail_skeleton = false;
+  EXPECT_EQ(query(agent, "SELECT 1"), "1");
+}
+
+TEST_F(ComputeAgentTest, AStopThatTheSafekeeperDoesNotConfirmKeepsNoDataDirectory) {
+  ComputeAgent agent(options());
+  agent.start(spec(), soon());
+  safekeeper_.refuse_flush = true;
+  EXPECT_THROW(agent.suspend("ep-one", false, soon()), Error);
+  EXPECT_FALSE(agent.running("ep-one"));
+  EXPECT_FALSE(fs::exists(data()));
+}
+
+TEST_F(ComputeAgentTest, WhatAKilledAgentLeftRunningIsEndedBeforeAnythingElse) {
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  pid_t platform = ::fork();
+  if (platform == 0) {
+    // Threads do not survive a fork, so the child needs a safekeeper of its own.
+    FakeSafekeeper safekeeper(home_.path() / "wal", cluster_->lsn);
+    ComputeAgent::Options mine{.home = home_.path() / "computes",
+                               .run = home_.path() / "run",
+                               .libraries = build_libraries(),
+                               .pageserver = pageserver_,
+                               .safekeeper = safekeeper};
+    ComputeAgent agent(mine);
+    agent.start(spec(), soon());
+    [[maybe_unused]] ssize_t done = ::write(ready[1], "x", 1);
+    ::pause();
+    ::_exit(0);
+  }
+  char byte;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  ::kill(platform, SIGKILL);
+  ::waitpid(platform, nullptr, 0);
+  ComputeAgent agent(options());
+  EXPECT_EQ(kill_postgres_in(options().home, soon()), 0);
+  EXPECT_FALSE(fs::exists(data()));
+  safekeeper_.reset();
+  EXPECT_EQ(query(agent, "SELECT 1"), "1");
+}
+
+TEST_F(ComputeAgentTest, TwoAgentsCannotHaveOneHome) {
+  ComputeAgent agent(options());
+  EXPECT_THROW(ComputeAgent second(options()), Error);
+}
+
+TEST_F(ComputeAgentTest, ExecuteAnswersWithWhatPostgresSays) {
+  ComputeAgent agent(options());
+  agent.start(spec(), soon());
+  agent.execute("ep-one", "neondb", "CREATE ROLE bob LOGIN");
+  try {
+    agent.execute("ep-one", "neondb", "CREATE ROLE bob LOGIN");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::already_exists);
+    EXPECT_THAT(error.what(), HasSubstr("role \"bob\" already exists"));
+  }
+  EXPECT_THROW(agent.execute("ep-two", "neondb", "SELECT 1"), Error);
+}
+
+TEST_F(ComputeAgentTest, DestroyRemovesEverything) {
+  ComputeAgent agent(options());
+  agent.start(spec(), soon());
+  agent.destroy("ep-one");
+  EXPECT_FALSE(agent.running("ep-one"));
+  EXPECT_FALSE(fs::exists(home_.path() / "computes/ep-one"));
+}
+
+}  // namespace
+}  // namespace halogen::compute

@@ -1,0 +1,262 @@
+#include "compute/agent/compute.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "compute/agent/data_directory.h"
+#include "compute/agent/process.h"
+#include "compute/agent/sql.h"
+#include "compute/agent/step_times.h"
+
+namespace halogen::compute {
+namespace {
+
+const log::Logger logger("compute");
+
+constexpr uint64_t kLogLimit = 64 << 20;
+constexpr int kTermAttempts = 5;
+
+metrics::Histogram start_seconds(bool kept) {
+  return metrics::histogram("halogen_compute_start_seconds", "From the call to READY.",
+                            {{"data", kept ? "kept" : "new"}});
+}
+
+void make_private_folder(const fs::path& path) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw system_error(errno, path.string());
+}
+
+// For what must go on whatever happens; the failure is worth a line but nobody's action.
+template <typename Job>
+void quietly(const std::string& what, Job job) {
+  try {
+    job();
+  } catch (const std::exception& error) {
+    logger.info("{}: {}", what, error.what());
+  }
+}
+
+}  // namespace
+
+Compute::Compute(std::string endpoint_id, ComputeServices& services)
+    : id_(std::move(endpoint_id)),
+      services_(services),
+      folder_(services.home / id_),
+      data_(folder_ / "data"),
+      manifest_(folder_ / "manifest"),
+      clean_(folder_ / "clean"),
+      log_(folder_ / "postgres.log") {}
+
+Compute::~Compute() {
+  Turns::Hold turn(turns_);
+  abandon();
+}
+
+bool Compute::running() const {
+  MutexLock lock(mutex_);
+  return session_ && session_->postmaster->running();
+}
+
+ComputeAddress Compute::address() const {
+  MutexLock lock(mutex_);
+  if (!session_ || !session_->postmaster->running())
+    throw Error(Errc::not_found, "the compute of {} is not running", id_);
+  return session_->postmaster->address();
+}
+
+std::optional<ComputeProcess> Compute::process() const {
+  MutexLock lock(mutex_);
+  if (!session_ || !session_->postmaster->running()) return std::nullopt;
+  return ComputeProcess{id_, session_->postmaster->pid(), data_.string(),
+                        session_->socket_folder.string(), log_.string()};
+}
+
+ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
+  Turns::Hold turn(turns_, deadline);
+  if (running()) return address();
+  report_crash();
+  abandon();
+  make_private_folder(folder_);
+  rotate_log();
+  for (bool allow_kept : {true, false}) {
+    StepTimes times;
+    auto session = std::make_shared<Session>();
+    session->spec = spec;
+    bool kept = false;
+    try {
+      TermStart at = begin_term(spec, &session->term);
+      times.mark("term");
+      kept = allow_kept && kept_at(spec, at.end);
+      boot(*session, at, kept, times, deadline);
+      logger.info("{}: awake at {} in term {}, {} data directory: {}", id_, at.end.str(),
+                  session->term, kept ? "kept" : "new", times.str());
+      start_seconds(kept).observe(times.seconds());
+      ComputeAddress address = session->postmaster->address();
+      MutexLock lock(mutex_);
+      session_ = std::move(session);
+      return address;
+    } catch (const Error& error) {
+      release(*session);
+      if (kept || session->postmaster) discard_data();
+      if (!kept || deadline.passed()) throw;
+      logger.info("{}: the kept data directory is of no use, making a new one: {}", id_,
+                  error.what());
+    }
+  }
+  throw Error(Errc::internal, "{}: not reached", id_);
+}
+
+TermStart Compute::begin_term(const ComputeSpec& spec, uint64_t* term) {
+  for (int attempt = 1;; ++attempt) {
+    *term = services_.safekeeper.status(spec.timeline).term + 1;
+    try {
+      return services_.safekeeper.begin_term(spec.timeline, *term);
+    } catch (const Error& error) {
+      if (error.code() != Errc::fenced || attempt == kTermAttempts) throw;
+    }
+  }
+}
+
+bool Compute::kept_at(const ComputeSpec& spec, Lsn end) const {
+  try {
+    return read_file(clean_) == clean_text(spec, end) &&
+           align_record(read_clean_end(data_, spec.major).end) == align_record(end);
+  } catch (const Error&) {
+    return false;  // Suspended unclean, or never run here.
+  }
+}
+
+void Compute::boot(Session& session, const TermStart& at, bool kept, StepTimes& times,
+                   Deadline deadline) {
+  session.socket_folder = services_.run / random_name(8);
+  prepare_data(session, at, kept, times, deadline);
+  make_private_folder(session.socket_folder);
+  session.postmaster = std::make_unique<Postmaster>(
+      services_.supervisor, postmaster_options(session),
+      [&services = services_, id = id_] { services.process_ended(id); });
+  times.mark("spawn");
+  session.postmaster->wait_ready(deadline);
+  services_.safekeeper.pull(session.spec.timeline, session.term, session.socket_folder.string(),
+                            session.postmaster->address().port, kSuperuser, kStandbyName);
+  times.mark("postgres");
+}
+
+void Compute::prepare_data(Session& session, const TermStart& at, bool kept, StepTimes& times,
+                           Deadline deadline) {
+  const ComputeSpec& spec = session.spec;
+  Settings settings({session.socket_folder, services_.libraries}, spec.settings);
+  if (kept) {
+    session.token = services_.pageserver.open_session(spec.timeline, at.end);
+    reuse_data_directory(data_, manifest_, settings, at.end,
+                         {services_.pageserver.page_service_socket(), *session.token});
+    forget_clean_end();
+    times.mark("reuse");
+    return;
+  }
+  discard_data();
+  services_.pageserver.wait_for_lsn(spec.timeline, at.end, deadline);
+  times.mark("ingest");
+  session.token = services_.pageserver.open_session(spec.timeline, at.end);
+  Skeleton skeleton = services_.pageserver.skeleton(spec.timeline, at.end, deadline);
+  times.mark("skeleton");
+  services_.folders.take(spec.major, data_);
+  fill_data_directory(data_, {skeleton,
+                              at,
+                              spec.system_identifier,
+                              settings,
+                              {services_.pageserver.page_service_socket(), *session.token},
+                              manifest_});
+  times.mark("files");
+}
+
+Postmaster::Options Compute::postmaster_options(const Session& session) const {
+  Postmaster::Options options;
+  options.program =
+      (services_.bin_dir.empty() ? postgres_bin_dir(session.spec.major) : services_.bin_dir) /
+      "postgres";
+  options.data = data_;
+  options.log = log_;
+  options.socket_folder = session.socket_folder;
+  options.environment = {
+      "LD_PRELOAD=" + (services_.libraries / "libhalogen_shim.so").string(),
+      "HALOGEN_SHIM_MANIFEST=" + manifest_.string(),
+      "HALOGEN_SHIM_DATA=" + data_.string(),
+      "HALOGEN_PDEATHSIG=" + std::to_string(::getpid()),
+  };
+  return options;
+}
+
+void Compute::abandon() {
+  std::shared_ptr<Session> session = take_session();
+  if (!session) return;
+  release(*session);
+  quietly(id_, [&] { discard_data(); });
+}
+
+void Compute::release(Session& session) {
+  if (session.postmaster) {
+    try {
+      session.postmaster->kill();
+    } catch (const Error& error) {
+      logger.error("{}: {}", id_, error.what());
+    }
+    quietly(id_, [&] { services_.safekeeper.stop_pull(session.spec.timeline, session.term); });
+  }
+  if (session.token) quietly(id_, [&] { services_.pageserver.close_session(*session.token); });
+  session.token.reset();
+  std::error_code ignored;
+  if (!session.socket_folder.empty()) fs::remove_all(session.socket_folder, ignored);
+}
+
+void Compute::discard_data() {
+  forget_clean_end();
+  services_.folders.discard(data_);
+  ::unlink(manifest_.c_str());
+}
+
+void Compute::forget_clean_end() { ::unlink(clean_.c_str()); }
+
+bool Compute::clean_up_crash() {
+  Turns::Hold turn(turns_);
+  if (!report_crash()) return false;
+  abandon();
+  return true;
+}
+
+bool Compute::report_crash() const {
+  std::shared_ptr<Session> session = current();
+  if (!session || session->postmaster->running()) return false;
+  logger.warn("{}: postgres ended unexpectedly ({}); its log is {}", id_,
+              session->postmaster->how_it_ended(), log_.string());
+  return true;
+}
+
+std::shared_ptr<Compute::Session> Compute::current() const {
+  MutexLock lock(mutex_);
+  return session_;
+}
+
+std::shared_ptr<Compute::Session> Compute::take_session() {
+  MutexLock lock(mutex_);
+  return std::exchange(session_, nullptr);
+}
+
+void Compute::destroy() {
+  Turns::Hold turn(turns_);
+  abandon();
+  forget_clean_end();
+  services_.folders.discard(folder_);
+}
+
+void Compute::drop_kept() {
+  Turns::Hold turn(turns_);
+  if (!running()) discard_data();
+}
+
+void Compute::rotate_log() const { compute::rotate_log(log_, kLogLimit); }
+
+}  // namespace halogen::compute

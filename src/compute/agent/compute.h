@@ -1,0 +1,112 @@
+// compute.h: one endpoint's compute on this machine: its files, its Postgres, its wake and suspend.
+//
+// <home>/<endpoint>/data          the data directory: a cache, thrown away after anything but a
+//                                 clean stop
+// <home>/<endpoint>/manifest      the shim's: which blocks are local; belongs to `data`
+// <home>/<endpoint>/clean         exists only while `data` is the exact state after a clean stop
+// <home>/<endpoint>/postgres.log
+// <run>/<random>/                 a new one for every start: socket and readiness socket, so that
+//                                 nobody can reach an older postmaster by mistake
+//
+// Threads: safe from any; start, suspend, destroy and the cleaning up after a crash take turns.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/mutex.h"
+#include "compute/agent/folder_pool.h"
+#include "compute/agent/postmaster.h"
+#include "compute/agent/settings.h"
+#include "compute/agent/turns.h"
+#include "protocol/compute_host.h"
+#include "protocol/pageserver_admin.h"
+#include "protocol/safekeeper_admin.h"
+
+namespace halogen::compute {
+
+class SqlConnection;
+class StepTimes;
+
+// What all computes of an agent share. Outlives them.
+struct ComputeServices {
+  PageserverAdmin& pageserver;
+  SafekeeperAdmin& safekeeper;
+  Supervisor& supervisor;
+  FolderPool& folders;
+  fs::path home;
+  fs::path run;
+  fs::path libraries;
+  fs::path bin_dir;  // Empty: where Debian has that major version.
+  // A compute's Postgres has ended, in whatever way. Called on the supervisor's thread.
+  std::function<void(const std::string& endpoint_id)> process_ended;
+};
+
+class Compute {
+ public:
+  Compute(std::string endpoint_id, ComputeServices& services);
+  ~Compute();
+
+  ComputeAddress start(const ComputeSpec& spec, Deadline deadline);
+  ComputeStopped suspend(bool force, Deadline deadline);
+  // Stops it as if its power failed and removes all files.
+  void destroy();
+  // After an end that nobody asked for: throws the data directory away. True if there was one.
+  bool clean_up_crash();
+  // Deletes the kept data directory unless it is in use.
+  void drop_kept();
+
+  bool running() const;
+  // Of the running Postgres; not_found.
+  ComputeAddress address() const;
+  std::optional<ComputeProcess> process() const;
+  void rotate_log() const;
+
+ private:
+  // What a running compute holds.
+  struct Session {
+    ComputeSpec spec;
+    uint64_t term = 0;
+    std::optional<PageToken> token;
+    fs::path socket_folder;
+    std::unique_ptr<Postmaster> postmaster;
+  };
+
+  TermStart begin_term(const ComputeSpec& spec, uint64_t* term);
+  bool kept_at(const ComputeSpec& spec, Lsn end) const;
+  void boot(Session& session, const TermStart& at, bool kept, StepTimes& times, Deadline deadline);
+  void prepare_data(Session& session, const TermStart& at, bool kept, StepTimes& times,
+                    Deadline deadline);
+  Postmaster::Options postmaster_options(const Session& session) const;
+  std::shared_ptr<Session> current() const;
+  std::shared_ptr<Session> take_session();
+  // Logs an end that nobody asked for; false if there was none.
+  bool report_crash() const;
+  // Kills what runs, releases what the session holds, forgets the data directory. Never throws.
+  void abandon();
+  void release(Session& session);
+  void discard_data();
+  void forget_clean_end();
+
+  void prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline);
+  void refuse_if_connected(SqlConnection& connection, Deadline deadline);
+  Lsn stop_and_confirm(Deadline deadline);
+  void keep_files(Lsn end, Deadline deadline);
+  void finish_suspend(Lsn end);
+  std::string clean_text(const ComputeSpec& spec, Lsn end) const;
+
+  const std::string id_;
+  ComputeServices& services_;
+  const fs::path folder_;
+  const fs::path data_;
+  const fs::path manifest_;
+  const fs::path clean_;
+  const fs::path log_;
+
+  Turns turns_;
+  mutable Mutex mutex_;
+  std::shared_ptr<Session> session_ GUARDED_BY(mutex_);  // Null unless running (or crashed).
+  Lsn last_end_ GUARDED_BY(mutex_);
+};
+
+}  // namespace halogen::compute

@@ -1,0 +1,118 @@
+// The suspend half of Compute: everything that must happen so that nothing is missed after it.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "compute/agent/compute.h"
+#include "compute/agent/data_directory.h"
+#include "compute/agent/process.h"
+#include "compute/agent/sql.h"
+#include "compute/agent/step_times.h"
+
+namespace halogen::compute {
+namespace {
+
+const log::Logger logger("compute");
+
+// WAL does not carry these, yet a compute on a new data directory is the better for them.
+constexpr const char* kKeptFiles[] = {"pg_stat/pgstat.stat", "postgresql.auto.conf"};
+constexpr std::chrono::seconds kKeepFilesDeadline{3};
+
+}  // namespace
+
+ComputeStopped Compute::suspend(bool force, Deadline deadline) {
+  Turns::Hold turn(turns_, deadline);
+  ComputeStopped stopped;
+  if (!running()) {
+    report_crash();
+    abandon();
+    MutexLock lock(mutex_);
+    stopped.end = last_end_;
+    return stopped;
+  }
+  StepTimes times;
+  prepare_suspend(force, &stopped, deadline);
+  times.mark("prepare");
+  try {
+    stopped.end = stop_and_confirm(deadline);
+  } catch (const Error& error) {
+    abandon();
+    throw Error(error.code(),
+                "{}: not stopped cleanly, its data directory is dropped (nothing acknowledged is "
+                "lost): {}",
+                id_, error.what());
+  }
+  times.mark("stop");
+  keep_files(stopped.end, deadline);
+  times.mark("files");
+  finish_suspend(stopped.end);
+  logger.info("{}: suspended at {}: {}", id_, stopped.end.str(), times.str());
+  return stopped;
+}
+
+void Compute::prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline) {
+  try {
+    SqlConnection connection(address(), "postgres", deadline);
+    if (!force) refuse_if_connected(connection, deadline);
+    stopped->roles = read_roles(connection, deadline);
+    connection.query("SELECT halogen.prepare_suspend()", deadline);
+  } catch (const Error& error) {
+    if (!force || error.code() == Errc::conflict) throw;
+    // Without it sequences skip ahead by at most 32, as after a crash.
+    logger.warn("{}: stopping without its preparation: {}", id_, error.what());
+  }
+}
+
+void Compute::refuse_if_connected(SqlConnection& connection, Deadline deadline) {
+  auto rows = connection.query(
+      "SELECT count(*) FROM pg_catalog.pg_stat_activity "
+      "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+      deadline);
+  if (rows.at(0).at(0) != "0")
+    throw Error(Errc::conflict, "{}: {} clients are connected", id_, rows[0][0]);
+}
+
+Lsn Compute::stop_and_confirm(Deadline deadline) {
+  std::shared_ptr<Session> session = current();
+  if (!session->postmaster->stop_cleanly(deadline))
+    throw Error(Errc::timed_out, "postgres did not stop cleanly: {}",
+                session->postmaster->last_words());
+  CleanEnd clean = read_clean_end(data_, session->spec.major);
+  services_.safekeeper.wait_for_flush(session->spec.timeline, clean.end, deadline);
+  prune_wal(data_, clean.checkpoint);
+  return clean.end;
+}
+
+void Compute::keep_files(Lsn end, Deadline deadline) {
+  TimelineId timeline = current()->spec.timeline;
+  try {
+    auto by = std::min(deadline.at(), Deadline::after(kKeepFilesDeadline).at());
+    services_.pageserver.wait_for_lsn(timeline, end, Deadline::after(by - steady_clock::now()));
+    for (const char* path : kKeptFiles) {
+      std::error_code missing;
+      uint64_t size = fs::file_size(data_ / path, missing);
+      if (missing || size == 0) continue;
+      services_.pageserver.put_file(timeline, end, path, read_file(data_ / path));
+    }
+  } catch (const Error& error) {
+    logger.info("{}: storage does not have its statistics: {}", id_, error.what());
+  }
+}
+
+void Compute::finish_suspend(Lsn end) {
+  std::shared_ptr<Session> session = take_session();
+  release(*session);
+  {
+    MutexLock lock(mutex_);
+    last_end_ = end;
+  }
+  write_file(clean_, clean_text(session->spec, end));
+}
+
+std::string Compute::clean_text(const ComputeSpec& spec, Lsn end) const {
+  return fmt::format("clean end 1\ntimeline {}\nsystem {}\nmajor {}\nlsn {}\nboot {}\n",
+                     spec.timeline.str(), spec.system_identifier, spec.major,
+                     align_record(end).str(), machine_boot_id());
+}
+
+}  // namespace halogen::compute

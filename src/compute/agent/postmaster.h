@@ -1,0 +1,62 @@
+// postmaster.h: one running PostgreSQL server: start, readiness, the ways to stop it.
+//
+// Safe from any thread, but start and stop are one caller's business.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "compute/agent/supervisor.h"
+#include "protocol/compute_host.h"
+
+namespace halogen::compute {
+
+// Where this machine has a Postgres major version: /usr/lib/postgresql/15/bin. Throws unavailable
+// and names the package to install.
+fs::path postgres_bin_dir(int major);
+
+class Postmaster {
+ public:
+  struct Options {
+    fs::path program;                      // .../bin/postgres
+    fs::path data;                         // The data directory, which holds its configuration too.
+    fs::path log;                          // Appended to.
+    fs::path socket_folder;                // Ours alone; exists, is short, has mode 0700.
+    std::vector<std::string> environment;  // Besides the fixed ones, e.g. LD_PRELOAD.
+    std::vector<std::string> arguments;    // Besides -D.
+  };
+
+  // Spawns it. `on_exit` is called once when the process has ended, however; it must not block.
+  Postmaster(Supervisor& supervisor, Options options, std::function<void()> on_exit = {});
+  // Kills what still runs.
+  ~Postmaster();
+  Postmaster(const Postmaster&) = delete;
+  Postmaster& operator=(const Postmaster&) = delete;
+
+  // Throws unavailable, with the log's last lines, if it ends instead; timed_out.
+  void wait_ready(Deadline deadline);
+  bool running() const { return child_->state() != Child::State::ended; }
+  int pid() const { return child_->pid(); }
+  ComputeAddress address() const { return {options_.socket_folder.string(), 5432}; }
+
+  // Fast shutdown: sessions are ended, the shutdown checkpoint is written and streamed. False if it
+  // did not end cleanly by the deadline: then it still runs, or has crashed.
+  bool stop_cleanly(Deadline deadline);
+  // Ends every process of it at once, gently for at most `grace`. Nothing of it lives after.
+  void kill(std::chrono::milliseconds grace = std::chrono::milliseconds(0));
+
+  // What it wrote to its log since it started, the last lines only.
+  std::string last_words() const;
+  std::string how_it_ended() const { return child_->how_it_ended(); }
+
+ private:
+  Options options_;
+  uint64_t log_start_;
+  std::shared_ptr<Child> child_;
+};
+
+// Keeps a log that other processes hold open (for appending) below `limit`: what is there moves to
+// `<path>.1`.
+void rotate_log(const fs::path& path, uint64_t limit);
+
+}  // namespace halogen::compute

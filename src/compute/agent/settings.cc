@@ -1,0 +1,197 @@
+#include "compute/agent/settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "base/error.h"
+
+namespace halogen::compute {
+namespace {
+
+// What keeps the compute a compute. A user's value for one of these is refused, not ignored.
+const std::set<std::string>& managed() {
+  static const std::set<std::string> names = {
+      "allow_system_table_mods",
+      "config_file",
+      "data_directory",
+      "dynamic_library_path",
+      "external_pid_file",
+      "fsync",
+      "full_page_writes",
+      "hba_file",
+      "ident_file",
+      "ignore_checksum_failure",
+      "ignore_system_indexes",
+      "include",
+      "include_dir",
+      "include_if_exists",
+      "listen_addresses",
+      "log_destination",
+      "logging_collector",
+      "port",
+      "primary_conninfo",
+      "recovery_target",
+      "restart_after_crash",
+      "restore_command",
+      "ssl",
+      "synchronous_standby_names",
+      "unix_socket_directories",
+      "unix_socket_group",
+      "unix_socket_permissions",
+      "zero_damaged_pages",
+  };
+  return names;
+}
+
+// Stock defaults that pg_control repeats, so that the two agree; see recipe "boot at LSN".
+const std::map<std::string, std::string>& control_defaults() {
+  static const std::map<std::string, std::string> values = {
+      {"max_connections", "100"},
+      {"max_worker_processes", "8"},
+      {"max_wal_senders", "10"},
+      {"max_prepared_transactions", "0"},
+      {"max_locks_per_transaction", "64"},
+      {"track_commit_timestamp", "off"},
+      {"wal_log_hints", "off"},
+      {"wal_level", "replica"},
+  };
+  return values;
+}
+
+const std::map<std::string, std::string>& compute_defaults() {
+  static const std::map<std::string, std::string> values = {
+      // Durability is the safekeepers'.
+      {"fsync", "off"},
+      {"full_page_writes", "off"},
+      {"synchronous_commit", "on"},
+      {"synchronous_standby_names", std::string("ANY 1 (") + kStandbyName + ")"},
+      // Recovery from the local WAL would show commits that no quorum has acknowledged.
+      {"restart_after_crash", "off"},
+      {"wal_compression", "lz4"},
+      // A safekeeper that is away for a while finds what it misses.
+      {"wal_keep_size", "1GB"},
+      {"max_replication_slots", "10"},
+      // Checkpoints serve nobody here but bound pg_wal; the kernel may write back when it likes.
+      {"checkpoint_timeout", "1h"},
+      {"max_wal_size", "2GB"},
+      {"checkpoint_flush_after", "0"},
+      {"bgwriter_flush_after", "0"},
+      {"wal_init_zero", "off"},
+      {"shared_buffers", "128MB"},
+      {"huge_pages", "off"},
+      {"shared_preload_libraries", "halogen"},
+      // Only through our own folder: the proxy is the door.
+      {"listen_addresses", ""},
+      {"port", "5432"},
+      {"unix_socket_permissions", "0700"},
+      {"ssl", "off"},
+      {"log_destination", "stderr"},
+      {"logging_collector", "off"},
+      {"log_line_prefix", "%m [%p] %q%u@%d "},
+      {"log_timezone", "UTC"},
+      {"timezone", "UTC"},
+      {"datestyle", "iso, mdy"},
+      {"lc_messages", "C.UTF-8"},
+      {"lc_monetary", "C.UTF-8"},
+      {"lc_numeric", "C.UTF-8"},
+      {"lc_time", "C.UTF-8"},
+      {"default_text_search_config", "pg_catalog.english"},
+  };
+  return values;
+}
+
+bool well_formed_name(std::string_view name) {
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+  };
+  return !name.empty() && std::all_of(name.begin(), name.end(), allowed);
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+std::string quote_value(std::string_view value) {
+  std::string out = "'";
+  for (char c : value) {
+    if (c == '\'' || c == '\\') out += c;
+    out += c;
+  }
+  return out + "'";
+}
+
+}  // namespace
+
+Settings::Settings(const Places& places, const std::map<std::string, std::string>& overrides)
+    : values_(compute_defaults()) {
+  values_.insert(control_defaults().begin(), control_defaults().end());
+  values_["unix_socket_directories"] = places.socket_folder.string();
+  values_["dynamic_library_path"] = places.library_folder.string() + ":$libdir";
+  for (const auto& [name, value] : overrides) apply(lower(name), value);
+  at_least("max_wal_senders", 5);
+}
+
+void Settings::apply(const std::string& name, const std::string& value) {
+  if (!well_formed_name(name))
+    throw Error(Errc::invalid_argument, "\"{}\" is not the name of a setting", name);
+  if (value.find_first_of(std::string("\n\r\0", 3)) != std::string::npos)
+    throw Error(Errc::invalid_argument, "setting {}: a value must be one line", name);
+  if (managed().contains(name))
+    throw Error(Errc::invalid_argument, "setting {} is managed by Halogen", name);
+  if (name == "wal_level" && lower(value) != "replica" && lower(value) != "logical")
+    throw Error(Errc::invalid_argument, "setting wal_level must be replica or logical");
+  if (name == "shared_preload_libraries") {
+    values_[name] = value.empty() ? "halogen" : "halogen," + value;
+    return;
+  }
+  values_[name] = value;
+  if (control_defaults().contains(name) && name != "wal_level") {
+    if (name == "track_commit_timestamp" || name == "wal_log_hints")
+      get_bool(name);
+    else
+      get_int(name);
+  }
+}
+
+const std::string& Settings::get(const std::string& name) const {
+  auto found = values_.find(name);
+  CHECK(found != values_.end(), "no setting {}", name);
+  return found->second;
+}
+
+bool Settings::get_bool(const std::string& name) const {
+  std::string value = lower(get(name));
+  if (value == "on" || value == "true" || value == "yes" || value == "1") return true;
+  if (value == "off" || value == "false" || value == "no" || value == "0") return false;
+  throw Error(Errc::invalid_argument, "setting {}: \"{}\" is neither on nor off", name, value);
+}
+
+int Settings::get_int(const std::string& name) const {
+  const std::string& text = get(name);
+  int value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0)
+    throw Error(Errc::invalid_argument, "setting {}: \"{}\" is not a number", name, text);
+  return value;
+}
+
+void Settings::at_least(const std::string& name, int value) {
+  if (get_int(name) < value) values_[name] = std::to_string(value);
+}
+
+std::string Settings::render() const {
+  std::string out = "# Written by Halogen at every start.\n";
+  for (const auto& [name, value] : values_) out += name + " = " + quote_value(value) + "\n";
+  return out;
+}
+
+std::string Settings::hba() {
+  return "# Whoever can enter the socket's folder is the proxy or the agent.\n"
+         "local all all trust\n"
+         "local replication all trust\n";
+}
+
+}  // namespace halogen::compute

@@ -1,0 +1,227 @@
+#include "compute/agent/supervisor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "compute/agent/process.h"
+
+namespace halogen::compute {
+namespace {
+
+UniqueFd bind_notify_socket(const fs::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.string().size() >= sizeof address.sun_path)
+    throw Error(Errc::invalid_argument,
+                "{}: too long for a unix socket; choose a shorter home directory", path.string());
+  std::strcpy(address.sun_path, path.c_str());
+  UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) throw system_error(errno, "socket");
+  ::unlink(path.c_str());
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    throw system_error(errno, path.string());
+  return fd;
+}
+
+// posix_spawn's attributes and file actions, freed at scope end.
+struct SpawnPlan {
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_t actions;
+
+  explicit SpawnPlan(const Launch& launch) {
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setflags(
+        &attributes,
+        static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+    sigset_t none, all;
+    ::sigemptyset(&none);
+    ::sigfillset(&all);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &all);
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&actions, 1, launch.log.c_str(),
+                                       O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    ::posix_spawn_file_actions_addchdir_np(&actions, launch.folder.c_str());
+  }
+  ~SpawnPlan() {
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+  }
+  SpawnPlan(const SpawnPlan&) = delete;
+  SpawnPlan& operator=(const SpawnPlan&) = delete;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+int spawn_process(const Launch& launch, int* pid) {
+  SpawnPlan plan(launch);
+  std::vector<std::string> arguments = {launch.program};
+  arguments.insert(arguments.end(), launch.arguments.begin(), launch.arguments.end());
+  std::vector<std::string> environment = launch.environment;
+  if (!launch.notify_socket.empty())
+    environment.push_back("NOTIFY_SOCKET=" + launch.notify_socket.string());
+  return ::posix_spawn(pid, launch.program.c_str(), &plan.actions, &plan.attributes,
+                       pointers(arguments).data(), pointers(environment).data());
+}
+
+}  // namespace
+
+void Child::signal(int signal) const { send_signal(pidfd_, signal); }
+
+Child::State Child::state() const {
+  MutexLock lock(mutex_);
+  return state_;
+}
+
+Child::State Child::wait_ready(Deadline deadline) const {
+  MutexLock lock(mutex_);
+  while (state_ == State::starting && !deadline.passed())
+    changed_.wait_until(mutex_, deadline.at());
+  return state_;
+}
+
+bool Child::wait_end(Deadline deadline) const {
+  MutexLock lock(mutex_);
+  while (state_ != State::ended && !deadline.passed()) changed_.wait_until(mutex_, deadline.at());
+  return state_ == State::ended;
+}
+
+std::string Child::how_it_ended() const {
+  MutexLock lock(mutex_);
+  if (how_ == CLD_EXITED) return fmt::format("exit status {}", status_);
+  return fmt::format("signal {} ({})", status_, ::strsignal(status_));
+}
+
+bool Child::ended_well() const {
+  MutexLock lock(mutex_);
+  return state_ == State::ended && how_ == CLD_EXITED && status_ == 0;
+}
+
+Supervisor::Supervisor() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!wake_.valid()) throw system_error(errno, "eventfd");
+  thread_ = std::thread([this] { run(); });
+}
+
+Supervisor::~Supervisor() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake();
+  thread_.join();
+}
+
+void Supervisor::wake() {
+  uint64_t one = 1;
+  [[maybe_unused]] ssize_t done = ::write(wake_.get(), &one, sizeof one);
+}
+
+std::shared_ptr<Child> Supervisor::spawn(const Launch& launch, std::function<void()> on_end) {
+  auto child = std::make_shared<Child>();
+  child->on_end_ = std::move(on_end);
+  if (!launch.notify_socket.empty()) child->notify_ = bind_notify_socket(launch.notify_socket);
+  Request request{&launch, child};
+  MutexLock lock(mutex_);
+  requests_.push_back(&request);
+  wake();
+  while (!request.done) answered_.wait(mutex_);
+  if (request.error != 0) throw system_error(request.error, launch.program);
+  return child;
+}
+
+void Supervisor::run() {
+  ::pthread_setname_np(::pthread_self(), "hg-supervisor");
+  for (;;) {
+    wait_for_events();
+    take_requests();
+    MutexLock lock(mutex_);
+    if (stopping_) return;
+  }
+}
+
+void Supervisor::take_requests() {
+  std::vector<Request*> requests;
+  {
+    MutexLock lock(mutex_);
+    requests.swap(requests_);
+  }
+  for (Request* request : requests) {
+    Child& child = *request->child;
+    int error = spawn_process(*request->launch, &child.pid_);
+    if (error == 0) {
+      child.pidfd_ = open_pidfd(child.pid_);
+      children_.push_back(request->child);
+    }
+    MutexLock lock(mutex_);
+    request->error = error;
+    request->done = true;  // From here on `request` may be gone.
+    answered_.notify_all();
+  }
+}
+
+void Supervisor::wait_for_events() {
+  std::vector<pollfd> polls = {{wake_.get(), POLLIN, 0}};
+  for (const auto& child : children_) {
+    polls.push_back({child->pidfd_.get(), POLLIN, 0});
+    polls.push_back({child->notify_.get(), POLLIN, 0});
+  }
+  if (::poll(polls.data(), polls.size(), -1) < 0) return;  // EINTR: the caller comes again.
+  uint64_t count;
+  [[maybe_unused]] ssize_t done = ::read(wake_.get(), &count, sizeof count);
+  for (size_t i = children_.size(); i-- > 0;) {
+    if (polls[2 + 2 * i].revents != 0) read_notify(*children_[i]);
+    if (polls[1 + 2 * i].revents != 0 && reap(*children_[i]))
+      children_.erase(children_.begin() + static_cast<ptrdiff_t>(i));
+  }
+}
+
+void Supervisor::read_notify(Child& child) {
+  char message[1024];
+  for (;;) {
+    ssize_t size = ::recv(child.notify_.get(), message, sizeof message, 0);
+    if (size <= 0) return;
+    std::string_view text(message, static_cast<size_t>(size));
+    if (text.find("READY=1") == std::string_view::npos) continue;
+    MutexLock lock(child.mutex_);
+    if (child.state_ == Child::State::starting) child.state_ = Child::State::ready;
+    child.changed_.notify_all();
+  }
+}
+
+bool Supervisor::reap(Child& child) {
+  siginfo_t info{};
+  if (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd_.get()), &info, WEXITED | WNOHANG) != 0 ||
+      info.si_pid == 0)
+    return false;
+  {
+    MutexLock lock(child.mutex_);
+    child.state_ = Child::State::ended;
+    child.status_ = info.si_status;
+    child.how_ = info.si_code;
+    child.changed_.notify_all();
+  }
+  if (child.on_end_) child.on_end_();
+  return true;
+}
+
+}  // namespace halogen::compute

@@ -1,0 +1,93 @@
+// supervisor.h: spawns child processes, hears when they are ready and when they end.
+//
+// All are spawned from one thread that lives as long as the supervisor, because the kernel's
+// parent-death signal, which ends a compute when the platform is killed, is tied to the spawning
+// thread, not to the process. The same thread waits on pidfds and sd_notify sockets: no polling.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/file.h"
+#include "base/mutex.h"
+
+namespace halogen::compute {
+
+struct Launch {
+  std::string program;
+  std::vector<std::string> arguments;    // Without the program's own name.
+  std::vector<std::string> environment;  // "NAME=value": all of it, nothing is inherited.
+  fs::path folder;                       // The working directory.
+  fs::path log;                          // Standard output and error are appended here.
+  fs::path notify_socket;  // Empty, or where to take sd_notify messages (at most 107 bytes).
+};
+
+// A child process. Safe from any thread.
+class Child {
+ public:
+  int pid() const { return pid_; }
+  void signal(int signal) const;
+
+  enum class State { starting, ready, ended };
+  State state() const;
+  // Returns when it said READY=1, or ended, or the deadline passed.
+  State wait_ready(Deadline deadline) const;
+  // False if the deadline passed first.
+  bool wait_end(Deadline deadline) const;
+  // "exit status 1", "signal 9 (Killed)"; only of an ended one.
+  std::string how_it_ended() const;
+  bool ended_well() const;
+
+ private:
+  friend class Supervisor;
+  int pid_ = 0;
+  UniqueFd pidfd_;
+  UniqueFd notify_;
+  std::function<void()> on_end_;
+
+  mutable Mutex mutex_;
+  mutable CondVar changed_;
+  State state_ GUARDED_BY(mutex_) = State::starting;
+  int status_ GUARDED_BY(mutex_) = 0;  // si_status.
+  int how_ GUARDED_BY(mutex_) = 0;     // si_code.
+};
+
+class Supervisor {
+ public:
+  Supervisor();
+  // The children should have ended; those that have not get SIGKILL by the parent-death signal.
+  ~Supervisor();
+
+  // `on_end` runs once, on the supervisor's thread, so it must not block. Throws io if the program
+  // cannot be started.
+  std::shared_ptr<Child> spawn(const Launch& launch, std::function<void()> on_end = {});
+
+ private:
+  struct Request {
+    const Launch* launch = nullptr;
+    std::shared_ptr<Child> child;
+    bool done = false;
+    int error = 0;
+  };
+
+  void run();
+  void wake();
+  void take_requests();
+  void wait_for_events();
+  void read_notify(Child& child);
+  bool reap(Child& child);
+
+  UniqueFd wake_;
+  std::vector<std::shared_ptr<Child>> children_;  // The thread's own.
+  Mutex mutex_;
+  CondVar answered_;
+  std::vector<Request*> requests_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace halogen::compute

@@ -1,0 +1,175 @@
+#include "cli/context.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.h"
+
+namespace halogen::cli {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* kApi = "/api/v2";
+
+httplib::Client connect(const platform::Description& platform) {
+  httplib::Client client(platform.http_url);
+  client.set_bearer_token_auth(platform.api_key);
+  client.set_connection_timeout(5);
+  client.set_read_timeout(120);  // Creating a branch may wait for storage.
+  return client;
+}
+
+Errc code_of(int status) {
+  switch (status) {
+    case 400:
+      return Errc::invalid_argument;
+    case 401:
+    case 403:
+      return Errc::permission_denied;
+    case 404:
+      return Errc::not_found;
+    case 409:
+      return Errc::already_exists;
+    case 422:
+    case 423:
+      return Errc::conflict;
+    case 503:
+      return Errc::unavailable;
+    default:
+      return Errc::internal;
+  }
+}
+
+json read_answer(const platform::Description& platform, const httplib::Result& result) {
+  if (!result)
+    throw Error(Errc::unavailable, "no answer from {} ({}). See `halogen status`, or the log: {}",
+                platform.http_url, httplib::to_string(result.error()), platform.log_file);
+  json body = json::parse(result->body, nullptr, false);
+  if (result->status >= 200 && result->status < 300 && !body.is_discarded()) return body;
+  std::string message = body.is_object() ? body.value("message", "") : "";
+  if (message.empty()) message = fmt::format("HTTP status {}", result->status);
+  throw Error(code_of(result->status), "{}", message);
+}
+
+// The names to choose from, for a message.
+std::string choices(const json& objects) {
+  std::string text;
+  for (const json& object : objects)
+    text += fmt::format("\n  {}  {}", object.value("id", ""), object.value("name", ""));
+  return text;
+}
+
+const json* find_by_id_or_name(const json& objects, const std::string& wanted) {
+  for (const char* key : {"id", "name"})
+    for (const json& object : objects)
+      if (object.value(key, "") == wanted) return &object;
+  return nullptr;
+}
+
+json all_projects(const Api& api) {
+  json projects = json::array();
+  std::string cursor;
+  for (;;) {
+    json page = api.get(fmt::format("{}/projects?limit=100&cursor={}", kApi, cursor));
+    for (json& project : page["projects"]) projects.push_back(std::move(project));
+    if (page["projects"].size() < 100) return projects;
+    cursor = page["pagination"]["cursor"];
+  }
+}
+
+}  // namespace
+
+platform::Layout Context::layout() const {
+  return platform::Layout(home.empty() ? platform::default_home() : fs::absolute(home));
+}
+
+Api::Api(const Context& context) : platform_(platform::running_platform(context.layout())) {}
+
+json Api::get(const std::string& path) const {
+  httplib::Client client = connect(platform_);
+  return read_answer(platform_, client.Get(path));
+}
+
+json Api::post(const std::string& path, const json& body) const {
+  httplib::Client client = connect(platform_);
+  return read_answer(platform_, client.Post(path, body.dump(), "application/json"));
+}
+
+json Api::remove(const std::string& path) const {
+  httplib::Client client = connect(platform_);
+  return read_answer(platform_, client.Delete(path));
+}
+
+void Api::wait_for(const json& operation) const {
+  std::string path = fmt::format("{}/projects/{}/operations/{}", kApi,
+                                 operation.at("project_id").get<std::string>(),
+                                 operation.at("id").get<std::string>());
+  for (json now = operation;; now = get(path)["operation"]) {
+    std::string status = now.value("status", "");
+    if (status == "finished" || status == "skipped") return;
+    if (status == "failed" || status == "error" || status == "cancelled")
+      throw Error(Errc::internal, "{}", now.value("error", "the operation " + status));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+json find_project(const Api& api, const std::string& wanted) {
+  json projects = all_projects(api);
+  if (wanted.empty()) {
+    if (projects.size() == 1) return projects[0];
+    if (projects.empty())
+      throw Error(Errc::not_found,
+                  "there is no project yet. Make one with: halogen projects "
+                  "create --name NAME");
+    throw Error(Errc::invalid_argument, "there are several projects, say which with --project:{}",
+                choices(projects));
+  }
+  if (const json* found = find_by_id_or_name(projects, wanted)) return *found;
+  throw Error(Errc::not_found, "there is no project \"{}\". There is:{}", wanted,
+              choices(projects));
+}
+
+json find_branch(const Api& api, const json& project, const std::string& wanted) {
+  json branches = api.get(fmt::format("{}/projects/{}/branches", kApi,
+                                      project.at("id").get<std::string>()))["branches"];
+  if (wanted.empty()) {
+    for (const json& branch : branches)
+      if (branch.value("default", false)) return branch;
+    throw Error(Errc::not_found, "the project has no default branch");
+  }
+  if (const json* found = find_by_id_or_name(branches, wanted)) return *found;
+  throw Error(Errc::not_found, "there is no branch \"{}\". There is:{}", wanted, choices(branches));
+}
+
+json find_endpoint(const Api& api, const json& branch) {
+  json endpoints = api.get(fmt::format("{}/projects/{}/branches/{}/endpoints", kApi,
+                                       branch.at("project_id").get<std::string>(),
+                                       branch.at("id").get<std::string>()))["endpoints"];
+  if (endpoints.empty()) throw Error(Errc::not_found, "the branch has no endpoint");
+  return endpoints[0];
+}
+
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    line.erase(line.find_last_not_of(' ') + 1);
+    fmt::print("{}\n", line);
+  }
+}
+
+void print_json(const json& value) { fmt::print("{}\n", value.dump(2)); }
+
+}  // namespace halogen::cli

@@ -1,0 +1,71 @@
+// context.h: what every command shares: the home, the output's form, and the way to the platform.
+#pragma once
+#include <fmt/core.h>
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "platform/home.h"
+
+namespace CLI {
+class App;
+}
+
+namespace halogen::cli {
+
+enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kNotRunning = 3 };
+
+// Thrown by a command to end with this code after it has said all there is to say.
+struct Exit {
+  int code;
+};
+
+struct Context {
+  bool json = false;
+  std::string home;  // Empty: platform::default_home().
+
+  platform::Layout layout() const;
+};
+
+// The platform's HTTP API. Every call throws Error: with the server's message, or unavailable.
+class Api {
+ public:
+  // Finds the running platform of the home.
+  explicit Api(const Context& context);
+
+  nlohmann::json get(const std::string& path) const;
+  nlohmann::json post(const std::string& path, const nlohmann::json& body) const;
+  nlohmann::json remove(const std::string& path) const;
+  // Polls until it is over; throws what it failed with.
+  void wait_for(const nlohmann::json& operation) const;
+
+  const platform::Description& platform() const { return platform_; }
+
+ private:
+  platform::Description platform_;
+};
+
+// By id or by name. Empty: the only one there is, or for a branch the default one. Errors list what
+// there is to choose from.
+nlohmann::json find_project(const Api& api, const std::string& wanted);
+nlohmann::json find_branch(const Api& api, const nlohmann::json& project,
+                           const std::string& wanted);
+nlohmann::json find_endpoint(const Api& api, const nlohmann::json& branch);
+
+// Columns as wide as their widest cell; the first row is the heading.
+void print_table(const std::vector<std::vector<std::string>>& rows);
+void print_json(const nlohmann::json& value);
+
+// Each adds its commands to the program.
+void add_up(CLI::App& app, Context& context);          // up
+void add_status(CLI::App& app, Context& context);      // status, down, logs
+void add_projects(CLI::App& app, Context& context);    // projects create|list|delete
+void add_branches(CLI::App& app, Context& context);    // branches create|list|delete
+void add_endpoints(CLI::App& app, Context& context);   // suspend, wake
+void add_connection(CLI::App& app, Context& context);  // connection-string, psql
+
+// Parses and runs; the program's exit code.
+int run(int argc, char** argv);
+
+}  // namespace halogen::cli

@@ -1,0 +1,51 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "cli/context.h"
+
+namespace halogen::cli {
+namespace {
+
+constexpr const char* kExamples = R"text(Examples:
+  halogen up --detach                       start everything, print a connection string
+  psql "$(halogen connection-string)"       connect
+  halogen branches create --name dev        a branch of the data as it is now
+  halogen status --json                     for scripts
+  halogen down                              stop; the data stays
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not running (status).
+Everything is kept below one folder: $HALOGEN_HOME, else /var/lib/halogen for root,
+else ~/.local/share/halogen.)text";
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Context context;
+  CLI::App app("Halogen: serverless PostgreSQL", "halogen");
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  app.fallthrough();  // --home and --json may come after the command.
+  app.add_option("--home", context.home, "The folder everything is kept below (HALOGEN_HOME)");
+  app.add_flag("--json", context.json, "Print JSON");
+  add_up(app, context);
+  add_status(app, context);
+  add_projects(app, context);
+  add_branches(app, context);
+  add_connection(app, context);
+  add_endpoints(app, context);
+  try {
+    app.parse(argc, argv);
+    return kOk;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  } catch (const Exit& exit) {
+    return exit.code;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "halogen: {}\n", error.what());
+    return kFailed;
+  }
+}
+
+}  // namespace halogen::cli

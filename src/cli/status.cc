@@ -1,0 +1,119 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "cli/context.h"
+
+namespace halogen::cli {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::chrono::seconds kStopDeadline{180};
+
+// What `status --json` prints: the description, then what the platform says of itself.
+json full_status(const Api& api) {
+  json status = json::parse(api.platform().to_json());
+  for (auto& [name, value] : api.get("/status").items()) status[name] = value;
+  return status;
+}
+
+void print_status(const json& status) {
+  fmt::print("Halogen is running in {} (pid {}, since {}).\n", status.value("home", ""),
+             status.value("pid", 0), status.value("started_at", ""));
+  fmt::print("  Postgres  {}:{}\n  API       {}\n  CA file   {}\n  Log       {}\n\n",
+             status.value("pg_host", ""), status.value("pg_port", 0), status.value("api_url", ""),
+             status.value("ca_file", ""), status.value("log_file", ""));
+  std::vector<std::vector<std::string>> rows = {{"COMPONENT", "STATE", ""}};
+  for (const json& part : status["components"])
+    rows.push_back({part.value("name", ""), part.value("state", ""), part.value("detail", "")});
+  print_table(rows);
+  fmt::print("\n");
+  rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH"}};
+  for (const json& endpoint : status["endpoints"])
+    rows.push_back({endpoint.value("id", ""), endpoint.value("state", ""),
+                    endpoint.value("project_id", ""), endpoint.value("branch_id", "")});
+  print_table(rows);
+}
+
+void show_status(const Context& context) {
+  platform::Layout layout = context.layout();
+  if (!platform::running_pid(layout)) {
+    if (context.json)
+      print_json({{"state", "stopped"}, {"home", layout.home.string()}});
+    else
+      fmt::print("Halogen is not running in {}. Start it with: halogen up --detach\n",
+                 layout.home.string());
+    throw Exit{kNotRunning};
+  }
+  Api api(context);
+  json status = full_status(api);
+  if (context.json)
+    print_json(status);
+  else
+    print_status(status);
+}
+
+void stop(const Context& context) {
+  platform::Layout layout = context.layout();
+  std::optional<int> pid = platform::running_pid(layout);
+  if (!pid) {
+    fmt::print(stderr, "Halogen is not running in {}.\n", layout.home.string());
+    return;
+  }
+  if (::kill(*pid, SIGTERM) != 0)
+    throw Error(Errc::permission_denied, "cannot stop pid {}: {}. Use sudo?", *pid,
+                std::strerror(errno));
+  fmt::print(stderr, "Stopping (pid {})...\n", *pid);
+  Deadline deadline = Deadline::after(kStopDeadline);
+  while (platform::running_pid(layout)) {
+    if (deadline.passed())
+      throw Error(Errc::timed_out, "pid {} has not stopped within {} s. See the log: {}", *pid,
+                  kStopDeadline.count(), layout.log.string());
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  fmt::print(stderr, "Stopped. All data is in {}.\n", layout.home.string());
+}
+
+[[noreturn]] void show_logs(const Context& context, bool follow, int lines) {
+  platform::Layout layout = context.layout();
+  if (::access(layout.log.c_str(), R_OK) != 0)
+    throw Error(Errc::not_found, "there is no log that can be read at {}", layout.log.string());
+  std::string count = std::to_string(lines);
+  std::vector<const char*> argv = {"tail", "-n", count.c_str()};
+  if (follow) argv.push_back("-F");
+  argv.push_back(layout.log.c_str());
+  argv.push_back(nullptr);
+  ::execvp("tail", const_cast<char**>(argv.data()));
+  throw Error(Errc::unavailable, "cannot run tail: {}", std::strerror(errno));
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Context& context) {
+  CLI::App* status = app.add_subcommand("status", "Show what runs and where");
+  status->footer("Exit code 3: not running.");
+  status->callback([&context] { show_status(context); });
+
+  CLI::App* down = app.add_subcommand("down", "Stop the platform; its data stays");
+  down->callback([&context] { stop(context); });
+
+  auto follow = std::make_shared<bool>(false);
+  auto lines = std::make_shared<int>(100);
+  CLI::App* logs = app.add_subcommand("logs", "Show the platform's log");
+  logs->add_flag("-f,--follow", *follow, "Go on as it grows");
+  logs->add_option("-n,--lines", *lines, "How many of the last lines")->capture_default_str();
+  logs->callback([&context, follow, lines] { show_logs(context, *follow, *lines); });
+}
+
+}  // namespace halogen::cli

@@ -1,0 +1,192 @@
+// `halogen up`: the platform itself. In the foreground this process is it; detached, a child is, in
+// its own session, and this one relays its progress until it is ready.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/context.h"
+#include "platform/platform.h"
+
+namespace halogen::cli {
+
+using nlohmann::json;
+
+namespace {
+
+struct UpFlags {
+  bool detach = false;
+  std::string host = "127.0.0.1";
+  int pg_port = 5432;
+  int http_port = 8080;
+  std::string libraries;
+};
+
+// A signal asks to stop by a byte in a pipe: nothing else is safe in a handler, and a blocked mask
+// would be inherited by every Postgres. The second signal ends at once.
+int stop_pipe[2] = {-1, -1};
+volatile sig_atomic_t stops_asked = 0;
+
+void ask_to_stop(int) {
+  if (stops_asked != 0) ::_exit(kFailed);
+  stops_asked = 1;
+  char byte = 0;
+  [[maybe_unused]] ssize_t ignored = ::write(stop_pipe[1], &byte, 1);
+}
+
+void catch_signals() {
+  if (::pipe2(stop_pipe, O_CLOEXEC) != 0) throw system_error(errno, "pipe");
+  struct sigaction action{};
+  action.sa_handler = ask_to_stop;
+  for (int signal : {SIGTERM, SIGINT}) ::sigaction(signal, &action, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+}
+
+void wait_for_signal() {
+  char byte;
+  while (::read(stop_pipe[0], &byte, 1) < 0 && errno == EINTR) {
+  }
+}
+
+fs::path library_folder(const UpFlags& flags) {
+  if (!flags.libraries.empty()) return flags.libraries;
+  return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib";
+}
+
+json result_of(const platform::Platform& platform) {
+  platform::Description self = platform.description();
+  json result = json::parse(self.to_json());
+  result["connection_string"] = platform.connection_string();
+  return result;
+}
+
+void print_result(const Context& context, const json& result) {
+  if (context.json) return print_json(result);
+  std::string ca_file = result.value("ca_file", "");
+  fmt::print(stderr, "\nHalogen is ready. API: {}  Log: {}\n", result.value("api_url", ""),
+             result.value("log_file", ""));
+  fmt::print(stderr, "To check the server's identity, too: sslmode=verify-full sslrootcert={}\n",
+             ca_file);
+  fmt::print(stderr, "Connect with psql and this connection string:\n\n");
+  fmt::print("{}\n", result.value("connection_string", ""));
+  std::fflush(stdout);
+}
+
+// Runs until a signal; `ready` is told once the platform answers.
+void run_platform(const platform::Options& options, const platform::Progress& progress,
+                  const std::function<void(const json&)>& ready) {
+  catch_signals();
+  platform::Platform platform(options, progress);
+  platform.start();
+  ready(result_of(platform));
+  wait_for_signal();
+  progress("Stopping");
+  platform.stop();
+}
+
+// What the child says to the parent, one line each: ". progress", "! error", "= result".
+void say(int fd, char kind, const std::string& text) {
+  std::string line = fmt::format("{} {}\n", kind, text);
+  [[maybe_unused]] ssize_t ignored = ::write(fd, line.data(), line.size());
+}
+
+[[noreturn]] void run_detached(const platform::Options& options, UniqueFd to_parent) {
+  int fd = to_parent.get();
+  try {
+    ::setsid();
+    platform::Layout layout(options.home);
+    fs::create_directories(layout.output.parent_path());
+    UniqueFd output = open_file(layout.output, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    UniqueFd nothing = open_file("/dev/null", O_RDONLY);
+    ::dup2(nothing.get(), 0);
+    ::dup2(output.get(), 1);
+    ::dup2(output.get(), 2);
+    run_platform(
+        options,
+        [&](const std::string& line) {
+          if (to_parent.valid()) say(fd, '.', line);
+        },
+        [&](const json& result) {
+          say(fd, '=', result.dump());
+          to_parent.reset();
+        });
+    ::_exit(kOk);
+  } catch (const std::exception& error) {
+    if (to_parent.valid()) say(fd, '!', error.what());
+    ::_exit(kFailed);
+  }
+}
+
+void detach(const Context& context, const platform::Options& options) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw system_error(errno, "pipe");
+  UniqueFd from_child(ends[0]);
+  UniqueFd to_parent(ends[1]);
+  std::fflush(nullptr);
+  pid_t pid = ::fork();
+  if (pid < 0) throw system_error(errno, "fork");
+  if (pid == 0) {
+    from_child.reset();
+    run_detached(options, std::move(to_parent));
+  }
+  to_parent.reset();
+  FILE* lines = ::fdopen(from_child.release(), "r");
+  char* line = nullptr;
+  size_t room = 0;
+  while (::getline(&line, &room, lines) > 2) {
+    std::string text(line + 2, std::strlen(line + 2) - 1);
+    if (line[0] == '.') fmt::print(stderr, "{}...\n", text);
+    if (line[0] == '!') throw Error(Errc::internal, "{}", text);
+    if (line[0] == '=') return print_result(context, json::parse(text));
+  }
+  throw Error(Errc::internal, "it ended while starting. See {} and {}",
+              platform::Layout(options.home).output.string(),
+              platform::Layout(options.home).log.string());
+}
+
+void up(const Context& context, const UpFlags& flags) {
+  platform::Options options;
+  options.home = context.layout().home;
+  options.host = flags.host;
+  options.pg_port = flags.pg_port;
+  options.http_port = flags.http_port;
+  options.libraries = library_folder(flags);
+  platform::prepare(options);
+  if (flags.detach) return detach(context, options);
+  run_platform(
+      options, [](const std::string& line) { fmt::print(stderr, "{}...\n", line); },
+      [&](const json& result) {
+        print_result(context, result);
+        fmt::print(stderr, "\nCtrl-C stops it; the data stays.\n");
+      });
+}
+
+}  // namespace
+
+void add_up(CLI::App& app, Context& context) {
+  auto flags = std::make_shared<UpFlags>();
+  CLI::App* command =
+      app.add_subcommand("up", "Start everything; prints the first project's connection string");
+  command->add_flag("-d,--detach", flags->detach, "Return when it is ready; it goes on alone");
+  command->add_option("--host", flags->host, "The IP address to listen on")->capture_default_str();
+  command->add_option("--pg-port", flags->pg_port, "For Postgres clients; 0: any free one")
+      ->envname("HALOGEN_PG_PORT")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command->add_option("--http-port", flags->http_port, "For the API; 0: any free one")
+      ->envname("HALOGEN_HTTP_PORT")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
+  command->footer("Example:\n  halogen up --detach --pg-port 5433");
+  command->callback([&context, flags] { up(context, *flags); });
+}
+
+}  // namespace halogen::cli

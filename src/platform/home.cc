@@ -1,0 +1,120 @@
+#include "platform/home.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+namespace halogen::platform {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr size_t kLongestRun = 48;  // Leaves room for what the services put below.
+
+fs::path run_folder(const fs::path& home) {
+  fs::path inside = home / "run";
+  if (inside.native().size() <= kLongestRun) return inside;
+  return fs::path("/tmp") / fmt::format("halogen-{:08x}", crc32c(as_bytes(home.native())));
+}
+
+}  // namespace
+
+fs::path default_home() {
+  if (const char* home = std::getenv("HALOGEN_HOME"); home != nullptr && *home != 0)
+    return fs::absolute(home).lexically_normal();
+  if (::geteuid() == 0) return "/var/lib/halogen";
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || *home == 0) {
+    const passwd* user = ::getpwuid(::geteuid());
+    if (user == nullptr) throw Error(Errc::invalid_argument, "set HALOGEN_HOME: there is no HOME");
+    home = user->pw_dir;
+  }
+  return fs::path(home) / ".local/share/halogen";
+}
+
+Layout::Layout(fs::path folder) {
+  std::string path = folder.lexically_normal().native();
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  home = path;
+  run = run_folder(home);
+  lock = home / "platform.lock";
+  description = home / "platform.json";
+  log = home / "log" / "halogen.log";
+  output = home / "log" / "output.log";
+  certificates = home / "certificates";
+  catalog = home / "catalog.db";
+}
+
+std::string Description::to_json() const {
+  json object = {{"pid", pid},           {"pg_host", pg_host},
+                 {"pg_port", pg_port},   {"http_url", http_url},
+                 {"api_url", api_url},   {"api_key", api_key},
+                 {"ca_file", ca_file},   {"home", home},
+                 {"log_file", log_file}, {"started_at", started_at}};
+  return object.dump(2) + "\n";
+}
+
+Description Description::from_json(const std::string& text) {
+  json object = json::parse(text, nullptr, false);
+  if (!object.is_object()) throw Error(Errc::corrupt, "platform.json is damaged");
+  Description found;
+  found.pid = object.value("pid", 0);
+  found.pg_host = object.value("pg_host", "");
+  found.pg_port = object.value("pg_port", 0);
+  found.http_url = object.value("http_url", "");
+  found.api_url = object.value("api_url", "");
+  found.api_key = object.value("api_key", "");
+  found.ca_file = object.value("ca_file", "");
+  found.home = object.value("home", "");
+  found.log_file = object.value("log_file", "");
+  found.started_at = object.value("started_at", "");
+  return found;
+}
+
+std::optional<int> running_pid(const Layout& layout) {
+  UniqueFd fd(::open(layout.lock.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) {
+    if (errno == EACCES)
+      throw Error(Errc::permission_denied,
+                  "{} belongs to another user: use sudo, or set HALOGEN_HOME to a home of yours",
+                  layout.home.string());
+    return std::nullopt;
+  }
+  if (::flock(fd.get(), LOCK_SH | LOCK_NB) == 0) return std::nullopt;
+  char text[32] = {};
+  ssize_t size = ::pread(fd.get(), text, sizeof text - 1, 0);
+  return size > 0 ? std::atoi(text) : 0;
+}
+
+Description running_platform(const Layout& layout) {
+  std::optional<int> pid = running_pid(layout);
+  if (!pid)
+    throw Error(Errc::not_found, "Halogen is not running in {}. Start it with: halogen up --detach",
+                layout.home.string());
+  std::error_code ignored;
+  if (!fs::exists(layout.description, ignored))
+    throw Error(Errc::unavailable, "Halogen (pid {}) is still starting in {}: try again shortly",
+                *pid, layout.home.string());
+  return Description::from_json(read_file(layout.description));
+}
+
+HomeLock::HomeLock(const Layout& layout) : fd_(open_file(layout.lock, O_RDWR | O_CREAT, 0600)) {
+  if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+    std::optional<int> pid = running_pid(layout);
+    throw Error(Errc::conflict, "Halogen is already running in {} (pid {})", layout.home.string(),
+                pid.value_or(0));
+  }
+  std::string text = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(fd_.get(), 0) != 0) throw system_error(errno, layout.lock.string());
+  pwrite_all(fd_.get(), as_bytes(text), 0);
+}
+
+}  // namespace halogen::platform

@@ -1,0 +1,259 @@
+#include "platform/platform.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "compute/agent/agent.h"
+#include "control/control.h"
+#include "pageserver/pageserver.h"
+#include "pageserver/redo/redo_pool.h"
+#include "platform/checks.h"
+#include "platform/privileges.h"
+#include "proxy/proxy.h"
+#include "safekeeper/safekeeper.h"
+
+namespace halogen::platform {
+namespace {
+
+const log::Logger logger("platform");
+
+constexpr int kMajor = 15;
+constexpr rlim_t kWantedFiles = 65536;  // Ten thousand clients are two sockets each.
+const std::vector<std::string> kLibraries = {"halogen.so", "halogen.sql", "libhalogen_shim.so"};
+
+// The wildcard and the loopback address stand for both families.
+std::vector<std::string> listen_hosts(const std::string& host) {
+  if (host == "127.0.0.1") return present_addresses({host, "::1"});
+  if (host == "0.0.0.0") return present_addresses({"::", host});
+  return {host};
+}
+
+void make_private_folder(const fs::path& path) {
+  fs::create_directories(path);
+  if (::chmod(path.c_str(), 0700) != 0) throw system_error(errno, path.string());
+}
+
+// Outside the home (see Layout) anyone could have made it before us.
+void make_run_folder(const fs::path& run) {
+  if (::mkdir(run.c_str(), 0700) != 0 && errno != EEXIST) throw system_error(errno, run.string());
+  struct stat info{};
+  if (::lstat(run.c_str(), &info) != 0) throw system_error(errno, run.string());
+  if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid())
+    throw Error(Errc::permission_denied,
+                "{} belongs to somebody else: remove it, or set a shorter "
+                "HALOGEN_HOME",
+                run.string());
+  if (::chmod(run.c_str(), 0700) != 0) throw system_error(errno, run.string());
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWantedFiles) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kWantedFiles);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::string now_text() {
+  std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+log::Level log_level() {
+  const char* wanted = std::getenv("HALOGEN_LOG");
+  return wanted != nullptr && std::string(wanted) == "debug" ? log::Level::debug : log::Level::info;
+}
+
+}  // namespace
+
+void prepare(Options& options) {
+  Layout layout(options.home);
+  if (std::optional<int> pid = running_pid(layout))
+    throw Error(
+        Errc::conflict,
+        "Halogen is already running in {} (pid {}). See it with `halogen status`, stop it "
+        "with `halogen down`, or run a second one with another HALOGEN_HOME and other ports",
+        layout.home.string(), *pid);
+  std::vector<std::string> hosts = listen_hosts(options.host);
+  if (options.pg_port == 0) options.pg_port = free_port(hosts);
+  if (options.http_port == 0) options.http_port = free_port({options.host});
+  for (const std::string& host : hosts) check_port(host, options.pg_port, "--pg-port");
+  check_port(options.host, options.http_port, "--http-port");
+  check_postgres_package(kMajor);
+  check_disk_space(layout.home);
+  take_home(layout.home, [&] {
+    options.libraries = copy_libraries(options.libraries, kLibraries, layout.home);
+  });
+}
+
+// In the order of their dependencies; destroyed in the reverse.
+struct Platform::Services {
+  std::unique_ptr<safekeeper::Safekeeper> safekeeper;
+  std::unique_ptr<pageserver::RedoPool> redo;
+  std::unique_ptr<pageserver::Pageserver> pageserver;
+  std::unique_ptr<compute::ComputeAgent> agent;
+  std::unique_ptr<control::Control> control;
+  std::unique_ptr<proxy::Proxy> proxy;
+  std::string started_at = now_text();
+};
+
+Platform::Platform(Options options, Progress progress)
+    : options_(std::move(options)),
+      layout_(options_.home),
+      progress_(std::move(progress)),
+      lock_(std::make_unique<HomeLock>(layout_)),
+      services_(std::make_unique<Services>()) {
+  make_private_folder(layout_.log.parent_path());
+  log::init(log_level(), layout_.log);
+  make_run_folder(layout_.run);
+  raise_file_limit();
+  std::error_code ignored;
+  fs::remove(layout_.description, ignored);  // A killed platform's.
+}
+
+Platform::~Platform() { stop(); }
+
+void Platform::start() {
+  logger.info("starting in {} (pid {})", layout_.home.string(), ::getpid());
+  try {
+    start_storage();
+    make_template();
+    start_control();
+    connection_string_ = services_->control->first_connection_string();
+    describe();
+    write_file_durably(layout_.description, description().to_json(), 0600);
+  } catch (const std::exception& error) {
+    logger.error("did not start: {}", error.what());
+    stop();
+    throw;
+  }
+  logger.info("ready: Postgres on {}:{}, HTTP on {}", options_.host, options_.pg_port,
+              options_.http_port);
+}
+
+void Platform::start_storage() {
+  progress_("Starting storage");
+  Services& s = *services_;
+  s.safekeeper = std::make_unique<safekeeper::Safekeeper>(safekeeper::Safekeeper::Options{
+      .home = layout_.home / "safekeeper", .socket_folder = layout_.run / "safekeeper"});
+  make_private_folder(layout_.run / "pageserver");
+  make_private_folder(layout_.home / "redo");
+  s.redo = std::make_unique<pageserver::RedoPool>(
+      pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
+                                    .scratch = layout_.home / "redo"});
+  s.pageserver = std::make_unique<pageserver::Pageserver>(
+      pageserver::Pageserver::Options{.home = layout_.home / "pageserver",
+                                      .page_socket = layout_.run / "pageserver" / "pages"},
+      *s.redo);
+  s.agent = std::make_unique<compute::ComputeAgent>(
+      compute::ComputeAgent::Options{.home = layout_.home / "compute",
+                                     .run = layout_.run / "compute",
+                                     .libraries = options_.libraries,
+                                     .pageserver = *s.pageserver,
+                                     .safekeeper = *s.safekeeper});
+}
+
+void Platform::make_template() {
+  Services& s = *services_;
+  try {
+    s.pageserver->template_timeline(kMajor);
+    return;
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+  }
+  progress_(fmt::format("Making the PostgreSQL {} template (once)", kMajor));
+  compute::TemplateCluster cluster = s.agent->build_template(kMajor);
+  s.pageserver->import_template(kMajor, cluster.data_directory, cluster.lsn);
+  fs::remove_all(cluster.data_directory);
+}
+
+void Platform::start_control() {
+  progress_("Starting the control plane and the proxy");
+  Services& s = *services_;
+  s.control =
+      std::make_unique<control::Control>(control::Control::Options{.home = layout_.home,
+                                                                   .http_host = options_.host,
+                                                                   .http_port = options_.http_port,
+                                                                   .pg_port = options_.pg_port,
+                                                                   .region = options_.region,
+                                                                   .domain = options_.domain,
+                                                                   .pageserver = *s.pageserver,
+                                                                   .safekeeper = *s.safekeeper,
+                                                                   .compute = *s.agent});
+  s.control->start();
+  s.proxy = std::make_unique<proxy::Proxy>(
+      proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
+                            .port = options_.pg_port,
+                            .certificate_directory = layout_.certificates,
+                            .domain = options_.domain,
+                            .region = options_.region},
+      s.control->endpoints());
+  s.proxy->start();
+}
+
+void Platform::describe() {
+  Description self = description();
+  nlohmann::json shape = {
+      {"pid", self.pid},           {"pg_host", self.pg_host},   {"pg_port", self.pg_port},
+      {"http_url", self.http_url}, {"api_url", self.api_url},   {"ca_file", self.ca_file},
+      {"home", self.home},         {"log_file", self.log_file}, {"started_at", self.started_at}};
+  services_->control->describe(shape.dump(), [this] {
+    Services& s = *services_;
+    return std::vector<control::Component>{
+        {"safekeeper", "running", "embedded, one"},
+        {"pageserver", "running", fmt::format("{} timelines", s.pageserver->timelines().size())},
+        {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
+        {"control", "running", fmt::format("API on port {}", s.control->http_port())},
+        {"proxy", "running", fmt::format("port {}", s.proxy->port())}};
+  });
+}
+
+void Platform::stop() {
+  Services& s = *services_;
+  if (!s.safekeeper) return;
+  logger.info("stopping");
+  std::error_code ignored;
+  fs::remove(layout_.description, ignored);
+  if (s.proxy) s.proxy->stop();
+  if (s.control) s.control->stop();
+  s.proxy.reset();
+  s.control.reset();
+  s.agent.reset();
+  s.pageserver.reset();
+  s.redo.reset();
+  s.safekeeper.reset();
+  logger.info("stopped");
+  log::flush();
+}
+
+Description Platform::description() const {
+  const Services& s = *services_;
+  std::string shown = options_.host == "0.0.0.0" ? "127.0.0.1" : options_.host;
+  Description self;
+  self.pid = ::getpid();
+  self.pg_host = shown;
+  self.pg_port = options_.pg_port;
+  self.http_url = fmt::format("http://{}:{}", shown, options_.http_port);
+  self.api_url = self.http_url + "/api/v2";
+  self.api_key = s.control->api_key();
+  self.ca_file = s.proxy->ca_file();
+  self.home = layout_.home;
+  self.log_file = layout_.log;
+  self.started_at = s.started_at;
+  return self;
+}
+
+std::string Platform::connection_string() const { return connection_string_; }
+
+}  // namespace halogen::platform

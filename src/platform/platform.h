@@ -1,0 +1,61 @@
+// platform.h: every service in one process, wired together. The only place that sees them all.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "platform/home.h"
+
+namespace halogen::platform {
+
+struct Options {
+  fs::path home;
+  std::string host = "127.0.0.1";  // 127.0.0.1 means ::1, too; 0.0.0.0 means :: too.
+  int pg_port = 5432;              // 0 = any free one.
+  int http_port = 8080;            // Likewise.
+  std::string region = "us-east-1";
+  std::string domain = "localhost";
+  fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
+};
+
+// Told what is being done, one line each, for a person who waits.
+using Progress = std::function<void(const std::string&)>;
+
+// Everything that must come before threads, in this order: is it running already, are the ports
+// free, is Postgres there, is there space; then the home is made and taken (as root: for another
+// user, whom we become) and the libraries are copied. Fills in ports that are 0.
+void prepare(Options& options);
+
+class Platform {
+ public:
+  // Takes the home's lock and opens the log. Throws conflict if another has it.
+  Platform(Options options, Progress progress);
+  ~Platform();
+
+  // Starts everything, in the order of dependencies; makes the template, if there is none, and the
+  // first project. Then platform.json is there. What was started is stopped again if it throws.
+  void start();
+  // The reverse; computes are suspended cleanly.
+  void stop();
+
+  Description description() const;
+  // Direct, of the oldest project's default branch.
+  std::string connection_string() const;
+
+ private:
+  struct Services;
+  void start_storage();
+  void make_template();
+  void start_control();
+  void describe();
+
+  Options options_;
+  Layout layout_;
+  Progress progress_;
+  std::string connection_string_;
+  std::unique_ptr<HomeLock> lock_;
+  std::unique_ptr<Services> services_;
+};
+
+}  // namespace halogen::platform

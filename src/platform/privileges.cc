@@ -1,0 +1,124 @@
+#include "platform/privileges.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+namespace halogen::platform {
+namespace {
+
+struct User {
+  uid_t uid;
+  gid_t gid;
+  std::string name;
+  std::string folder;
+};
+
+User to_user(const passwd& entry) {
+  return {entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir};
+}
+
+User service_user(const fs::path& home) {
+  struct stat info{};
+  if (::stat(home.c_str(), &info) == 0 && info.st_uid != 0)
+    if (const passwd* owner = ::getpwuid(info.st_uid)) return to_user(*owner);
+  for (const char* name : {"halogen", "postgres"})
+    if (const passwd* entry = ::getpwnam(name)) return to_user(*entry);
+  throw Error(Errc::permission_denied,
+              "Postgres does not run as root, and there is no system user for it. Make one with: "
+              "useradd --system --no-create-home --home-dir /var/lib/halogen halogen");
+}
+
+void give(const fs::path& path, const User& user) {
+  if (::lchown(path.c_str(), user.uid, user.gid) != 0) throw system_error(errno, path.string());
+}
+
+void give_all(const fs::path& folder, const User& user) {
+  if (!fs::exists(folder)) return;
+  give(folder, user);
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) give(entry.path(), user);
+}
+
+// Root's part: the folder exists and belongs to the user.
+void prepare_home(const fs::path& home, const User& user) {
+  struct stat info{};
+  if (::stat(home.c_str(), &info) == 0 && info.st_uid == user.uid) return;
+  bool ours = fs::is_empty(home) || fs::exists(home / "platform.lock");
+  if (!ours)
+    throw Error(Errc::permission_denied,
+                "{} belongs to root and has files in it: choose another HALOGEN_HOME, or give it "
+                "away with: chown -R {} {}",
+                home.string(), user.name, home.string());
+  give_all(home, user);
+}
+
+void become(const User& user) {
+  if (::setgroups(0, nullptr) != 0 || ::setgid(user.gid) != 0 || ::setuid(user.uid) != 0)
+    throw system_error(errno, "cannot become user " + user.name);
+  if (::setuid(0) == 0) die("privileges were not given up");
+  ::prctl(PR_SET_DUMPABLE, 1);  // Debuggers and core dumps, as for anyone.
+  ::setenv("HOME", user.folder.c_str(), 1);
+  ::setenv("USER", user.name.c_str(), 1);
+  ::setenv("LOGNAME", user.name.c_str(), 1);
+  if (::chdir("/") != 0) throw system_error(errno, "/");
+}
+
+void check_usable(const fs::path& home) {
+  if (::access(home.c_str(), R_OK | W_OK | X_OK) == 0) return;
+  const passwd* user = ::getpwuid(::geteuid());
+  throw Error(Errc::permission_denied,
+              "{} cannot be used by user {}: it, or a folder above it, does not let that user in. "
+              "Set HALOGEN_HOME to a folder that does",
+              home.string(), user ? user->pw_name : "?");
+}
+
+}  // namespace
+
+void take_home(const fs::path& home, const std::function<void()>& last_as_root) {
+  std::error_code problem;
+  bool made = fs::create_directories(home, problem);
+  if (problem)
+    throw Error(Errc::io, "cannot make {}: {}. Set HALOGEN_HOME to a folder you may write to",
+                home.string(), problem.message());
+  if (made) ::chmod(home.c_str(), 0700);
+  if (::geteuid() == 0) {
+    User user = service_user(home);
+    prepare_home(home, user);
+    last_as_root();
+    give_all(home / "lib", user);
+    become(user);
+    check_usable(home);
+  } else {
+    check_usable(home);
+    last_as_root();
+  }
+}
+
+fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& names,
+                        const fs::path& home) {
+  std::vector<std::string> contents;
+  uint32_t build = 0;
+  for (const std::string& name : names) {
+    contents.push_back(read_file(from / name));
+    build = crc32c_extend(build, as_bytes(contents.back()));
+  }
+  fs::path to = home / "lib" / fmt::format("{:08x}", build);
+  std::error_code problem;
+  fs::create_directories(to, problem);
+  if (problem) throw Error(Errc::io, "cannot make {}: {}", to.string(), problem.message());
+  for (size_t i = 0; i < names.size(); ++i) {
+    std::error_code ignored;
+    if (fs::file_size(to / names[i], ignored) == contents[i].size()) continue;
+    write_file_durably(to / names[i], contents[i], 0755);
+  }
+  return to;
+}
+
+}  // namespace halogen::platform

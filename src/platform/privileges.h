@@ -1,0 +1,23 @@
+// privileges.h: Postgres never runs as root, so neither do we for longer than it takes to make a
+// home for the user we become.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+
+namespace halogen::platform {
+
+// Makes `home` if it is missing. As root: gives it to the system user `halogen` (or `postgres` if
+// there is no such user; or whoever owns it already), runs `last_as_root`, and becomes that user
+// for good; else just runs it. Before any thread. Throws permission_denied or io, saying what to
+// do.
+void take_home(const fs::path& home, const std::function<void()>& last_as_root);
+
+// <home>/lib/<build id>/ with a copy of each of `names` from `from`: a checkout may be where only
+// root can read, and a new build must not change what a running platform uses. Old ones stay.
+fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& names,
+                        const fs::path& home);
+
+}  // namespace halogen::platform

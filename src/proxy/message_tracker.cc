@@ -20,10 +20,10 @@ void MessageTracker::feed(std::string_view bytes) {
   while (at < end && !lost_) {
     auto rest = static_cast<uint64_t>(end - at);
     if (left_ > 0) {
-      if (type_ == 'Z') status_ = *at;
       uint64_t taken = std::min(left_, rest);
       left_ -= taken;
       at += taken;
+      if (type_ == 'Z' && left_ == 0) status_ = at[-1];
     } else if (header_size_ == 0 && rest >= sizeof header_) {
       begin(at);
       at += sizeof header_;

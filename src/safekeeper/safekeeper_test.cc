@@ -243,6 +243,53 @@ TEST_F(SafekeeperTest, AnswersWhatReplicationClientsAsk) {
   EXPECT_NE(other.find("does not exist"), std::string::npos) << other;
 }
 
+// What the server says to `sent`, until it closes or is silent for a while.
+std::string converse(const fs::path& folder, const std::string& sent) {
+  net::Socket socket = net::connect_unix(net::postgres_socket_path(folder.string(), 5454),
+                                         Deadline::after(seconds(5)));
+  socket.send_all(sent);
+  std::string got;
+  try {
+    for (;;) {
+      std::byte piece[1000];
+      size_t size = socket.recv_some(piece, Deadline::after(milliseconds(300)));
+      got += as_text(Bytes(piece, size));
+    }
+  } catch (const Error&) {
+  }
+  return got;
+}
+
+TEST_F(SafekeeperTest, RefusesEncryptionPolitelyAndOtherPeopleFirmly) {
+  open_keeper();
+  Lsn start(5 * kWalSegmentSize);
+  keeper_->create_timeline(id_, start, 777);
+  auto startup = [&](const std::string& user, const std::string& replication) {
+    return wire::startup_packet({{"user", user}, {"replication", replication}});
+  };
+  std::string both = wire::ssl_request() + startup(id_.str(), "true");
+  std::string answer = converse(home_, both);
+  EXPECT_TRUE(answer.starts_with("NR")) << answer;
+  EXPECT_TRUE(answer.ends_with(std::string("Z\0\0\0\5I", 6)));
+  EXPECT_NE(converse(home_, startup(id_.str(), "")).find("28000"), std::string::npos);
+  EXPECT_NE(converse(home_, startup(id_.str(), "database")).find("28000"), std::string::npos);
+  EXPECT_NE(converse(home_, startup("me", "on")).find("28000"), std::string::npos);
+  EXPECT_EQ(converse(home_, wire::cancel_request(1, 2)), "");
+  EXPECT_NE(converse(home_, std::string("\0\0\0\x08\0\2\0\0", 8)).find("protocol 2.0"),
+            std::string::npos);
+  std::string parse_message;
+  wire::put_message(parse_message, 'P', "x");
+  EXPECT_NE(converse(home_, both + parse_message).find("FATAL"), std::string::npos);
+  // Streaming ends when the client says so, and the connection goes on.
+  std::string session = startup(id_.str(), "1");
+  wire::put_query(session, "START_REPLICATION " + start.str());
+  wire::put_copy_done(session);
+  wire::put_query(session, "SHOW data_directory_mode");
+  answer = converse(home_, session);
+  EXPECT_NE(answer.find("START_STREAMING"), std::string::npos);
+  EXPECT_NE(answer.find("0700"), std::string::npos);
+}
+
 // Reads until `end` and returns all that came.
 std::string stream(const fs::path& folder, TimelineId id, Lsn from, Lsn end) {
   net::ReplicationClient client({.host = folder.string(), .port = 5454, .user = id.str()});

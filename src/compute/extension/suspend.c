@@ -15,6 +15,7 @@
 #include "catalog/storage.h"
 #include "commands/sequence.h"
 #include "postmaster/bgwriter.h"
+#include "utils/guc.h"
 #include "utils/pg_lsn.h"
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(halogen_prepare_suspend);
@@ -126,11 +127,26 @@ static void visit(const RelationFile* file, void* context) {
   }
 }
 
+static bool set_compression(const char* method) {
+  return set_config_option("wal_compression", method, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                           true, DEBUG1, false) > 0;
+}
+
+// Free space maps are mostly zeros, and waking waits for storage to have read all this. Lasts until
+// AtEOXact_GUC is given what is returned.
+static int compress_images(void) {
+  int level = NewGUCNestLevel();
+
+  if (!set_compression("lz4")) set_compression("pglz");
+  return level;
+}
+
 // halogen.prepare_suspend() returns pg_lsn: all that was logged is flushed up to there. May be
 // called again. Clients must be parked: a relation dropped meanwhile may fail it, and what is
 // written later is not covered.
 Datum halogen_prepare_suspend(PG_FUNCTION_ARGS) {
   Suspend suspend = {NULL, InvalidXLogRecPtr};
+  int settings;
 
   if (!superuser())
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be superuser")));
@@ -139,7 +155,9 @@ Datum halogen_prepare_suspend(PG_FUNCTION_ARGS) {
 
   // Puts every dirty page into its file, where the scan and the shim can see it.
   RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE | CHECKPOINT_WAIT);
+  settings = compress_images();
   hg_scan_relation_files(visit, &suspend);
+  AtEOXact_GUC(true, settings);
 
   if (XLogRecPtrIsInvalid(suspend.last)) PG_RETURN_LSN(GetFlushRecPtr(NULL));
   XLogFlush(suspend.last);

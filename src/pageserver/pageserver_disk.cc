@@ -129,12 +129,13 @@ void Pageserver::attach_known() {
     std::string text = read_file(file);
     int port = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    if (error != std::errc() || *end != '\n' || text.back() != '\n') {
+    std::string_view host(end, text.data() + text.size());
+    if (error != std::errc() || host.size() < 3 || host.front() != '\n' || host.back() != '\n') {
       logger.error("{} is damaged: this timeline follows no WAL until it is attached again",
                    file.string());
       continue;
     }
-    branch->follower->attach(std::string(end + 1, text.data() + text.size() - 1), port);
+    branch->follower->attach(std::string(host.substr(1, host.size() - 2)), port);
   }
 }
 
@@ -160,7 +161,7 @@ void Pageserver::import_template(int major, const fs::path& data_directory, Lsn 
   BranchPtr branch = make_branch(manifest);
   try {
     TimelineStore& store = branch->timeline->store();
-    halogen::pageserver::import_template(store, data_directory, major, lsn);
+    import_data_directory(store, data_directory, lsn, major_layout(major));
     store.flush(Deadline::after(kImportFlush));
     write_file_durably(options_.home / "templates" / std::to_string(major),
                        manifest.timeline.str() + "\n");

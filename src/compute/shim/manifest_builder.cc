@@ -52,28 +52,32 @@ void add_relation(std::vector<Segment>& out, const RelTag& tag, uint32_t pages, 
   } while (pages != 0);
 }
 
-auto directory_order(const SegmentId& id) {
-  DirectoryId d = directory_of(id);
-  return std::tuple(d.kind, d.fork, d.spc, d.db);
+// By directory, and within it so that copies of an init fork come behind a listed main fork.
+bool comes_before(const Segment& a, const Segment& b) {
+  DirectoryId da = directory_of(a.id);
+  DirectoryId db = directory_of(b.id);
+  if (da.kind != db.kind) return da.kind < db.kind;
+  if (da.fork != db.fork) return da.fork < db.fork;
+  if (da.spc != db.spc) return da.spc < db.spc;
+  if (da.db != db.db) return da.db < db.db;
+  if (a.id.rel != b.id.rel) return a.id.rel < b.id.rel;
+  if (a.id.fork != b.id.fork) return a.id.fork < b.id.fork;
+  if (a.id.number != b.id.number) return a.id.number < b.id.number;
+  return a.flags < b.flags;
 }
 
 std::vector<Segment> list_segments(const Skeleton& skeleton) {
   std::vector<Segment> segments;
   segments.reserve(skeleton.relations.size() + skeleton.slrus.size());
   for (const RelSize& relation : skeleton.relations) {
-    add_relation(segments, relation.tag, relation.pages, 0);
     if (relation.tag.fork == static_cast<uint8_t>(Fork::init))
       add_relation(segments, relation.tag.with_fork(Fork::main), relation.pages, kFromInitFork);
+    add_relation(segments, relation.tag, relation.pages, 0);
   }
   for (const SlruSegment& slru : skeleton.slrus)
     segments.push_back({segment_id(RelTag::slru(slru.slru), slru.segment), slru.pages, 0});
-  std::sort(segments.begin(), segments.end(), [](const Segment& a, const Segment& b) {
-    auto key = [](const Segment& s) {
-      return std::tuple_cat(directory_order(s.id),
-                            std::tuple(s.id.rel, s.id.fork, s.id.number, s.flags));
-    };
-    return key(a) < key(b);
-  });
+  if (!std::is_sorted(segments.begin(), segments.end(), comes_before))
+    std::sort(segments.begin(), segments.end(), comes_before);
   // A main fork listed beside its init fork wins over the copy of the init fork.
   auto same = [](const Segment& a, const Segment& b) { return a.id == b.id; };
   segments.erase(std::unique(segments.begin(), segments.end(), same), segments.end());
@@ -246,6 +250,29 @@ class Mapping {
   size_t size_ = 0;
 };
 
+PageKey first_of_segment(PageKey key) {
+  key.block -= key.block % segment_pages(static_cast<uint8_t>(key.tag.kind));
+  return key;
+}
+
+// By the key of a segment's first block.
+using SegmentPages = std::unordered_map<PageKey, uint32_t, PageKeyHash>;
+
+SegmentPages sizes_of_hot_segments(const Skeleton& skeleton) {
+  SegmentPages sizes;
+  for (const HotPage& hot : skeleton.hot_pages) sizes[first_of_segment(hot.key)] = 0;
+  auto note = [&](const PageKey& first, uint32_t pages) {
+    if (auto found = sizes.find(first); found != sizes.end()) found->second = pages;
+  };
+  for (const RelSize& relation : skeleton.relations)
+    for (uint64_t at = 0; at < relation.pages; at += kRelSegmentPages)
+      note({relation.tag, static_cast<uint32_t>(at)},
+           static_cast<uint32_t>(std::min<uint64_t>(relation.pages - at, kRelSegmentPages)));
+  for (const SlruSegment& slru : skeleton.slrus)
+    note({RelTag::slru(slru.slru), slru.segment * kSlruSegmentPages}, slru.pages);
+  return sizes;
+}
+
 void mark_local(const Mapping& map, const std::vector<uint64_t>& bits) {
   uint64_t* words = map.words(map.header().present_at);
   for (uint64_t bit : bits) words[bit / 64] |= uint64_t{1} << (bit % 64);
@@ -266,26 +293,23 @@ std::string segment_file(const PageKey& key, int major) {
 }
 
 std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Skeleton& skeleton) {
+  if (skeleton.hot_pages.empty()) return {};
+  SegmentPages segment_sizes = sizes_of_hot_segments(skeleton);
   std::string version = version_directory(skeleton.major);
-  std::unordered_map<uint64_t, std::vector<Segment>> sizes;  // By hash_of.
-  for (const Segment& segment : list_segments(skeleton))
-    sizes[hash_of(segment.id)].push_back(segment);
   std::unordered_map<std::string, UniqueFd> files;
   std::vector<PageKey> written;
   for (const HotPage& hot : skeleton.hot_pages) {
-    SegmentId id = segment_id(hot.key);
-    uint32_t block = hot.key.block % segment_pages(id.kind);
-    const Segment* segment = nullptr;
-    for (const Segment& s : sizes[hash_of(id)])
-      if (s.id == id && s.flags == 0 && block < s.pages) segment = &s;
-    if (segment == nullptr) continue;
+    PageKey segment = first_of_segment(hot.key);
+    uint32_t pages = segment_sizes[segment];
+    uint32_t block = hot.key.block - segment.block;
+    if (block >= pages) continue;  // The relation shrank since.
     char name[kSegmentPathMax];
-    format_segment(id, version.c_str(), name);
+    format_segment(segment_id(hot.key), version.c_str(), name);
     UniqueFd& fd = files[name];
     if (!fd.valid()) {
       fs::path path = data_directory / name;
       fd = open_file(path, O_WRONLY | O_CREAT);
-      if (::ftruncate(fd.get(), static_cast<off_t>(segment->pages) * kPageSize) != 0)
+      if (::ftruncate(fd.get(), static_cast<off_t>(pages) * kPageSize) != 0)
         throw system_error(errno, path.string());
     }
     pwrite_all(fd.get(), as_bytes({hot.page.data(), kPageSize}), uint64_t{block} * kPageSize);

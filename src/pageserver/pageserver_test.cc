@@ -1,0 +1,346 @@
+// The whole pageserver, fed by a stock server's own walsender.
+#include "pageserver/pageserver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "pageserver/fake_redo.h"
+#include "pageserver/redo/redo_pool.h"
+#include "pageserver/redo/redo_test_env.h"
+#include "pageserver/redo/redo_test_pages.h"
+#include "pageserver/redo/redo_test_workload.h"
+#include "postgres/stock_cluster.h"
+
+namespace halogen::pageserver {
+namespace {
+
+constexpr uint32_t kDatabase = 5;  // "postgres"
+
+Deadline in_a_minute() { return Deadline::after(std::chrono::seconds(60)); }
+
+// Of what initdb makes; cleanly stopped and never started.
+const halogen::testing::StockCluster& fresh_cluster() {
+  static halogen::testing::StockCluster cluster;
+  return cluster;
+}
+
+class PageserverTest : public ::testing::Test {
+ protected:
+  void open(Redo& redo) {
+    Pageserver::Options options;
+    options.home = folder_ / "home";
+    options.page_socket = folder_ / "pages";
+    options.flush_bytes = flush_bytes_;
+    server_ = std::make_unique<Pageserver>(options, redo);
+  }
+  void open() { open(fake_); }
+  Lsn import_fresh() {
+    Lsn end = fresh_cluster().end();
+    server_->import_template(15, fresh_cluster().data(), end);
+    return end;
+  }
+  TimelineId create(TimelineId ancestor, Lsn lsn, TenantId tenant = TenantId::random()) {
+    TimelineId id = TimelineId::random();
+    server_->create_timeline(tenant, id, ancestor, lsn, soon());
+    return id;
+  }
+
+  TempFolder folder_;
+  size_t flush_bytes_ = 64 << 20;
+  FakeRedo fake_;
+  std::unique_ptr<Pageserver> server_;
+};
+
+TEST_F(PageserverTest, AProjectIsABranchOfTheTemplateAndSurvivesARestart) {
+  open();
+  EXPECT_EQ(thrown_by([&] { server_->template_timeline(15); }), Errc::not_found);
+  Lsn lsn = import_fresh();
+  EXPECT_EQ(thrown_by([&] { import_fresh(); }), Errc::already_exists);
+  TimelineInfo base = server_->template_timeline(15);
+  EXPECT_EQ(base.disk_consistent_lsn, lsn);
+  EXPECT_GT(base.logical_bytes, 20u << 20);
+  EXPECT_GT(base.physical_bytes, 1u << 20);
+
+  TenantId tenant = TenantId::random();
+  TimelineId id = create(base.timeline, lsn, tenant);
+  TimelineInfo info = server_->timeline(id);
+  EXPECT_EQ(info.tenant, tenant);
+  EXPECT_EQ(info.ancestor, base.timeline);
+  EXPECT_EQ(info.last_record_lsn, lsn);
+  EXPECT_EQ(info.physical_bytes, 0u) << "nothing is copied";
+  EXPECT_EQ(info.logical_bytes, base.logical_bytes);
+  Skeleton before = server_->skeleton(id, lsn, soon());
+  EXPECT_GT(before.relations.size(), 500u);
+
+  server_.reset();
+  open();
+  EXPECT_EQ(server_->timelines().size(), 2u);
+  EXPECT_EQ(server_->timeline(id).tenant, tenant);
+  Skeleton after = server_->skeleton(id, lsn, soon());
+  EXPECT_EQ(after.relations.size(), before.relations.size());
+  EXPECT_EQ(after.files.size(), before.files.size());
+  auto pages = testing::read_all_pages(fresh_cluster().data(), kDatabase);
+  size_t compared = 0;
+  for (const auto& [key, page] : pages) {
+    if (compared++ % 10 != 0) continue;
+    ASSERT_EQ(server_->read_page(id, key, lsn, soon()), page) << key.tag.rel << " " << key.block;
+  }
+  EXPECT_GT(compared, 500u);
+}
+
+TEST_F(PageserverTest, TenantsBranchOnlyFromTheirOwnAndTheTemplate) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId base = server_->template_timeline(15).timeline;
+  TenantId tenant = TenantId::random();
+  TimelineId main = create(base, lsn, tenant);
+  create(main, lsn, tenant);
+  EXPECT_EQ(thrown_by([&] { create(main, lsn, TenantId::random()); }), Errc::permission_denied);
+  EXPECT_EQ(thrown_by([&] { create(TimelineId::random(), lsn); }), Errc::not_found);
+  EXPECT_EQ(thrown_by([&] { create(base, lsn - 8); }), Errc::gone);
+  EXPECT_EQ(thrown_by([&] { server_->create_timeline(tenant, main, base, lsn, soon()); }),
+            Errc::already_exists);
+  EXPECT_EQ(thrown_by([&] {
+              server_->create_timeline(tenant, TimelineId::random(), main, lsn + 8,
+                                       Deadline::after(std::chrono::milliseconds(10)));
+            }),
+            Errc::timed_out);
+}
+
+TEST_F(PageserverTest, WhatIsInUseIsNotDeleted) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId base = server_->template_timeline(15).timeline;
+  TenantId tenant = TenantId::random();
+  TimelineId parent = create(base, lsn, tenant);
+  TimelineId child = create(parent, lsn, tenant);
+  EXPECT_EQ(thrown_by([&] { server_->delete_timeline(base); }), Errc::conflict);
+  EXPECT_EQ(thrown_by([&] { server_->delete_timeline(parent); }), Errc::conflict);
+  PageToken token = server_->open_session(child, lsn);
+  EXPECT_EQ(thrown_by([&] { server_->delete_timeline(child); }), Errc::conflict);
+  server_->close_session(token);
+  server_->delete_timeline(child);
+  server_->delete_timeline(child);
+  server_->delete_timeline(parent);
+  EXPECT_EQ(thrown_by([&] { server_->timeline(parent); }), Errc::not_found);
+  EXPECT_EQ(server_->timelines().size(), 1u);
+  EXPECT_FALSE(fs::exists(folder_ / ("home/timelines/" + parent.str())));
+}
+
+TEST_F(PageserverTest, WhatACrashLeftHalfMadeIsRemoved) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId id = create(server_->template_timeline(15).timeline, lsn);
+  fs::path timelines = folder_ / "home/timelines";
+  fs::create_directories(timelines / TimelineId::random().str() / "layers");
+  Manifest orphan;  // A template whose import did not end.
+  orphan.timeline = TimelineId::random();
+  TimelineStore::create(timelines / orphan.timeline.str(), orphan);
+  server_.reset();
+  open();
+  EXPECT_EQ(server_->timelines().size(), 2u);
+  EXPECT_EQ(server_->timeline(id).last_record_lsn, lsn);
+  EXPECT_EQ(std::distance(fs::directory_iterator(timelines), {}), 2);
+}
+
+TEST_F(PageserverTest, ADamagedTimelineDoesNotHideTheOthers) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId base = server_->template_timeline(15).timeline;
+  TenantId tenant = TenantId::random();
+  TimelineId bad = create(base, lsn, tenant), good = create(base, lsn, tenant);
+  TimelineId child = create(bad, lsn, tenant);
+  server_.reset();
+  write_file(folder_ / ("home/timelines/" + bad.str() + "/manifest"), "damaged");
+  open();
+  EXPECT_EQ(server_->timeline(good).last_record_lsn, lsn);
+  EXPECT_EQ(thrown_by([&] { server_->timeline(bad); }), Errc::not_found);
+  EXPECT_EQ(thrown_by([&] { server_->timeline(child); }), Errc::not_found);
+  EXPECT_TRUE(fs::exists(folder_ / ("home/timelines/" + bad.str() + "/manifest")));
+}
+
+TEST_F(PageserverTest, FilesAreKeptAsOfTheEndOnly) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId id = create(server_->template_timeline(15).timeline, lsn);
+  auto content = [&](TimelineId of) -> std::string {
+    for (const SkeletonFile& file : server_->skeleton(of, lsn, soon()).files)
+      if (file.path == "base/5/pg_internal.init") return file.content;
+    return "none";
+  };
+  EXPECT_EQ(content(id), "none");
+  server_->put_file(id, lsn, "base/5/pg_internal.init", "statistics");
+  EXPECT_EQ(content(id), "statistics");
+  EXPECT_EQ(thrown_by([&] { server_->put_file(id, lsn - 8, "x", "y"); }), Errc::conflict);
+  server_.reset();  // Flushes.
+  open();
+  EXPECT_EQ(content(id), "statistics");
+  EXPECT_EQ(content(server_->template_timeline(15).timeline), "none");
+  server_->put_file(id, lsn, "base/5/pg_internal.init", "");
+  EXPECT_EQ(content(id), "none");
+}
+
+TEST_F(PageserverTest, TheSkeletonBringsThePagesThatTheLastBootAskedFor) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId base = server_->template_timeline(15).timeline;
+  TimelineId id = create(base, lsn);
+  const PageKey pg_class{RelTag::relation(1663, kDatabase, 1259, Fork::main), 0};
+  PageToken token = server_->open_session(id, lsn);
+  {
+    net::Socket socket = net::connect_unix(server_->page_service_socket(), soon());
+    PageKey past_the_end = pg_class;
+    past_the_end.block = 100000;
+    Writer out;
+    out.put(PageHello{.token = token});
+    out.put(PageRequest{1, lsn.value, 5000, 2});
+    out.put(PageRange{past_the_end, 1}).put(PageRange{pg_class, 1});
+    socket.send_all(out.view());
+    std::string reply(sizeof(PageHelloReply) + sizeof(PageReply) + 2 * kPageSize, '\0');
+    socket.recv_exact(std::as_writable_bytes(std::span(reply)), soon());
+    EXPECT_EQ(reply.substr(reply.size() - 2 * kPageSize, kPageSize), std::string(kPageSize, '\0'));
+  }
+  server_->close_session(token);
+  Skeleton skeleton = server_->skeleton(id, lsn, soon());
+  ASSERT_EQ(skeleton.hot_pages.size(), 1u) << "not those that do not exist";
+  EXPECT_EQ(skeleton.hot_pages[0].key, pg_class);
+  EXPECT_EQ(std::string(skeleton.hot_pages[0].page.data(), kPageSize),
+            server_->read_page(id, pg_class, lsn, soon()));
+  TimelineId other = create(base, lsn);
+  EXPECT_EQ(server_->skeleton(other, lsn, soon()).hot_pages.size(), 1u) << "other projects too";
+}
+
+// A stock server whose walsender plays the safekeeper.
+class LivePageserverTest : public PageserverTest {
+ protected:
+  void SetUp() override {
+    stock_.start(settings());
+    stock_.sql(read_file(fs::path(__FILE__).parent_path() / "../compute/extension/halogen.sql"));
+    stock_.sql(fmt::format("CREATE ROLE \"{}\" LOGIN REPLICATION;", id_.str()));
+    stock_.stop();
+    start_ = stock_.end();
+    open(redo_);
+    server_->import_template(15, stock_.data(), start_);
+    server_->create_timeline(TenantId::random(), id_, server_->template_timeline(15).timeline,
+                             start_, soon());
+    server_->attach_wal(id_, stock_.folder().string(), 5432);
+    stock_.start(settings());
+  }
+  void TearDown() override { server_.reset(); }
+
+  std::string settings() const {
+    return fmt::format(
+        "-c autovacuum=off -c shared_buffers=16MB -c dynamic_library_path={} -c max_wal_size=8GB",
+        redo_folder_.path().string());
+  }
+  Lsn now() {
+    std::string text = stock_.sql("SELECT pg_current_wal_insert_lsn();");
+    text.erase(text.find_last_not_of('\n') + 1);
+    return *Lsn::parse(text);
+  }
+
+  // Every page of the stopped server's files against the pageserver's; returns those that differ
+  // once the server, started again, has masked both.
+  std::string compare_all() {
+    stock_.sql("SELECT halogen.prepare_suspend();");  // Sequences are ahead of WAL otherwise.
+    std::map<uint32_t, int> rmgrs = read_rmgrs();
+    stock_.stop();  // Waits until the pageserver has all WAL.
+    Lsn end = stock_.end();
+    server_->wait_for_lsn(id_, end, in_a_minute());
+    std::string script =
+        "CREATE TEMP TABLE d(k text, blk int8, rmgr int, a bytea, b bytea);\nCOPY d FROM STDIN;\n";
+    for (const auto& [key, page] : testing::read_all_pages(stock_.data(), kDatabase)) {
+      if (!rmgrs.contains(key.tag.rel) || key.tag.fork == 1) continue;
+      compared_++;
+      std::string ours = server_->read_page(id_, key, end, in_a_minute());
+      if (ours == page) continue;
+      script +=
+          fmt::format("{} fork {} block {}\t{}\t{}\t\\\\x{}\t\\\\x{}\n", key.tag.rel, key.tag.fork,
+                      key.block, key.block, key.tag.fork == 0 ? rmgrs[key.tag.rel] : -1,
+                      to_hex(as_bytes(ours)), to_hex(as_bytes(page)));
+    }
+    check_sizes(end);
+    stock_.start(settings());
+    return stock_.sql(script +
+                      "\\.\nSELECT k, rmgr FROM d WHERE halogen.mask_page(a, blk, rmgr) <> "
+                      "halogen.mask_page(b, blk, rmgr);");
+  }
+  // Of each relation file: the resource manager whose mask describes its pages.
+  std::map<uint32_t, int> read_rmgrs() {
+    std::istringstream lines(stock_.sql(
+        "SELECT pg_relation_filenode(c.oid), CASE relkind WHEN 'S' THEN 15 ELSE CASE a.amname "
+        "WHEN 'heap' THEN 10 WHEN 'btree' THEN 11 WHEN 'hash' THEN 12 WHEN 'gin' THEN 13 "
+        "WHEN 'gist' THEN 14 WHEN 'spgist' THEN 16 WHEN 'brin' THEN 17 END END "
+        "FROM pg_class c LEFT JOIN pg_am a ON a.oid = c.relam "
+        "WHERE relkind IN ('r','t','m','i','S') AND relpersistence = 'p' "
+        "AND pg_relation_filenode(c.oid) IS NOT NULL;"));
+    std::map<uint32_t, int> rmgrs;
+    for (std::string line; std::getline(lines, line);)
+      if (auto bar = line.find('|'); bar != std::string::npos)
+        rmgrs[static_cast<uint32_t>(std::stoul(line))] = std::stoi(line.substr(bar + 1));
+    return rmgrs;
+  }
+  void check_sizes(Lsn end) {
+    Skeleton skeleton = server_->skeleton(id_, end, soon());
+    for (const RelSize& size : skeleton.relations) {
+      if (size.tag.db != kDatabase || size.tag.spc != 1663 || size.tag.fork != 0) continue;
+      fs::path file = stock_.data() / "base/5" / std::to_string(size.tag.rel);
+      ASSERT_TRUE(fs::exists(file)) << file;
+      EXPECT_EQ(fs::file_size(file), uint64_t{size.pages} * kPageSize) << file;
+    }
+  }
+
+  testing::TestFolder redo_folder_;
+  RedoPool redo_{redo_folder_.pool_options()};
+  halogen::testing::StockCluster stock_;
+  TimelineId id_ = TimelineId::random();
+  Lsn start_;
+  size_t compared_ = 0;
+};
+
+TEST_F(LivePageserverTest, EveryPageEqualsTheServersAlsoAfterFlushesAndRestarts) {
+  flush_bytes_ = 2 << 20;
+  server_.reset();
+  open(redo_);
+  stock_.sql(testing::kWorkload);
+  EXPECT_EQ(compare_all(), "");
+  EXPECT_GT(compared_, 2000u);
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  server_->flush(id_);
+  TimelineInfo info = server_->timeline(id_);
+  EXPECT_EQ(info.disk_consistent_lsn, info.last_record_lsn);
+  EXPECT_GT(info.physical_bytes, 1u << 20);
+  server_.reset();
+  stock_.sql("UPDATE t SET n = n + 1 WHERE id % 3 = 0; VACUUM t; CREATE TABLE late AS SELECT 1 a;");
+  open(redo_);
+  EXPECT_EQ(compare_all(), "") << "the source is remembered, and nothing is missed";
+}
+
+TEST_F(LivePageserverTest, ABranchStandsStillWhileItsParentGoesOn) {
+  stock_.sql("CREATE TABLE b AS SELECT 1 a FROM generate_series(1, 1000);");
+  Lsn at = now();
+  server_->wait_for_lsn(id_, at, in_a_minute());
+  TimelineId branch = TimelineId::random();
+  server_->create_timeline(server_->timeline(id_).tenant, branch, id_, at, soon());
+  std::string file = stock_.sql("SELECT pg_relation_filenode('b');");
+  const PageKey page{
+      RelTag::relation(1663, kDatabase, static_cast<uint32_t>(std::stoul(file)), Fork::main), 0};
+  std::string before = server_->read_page(id_, page, at, soon());
+  EXPECT_NE(before, std::string(kPageSize, '\0'));
+  stock_.sql("DELETE FROM b; INSERT INTO b VALUES (2); DROP TABLE b; CREATE TABLE c(a int);");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  EXPECT_EQ(server_->read_page(branch, page, at, soon()), before);
+  EXPECT_EQ(server_->read_page(id_, page, at, soon()), before) << "time travel";
+  auto has = [&](const Skeleton& skeleton) {
+    return std::any_of(skeleton.relations.begin(), skeleton.relations.end(),
+                       [&](const RelSize& size) { return size.tag == page.tag; });
+  };
+  EXPECT_TRUE(has(server_->skeleton(branch, at, soon())));
+  EXPECT_TRUE(has(server_->skeleton(id_, at, soon())));
+  EXPECT_FALSE(has(server_->skeleton(id_, server_->timeline(id_).last_record_lsn, soon())));
+}
+
+}  // namespace
+}  // namespace halogen::pageserver

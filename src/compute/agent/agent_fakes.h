@@ -13,6 +13,7 @@
 #include "compute/agent/postmaster.h"
 #include "compute/agent/supervisor.h"
 #include "compute/agent/template.h"
+#include "compute/agent/test_folder.h"
 #include "postgres/control_file.h"
 #include "postgres/wal_page.h"
 #include "postgres/wal_reader.h"
@@ -25,23 +26,6 @@ namespace halogen::compute {
 inline fs::path build_libraries() {
   return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib";
 }
-
-class TempFolder {
- public:
-  TempFolder() {
-    char name[] = "/tmp/hgXXXXXX";
-    CHECK(::mkdtemp(name) != nullptr);
-    path_ = name;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 // Serves the skeleton of a stopped cluster with every file whole, so no page is ever asked for.
 class FakePageserver : public PageserverAdmin {

@@ -162,6 +162,9 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   times.mark("ingest");
   session.token = services_.pageserver.open_session(spec.timeline, at.end);
   Skeleton skeleton = services_.pageserver.skeleton(spec.timeline, at.end, deadline);
+  stored_files_.clear();
+  for (const SkeletonFile& file : skeleton.files)
+    stored_files_[file.path] = std::hash<std::string>()(file.content);
   times.mark("skeleton");
   services_.folders.take(spec.major, data_);
   fill_data_directory(data_, {skeleton,

@@ -10,6 +10,7 @@
 //
 // Threads: safe from any; start, suspend, destroy and the cleaning up after a crash take turns.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,6 +93,7 @@ class Compute {
   void refuse_if_connected(SqlConnection& connection, Deadline deadline);
   Lsn stop_and_confirm(Deadline deadline);
   void keep_files(Lsn end, Deadline deadline);
+  void put_if_changed(TimelineId timeline, Lsn end, const std::string& path, std::string content);
   void finish_suspend(Lsn end);
   std::string clean_text(const ComputeSpec& spec, Lsn end) const;
 
@@ -104,6 +106,9 @@ class Compute {
   const fs::path log_;
 
   Turns turns_;
+  // Hashes of the files that storage keeps beside WAL, as far as we know. Whoever has the turn.
+  std::map<std::string, size_t> stored_files_;
+
   mutable Mutex mutex_;
   std::shared_ptr<Session> session_ GUARDED_BY(mutex_);  // Null unless running (or crashed).
   Lsn last_end_ GUARDED_BY(mutex_);

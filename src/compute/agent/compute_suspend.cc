@@ -15,7 +15,14 @@ namespace {
 const log::Logger logger("compute");
 
 // WAL does not carry these, yet a compute on a new data directory is the better for them.
-constexpr const char* kKeptFiles[] = {"pg_stat/pgstat.stat", "postgresql.auto.conf"};
+std::vector<std::string> files_beside_wal(const fs::path& data) {
+  std::vector<std::string> paths = {"pg_stat/pgstat.stat", "postgresql.auto.conf",
+                                    "global/pg_internal.init"};
+  for (const auto& entry : fs::directory_iterator(data / "base"))
+    paths.push_back("base/" + entry.path().filename().string() + "/pg_internal.init");
+  return paths;
+}
+
 constexpr std::chrono::seconds kKeepFilesDeadline{3};
 
 }  // namespace
@@ -88,15 +95,24 @@ void Compute::keep_files(Lsn end, Deadline deadline) {
   try {
     auto by = std::min(deadline.at(), Deadline::after(kKeepFilesDeadline).at());
     services_.pageserver.wait_for_lsn(timeline, end, Deadline::after(by - steady_clock::now()));
-    for (const char* path : kKeptFiles) {
+    for (const std::string& path : files_beside_wal(data_)) {
       std::error_code missing;
       uint64_t size = fs::file_size(data_ / path, missing);
-      if (missing || size == 0) continue;
-      services_.pageserver.put_file(timeline, end, path, read_file(data_ / path));
+      if (!missing && size > 0) put_if_changed(timeline, end, path, read_file(data_ / path));
     }
+    put_if_changed(timeline, end, std::string(kRelcacheMarker), end.str());
   } catch (const Error& error) {
-    logger.info("{}: storage does not have its statistics: {}", id_, error.what());
+    logger.info("{}: storage did not take the files beside WAL: {}", id_, error.what());
   }
+}
+
+void Compute::put_if_changed(TimelineId timeline, Lsn end, const std::string& path,
+                             std::string content) {
+  size_t hash = std::hash<std::string>()(content);
+  auto known = stored_files_.find(path);
+  if (known != stored_files_.end() && known->second == hash) return;
+  services_.pageserver.put_file(timeline, end, path, std::move(content));
+  stored_files_[path] = hash;
 }
 
 void Compute::finish_suspend(Lsn end) {

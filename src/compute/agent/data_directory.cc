@@ -95,10 +95,22 @@ bool relcache_files_valid(const Skeleton& skeleton) {
   return false;
 }
 
+// Its database may have been dropped since.
+void write_relcache_file(const fs::path& path, const std::string& content) {
+  try {
+    write_file(path, content);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+  }
+}
+
 void write_skeleton_files(const fs::path& folder, const Skeleton& skeleton, bool relcache_files) {
   for (const SkeletonFile& file : skeleton.files) {
     if (file.path == kRelcacheMarker) continue;
-    if (!relcache_files && is_relcache_file(file.path)) continue;
+    if (is_relcache_file(file.path)) {
+      if (relcache_files) write_relcache_file(inside(folder, file.path), file.content);
+      continue;
+    }
     write_file(inside(folder, file.path), file.content);
   }
 }

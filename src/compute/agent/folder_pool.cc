@@ -80,6 +80,7 @@ void FolderPool::build(int major, const fs::path& folder) {
   write_file(folder / "PG_VERSION", std::to_string(major) + "\n");
   write_file(folder / "pg_hba.conf", Settings::hba());
   write_file(folder / "pg_ident.conf", "");
+  write_file(folder / "postgresql.auto.conf", "");
 }
 
 void FolderPool::take(int major, const fs::path& destination) {

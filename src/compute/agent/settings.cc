@@ -69,8 +69,8 @@ const std::map<std::string, std::string>& compute_defaults() {
       // Recovery from the local WAL would show commits that no quorum has acknowledged.
       {"restart_after_crash", "off"},
       {"wal_compression", "lz4"},
-      // A safekeeper that is away for a while finds what it misses.
-      {"wal_keep_size", "1GB"},
+      // The safekeeper holds back what it misses by a slot; this is for before it has made it.
+      {"wal_keep_size", "128MB"},
       {"max_replication_slots", "10"},
       // Checkpoints serve nobody here but bound pg_wal; the kernel may write back when it likes.
       {"checkpoint_timeout", "1h"},

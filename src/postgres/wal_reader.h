@@ -86,7 +86,7 @@ class WalReader {
   uint64_t page_left() const { return kWalPageSize - at_ % kWalPageSize; }
   [[noreturn]] void fail(const std::string& what) const;
 
-  const Options options_;
+  Options options_;
   Bytes chunk_;  // What is left of the last feed.
   uint64_t at_;  // LSN of chunk_'s first byte.
   Lsn position_;

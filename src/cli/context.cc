@@ -132,7 +132,8 @@ json find_project(const Api& api, const std::string& wanted) {
                 choices(projects));
   }
   if (const json* found = find_by_id_or_name(projects, wanted)) return *found;
-  throw Error(Errc::not_found, "there is no project \"{}\". There is:{}", wanted,
+  throw Error(Errc::not_found,
+              "there is no project \"{}\" (see `halogen projects list`). There is:{}", wanted,
               choices(projects));
 }
 

@@ -40,9 +40,9 @@ void print_status(const json& status) {
   print_table(rows);
   fmt::print("\n");
   rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH"}};
-  for (const json& endpoint : status["endpoints"])
-    rows.push_back({endpoint.value("id", ""), endpoint.value("state", ""),
-                    endpoint.value("project_id", ""), endpoint.value("branch_id", "")});
+  for (const json& compute : status["computes"])
+    rows.push_back({compute.value("endpoint", ""), compute.value("state", ""),
+                    compute.value("project", ""), compute.value("branch", "")});
   print_table(rows);
 }
 

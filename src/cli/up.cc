@@ -102,7 +102,6 @@ void say(int fd, char kind, const std::string& text) {
   try {
     ::setsid();
     platform::Layout layout(options.home);
-    fs::create_directories(layout.output.parent_path());
     UniqueFd output = open_file(layout.output, O_WRONLY | O_CREAT | O_APPEND, 0600);
     UniqueFd nothing = open_file("/dev/null", O_RDONLY);
     ::dup2(nothing.get(), 0);

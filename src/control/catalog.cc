@@ -15,11 +15,13 @@ constexpr int64_t kSchemaVersion = 1;
 constexpr const char* kSchema = R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE projects (
-  id TEXT PRIMARY KEY, name TEXT NOT NULL, tenant TEXT NOT NULL UNIQUE, pg_version INTEGER NOT NULL,
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, tenant TEXT NOT NULL UNIQUE,
+  pg_version INTEGER NOT NULL,
   system_identifier INTEGER NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL,
   default_idle_timeout INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
 CREATE TABLE branches (
-  id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id), timeline TEXT NOT NULL UNIQUE,
+  id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+  timeline TEXT NOT NULL UNIQUE,
   parent_id TEXT REFERENCES branches(id), parent_lsn TEXT NOT NULL, name TEXT NOT NULL,
   is_default INTEGER NOT NULL, state TEXT NOT NULL, roles_exact INTEGER NOT NULL,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, UNIQUE (project_id, name));
@@ -49,7 +51,8 @@ CREATE TABLE operations (
   error TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
 CREATE INDEX operations_project ON operations(project_id, seq);
 CREATE TABLE api_keys (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL);
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,
+  created_at INTEGER NOT NULL);
 )sql";
 
 constexpr const char* kProjectColumns =

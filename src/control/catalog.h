@@ -135,6 +135,7 @@ class Catalog {
   std::vector<Endpoint> endpoints(const std::string& project_id);
   std::vector<Endpoint> all_endpoints();
   void set_idle_timeout(const std::string& id, int64_t seconds);
+  void set_settings(const std::string& id, const std::string& settings);
   // After this, and durably, the catalog's copy of the branch's roles is not exact.
   void compute_starting(const Endpoint& endpoint, const Operation& operation);
   void compute_started(const Endpoint& endpoint);

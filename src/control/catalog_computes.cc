@@ -103,6 +103,13 @@ void Catalog::set_idle_timeout(const std::string& id, int64_t seconds) {
   if (db_.changes() == 0) throw Error(Errc::not_found, "endpoint not found");
 }
 
+void Catalog::set_settings(const std::string& id, const std::string& settings) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE endpoints SET settings = ?, updated_at = ? WHERE id = ?", settings, now_micros(),
+          id);
+  if (db_.changes() == 0) throw Error(Errc::not_found, "endpoint not found");
+}
+
 void Catalog::compute_starting(const Endpoint& endpoint, const Operation& operation) {
   MutexLock lock(mutex_);
   Transaction transaction(db_);

@@ -41,7 +41,12 @@ struct Control::Impl {
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
         reconcile(catalog, options.pageserver, options.safekeeper),
-        services{catalog, projects, endpoints, options.region, {}, {}} {}
+        services{.catalog = catalog,
+                 .projects = projects,
+                 .endpoints = endpoints,
+                 .host = options.compute,
+                 .pageserver = options.pageserver,
+                 .region = options.region} {}
 
   // In the order of their dependencies.
   api::Server server;
@@ -80,7 +85,9 @@ int Control::http_port() const { return impl_->server.port(); }
 
 std::string Control::api_key() const { return impl_->key; }
 
-void Control::describe(std::string platform, std::function<std::vector<Component>()> components) {
+void Control::describe(std::string platform, std::function<std::vector<Component>()> components,
+                       std::function<std::string(const std::string&)> data_directory) {
+  impl_->services.data_directory = std::move(data_directory);
   impl_->services.platform = std::move(platform);
   impl_->services.components = [components = std::move(components)] {
     std::vector<api::ComponentStatus> told;

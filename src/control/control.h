@@ -47,8 +47,10 @@ class Control {
   // Known to clients of this home; the same at every start.
   std::string api_key() const;
 
-  // What /status tells besides our own: `platform` is a JSON object.
-  void describe(std::string platform, std::function<std::vector<Component>()> components);
+  // What /status tells besides our own: `platform` is a JSON object, `data_directory` where an
+  // endpoint's is or would be.
+  void describe(std::string platform, std::function<std::vector<Component>()> components,
+                std::function<std::string(const std::string& endpoint_id)> data_directory);
 
   // The direct connection string of the oldest project's default branch; makes the project first if
   // there is none.

@@ -47,8 +47,8 @@ Layout::Layout(fs::path folder) {
   run = run_folder(home);
   lock = home / "platform.lock";
   description = home / "platform.json";
-  log = home / "log" / "halogen.log";
-  output = home / "log" / "output.log";
+  log = home / "halogen.log";
+  output = home / "output.log";
   certificates = home / "certificates";
   catalog = home / "catalog.db";
 }

@@ -114,7 +114,7 @@ Platform::Platform(Options options, Progress progress)
       progress_(std::move(progress)),
       lock_(std::make_unique<HomeLock>(layout_)),
       services_(std::make_unique<Services>()) {
-  make_private_folder(layout_.log.parent_path());
+  make_private_folder(layout_.home);
   log::init(log_level(), layout_.log);
   make_run_folder(layout_.run);
   raise_file_limit();
@@ -204,19 +204,25 @@ void Platform::start_control() {
 
 void Platform::describe() {
   Description self = description();
-  nlohmann::json shape = {
-      {"pid", self.pid},           {"pg_host", self.pg_host},   {"pg_port", self.pg_port},
-      {"http_url", self.http_url}, {"api_url", self.api_url},   {"ca_file", self.ca_file},
-      {"home", self.home},         {"log_file", self.log_file}, {"started_at", self.started_at}};
-  services_->control->describe(shape.dump(), [this] {
-    Services& s = *services_;
-    return std::vector<control::Component>{
-        {"safekeeper", "running", "embedded, one"},
-        {"pageserver", "running", fmt::format("{} timelines", s.pageserver->timelines().size())},
-        {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
-        {"control", "running", fmt::format("API on port {}", s.control->http_port())},
-        {"proxy", "running", fmt::format("port {}", s.proxy->port())}};
-  });
+  nlohmann::json shape = nlohmann::json::parse(self.to_json());
+  shape.erase("api_key");
+  shape["wal_host"] = services_->safekeeper->wal_host();
+  shape["wal_port"] = services_->safekeeper->wal_port();
+  services_->control->describe(
+      shape.dump(),
+      [this] {
+        Services& s = *services_;
+        return std::vector<control::Component>{
+            {"safekeeper", "running", "embedded, one"},
+            {"pageserver", "running",
+             fmt::format("{} timelines", s.pageserver->timelines().size())},
+            {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
+            {"control", "running", fmt::format("API on port {}", s.control->http_port())},
+            {"proxy", "running", fmt::format("port {}", s.proxy->port())}};
+      },
+      [folder = layout_.home / "compute"](const std::string& endpoint_id) {
+        return (folder / endpoint_id / "data").native();
+      });
 }
 
 void Platform::stop() {

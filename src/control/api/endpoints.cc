@@ -38,13 +38,30 @@ Response get_endpoint(Services& services, const Request& request) {
   return json_response(200, {{"endpoint", endpoint_json(services, endpoint)}});
 }
 
-// Only the idle timeout can be changed yet; it counts at once, for a running compute too.
+namespace {
+
+// Postgres settings by name, in place of those before.
+std::string checked_settings(const json& settings) {
+  for (auto& [name, value] : settings.items())
+    if (!value.is_string() && !value.is_number() && !value.is_boolean())
+      throw Error(Errc::invalid_argument, "pg_settings.{} must be a string", name);
+  return settings.dump();
+}
+
+}  // namespace
+
+// The idle timeout counts at once, for a running compute too; Postgres settings from its next
+// start.
 Response update_endpoint(Services& services, const Request& request) {
   Endpoint endpoint = path_endpoint(services, request);
   json wanted = object_or_empty(request.body_json(), "endpoint");
   int64_t seconds = number_or(wanted, "suspend_timeout_seconds", endpoint.idle_timeout);
   if (seconds < -1 || seconds > 604800)
     throw Error(Errc::invalid_argument, "suspend_timeout_seconds must be between -1 and 604800");
+  json settings = object_or_empty(wanted, "settings");
+  if (settings.contains("pg_settings"))
+    services.catalog.set_settings(endpoint.id,
+                                  checked_settings(object_or_empty(settings, "pg_settings")));
   services.catalog.set_idle_timeout(endpoint.id, seconds);
   services.endpoints.set_idle_timeout(endpoint.id, seconds);
   return json_response(

@@ -1,3 +1,4 @@
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/metrics.h"
@@ -6,6 +7,35 @@
 namespace halogen::control::api {
 
 using nlohmann::json;
+
+namespace {
+
+json computes_json(Services& services) {
+  std::map<std::string, ComputeProcess> running;
+  for (ComputeProcess& process : services.host.processes())
+    running[process.endpoint_id] = std::move(process);
+  json computes = json::array();
+  for (const Endpoint& endpoint : services.catalog.all_endpoints()) {
+    json shape = {{"endpoint", endpoint.id},
+                  {"project", endpoint.project_id},
+                  {"branch", endpoint.branch_id},
+                  {"timeline", services.catalog.branch(endpoint.branch_id).timeline.str()},
+                  {"state", compute_state_name(services.endpoints.state(endpoint.id))},
+                  {"pid", nullptr},
+                  {"socket_folder", nullptr}};
+    if (services.data_directory) shape["data_directory"] = services.data_directory(endpoint.id);
+    if (auto process = running.find(endpoint.id); process != running.end()) {
+      shape["pid"] = process->second.pid;
+      shape["socket_folder"] = process->second.socket_folder;
+      shape["data_directory"] = process->second.data_directory;
+      shape["log_file"] = process->second.log_file;
+    }
+    computes.push_back(std::move(shape));
+  }
+  return computes;
+}
+
+}  // namespace
 
 Response get_health(Services&, const Request&) { return json_response(200, {{"status", "ok"}}); }
 
@@ -22,13 +52,7 @@ Response get_status(Services& services, const Request&) {
       components.push_back(
           {{"name", component.name}, {"state", component.state}, {"detail", component.detail}});
   status["components"] = std::move(components);
-  json endpoints = json::array();
-  for (const Endpoint& endpoint : services.catalog.all_endpoints())
-    endpoints.push_back({{"id", endpoint.id},
-                         {"project_id", endpoint.project_id},
-                         {"branch_id", endpoint.branch_id},
-                         {"state", compute_state_name(services.endpoints.state(endpoint.id))}});
-  status["endpoints"] = std::move(endpoints);
+  status["computes"] = computes_json(services);
   return json_response(200, status);
 }
 

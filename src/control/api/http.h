@@ -57,8 +57,12 @@ struct Services {
   Catalog& catalog;
   Projects& projects;
   EndpointManager& endpoints;
+  ComputeHost& host;
+  PageserverAdmin& pageserver;
   std::string region = "us-east-1";
   std::function<std::vector<ComponentStatus>()> components;
+  // Where an endpoint's data directory is or would be, running or not.
+  std::function<std::string(const std::string& endpoint_id)> data_directory;
   std::string platform;  // JSON object merged into /status: addresses, home, version.
 };
 
@@ -102,5 +106,7 @@ Response get_operation(Services&, const Request&);
 Response get_health(Services&, const Request&);
 Response get_metrics(Services&, const Request&);
 Response get_status(Services&, const Request&);
+// pages.cc
+Response read_pages(Services&, const Request&);
 
 }  // namespace halogen::control::api

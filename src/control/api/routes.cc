@@ -11,6 +11,7 @@ const std::vector<Route>& routes() {
       {"GET", "/healthz", get_health, true},
       {"GET", "/metrics", get_metrics, true},
       {"GET", "/status", get_status},
+      {"GET", "/internal/timelines/:timeline_id/pages", read_pages},
       {"GET", "/api/v2/projects", list_projects},
       {"POST", "/api/v2/projects", create_project},
       {"GET", PROJECT, get_project},

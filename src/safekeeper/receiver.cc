@@ -18,6 +18,12 @@ constexpr std::chrono::milliseconds kFirstPause{2};
 constexpr std::chrono::milliseconds kLongestPause{200};
 constexpr std::chrono::milliseconds kFailurePause{1000};
 
+// This much from one recv is a bulk load: then as much as kMaxGroup is gathered for one flush, as
+// long as there is more within kGather.
+constexpr size_t kBulk = 64 * 1024;
+constexpr size_t kMaxGroup = 1u << 20;
+constexpr std::chrono::milliseconds kGather{1};
+
 metrics::Gauge& pulls() {
   static metrics::Gauge gauge =
       metrics::gauge("halogen_safekeeper_streams", "Computes that WAL is being received from.");
@@ -113,7 +119,13 @@ void Receiver::stream() {
   client_.connect(Deadline::after(kCommandTimeout));
   const Lsn from = sink_.restart();
   start_streaming(from);
-  receive_loop(from);
+  try {
+    receive_loop(from);
+  } catch (const Error& error) {
+    // Disconnected: what has arrived is kept, if the term is not over.
+    if (error.code() == Errc::unavailable || error.code() == Errc::cancelled) sink_.flush();
+    throw;
+  }
 }
 
 void Receiver::start_streaming(Lsn from) {
@@ -141,29 +153,45 @@ void Receiver::receive_loop(Lsn from) {
   Lsn flushed = from;
   client_.send_status(flushed, flushed, flushed);
   for (;;) {
-    bool reply = false;
-    bool appended = false;
-    while (std::optional<wire::WalMessage> message = client_.next()) {
-      if (message->kind == 'w') {
-        sink_.append(message->start, message->data);
-        appended = true;
-      } else {
-        reply |= message->reply_requested;
-      }
+    client_.receive();
+    Arrived arrived = take_arrived();
+    // In a bulk load a flush of a few hundred kilobytes costs as much as one of a megabyte.
+    for (size_t last = arrived.bytes; last >= kBulk && arrived.bytes < kMaxGroup;) {
+      if (!client_.receive(Deadline::after(kGather))) break;
+      Arrived more = take_arrived();
+      last = more.bytes;
+      arrived.bytes += more.bytes;
+      arrived.reply |= more.reply;
     }
-    if (appended) {
+    if (arrived.bytes > 0) {
       flushed = sink_.flush();
       reported_.clear();
     }
-    if (appended || reply) {
-      try {
-        client_.send_status(flushed, flushed, flushed);
-      } catch (const Error& error) {
-        // The other end has gone, or we are to stop; what it sent before is worth keeping.
-        if (error.code() != Errc::unavailable) throw;
-      }
+    if (arrived.bytes > 0 || arrived.reply) acknowledge(flushed);
+  }
+}
+
+// Appends all that has been received.
+Receiver::Arrived Receiver::take_arrived() {
+  Arrived arrived;
+  while (std::optional<wire::WalMessage> message = client_.next()) {
+    if (message->kind == 'w') {
+      sink_.append(message->start, message->data);
+      arrived.bytes += message->data.size();
+    } else {
+      arrived.reply |= message->reply_requested;
     }
-    client_.receive();
+  }
+  return arrived;
+}
+
+void Receiver::acknowledge(Lsn flushed) {
+  try {
+    client_.send_status(flushed, flushed, flushed);
+  } catch (const Error& error) {
+    // The other end has gone, or we are to stop; what it sent before is worth keeping, and the end
+    // of the stream comes behind it.
+    if (error.code() != Errc::unavailable) throw;
   }
 }
 

@@ -26,7 +26,7 @@ class WalSink {
   // Throws fenced when the term is over; io when the disk is full; corrupt when `at` is not where
   // the log ends.
   virtual void append(Lsn at, Bytes wal) = 0;
-  // What was appended is durable; up to where.
+  // What was appended is durable; up to where. Throws fenced when the term is over.
   virtual Lsn flush() = 0;
 };
 
@@ -48,11 +48,18 @@ class Receiver {
   void stop();
 
  private:
+  struct Arrived {
+    size_t bytes = 0;    // Of WAL.
+    bool reply = false;  // Is wanted at once.
+  };
+
   void run();
   // One connection, from its beginning to its end by an Error.
   void stream();
   void start_streaming(Lsn from);
   void receive_loop(Lsn from);
+  Arrived take_arrived();
+  void acknowledge(Lsn flushed);
   void report(const Error& error);
   bool sleep(std::chrono::milliseconds time) EXCLUDES(mutex_);
 

@@ -27,7 +27,12 @@ class Timeline::TermSink : public WalSink {
     if (verdict != Verdict::accept) timeline_.refuse(verdict, term_);
     timeline_.store_.append(wal);
   }
-  Lsn flush() override { return timeline_.store_.flush(); }
+  Lsn flush() override {
+    Lsn end = timeline_.store_.end();
+    Verdict verdict = timeline_.may_append(term_, end, end);
+    if (verdict != Verdict::accept) timeline_.refuse(verdict, term_);
+    return timeline_.store_.flush();
+  }
 
  private:
   Timeline& timeline_;

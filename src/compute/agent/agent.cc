@@ -66,10 +66,10 @@ ComputeAgent::ComputeAgent(Options options)
   remove_leftovers();
   folders_ = std::make_unique<FolderPool>(options_.home, options_.ready_folders);
   for (const auto& folder : endpoint_folders())
-    if (!fs::exists(folder / "clean")) folders_->discard(folder / "data");
+    if (!fs::exists(folder / Compute::kCleanFile)) Compute::discard_data(*folders_, folder);
   services_ = std::make_unique<ComputeServices>(ComputeServices{options_.pageserver,
                                                                 options_.safekeeper,
-                                                                supervisor_,
+                                                                *supervisor_,
                                                                 *folders_,
                                                                 options_.home,
                                                                 options_.run,
@@ -87,6 +87,13 @@ ComputeAgent::ComputeAgent(Options options)
 
 ComputeAgent::~ComputeAgent() {
   stop_all();
+  std::map<std::string, std::shared_ptr<Compute>> computes;
+  {
+    MutexLock lock(mutex_);
+    computes.swap(computes_);
+  }
+  computes.clear();
+  supervisor_.reset();  // Its thread posts to events_, so it ends first.
   events_.reset();
 }
 
@@ -96,7 +103,8 @@ void ComputeAgent::remove_leftovers() {
   int killed = kill_postgres_in(options_.home, Deadline::after(kLeftoversDeadline));
   if (killed > 0) logger.info("ended {} processes that a former run left behind", killed);
   for (const auto& entry : fs::directory_iterator(options_.run)) fs::remove_all(entry.path());
-  for (const auto& folder : endpoint_folders()) remove_shared_memory(folder / "data");
+  for (const auto& folder : endpoint_folders())
+    for (const auto& data : Compute::data_directories(folder)) remove_shared_memory(data);
 }
 
 std::vector<fs::path> ComputeAgent::endpoint_folders() const {
@@ -191,7 +199,7 @@ void ComputeAgent::limit_kept() {
   std::vector<std::pair<fs::file_time_type, std::string>> kept;
   for (const auto& folder : endpoint_folders()) {
     std::error_code none;
-    auto since = fs::last_write_time(folder / "clean", none);
+    auto since = fs::last_write_time(folder / Compute::kCleanFile, none);
     if (!none) kept.emplace_back(since, folder.filename().string());
   }
   if (kept.size() <= options_.keep_suspended) return;
@@ -222,7 +230,7 @@ void ComputeAgent::stop_all() {
 }
 
 TemplateCluster ComputeAgent::build_template(int major) {
-  return build_template_cluster(supervisor_, major, options_.home / ".template",
+  return build_template_cluster(*supervisor_, major, options_.home / ".template",
                                 options_.libraries);
 }
 

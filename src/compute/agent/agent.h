@@ -62,7 +62,7 @@ class ComputeAgent : public ComputeHost {
 
   Options options_;
   UniqueFd lock_;
-  Supervisor supervisor_;
+  std::unique_ptr<Supervisor> supervisor_ = std::make_unique<Supervisor>();
   std::unique_ptr<FolderPool> folders_;
   std::unique_ptr<ComputeServices> services_;
 

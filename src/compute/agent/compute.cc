@@ -20,6 +20,7 @@ const log::Logger logger("compute");
 
 constexpr uint64_t kLogLimit = 64 << 20;
 constexpr int kTermAttempts = 5;
+constexpr const char* kDataPrefix = "data-";
 
 metrics::Histogram start_seconds(bool kept) {
   return metrics::histogram("halogen_compute_start_seconds", "From the call to READY.",
@@ -46,9 +47,7 @@ Compute::Compute(std::string endpoint_id, ComputeServices& services)
     : id_(std::move(endpoint_id)),
       services_(services),
       folder_(services.home / id_),
-      data_(folder_ / "data"),
-      manifest_(folder_ / "manifest"),
-      clean_(folder_ / "clean"),
+      clean_(folder_ / kCleanFile),
       log_(folder_ / "postgres.log") {}
 
 Compute::~Compute() {
@@ -71,7 +70,7 @@ ComputeAddress Compute::address() const {
 std::optional<ComputeProcess> Compute::process() const {
   MutexLock lock(mutex_);
   if (!session_ || !session_->postmaster->running()) return std::nullopt;
-  return ComputeProcess{id_, session_->postmaster->pid(), data_.string(),
+  return ComputeProcess{id_, session_->postmaster->pid(), session_->data.string(),
                         session_->socket_folder.string(), log_.string()};
 }
 
@@ -90,7 +89,9 @@ ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
     try {
       TermStart at = begin_term(spec, &session->term);
       times.mark("term");
-      kept = allow_kept && kept_at(spec, at.end);
+      std::optional<fs::path> kept_data = kept_at(spec, at.end);
+      kept = allow_kept && kept_data;
+      session->data = kept ? *kept_data : folder_ / (kDataPrefix + random_name(8));
       boot(*session, at, kept, times, deadline);
       logger.info("{}: awake at {} in term {}, {} data directory: {}", id_, at.end.str(),
                   session->term, kept ? "kept" : "new", times.str());
@@ -121,12 +122,17 @@ TermStart Compute::begin_term(const ComputeSpec& spec, uint64_t* term) {
   }
 }
 
-bool Compute::kept_at(const ComputeSpec& spec, Lsn end) const {
+std::optional<fs::path> Compute::kept_at(const ComputeSpec& spec, Lsn end) const {
   try {
-    return read_file(clean_) == clean_text(spec, end) &&
-           align_record(read_clean_end(data_, spec.major).end) == align_record(end);
+    std::string text = read_file(clean_);
+    std::string wanted = clean_text(spec, end);
+    if (!text.starts_with(wanted)) return std::nullopt;
+    fs::path data = folder_ / text.substr(wanted.size());
+    if (align_record(read_clean_end(data, spec.major).end) != align_record(end))
+      return std::nullopt;
+    return data;
   } catch (const Error&) {
-    return false;  // Suspended unclean, or never run here.
+    return std::nullopt;  // Not suspended cleanly, or never run here.
   }
 }
 
@@ -151,7 +157,7 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   Settings settings({session.socket_folder, services_.libraries}, spec.settings);
   if (kept) {
     session.token = services_.pageserver.open_session(spec.timeline, at.end);
-    reuse_data_directory(data_, manifest_, settings, at.end,
+    reuse_data_directory(session.data, session.manifest(), settings, at.end,
                          {services_.pageserver.page_service_socket(), *session.token});
     forget_clean_end();
     times.mark("reuse");
@@ -166,13 +172,13 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   for (const SkeletonFile& file : skeleton.files)
     stored_files_[file.path] = std::hash<std::string>()(file.content);
   times.mark("skeleton");
-  services_.folders.take(spec.major, data_);
-  fill_data_directory(data_, {skeleton,
-                              at,
-                              spec.system_identifier,
-                              settings,
-                              {services_.pageserver.page_service_socket(), *session.token},
-                              manifest_});
+  services_.folders.take(spec.major, session.data);
+  fill_data_directory(session.data, {skeleton,
+                                     at,
+                                     spec.system_identifier,
+                                     settings,
+                                     {services_.pageserver.page_service_socket(), *session.token},
+                                     session.manifest()});
   times.mark("files");
 }
 
@@ -181,13 +187,13 @@ Postmaster::Options Compute::postmaster_options(const Session& session) const {
   options.program =
       (services_.bin_dir.empty() ? postgres_bin_dir(session.spec.major) : services_.bin_dir) /
       "postgres";
-  options.data = data_;
+  options.data = session.data;
   options.log = log_;
   options.socket_folder = session.socket_folder;
   options.environment = {
       "LD_PRELOAD=" + (services_.libraries / "libhalogen_shim.so").string(),
-      "HALOGEN_SHIM_MANIFEST=" + manifest_.string(),
-      "HALOGEN_SHIM_DATA=" + data_.string(),
+      "HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
+      "HALOGEN_SHIM_DATA=" + session.data.string(),
       "HALOGEN_PDEATHSIG=" + std::to_string(::getpid()),
   };
   return options;
@@ -215,10 +221,22 @@ void Compute::release(Session& session) {
   if (!session.socket_folder.empty()) fs::remove_all(session.socket_folder, ignored);
 }
 
-void Compute::discard_data() {
-  forget_clean_end();
-  services_.folders.discard(data_);
-  ::unlink(manifest_.c_str());
+std::vector<fs::path> Compute::data_directories(const fs::path& endpoint_folder) {
+  std::vector<fs::path> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(endpoint_folder, none))
+    if (entry.path().filename().string().starts_with(kDataPrefix) && entry.is_directory())
+      found.push_back(entry.path());
+  return found;
+}
+
+void Compute::discard_data(FolderPool& folders, const fs::path& endpoint_folder) {
+  ::unlink((endpoint_folder / kCleanFile).c_str());
+  std::vector<fs::path> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(endpoint_folder, none))
+    if (entry.path().filename().string().starts_with(kDataPrefix)) found.push_back(entry.path());
+  for (const fs::path& path : found) folders.discard(path);
 }
 
 void Compute::forget_clean_end() { ::unlink(clean_.c_str()); }

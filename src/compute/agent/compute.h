@@ -1,9 +1,11 @@
 // compute.h: one endpoint's compute on this machine: its files, its Postgres, its wake and suspend.
 //
-// <home>/<endpoint>/data          the data directory: a cache, thrown away after anything but a
-//                                 clean stop
-// <home>/<endpoint>/manifest      the shim's: which blocks are local; belongs to `data`
-// <home>/<endpoint>/clean         exists only while `data` is the exact state after a clean stop
+// <home>/<endpoint>/data-<random>  the data directory: a cache, thrown away after anything but a
+//                                 clean stop. Each has a name of its own, so that whoever still
+//                                 deletes or uses an old one cannot hit the new one.
+// <home>/<endpoint>/data-<random>.manifest  the shim's: which blocks are local
+// <home>/<endpoint>/clean         exists only while the data directory that it names is the exact
+//                                 state after a clean stop
 // <home>/<endpoint>/postgres.log
 // <run>/<random>/                 a new one for every start: socket and readiness socket, so that
 //                                 nobody can reach an older postmaster by mistake
@@ -45,6 +47,9 @@ struct ComputeServices {
 
 class Compute {
  public:
+  static constexpr const char* kCleanFile = "clean";
+  static std::vector<fs::path> data_directories(const fs::path& endpoint_folder);
+  static void discard_data(FolderPool& folders, const fs::path& endpoint_folder);
   Compute(std::string endpoint_id, ComputeServices& services);
   ~Compute();
 
@@ -69,12 +74,16 @@ class Compute {
     ComputeSpec spec;
     uint64_t term = 0;
     std::optional<PageToken> token;
+    fs::path data;
     fs::path socket_folder;
     std::unique_ptr<Postmaster> postmaster;
+
+    fs::path manifest() const { return data.string() + ".manifest"; }
   };
 
   TermStart begin_term(const ComputeSpec& spec, uint64_t* term);
-  bool kept_at(const ComputeSpec& spec, Lsn end) const;
+  // The kept data directory if it is what `end` needs.
+  std::optional<fs::path> kept_at(const ComputeSpec& spec, Lsn end) const;
   void boot(Session& session, const TermStart& at, bool kept, StepTimes& times, Deadline deadline);
   void prepare_data(Session& session, const TermStart& at, bool kept, StepTimes& times,
                     Deadline deadline);
@@ -86,7 +95,7 @@ class Compute {
   // Kills what runs, releases what the session holds, forgets the data directory. Never throws.
   void abandon();
   void release(Session& session);
-  void discard_data();
+  void discard_data() { discard_data(services_.folders, folder_); }
   void forget_clean_end();
 
   void prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline);
@@ -100,8 +109,7 @@ class Compute {
   const std::string id_;
   ComputeServices& services_;
   const fs::path folder_;
-  const fs::path data_;
-  const fs::path manifest_;
+
   const fs::path clean_;
   const fs::path log_;
 

@@ -84,21 +84,23 @@ Lsn Compute::stop_and_confirm(Deadline deadline) {
   if (!session->postmaster->stop_cleanly(deadline))
     throw Error(Errc::timed_out, "postgres did not stop cleanly: {}",
                 session->postmaster->last_words());
-  CleanEnd clean = read_clean_end(data_, session->spec.major);
+  CleanEnd clean = read_clean_end(session->data, session->spec.major);
   services_.safekeeper.wait_for_flush(session->spec.timeline, clean.end, deadline);
-  prune_wal(data_, clean.checkpoint);
+  prune_wal(session->data, clean.checkpoint);
   return clean.end;
 }
 
 void Compute::keep_files(Lsn end, Deadline deadline) {
-  TimelineId timeline = current()->spec.timeline;
+  std::shared_ptr<Session> session = current();
+  TimelineId timeline = session->spec.timeline;
+  const fs::path& data = session->data;
   try {
     auto by = std::min(deadline.at(), Deadline::after(kKeepFilesDeadline).at());
     services_.pageserver.wait_for_lsn(timeline, end, Deadline::after(by - steady_clock::now()));
-    for (const std::string& path : files_beside_wal(data_)) {
+    for (const std::string& path : files_beside_wal(data)) {
       std::error_code missing;
-      uint64_t size = fs::file_size(data_ / path, missing);
-      if (!missing && size > 0) put_if_changed(timeline, end, path, read_file(data_ / path));
+      uint64_t size = fs::file_size(data / path, missing);
+      if (!missing && size > 0) put_if_changed(timeline, end, path, read_file(data / path));
     }
     put_if_changed(timeline, end, std::string(kRelcacheMarker), end.str());
   } catch (const Error& error) {
@@ -122,11 +124,11 @@ void Compute::finish_suspend(Lsn end) {
     MutexLock lock(mutex_);
     last_end_ = end;
   }
-  write_file(clean_, clean_text(session->spec, end));
+  write_file(clean_, clean_text(session->spec, end) + session->data.filename().string());
 }
 
 std::string Compute::clean_text(const ComputeSpec& spec, Lsn end) const {
-  return fmt::format("clean end 1\ntimeline {}\nsystem {}\nmajor {}\nlsn {}\nboot {}\n",
+  return fmt::format("clean end 1\ntimeline {}\nsystem {}\nmajor {}\nlsn {}\nboot {}\ndata ",
                      spec.timeline.str(), spec.system_identifier, spec.major,
                      align_record(end).str(), machine_boot_id());
 }

@@ -165,9 +165,8 @@ void refuse_root() {
 }
 
 int kill_postgres_in(const fs::path& folder, Deadline deadline) {
-  std::error_code none;
-  fs::path real = fs::canonical(folder, none);
-  if (none) return 0;
+  // Whoever runs in a folder that is gone ("... (deleted)") must be found too.
+  fs::path real = fs::weakly_canonical(folder);
   int killed = 0;
   // A postmaster may have forked while we looked, so look until there is nobody left.
   for (;;) {

@@ -72,6 +72,8 @@ const std::map<std::string, std::string>& compute_defaults() {
       // The safekeeper holds back what it misses by a slot; this is for before it has made it.
       {"wal_keep_size", "128MB"},
       {"max_replication_slots", "10"},
+      // For the agent, whatever clients do.
+      {"superuser_reserved_connections", "3"},
       // Checkpoints serve nobody here but bound pg_wal; the kernel may write back when it likes.
       {"checkpoint_timeout", "1h"},
       {"max_wal_size", "2GB"},
@@ -132,6 +134,7 @@ Settings::Settings(const Places& places, const std::map<std::string, std::string
   values_["dynamic_library_path"] = places.library_folder.string() + ":$libdir";
   for (const auto& [name, value] : overrides) apply(lower(name), value);
   at_least("max_wal_senders", 5);
+  at_least("superuser_reserved_connections", 3);
 }
 
 void Settings::apply(const std::string& name, const std::string& value) {

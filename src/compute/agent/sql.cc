@@ -68,12 +68,17 @@ void cancel(pg_conn* connection) {
 SqlConnection::SqlConnection(const ComputeAddress& address, const std::string& database,
                              Deadline deadline) {
   std::string port = std::to_string(address.port);
-  const char* keys[] = {"host", "port", "user", "dbname", "application_name", nullptr};
+  // Whatever a user has set for all sessions must not get in our way.
+  constexpr const char* kOptions =
+      "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+      "-c idle_session_timeout=0 -c default_transaction_read_only=off -c synchronous_commit=on";
+  const char* keys[] = {"host", "port", "user", "dbname", "application_name", "options", nullptr};
   const char* values[] = {address.socket_folder.c_str(),
                           port.c_str(),
                           kSuperuser,
                           database.c_str(),
                           "halogen_agent",
+                          kOptions,
                           nullptr};
   connection_ = ::PQconnectStartParams(keys, values, 0);
   try {

@@ -165,6 +165,26 @@ TEST_F(ProxyTest, GssIsDeclinedAndTlsCanFollow) {
   EXPECT_EQ(client.receive(), "S");
 }
 
+// As libpq 17 does with sslnegotiation=direct.
+TEST_F(ProxyTest, DirectTlsNeedsItsAlpn) {
+  start();
+  CommandResult result = python(fmt::format(R"(
+import socket, ssl, struct
+def ask(alpn):
+  context = ssl.create_default_context(cafile='{}')
+  if alpn: context.set_alpn_protocols([alpn])
+  raw = socket.create_connection(('127.0.0.1', {}))
+  try:
+    c = context.wrap_socket(raw, server_hostname='ep-test.eu.localhost')
+    c.sendall(struct.pack('!ii', 20, 196608) + b'user\0alice\0\0'[:12])
+    return c.recv(100)
+  except OSError: return 'refused'
+print(ask('postgresql')[:1], ask('h2'), ask(None)[:1])
+)",
+                                            proxy_->ca_file().string(), proxy_->port()));
+  EXPECT_EQ(result.output, "b'R' refused b'E'\n");
+}
+
 TEST_F(ProxyTest, RubbishIsShownTheDoor) {
   int port = start().port();
   RawClient http(port);

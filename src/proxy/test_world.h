@@ -5,10 +5,11 @@
 
 #include <atomic>
 #include <cstdio>
+#include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "base/mutex.h"
 #include "postgres/scram.h"
@@ -22,8 +23,8 @@ class FakeEndpoints : public Endpoints {
  public:
   explicit FakeEndpoints(ComputeAddress address) : address_(std::move(address)) {}
   ~FakeEndpoints() override {
-    MutexLock lock(mutex_);
-    for (std::thread& thread : threads_) thread.join();
+    run([this] { stopped_ = true; });
+    thread_.join();
   }
 
   void set_role(const std::string& role, const std::string& verifier) {
@@ -34,18 +35,18 @@ class FakeEndpoints : public Endpoints {
   bool exists(const std::string& endpoint) override { return endpoint == "ep-test"; }
   void role_secret(const std::string&, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override {
-    MutexLock lock(mutex_);
     Outcome<RoleSecret> outcome;
+    MutexLock lock(mutex_);
     if (auto found = roles_.find(role); found != roles_.end())
       outcome.value = RoleSecret{found->second};
     else
       outcome.error = Error(Errc::not_found, "no role {}", role);
-    threads_.emplace_back([done = std::move(done), outcome] { done(outcome); });
+    jobs_.push_back([done = std::move(done), outcome] { done(outcome); });
+    changed_.notify_one();
   }
   void wake(const std::string&, std::function<void(Outcome<ComputeAddress>)> done) override {
     wakes++;
-    MutexLock lock(mutex_);
-    threads_.emplace_back([this, done = std::move(done)] {
+    run([this, done = std::move(done)] {
       std::this_thread::sleep_for(wake_time.load());
       Outcome<ComputeAddress> outcome;
       if (wake_fails)
@@ -65,10 +66,28 @@ class FakeEndpoints : public Endpoints {
   std::atomic<bool> wake_fails = false;
 
  private:
+  void run(std::function<void()> job) {
+    MutexLock lock(mutex_);
+    jobs_.push_back(std::move(job));
+    changed_.notify_one();
+  }
+  std::function<void()> next_job() {
+    MutexLock lock(mutex_);
+    while (jobs_.empty()) changed_.wait(mutex_);
+    std::function<void()> job = std::move(jobs_.front());
+    jobs_.pop_front();
+    return job;
+  }
+
   const ComputeAddress address_;
   Mutex mutex_;
+  CondVar changed_;
   std::map<std::string, std::string> roles_ GUARDED_BY(mutex_);
-  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
+  std::deque<std::function<void()>> jobs_ GUARDED_BY(mutex_);
+  bool stopped_ = false;  // Of the thread.
+  std::thread thread_{[this] {
+    while (!stopped_) next_job()();
+  }};
 };
 
 struct CommandResult {

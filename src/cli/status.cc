@@ -24,7 +24,7 @@ constexpr std::chrono::seconds kStopDeadline{180};
 // What `status --json` prints: the description, then what the platform says of itself.
 json full_status(const Api& api) {
   json status = json::parse(api.platform().to_json());
-  for (auto& [name, value] : api.get("/status").items()) status[name] = value;
+  status.update(api.get("/status"));
   return status;
 }
 

@@ -35,7 +35,8 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint) {
   spec.timeline = branch.timeline;
   spec.system_identifier = project.system_identifier;
   spec.major = project.pg_version;
-  for (auto& [name, value] : nlohmann::json::parse(endpoint.settings).items())
+  const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
+  for (auto& [name, value] : settings.items())
     spec.settings[name] = value.is_string() ? value.get<std::string>() : value.dump();
   return spec;
 }

@@ -114,7 +114,6 @@ Platform::Platform(Options options, Progress progress)
       progress_(std::move(progress)),
       lock_(std::make_unique<HomeLock>(layout_)),
       services_(std::make_unique<Services>()) {
-  make_private_folder(layout_.home);
   log::init(log_level(), layout_.log);
   make_run_folder(layout_.run);
   raise_file_limit();
@@ -145,10 +144,11 @@ void Platform::start() {
 void Platform::start_storage() {
   progress_("Starting storage");
   Services& s = *services_;
+  for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
+    make_private_folder(layout_.home / part);
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(safekeeper::Safekeeper::Options{
       .home = layout_.home / "safekeeper", .socket_folder = layout_.run / "safekeeper"});
   make_private_folder(layout_.run / "pageserver");
-  make_private_folder(layout_.home / "redo");
   s.redo = std::make_unique<pageserver::RedoPool>(
       pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
                                     .scratch = layout_.home / "redo"});

@@ -87,7 +87,7 @@ void take_home(const fs::path& home, const std::function<void()>& last_as_root) 
   if (problem)
     throw Error(Errc::io, "cannot make {}: {}. Set HALOGEN_HOME to a folder you may write to",
                 home.string(), problem.message());
-  if (made) ::chmod(home.c_str(), 0700);
+  if (made) ::chmod(home.c_str(), 0711);  // Clients read the CA file; the rest is closed.
   if (::geteuid() == 0) {
     User user = service_user(home);
     prepare_home(home, user);

@@ -34,6 +34,7 @@ const std::byte* Arena::append(Bytes bytes) {
 
 void MemoryLayer::put(Lsn lsn, std::span<const Put> puts) {
   size_t added = 0;
+  if (lsn.value < first_lsn_) first_lsn_ = lsn.value;
   WriterLock lock(mutex_);
   for (const Put& put : puts) {
     Versions& versions = put.key.is_page() ? pages_[put.key] : metadata_[put.key];
@@ -56,6 +57,7 @@ const MemoryLayer::Versions* MemoryLayer::find(const Key& key) const {
 }
 
 bool MemoryLayer::walk(const Key& key, Lsn lsn, const VisitVersion& visit) const {
+  if (lsn.value < first_lsn_) return true;
   Versions seen;  // Copied, as the vector may grow once the lock is gone. Newest first.
   {
     ReaderLock lock(mutex_);
@@ -75,6 +77,7 @@ bool MemoryLayer::walk(const Key& key, Lsn lsn, const VisitVersion& visit) const
 
 std::vector<std::pair<Key, Value>> MemoryLayer::newest(const Key& first, const Key& last,
                                                        Lsn lsn) const {
+  if (lsn.value < first_lsn_) return {};
   std::vector<std::pair<Key, Version>> seen;
   {
     ReaderLock lock(mutex_);

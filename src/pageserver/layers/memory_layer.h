@@ -74,6 +74,8 @@ class MemoryLayer {
   std::unordered_map<Key, Versions, KeyHash> pages_ GUARDED_BY(mutex_);
   std::map<Key, Versions> metadata_ GUARDED_BY(mutex_);
   std::atomic<size_t> bytes_ = 0;
+  // Of the first put. Who reads below it, as computes and flushes do, never meets the writer.
+  std::atomic<uint64_t> first_lsn_ = UINT64_MAX;
 };
 
 }  // namespace halogen::pageserver

@@ -22,11 +22,13 @@ const log::Logger logger("compute");
 
 constexpr std::chrono::seconds kStepDeadline{120};
 
-// neon_superuser is what the owner of a project may do: everything short of a superuser.
+// neon_superuser is what the owner of a project may do: everything short of a superuser. Without
+// REPLICATION: only a superuser may change a role that has it, so the owner could not even change
+// his own password.
 constexpr const char* kRoles = R"(
 CREATE ROLE neon_superuser NOLOGIN CREATEDB CREATEROLE;
 GRANT pg_read_all_data, pg_write_all_data, pg_monitor, pg_signal_backend TO neon_superuser;
-CREATE ROLE neondb_owner LOGIN CREATEDB CREATEROLE BYPASSRLS REPLICATION IN ROLE neon_superuser;
+CREATE ROLE neondb_owner LOGIN CREATEDB CREATEROLE BYPASSRLS IN ROLE neon_superuser;
 )";
 
 void make_folder(const fs::path& path) {

@@ -108,6 +108,9 @@ ControlFile control_for(const SyntheticCheckpointOptions& o, const SyntheticChec
   control.checkpoint_location = checkpoint.start;
   control.checkpoint = checkpoint.checkpoint;
   control.settings = settings;
+  // What history has, not what the server will start with: if they differ, Postgres logs the
+  // change, and storage learns of it.
+  control.settings.track_commit_timestamp = o.fields.newest_commit_ts_xid != 0;
   control.wal_segment_size = o.segment_size;
   return control;
 }

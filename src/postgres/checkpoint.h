@@ -49,7 +49,8 @@ struct WalFile {
 std::vector<WalFile> wal_files(const SyntheticCheckpointOptions& options,
                                const SyntheticCheckpoint& checkpoint, std::string page_head);
 
-// The control file's content to go with it.
+// The control file's content to go with it. Whether commit timestamps are kept is taken from the
+// checkpoint's fields, not from `settings`.
 ControlFile control_for(const SyntheticCheckpointOptions& options,
                         const SyntheticCheckpoint& checkpoint, const ControlSettings& settings);
 

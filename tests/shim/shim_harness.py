@@ -5,6 +5,7 @@ are data directories prepared from it, with no relation or SLRU file in them, bo
 Environment: HALOGEN_BUILD_DIR (default build/dev).
 """
 
+import atexit
 import contextlib
 import os
 import pathlib
@@ -19,9 +20,7 @@ import psycopg2
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("HALOGEN_BUILD_DIR", "build/dev")
-TESTBED = BUILD / "bin/shim_testbed"
-SHIM = BUILD / "lib/libhalogen_shim.so"
-BROKEN_SHIM = BUILD / "lib/libhalogen_shim_broken.so"
+LIBRARY = BUILD / "lib/libhalogen_shim.so"
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 
@@ -31,6 +30,23 @@ def as_postgres():
         return {}
     user = pwd.getpwnam("postgres")
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def reachable(built):
+    """A copy that the user postgres can read, wherever our checkout lies."""
+    copy = COPIES / built.name
+    if not copy.exists():
+        shutil.copy(built, copy)
+        copy.chmod(0o755)
+    return copy
+
+
+COPIES = pathlib.Path(tempfile.mkdtemp(prefix="halogen-shim-built-"))
+COPIES.chmod(0o755)
+atexit.register(shutil.rmtree, COPIES, ignore_errors=True)
+TESTBED = reachable(BUILD / "bin/shim_testbed")
+SHIM = reachable(LIBRARY)
+BROKEN_SHIM = reachable(BUILD / "lib/libhalogen_shim_broken.so")
 
 
 def give_to_postgres(path):
@@ -69,12 +85,16 @@ class Postgres:
             "max_wal_size": "4GB", "shared_buffers": "16MB", **settings}
         self.process = None
 
-    def start(self, wait=True):
+    def arguments(self):
+        """Of subprocess.Popen, but for its streams."""
         options = [word for key, value in self.settings.items() for word in ("-c", f"{key}={value}")]
-        self.process = subprocess.Popen(
-            [str(PG_BIN / "postgres"), "-D", str(self.data), *options], cwd="/tmp",
-            stdin=subprocess.DEVNULL, stdout=open(self.log, "ab"), stderr=subprocess.STDOUT,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **self.environment}, **as_postgres())
+        return {"args": [str(PG_BIN / "postgres"), "-D", str(self.data), *options], "cwd": "/tmp",
+                "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **self.environment}, **as_postgres()}
+
+    def start(self, wait=True):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(**self.arguments(), stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT)
         if wait:
             self.wait_until_ready()
         return self

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from shim.shim_harness import PG_BIN, ROOT, Compute, Folder, PageService, build_source, run
+from shim.shim_harness import PG_BIN, Compute, Folder, PageService, build_source, run
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +61,17 @@ def test_a_second_postmaster_is_refused(source, folder):
         (compute.data / "postmaster.pid").rename(compute.data / "hidden")
         again = subprocess.run([str(PG_BIN / "postgres"), "--version"], text=True, stderr=subprocess.PIPE,
                                env={**os.environ, **compute.environment})
-        assert again.returncode == 1
+        assert again.returncode == 1, again.stderr
         assert "is used by another postmaster or its children" in again.stderr
         (compute.data / "hidden").rename(compute.data / "postmaster.pid")
 
 
 # A stand-in for the platform: starts postgres as its own child, then waits.
 PLATFORM = """
-import json, os, pathlib, sys, time
-sys.path.insert(0, sys.argv[1])
-from shim.shim_harness import Postgres
-a = json.loads(sys.argv[2])
-a['environment']['HALOGEN_PDEATHSIG'] = str(os.getpid())
-postgres = Postgres(pathlib.Path(a['data']), pathlib.Path(a['log']), a['environment']).start()
-print(postgres.process.pid, flush=True)
+import json, os, subprocess, sys, time
+arguments = json.loads(sys.argv[1])
+arguments['env']['HALOGEN_PDEATHSIG'] = str(os.getpid())
+print(subprocess.Popen(**arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)
 time.sleep(600)
 """
 
@@ -89,9 +86,7 @@ def runs(pid):
 def test_the_postmaster_dies_with_the_platform(source, folder):
     with PageService(source, folder / "pages.sock"):
         compute = Compute(folder, source)
-        arguments = json.dumps({"data": str(compute.data), "log": str(compute.log),
-                                "environment": compute.environment})
-        platform = subprocess.Popen([sys.executable, "-c", PLATFORM, str(ROOT / "tests"), arguments],
+        platform = subprocess.Popen([sys.executable, "-c", PLATFORM, json.dumps(compute.arguments())],
                                     stdout=subprocess.PIPE, text=True)
         pid = int(platform.stdout.readline())
         assert runs(pid)

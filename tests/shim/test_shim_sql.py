@@ -1,5 +1,8 @@
 """Whatever Postgres does with its files, under the shim it ends as on whole files."""
 
+import contextlib
+import signal
+
 import psycopg2
 import pytest
 
@@ -116,18 +119,24 @@ def test_a_kept_data_directory_goes_on_at_a_later_lsn(source, folder, plain_fing
             assert compute.status()["boot_lsn"] == 0x99999
 
 
-def test_an_outage_is_a_clean_error_and_ends(source, folder):
-    service = PageService(source, folder / "pages.sock")
-    with Compute(folder, source, deadline_ms=700) as compute:
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_an_outage_is_a_clean_error_and_ends(source, folder, how):
+    with PageService(source, folder / "pages.sock") as service, \
+            Compute(folder, source, deadline_ms=700) as compute:
         connection = compute.connect()
         cursor = connection.cursor()
         cursor.execute("select count(*) from pgbench_branches")
-        service.stop()
+        if how == "killed":
+            service.stop()
+        else:
+            service.process.send_signal(signal.SIGSTOP)
         for _ in range(2):
             with pytest.raises(psycopg2.errors.IoError) as failure:
                 cursor.execute("select count(*) from gaps")
             assert failure.value.pgcode == "58030"
-        with PageService(source, folder / "pages.sock"):
+        if how == "hung":
+            service.process.send_signal(signal.SIGCONT)
+        with PageService(source, folder / "pages.sock") if how == "killed" else contextlib.nullcontext():
             cursor.execute("select count(*) from gaps")  # The same backend, nothing lost.
             assert cursor.fetchone() == (50000,)
         connection.close()

@@ -9,8 +9,12 @@ namespace halogen::shim {
 namespace {
 
 constexpr uint32_t kMaxWindow = kChunkBlocks;
-// A scan that skips a few blocks (all-visible pages, a dense bitmap) is still sequential.
-constexpr uint32_t kSequentialGap = 8;
+static_assert(kMaxWindow <= UINT8_MAX);  // See FdState.
+// A scan that skips a block or two is still sequential. More would take sorted random reads for
+// one.
+constexpr uint32_t kSequentialGap = 2;
+// So many sequential misses in a row and the next window is asked for before it is needed.
+constexpr uint8_t kLongStreak = 2;
 constexpr int kFirstBackoffMs = 5;
 constexpr int kMaxBackoffMs = 200;
 
@@ -47,6 +51,10 @@ ChunkMask worth_asking(const PageClient& client, uint32_t index, uint32_t first,
   return mask;
 }
 
+bool in_flight(const PageClient& client, uint32_t index, uint32_t block) {
+  return client.in_flight(index, block / kChunkBlocks).test(block % kChunkBlocks);
+}
+
 // While a sequential reader works on what it got, the next window is already on its way.
 void read_ahead(PageClient& client, int fd, uint32_t index, uint32_t block, uint32_t window,
                 Wait& wait) {
@@ -63,9 +71,9 @@ void read_ahead(PageClient& client, int fd, uint32_t index, uint32_t block, uint
 
 // One try to get `block`, with up to `window` blocks in the same request.
 Outcome attempt(PageClient& client, int fd, uint32_t index, uint32_t block, uint32_t window,
-                bool sequential, Wait& wait) {
+                bool ahead, Wait& wait) {
   uint32_t chunk = block / kChunkBlocks;
-  if (!client.in_flight(index, chunk).test(block % kChunkBlocks)) {
+  if (!in_flight(client, index, block)) {
     if (client.full()) {
       client.receive_head(wait);  // If that ends the connection, there is room as well.
     }
@@ -74,7 +82,7 @@ Outcome attempt(PageClient& client, int fd, uint32_t index, uint32_t block, uint
     Outcome outcome = client.send(index, chunk, blocks, fd, wait);
     if (!outcome.good()) return outcome;
   }
-  if (sequential) {
+  if (ahead) {
     uint32_t next = window * 2 < kMaxWindow ? window * 2 : kMaxWindow;
     read_ahead(client, fd, index, block, next, wait);
   }
@@ -112,27 +120,45 @@ void note_success(const Wait& wait) {
   }
 }
 
+// How many blocks to ask for at a miss. Doubles while a reader goes on, halves when it jumps: so
+// each worker of a parallel scan, which gets the blocks in pieces, comes to ask for about a piece,
+// and random reads come to ask for one block.
+uint32_t next_window(FdState& state, bool sequential) {
+  uint32_t window = state.window;
+  if (!sequential)
+    window = window > 2 ? window / 2 : 1;
+  else if (window == 0)
+    window = 2;
+  else
+    window = window * 2 < kMaxWindow ? window * 2 : kMaxWindow;
+  state.window = static_cast<uint8_t>(window);
+  if (!sequential)
+    state.streak = 0;
+  else if (state.streak < kLongStreak)
+    ++state.streak;
+  return window;
+}
+
 // Gets one absent block, and the `wanted` - 1 behind it with it if that goes well.
 int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool sequential) {
   ClientLease lease;
   if (lease.get() == nullptr) return EIO;
   PageClient& client = *lease.get();
   FdState& state = g_fds.state(fd);
-  uint32_t window = sequential ? (state.window < 1 ? 2u : state.window * 2u) : 1u;
-  if (window > kMaxWindow) window = kMaxWindow;
-  state.window = static_cast<uint16_t>(window);
+  uint32_t window = next_window(state, sequential);
+  bool ahead = state.streak == kLongStreak;
   if (window < wanted) window = wanted;
 
   Wait wait(g_map.header().fetch_deadline_ms);
   int backoff = 0;
   while (!g_map.present(index, block)) {
-    Outcome outcome = attempt(client, fd, index, block, window, sequential, wait);
+    bool alone = window == 1 && !in_flight(client, index, block);
+    Outcome outcome = attempt(client, fd, index, block, window, ahead, wait);
     // Nearly always the end: the block is there now.
     if (outcome.good() && wait.left_ms() != 0) continue;
     if (outcome.good()) outcome = {Outcome::timed_out, EIO};
-    bool alone = window == 1;
     window = 1;  // A neighbour's trouble must not become this block's.
-    sequential = false;
+    ahead = false;
     if (outcome.kind == Outcome::lost) {
       backoff = backoff == 0 ? kFirstBackoffMs : backoff * 2;
       if (backoff > kMaxBackoffMs) backoff = kMaxBackoffMs;

@@ -9,7 +9,8 @@ constexpr int kMaxFds = 65536;
 struct FdState {
   uint32_t entry = 0;       // Its index + 1, or 0: none of ours.
   uint32_t next_block = 0;  // Behind the last read: where a sequential scan goes on.
-  uint16_t window = 0;      // Blocks of the last read-ahead.
+  uint8_t window = 0;       // Blocks asked for at the last miss.
+  uint8_t streak = 0;       // Sequential misses since the reader last jumped.
   uint16_t generation = 0;  // Changes whenever the descriptor is opened anew.
 };
 
@@ -27,6 +28,7 @@ class FdTable {
     s.entry = entry + 1;
     s.next_block = kNoEntry;
     s.window = 0;
+    s.streak = 0;
     ++s.generation;
     return true;
   }

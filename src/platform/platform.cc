@@ -221,7 +221,8 @@ void Platform::describe() {
             {"proxy", "running", fmt::format("port {}", s.proxy->port())}};
       },
       [folder = layout_.home / "compute"](const std::string& endpoint_id) {
-        return (folder / endpoint_id / "data").native();
+        std::vector<fs::path> kept = compute::Compute::data_directories(folder / endpoint_id);
+        return kept.empty() ? std::string() : kept.back().native();
       });
 }
 

@@ -37,7 +37,7 @@ def test_unknown_endpoint_reveals_nothing(project):
 
 
 def test_unknown_database_says_so(project):
-    assert 'database "nope" does not exist' in refused(project.connection_string().replace("/neondb", "/nope"))
+    assert 'database "nope" does not exist' in refused(project.connection_string().replace("/neondb?", "/nope?"))
 
 
 def test_endpoint_by_option_and_by_password_prefix(project):

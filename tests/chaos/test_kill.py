@@ -44,7 +44,7 @@ class Writer(threading.Thread):
 
     def __init__(self, project, lane):
         super().__init__(daemon=True)
-        self.project, self.lane = project, lane
+        self.string, self.lane = project.connection_string(), lane  # Asked once: the platform may be down later.
         self.acknowledged, self.attempted, self.stop = 0, 0, False
 
     def run(self):
@@ -52,7 +52,8 @@ class Writer(threading.Thread):
         while not self.stop:
             try:
                 if connection is None:
-                    connection = self.project.connect(connect_timeout=60)
+                    connection = psycopg2.connect(self.string, connect_timeout=60)
+                    connection.autocommit = True
                     with connection.cursor() as cursor:  # What a lost answer left open is settled by looking.
                         cursor.execute("select coalesce(max(i), 0) from load where lane = %s", (self.lane,))
                         found = cursor.fetchone()[0]

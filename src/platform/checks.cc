@@ -6,9 +6,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "base/error.h"
 
@@ -103,6 +105,11 @@ std::string who_listens(int port) {
 void check_port(const std::string& host, int port, const std::string& option) {
   int wanted = port;
   int problem = try_bind(host, wanted);
+  // Nobody's: its owner has just been killed, and its files are being closed.
+  for (int i = 0; problem == EADDRINUSE && i < 50 && who_listens(port).empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    problem = try_bind(host, wanted);
+  }
   if (problem == 0 || problem == EADDRNOTAVAIL) return;
   if (problem == EADDRINUSE)
     throw Error(Errc::unavailable,

@@ -5,10 +5,14 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/checksum.h"
+#include "base/deadline.h"
 #include "base/error.h"
 
 namespace halogen::platform {
@@ -17,12 +21,22 @@ using nlohmann::json;
 
 namespace {
 
+constexpr std::chrono::seconds kDeathTakes{10};
 constexpr size_t kLongestRun = 48;  // Leaves room for what the services put below.
 
 fs::path run_folder(const fs::path& home) {
   fs::path inside = home / "run";
   if (inside.native().size() <= kLongestRun) return inside;
   return fs::path("/tmp") / fmt::format("halogen-{:08x}", crc32c(as_bytes(home.native())));
+}
+
+// False for one that is gone, or a zombie whose threads may still be on their way out.
+bool is_alive(int pid) {
+  std::ifstream stat(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  if (!std::getline(stat, text)) return false;
+  size_t state = text.rfind(')') + 2;  // "pid (name) S ...": the name may hold anything.
+  return state < text.size() && text[state] != 'Z' && text[state] != 'X';
 }
 
 }  // namespace
@@ -92,6 +106,15 @@ std::optional<int> running_pid(const Layout& layout) {
   char text[32] = {};
   ssize_t size = ::pread(fd.get(), text, sizeof text - 1, 0);
   return size > 0 ? std::atoi(text) : 0;
+}
+
+std::optional<int> lasting_pid(const Layout& layout) {
+  Deadline deadline = Deadline::after(kDeathTakes);
+  for (;;) {
+    std::optional<int> pid = running_pid(layout);
+    if (!pid || is_alive(*pid) || deadline.passed()) return pid;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 Description running_platform(const Layout& layout) {

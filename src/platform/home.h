@@ -43,6 +43,9 @@ struct Description {
 
 // The pid of the platform that uses this home now. permission_denied if we may not look.
 std::optional<int> running_pid(const Layout& layout);
+// As running_pid(), but one that has been killed and is still being taken apart by the kernel
+// (which takes its time with threads and mappings) is waited for.
+std::optional<int> lasting_pid(const Layout& layout);
 // not_found, saying what to do, if none runs; unavailable while it starts.
 Description running_platform(const Layout& layout);
 

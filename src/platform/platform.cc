@@ -79,7 +79,7 @@ log::Level log_level() {
 
 void prepare(Options& options) {
   Layout layout(options.home);
-  if (std::optional<int> pid = running_pid(layout))
+  if (std::optional<int> pid = lasting_pid(layout))
     throw Error(
         Errc::conflict,
         "Halogen is already running in {} (pid {}). See it with `halogen status`, stop it "

@@ -9,9 +9,14 @@
 #include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/fd.h"
+#include "storage/lock.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/reinit.h"
 #include "storage/smgr.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
 
 typedef RelFileNode HgRelation;
 
@@ -65,6 +70,37 @@ static inline void hg_set_open_segments(SMgrRelation smgr, ForkNumber fork, HgOp
   smgr->md_seg_fds[fork] = (struct _MdfdVec*)segments;
   smgr->md_num_open_segs[fork] = count;
   smgr->smgr_cached_nblocks[fork] = count > 0 ? MaxBlockNumber : InvalidBlockNumber;
+}
+
+// All settings of this process, sorted by name.
+static inline struct config_generic** hg_settings(int* count) {
+  *count = GetNumConfigOptions();
+  return get_guc_variables();
+}
+
+// Whether this process holds an advisory lock. Outside of transactions only those of the session
+// are left, so that the lists are empty but for them.
+static inline bool hg_holds_advisory_lock(void) {
+  bool found = false;
+  for (int i = 0; i < NUM_LOCK_PARTITIONS; ++i) {
+    SHM_QUEUE* locks = &MyProc->myProcLocks[i];
+    if (SHMQueueEmpty(locks)) continue;
+    LWLockAcquire(LockHashPartitionLockByIndex(i), LW_SHARED);
+    const size_t link = offsetof(PROCLOCK, procLink);
+    for (PROCLOCK* lock = (PROCLOCK*)SHMQueueNext(locks, locks, link); lock != NULL;
+         lock = (PROCLOCK*)SHMQueueNext(locks, &lock->procLink, link))
+      found |= lock->tag.myLock->tag.locktag_type == LOCKTAG_ADVISORY;
+    LWLockRelease(LockHashPartitionLockByIndex(i));
+  }
+  return found;
+}
+
+// A base backup that SQL started in this session and has not stopped.
+static inline bool hg_backup_is_running(void) {
+  return get_backup_status() == SESSION_BACKUP_RUNNING;
+}
+static inline bool hg_is_backup_function(Oid function) {
+  return function == F_PG_BACKUP_START || function == F_PG_BACKUP_STOP;
 }
 
 // The SysV segment made as an interlock: UsedShmemSegID is its key.

@@ -1,0 +1,58 @@
+// session.h: the parts of telling the proxy what a session holds.
+//
+// Format and meaning of the message: protocol/session_state.h. One session per process, one thread.
+#ifndef HALOGEN_EXTENSION_SESSION_H
+#define HALOGEN_EXTENSION_SESSION_H
+
+#include "pg.h"
+
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+
+// What the hooks noticed. They may say more than there is: a report looks at the session itself,
+// but for the members marked "told", which Postgres keeps where nobody can look.
+typedef struct HgSession {
+  MemoryContext memory;  // Lives as long as the session; holds the lists below.
+  bool dirty;            // The state may differ from the last report.
+  bool temp_dirty;       // Temporary objects may have come or gone.
+  bool has_temp;         // As found by the last report.
+  bool has_advisory;     // As found by the last report.
+  bool listened;         // LISTEN was run at least once.
+  bool sequence_used;    // Told: currval and lastval may have something to say.
+  bool sequence_read;    // Told: the client called currval or lastval.
+  bool seeded;           // Told: setseed was called.
+  bool library_loaded;   // Told: LOAD was run.
+  bool slot_made;        // Functions that make replication slots were called.
+  uint64 deallocations;  // Told: how often all prepared statements were dropped.
+  List* cursors;         // Names that DECLARE ... WITH HOLD was given (char*).
+  List* prepared;        // Names that PREPARE was given (char*).
+} HgSession;
+
+extern HgSession hg_session;
+
+// session_report.c: defines halogen.report_session. Call when the library is loaded.
+void hg_session_init(void);
+// The report is due when the message now being worked on is done with.
+void hg_session_report_later(void);
+// From here to the end of the report there is a transaction to read catalogs in. Idempotent.
+void hg_session_need_transaction(void);
+
+// session_watch.c: the hooks that keep hg_session. Call once, in a session that reports.
+void hg_session_watch(void);
+
+// session_settings.c: appends members settings, role and session_authorization.
+typedef struct HgSettingsFound {
+  bool privileged;  // One was set with rights that the login role does not have: not restorable.
+  bool seeded;      // The setting `seed` was set.
+} HgSettingsFound;
+HgSettingsFound hg_session_settings(StringInfo out);
+
+// session_objects.c: appends the rest.
+void hg_session_objects(StringInfo out, HgSettingsFound found);
+
+// session_json.c: JSON in pure ASCII, so that no client encoding matters. A comma is put where one
+// is needed. Raises ERROR for text that is not valid in the server's encoding.
+void hg_json_key(StringInfo out, const char* key);
+void hg_json_item(StringInfo out, const char* text, size_t length);  // In an array, or after a key.
+
+#endif

@@ -81,6 +81,7 @@ TEST_F(DataDirectoryTest, TheWalGoesOnBehindTheHistoryThatIs) {
 
 TEST_F(DataDirectoryTest, TheControlFileRepeatsTheSettings) {
   skeleton_.files.push_back({"pg_twophase/000004D2", "prepared"});
+  skeleton_.checkpoint.newest_commit_ts_xid = 700;  // History has commit timestamps.
   fs::path folder =
       fill(Lsn(2 * kWalSegmentSize),
            {{"max_connections", "33"}, {"wal_level", "logical"}, {"track_commit_timestamp", "on"}});

@@ -206,6 +206,23 @@ TEST_F(ComputeAgentTest, AKilledPostmasterIsNoticedAndItsDataDirectoryThrownAway
   EXPECT_EQ(query(agent, "SELECT 1"), "1");
 }
 
+TEST_F(ComputeAgentTest, AKilledPostmasterLeavesNoSharedMemory) {
+  ComputeAgent agent(options());
+  std::promise<void> exited;
+  agent.on_exit([&](const std::string&) { exited.set_value(); });
+  agent.start(spec(), soon());
+  int pid = agent.processes().at(0).pid;
+  std::string maps = read_file(fmt::format("/proc/{}/maps", pid));
+  std::vector<std::string> segments;
+  for (size_t at = 0; (at = maps.find("/dev/shm/PostgreSQL.", at)) != std::string::npos; ++at)
+    segments.push_back(maps.substr(at, maps.find_first_of(" \n", at) - at));
+  ASSERT_FALSE(segments.empty());
+  for (const std::string& segment : segments) ASSERT_TRUE(fs::exists(segment)) << segment;
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  ASSERT_EQ(exited.get_future().wait_for(seconds(20)), std::future_status::ready);
+  for (const std::string& segment : segments) EXPECT_FALSE(fs::exists(segment)) << segment;
+}
+
 TEST_F(ComputeAgentTest, AFailedBootLeavesNothingRunningAndSaysWhy) {
   ComputeAgent agent(options());
   ComputeSpec bad = spec();

@@ -106,7 +106,8 @@ std::string RedoPool::replay_step(const PageKey& key, Bytes request, Deadline de
         return std::move(reply.body);
       }
       why = fmt::format("record {}: {}", reply.detail, reply.body);
-      if (reply.status == REDO_REFUSED) {
+      // Refused twice, by two processes, is the records' fault; once may be this process' state.
+      if (reply.status == REDO_REFUSED && attempt + 1 == kAttempts) {
         release(std::move(process));
         break;
       }

@@ -99,7 +99,8 @@ def test_the_core_regression_suite_passes_and_replays(project, platform, shared_
     try:
         assert compare_database(platform, project, "regression") > 3000
     except urllib.error.HTTPError as error:
-        unreadable = error
+        unreadable = error.read().decode()
+        assert "the records need a page to start from" in unreadable, unreadable
     before = dump(project, "regression")
     keep.close()
     project.suspend()

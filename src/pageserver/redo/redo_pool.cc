@@ -106,8 +106,7 @@ std::string RedoPool::replay_step(const PageKey& key, Bytes request, Deadline de
         return std::move(reply.body);
       }
       why = fmt::format("record {}: {}", reply.detail, reply.body);
-      // Refused twice, by two processes, is the records' fault; once may be this process' state.
-      if (reply.status == REDO_REFUSED && attempt + 1 == kAttempts) {
+      if (reply.status == REDO_REFUSED) {
         release(std::move(process));
         break;
       }

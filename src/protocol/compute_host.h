@@ -28,6 +28,8 @@ struct ComputeSpec {
 struct ComputeAddress {
   std::string socket_folder;
   int port = 5432;
+  int max_connections = 100;
+  uint64_t start = 0;  // Which start of a compute this is; given by control, never twice the same.
 };
 
 struct StoredRole {

@@ -3,6 +3,7 @@
 // Callbacks run on a thread of control's; the proxy hands them to its own. Every callback is called
 // exactly once.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,6 +24,17 @@ struct Outcome {
   std::optional<Error> error;
 };
 
+// How many server connections clients of an endpoint share, and how long things may take.
+struct PoolSettings {
+  int pool_size = 0;      // Per database and role; 0 = nine tenths of max_connections.
+  int min_pool_size = 0;  // Kept open while the compute runs, once there has been one.
+  std::chrono::milliseconds query_wait_timeout{120'000};
+  std::chrono::milliseconds server_idle_timeout{600'000};
+  std::chrono::milliseconds server_lifetime{3'600'000};
+  // How long a client that does nothing, but holds what cannot be moved, keeps the compute awake.
+  std::chrono::milliseconds pinned_idle_timeout{3'600'000};
+};
+
 class Endpoints {
  public:
   virtual ~Endpoints() = default;
@@ -36,10 +48,14 @@ class Endpoints {
   // Starts the endpoint's compute unless it runs. Any number of callers share one start.
   virtual void wake(const std::string& endpoint_id,
                     std::function<void(Outcome<ComputeAddress>)> done) = 0;
-  // Counts sessions: an endpoint with none for its idle timeout is suspended. Called for every
-  // session, before wake and after its last byte.
-  virtual void session_opened(const std::string& endpoint_id) = 0;
-  virtual void session_closed(const std::string& endpoint_id) = 0;
+  // Counts uses: an endpoint with none for its idle timeout is suspended, and never while it has
+  // one. A client uses its compute while something of its is under way there that cannot be put
+  // off or moved. use_began() tells which start of the compute (ComputeAddress::start) can be used
+  // right away; nullopt if wake() must be asked. Both come in pairs, and never block for long.
+  virtual std::optional<uint64_t> use_began(const std::string& endpoint_id) = 0;
+  virtual void use_ended(const std::string& endpoint_id) = 0;
+  // As set for the endpoint now.
+  virtual PoolSettings pool_settings(const std::string& endpoint_id) = 0;
 };
 
 }  // namespace halogen

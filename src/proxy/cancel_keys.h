@@ -22,17 +22,27 @@ struct CancelTarget {
 
 class CancelKeys {
  public:
-  // A pair not in use, to be told to the client.
-  BackendKey add(CancelTarget target);
+  // A pair not in use, to be told to the client. It stands for nothing yet.
+  BackendKey add();
   void remove(BackendKey ours);
-  std::optional<CancelTarget> find(BackendKey ours) const;
+  // From now on it stands for this backend.
+  void point(BackendKey ours, const CancelTarget& target);
+  // It stands for nothing any more. False if a request is on its way to the backend, which may then
+  // interrupt whatever it does next.
+  bool point_nowhere(BackendKey ours);
+
+  // What a client asks to be interrupted; nullopt if that is nothing, or the key is wrong. To be
+  // followed by end() once the request has been delivered.
+  std::optional<CancelTarget> begin(BackendKey ours);
+  void end(BackendKey ours);
 
  private:
   struct Entry {
     uint32_t key;
-    CancelTarget target;
+    std::optional<CancelTarget> target;
+    int under_way = 0;
   };
-  mutable Mutex mutex_;
+  Mutex mutex_;
   std::unordered_map<uint32_t, Entry> entries_ GUARDED_BY(mutex_);  // By our pid.
 };
 

@@ -18,6 +18,7 @@ using asio::ip::tcp;
 const log::Logger logger("proxy");
 
 constexpr std::chrono::milliseconds kAcceptPause{100};  // Out of descriptors or memory.
+constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kStopTime{5};
 constexpr int kPortAttempts = 16;
 
@@ -71,6 +72,7 @@ struct Proxy::Impl {
   void listen();
   bool try_listen(int wanted);
   Task<void> accept(tcp::acceptor& acceptor);
+  Task<void> keep_pools();
   void hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket);
 
   Options options;
@@ -145,6 +147,7 @@ void Proxy::Impl::start() {
       worker->context.run();
     });
   }
+  asio::co_spawn(workers.front()->context, keep_pools(), asio::detached);
   running = true;
   logger.info("listening on port {}, {} threads", port, count);
 }
@@ -166,6 +169,17 @@ Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
       pause.expires_after(kAcceptPause);
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
+  }
+}
+
+// Closes servers that have served their time.
+Task<void> Proxy::Impl::keep_pools() {
+  asio::steady_timer pause(workers.front()->context);
+  while (!shared->stopping) {
+    asio::error_code ignored;
+    pause.expires_after(kSweepInterval);
+    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    shared->pools.sweep();
   }
 }
 
@@ -209,6 +223,7 @@ void Proxy::Impl::stop() {
   Deadline deadline = Deadline::after(kStopTime);
   while (shared->sessions > 0 && !deadline.passed())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  shared->pools.clear();
   for (const auto& worker : workers) worker->context.stop();
   for (std::thread& thread : threads) thread.join();
   threads.clear();

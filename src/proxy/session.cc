@@ -26,7 +26,9 @@ Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, s
       client_(generic(std::move(socket))),
       startup_deadline_(Deadline::after(shared.options.startup_timeout)),
       deadline_timer_(worker_.context),
-      event_(worker_.context) {
+      event_(worker_.context),
+      told_(worker_.context, asio::steady_timer::time_point::max()),
+      pin_timer_(worker_.context) {
   worker_.sessions.insert(this);
   shared_.sessions++;
   shared_.unauthenticated++;
@@ -62,7 +64,8 @@ void Session::start() {
 
 void Session::terminate() {
   client_.cancel();
-  if (server_) server_->cancel();
+  if (server_) server_->stream.cancel();
+  if (relay_ != nullptr) relay_->cancel();
   signal_event();
 }
 
@@ -126,7 +129,8 @@ Task<void> Session::run() {
   watching_ = false;
   enter(State::closing);
   if (cancel_key_) shared_.cancel_keys.remove(*cancel_key_);
-  server_.reset();
+  if (talk_) drop_server();
+  end_use();
   try {
     co_await say_goodbye(reason);
   } catch (const std::exception& error) {
@@ -213,22 +217,31 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
 
 // The client waits until we close, which says that its request has been delivered.
 Task<void> Session::forward_cancel(BackendKey ours) {
-  std::optional<CancelTarget> target = shared_.cancel_keys.find(ours);
+  std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
   if (!target) co_return;  // As Postgres: silence, whatever was wrong.
   shared_.metrics.cancels.add();
+  try {
+    co_await deliver_cancel(*target);
+  } catch (const Error& error) {
+    logger.debug("cancel request of {}: {}", peer_, error.what());
+  }
+  shared_.cancel_keys.end(ours);
+}
+
+Task<void> Session::deliver_cancel(const CancelTarget& target) {
   asio::local::stream_protocol::socket socket(worker_.context);
   asio::error_code error;
-  socket.connect(target->socket, error);  // A unix socket: at once, or not at all.
+  socket.connect(target.socket, error);  // A unix socket: at once, or not at all.
   if (error) co_return;
-  server_ = std::make_unique<Stream>(Socket(std::move(socket)));
+  cancel_ = std::make_unique<Stream>(Socket(std::move(socket)));
   deadline_timer_.expires_after(kCancelTime);
   deadline_timer_.async_wait([session = weak_from_this()](asio::error_code cancelled) {
     auto alive = session.lock();
-    if (!cancelled && alive && alive->server_) alive->server_->cancel();
+    if (!cancelled && alive && alive->cancel_) alive->cancel_->cancel();
   });
-  co_await server_->write(wire::cancel_request(target->key.pid, target->key.key));
+  co_await cancel_->write(wire::cancel_request(target.key.pid, target.key.key));
   char byte;
-  while (co_await server_->read_some({&byte, 1}) > 0) {
+  while (co_await cancel_->read_some({&byte, 1}) > 0) {
   }
 }
 

@@ -1,11 +1,11 @@
 // session.h: one client's connection, from its first byte to its last.
 //
 // run() is its life: the startup packets and TLS (session.cc), who it is (authentication.cc), a
-// compute for it and bytes both ways (serving.cc). Everything happens on the worker's thread; a
-// session lives as long as one of its coroutines does.
-//
-// Direct and pooled connections are served the same for now: `route_.pooled` is where the pooler
-// will take its own way, between authenticated and connect_compute().
+// compute for it (serving.cc), and then what it says and hears (converse.cc), with a server got and
+// given back in between (attach.cc). A direct connection keeps its server until the compute is
+// suspended, a pooled one until its transaction ends; both get another when they need one.
+// Replication connections have their bytes carried as they are (relay.cc). Everything happens on the
+// worker's thread; a session lives as long as one of its coroutines does.
 #pragma once
 #include <memory>
 #include <optional>
@@ -14,8 +14,11 @@
 #include "base/deadline.h"
 #include "postgres/scram.h"
 #include "postgres/startup.h"
+#include "proxy/conversation.h"
 #include "proxy/message_tracker.h"
+#include "proxy/pool.h"
 #include "proxy/route.h"
+#include "proxy/server.h"
 #include "proxy/shared.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
@@ -42,6 +45,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<startup::Packet> receive_packet();
   Task<void> begin_tls();
   Task<void> forward_cancel(BackendKey ours);
+  Task<void> deliver_cancel(const CancelTarget& target);
   Task<void> say_goodbye(const std::optional<wire::ErrorFields>& reason);
   void enter(State state);
   void log_end(std::string_view what) const;
@@ -58,13 +62,48 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // ---- serving.cc ----
   Task<void> serve();
-  Task<void> connect_compute();
+  Conversation::Options conversation_options() const;
+  Task<void> greet();
+  Task<void> greet_client(const ReportedPtr& reported);
+  Task<ReportedPtr> first_report();
   Task<ComputeAddress> wake(Deadline deadline);
-  // False if the compute is not there (any more) and another wake may help.
-  Task<bool> open_server(const ComputeAddress& address);
-  Task<bool> greet_server(const std::string& socket);
+  // Wakes the compute and connects; again, where it goes away meanwhile. For a pooled server,
+  // nullptr where the compute has no room for one.
+  Task<ServerPtr> connect(const wire::Parameters& parameters, Deadline deadline, bool pooled);
+  void begin_use();
+  void end_use();
   void watch_client();
-  Task<void> relay();
+
+  // ---- converse.cc ----
+  enum class Next { more, server, verified, goodbye };
+  Task<void> converse();
+  Task<void> tell(std::string_view bytes);
+  Task<bool> hear();
+  Task<Next> take(std::string_view bytes, size_t& used);
+  Task<void> send_to_server(std::string_view bytes);
+  void spawn_server_loop();
+  Task<void> server_loop(ServerPtr server);
+  Task<bool> hear_server(Server& server);
+  Task<void> server_ended(ServerPtr server);
+  Task<void> let_server_finish();
+
+  // ---- attach.cc ----
+  bool attach_at_once(std::string& to_server);
+  Task<void> attach(std::string& to_server);
+  Task<std::optional<Grant>> wait_in_line(Deadline deadline);
+  void adopt(ServerPtr server, std::string& to_server);
+  void settle();
+  std::optional<uint64_t> current_start();
+  void give_server();
+  void drop_server();
+  wire::Parameters session_parameters() const;
+  void watch_pin();
+  void set_pin(std::string_view reason);
+  wire::ErrorFields loss(std::string_view why) const;
+
+  // ---- relay.cc ----
+  Task<void> relay(Deadline deadline);
+  Task<void> carry_both_ways();
   Task<void> client_to_server();
   Task<void> server_to_client();
   Task<void> carry_from_client();
@@ -81,7 +120,6 @@ class Session : public std::enable_shared_from_this<Session> {
   Worker& worker_;
   const std::string peer_;
   Stream client_;
-  std::unique_ptr<Stream> server_;
   State state_ = State::starting;
   Deadline startup_deadline_;
   asio::steady_timer deadline_timer_;  // Cancels client_ when it fires.
@@ -91,13 +129,34 @@ class Session : public std::enable_shared_from_this<Session> {
   Route route_;
   wire::Parameters parameters_;  // What the compute is told.
   std::optional<BackendKey> cancel_key_;
+  bool entered_ = false;      // The client has said what it wants; it understands messages.
+  bool timed_out_ = false;    // deadline_timer_ fired.
+  bool client_left_ = false;  // It ended its side, or is gone.
+  bool watching_ = false;     // watch_client() is wanted.
 
+  // ---- Talking to servers ----
+  std::optional<Conversation> talk_;
+  PoolPtr pool_;  // Of a pooled session.
+  ServerPtr server_;
+  Slot slot_;              // Of a pooled session's server.
+  std::string heard_;      // From the client, not used yet.
+  bool in_use_ = false;    // begin_use() counts.
+  std::optional<uint64_t> usable_;  // Which start of the compute, while in use.
+  std::optional<wire::ErrorFields> last_words_;  // The session ends with these.
+  bool in_line_ = false;
+  std::optional<Grant> grant_;  // Come, while waiting in line.
+  bool telling_ = false;        // Bytes are on their way to the client.
+  asio::steady_timer told_;     // Cancelled when they are out.
+  int server_loops_ = 0;
+  asio::steady_timer pin_timer_;
+  bool pin_expired_ = false;
+  std::string pin_;  // Why the server is kept, as counted in the metrics.
+
+  // ---- Carrying bytes ----
+  std::unique_ptr<Stream> cancel_;  // A cancel request's own connection.
+  Stream* relay_ = nullptr;
   MessageTracker from_client_;
   MessageTracker from_server_;
-  bool entered_ = false;        // The client has said what it wants; it understands messages.
-  bool timed_out_ = false;      // deadline_timer_ fired.
-  bool client_left_ = false;    // It ended its side, or is gone.
-  bool watching_ = false;       // watch_client() is wanted.
   bool upstream_done_ = false;  // client_to_server() has ended.
 };
 

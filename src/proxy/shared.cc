@@ -12,15 +12,16 @@ metrics::Gauge state_gauge(const char* state) {
 
 Refused::Refused(std::string_view sqlstate, std::string_view message, std::string_view hint,
                  Errc code)
-    : Error(code, "{}", message), sqlstate_(sqlstate), hint_(hint) {}
+    : Error(code, "{}", message) {
+  fields_.severity = "FATAL";
+  fields_.sqlstate = sqlstate;
+  fields_.message = message;
+  fields_.hint = hint;
+}
 
-wire::ErrorFields Refused::fields() const {
-  wire::ErrorFields fields;
-  fields.severity = "FATAL";
-  fields.sqlstate = sqlstate_;
-  fields.message = what();
-  fields.hint = hint_;
-  return fields;
+Refused::Refused(wire::ErrorFields fields)
+    : Error(Errc::permission_denied, "{}", fields.message), fields_(std::move(fields)) {
+  fields_.severity = "FATAL";
 }
 
 Metrics::Metrics()
@@ -40,8 +41,20 @@ Metrics::Metrics()
           metrics::counter("halogen_proxy_bytes_total", "Bytes carried.", {{"from", "client"}})),
       bytes_out(
           metrics::counter("halogen_proxy_bytes_total", "Bytes carried.", {{"from", "compute"}})),
+      waiting(metrics::gauge("halogen_proxy_waiting", "Sessions in line for a server connection.")),
+      queue_timeouts(metrics::counter("halogen_proxy_queue_timeouts_total",
+                                      "Requests refused: no server connection came free.")),
+      queue_seconds(metrics::histogram("halogen_proxy_queue_seconds",
+                                       "Waits in line for a server connection.")),
+      queries(metrics::counter("halogen_proxy_queries_total", "Queries passed on.")),
+      transactions(metrics::counter("halogen_proxy_transactions_total", "Transactions ended.")),
       wake_seconds(metrics::histogram("halogen_proxy_wake_seconds",
                                       "From authenticated to the first ReadyForQuery.")) {}
+
+metrics::Gauge Metrics::pinned(const std::string& reason) {
+  return metrics::gauge("halogen_proxy_pinned", "Sessions that keep their server, by reason.",
+                        {{"reason", reason}});
+}
 
 metrics::Gauge& Metrics::of(State state) {
   switch (state) {

@@ -7,7 +7,9 @@
 #include "base/mutex.h"
 #include "postgres/wire.h"
 #include "proxy/cancel_keys.h"
+#include "proxy/pool.h"
 #include "proxy/proxy.h"
+#include "proxy/statements.h"
 #include "proxy/tls.h"
 
 namespace halogen::proxy {
@@ -17,12 +19,13 @@ class Refused : public Error {
  public:
   Refused(std::string_view sqlstate, std::string_view message, std::string_view hint = {},
           Errc code = Errc::permission_denied);
+  // In a server's own words.
+  explicit Refused(wire::ErrorFields fields);
 
-  wire::ErrorFields fields() const;
+  const wire::ErrorFields& fields() const { return fields_; }
 
  private:
-  std::string sqlstate_;
-  std::string hint_;
+  wire::ErrorFields fields_;
 };
 
 enum class State { starting, waking, active, closing };
@@ -39,10 +42,17 @@ struct Metrics {
   metrics::Counter cancels;
   metrics::Counter bytes_in;  // From clients.
   metrics::Counter bytes_out;
+  metrics::Gauge waiting;            // Sessions in line for a server.
+  metrics::Counter queue_timeouts;   // Those that got none in time.
+  metrics::Histogram queue_seconds;  // Of those that had to wait.
+  metrics::Counter queries;
+  metrics::Counter transactions;
   metrics::Histogram wake_seconds;  // From authenticated to the first ReadyForQuery.
 
   Metrics();
   metrics::Gauge& of(State state);
+  // Sessions that keep their server, by what they hold.
+  static metrics::Gauge pinned(const std::string& reason);
 };
 
 // Lets through so many lines a second, so that a flood of failures is no flood of log.
@@ -68,6 +78,8 @@ struct Shared {
   const TlsContext tls;
   const std::string secret;  // Makes up the verifiers of those who do not exist.
   CancelKeys cancel_keys;
+  StatementTexts texts;
+  Pools pools;
   Metrics metrics;
   LogLimit log_limit;
   std::atomic<int> unauthenticated = 0;

@@ -77,6 +77,19 @@ bool Stream::gone() {
   return result.state == Io::closed || result.state == Io::failed;
 }
 
+bool Stream::quiet() {
+  char byte;
+  ssize_t size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+void Stream::move_to(asio::io_context& context) {
+  auto protocol = socket_.local_endpoint().protocol();
+  int fd = socket_.release();
+  socket_ = Socket(context, protocol, fd);
+  socket_.native_non_blocking(true);
+}
+
 char Stream::peek_first() {
   char byte = 0;
   return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK) == 1 ? byte : '\0';
@@ -144,10 +157,14 @@ Task<void> Stream::accept_tls(const TlsContext& tls) {
   intact_ = true;
 }
 
-void Stream::cancel() {
-  cancelled_ = true;
+void Stream::interrupt() {
   asio::error_code ignored;
   socket_.cancel(ignored);
+}
+
+void Stream::cancel() {
+  cancelled_ = true;
+  interrupt();
 }
 
 }  // namespace halogen::proxy

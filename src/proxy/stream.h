@@ -35,6 +35,10 @@ class Stream {
   bool buffered() const;
   // The peer has closed, or the connection is broken. Reads nothing that is for read_now().
   bool gone();
+  // Not encrypted; no byte and no end has come that has not been read.
+  bool quiet();
+  // Not encrypted, and nobody waits on it: from now on events are told to another loop.
+  void move_to(asio::io_context& context);
   // First byte without taking it; the socket is readable and not encrypted yet.
   char peek_first();
   // Tells the peer that nothing more comes.
@@ -49,6 +53,8 @@ class Stream {
   // From here on everything is encrypted.
   Task<void> accept_tls(const TlsContext& tls);
 
+  // Ends what waits with `cancelled`.
+  void interrupt();
   // Ends what waits, and what will, with `cancelled`; until allow().
   void cancel();
   void allow() { cancelled_ = false; }

@@ -1,0 +1,219 @@
+// How a session comes by a server, and lets it go.
+#include "base/log.h"
+#include "protocol/session_state.h"
+#include "proxy/session.h"
+
+namespace halogen::proxy {
+namespace {
+
+const log::Logger logger("proxy");
+
+constexpr std::chrono::milliseconds kNoRoomPause{50};
+
+wire::ErrorFields waited_in_vain(std::chrono::milliseconds waited, const PoolStatus& pool) {
+  wire::ErrorFields fields;
+  fields.sqlstate = "53300";
+  fields.message = fmt::format(
+      "no server connection came free within {:.1f} s",
+      std::chrono::duration<double>(waited).count());
+  fields.detail = fmt::format("{} of at most {} server connections for database \"{}\" and role \"{}\" are in use.",
+                              pool.used, pool.size, pool.key.database, pool.key.role);
+  fields.hint =
+      "Shorten transactions, or raise the endpoint's pool_size, its max_connections, or "
+      "query_wait_timeout.";
+  return fields;
+}
+
+}  // namespace
+
+// Without waiting: an idle server of the pool, or the one a direct session has. False if there is
+// none; begin_use() has been called in any case.
+bool Session::attach_at_once(std::string& to_server) {
+  begin_use();
+  if (!usable_ || !pool_) return false;
+  std::optional<Grant> grant = shared_.pools.take_idle(pool_, *usable_, talk_->startup(), talk_->id());
+  if (!grant) return false;
+  slot_ = std::move(grant->slot);
+  adopt(std::move(grant->server), to_server);
+  spawn_server_loop();
+  return true;
+}
+
+// Waits for a server as long as that may take. Where none comes free in time the next request of
+// the client is refused; throws where there can be none at all.
+Task<void> Session::attach(std::string& to_server) {
+  begin_use();
+  if (!pool_) {
+    adopt(co_await connect(session_parameters(), Deadline::after(shared_.options.wake_timeout), false),
+          to_server);
+    co_return;
+  }
+  PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
+  auto since = steady_clock::now();
+  Deadline deadline = Deadline::after(settings.query_wait_timeout);
+  while (!deadline.passed()) {
+    if (!usable_) co_await wake(Deadline::after(shared_.options.wake_timeout));
+    std::optional<Grant> grant = co_await wait_in_line(deadline);
+    if (!grant) break;
+    if (!grant->server)
+      grant->server = co_await connect(session_parameters(),
+                                       Deadline::after(shared_.options.wake_timeout), true);
+    if (grant->server) {
+      slot_ = std::move(grant->slot);
+      adopt(std::move(grant->server), to_server);
+      co_return;
+    }
+    // Direct connections have taken the room: somebody else's server, or one of theirs, may go.
+    grant.reset();
+    co_await wait_for_event(Deadline::after(kNoRoomPause));
+    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+  }
+  auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - since);
+  shared_.metrics.queue_timeouts.add();
+  talk_->refuse(waited_in_vain(waited, shared_.pools.status_of(pool_)));
+  end_use();
+}
+
+// What a server is opened with. That of a pool says nothing of this client.
+wire::Parameters Session::session_parameters() const {
+  wire::Parameters parameters;
+  if (pool_) {
+    const PoolKey& key = shared_.pools.key_of(pool_);
+    parameters = {{"user", key.role}, {"database", key.database}};
+  } else {
+    parameters = parameters_;
+  }
+  parameters.emplace_back(kReportSessionSetting, "on");
+  return parameters;
+}
+
+Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
+  auto waiter = std::make_shared<Waiter>();
+  waiter->granted = [worker = worker_.weak_from_this(), weak = weak_from_this()](Grant grant) {
+    std::shared_ptr<Worker> alive = worker.lock();
+    if (!alive) return;
+    auto held = std::make_shared<Grant>(std::move(grant));
+    asio::post(alive->context, [weak, held] {
+      auto session = weak.lock();
+      if (!session || !session->in_line_) return;  // The grant goes back with `held`.
+      session->grant_ = std::move(*held);
+      session->signal_event();
+    });
+  };
+  std::optional<Grant> grant =
+      shared_.pools.acquire(pool_, *usable_, talk_->startup(), talk_->id(), waiter);
+  if (grant) co_return grant;
+  grant_.reset();
+  in_line_ = true;
+  shared_.metrics.waiting.add();
+  auto since = steady_clock::now();
+  while (!grant_ && !deadline.passed() && !client_left_ && !shared_.stopping)
+    co_await wait_for_event(deadline);
+  shared_.metrics.waiting.sub();
+  shared_.metrics.queue_seconds.observe(
+      std::chrono::duration<double>(steady_clock::now() - since).count());
+  in_line_ = false;
+  shared_.pools.withdraw(pool_, waiter);
+  if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+  co_return std::exchange(grant_, std::nullopt);
+}
+
+void Session::adopt(ServerPtr server, std::string& to_server) {
+  server->move_to(worker_);
+  server_ = std::move(server);
+  usable_ = server_->start;
+  if (!pool_) server_->state.startup = talk_->startup();
+  talk_->attach(server_->state, to_server);
+  if (cancel_key_) shared_.cancel_keys.point(*cancel_key_, server_->cancel_target);
+}
+
+// Which start of the compute takes queries now.
+std::optional<uint64_t> Session::current_start() {
+  std::optional<uint64_t> start = shared_.endpoints.use_began(route_.endpoint);
+  shared_.endpoints.use_ended(route_.endpoint);
+  return start;
+}
+
+// Called whenever something has come to an end: is the server still needed?
+void Session::settle() {
+  if (!server_ || !talk_->attached()) return;
+  Conversation::Counts counts = talk_->take_counts();
+  shared_.metrics.queries.add(static_cast<double>(counts.queries));
+  shared_.metrics.transactions.add(static_cast<double>(counts.transactions));
+  if (!talk_->movable()) {
+    if (talk_->nothing_under_way()) watch_pin();
+    return;
+  }
+  set_pin({});
+  if (pool_)
+    give_server();
+  else
+    end_use();
+}
+
+void Session::give_server() {
+  talk_->detach();
+  ServerPtr server = std::move(server_);
+  server->stream.interrupt();  // Our loop, if it waits.
+  bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(*cancel_key_);
+  if (!clean) server->stream.cancel();
+  if (clean && server->unread.empty())
+    shared_.pools.give(std::move(server), std::move(slot_));
+  slot_ = Slot();
+  end_use();
+}
+
+// It is gone, or of no use.
+void Session::drop_server() {
+  set_pin({});
+  if (server_) server_->stream.cancel();
+  server_.reset();
+  if (cancel_key_) shared_.cancel_keys.point_nowhere(*cancel_key_);
+  slot_ = Slot();
+  end_use();
+}
+
+// The session does nothing, but holds what cannot be moved: for so long, and no longer.
+void Session::watch_pin() {
+  std::string_view reason = talk_->pinned_by();
+  set_pin(reason.empty() ? "transaction" : reason);
+  auto bound = shared_.endpoints.pool_settings(route_.endpoint).pinned_idle_timeout;
+  pin_timer_.expires_after(bound);
+  pin_timer_.async_wait([weak = weak_from_this(), bound](asio::error_code error) {
+    auto session = weak.lock();
+    if (error || !session || session->pin_.empty() || !session->server_) return;
+    session->log_end(fmt::format("held its compute for {} s without using it ({}): its server is closed",
+                                 bound.count() / 1000, session->pin_));
+    session->pin_expired_ = true;
+    session->server_->stream.cancel();
+  });
+}
+
+void Session::set_pin(std::string_view reason) {
+  if (pin_ == reason) return;
+  if (!pin_.empty()) {
+    shared_.metrics.pinned(pin_).sub();
+    pin_timer_.cancel();
+  }
+  pin_ = reason;
+  if (pin_.empty()) return;
+  shared_.metrics.pinned(pin_).add();
+  logger.debug("client {} of {}: keeps its server: {}", peer_, route_.endpoint, pin_);
+}
+
+wire::ErrorFields Session::loss(std::string_view why) const {
+  wire::ErrorFields fields;
+  fields.sqlstate = "57P01";
+  fields.message = why;
+  std::string_view held = talk_->pinned_by();
+  if (!held.empty())
+    fields.detail = fmt::format("What this session held there is lost: {}.", held);
+  else if (talk_->transaction_status() == 'I')
+    fields.detail = "Whether the statement took effect is not known.";
+  else
+    fields.detail = "The transaction has been rolled back.";
+  fields.hint = "Retry: this connection can be used again, and the compute is started when needed.";
+  return fields;
+}
+
+}  // namespace halogen::proxy

@@ -1,0 +1,105 @@
+#include "proxy/conversation.h"
+
+#include <atomic>
+
+#include "base/error.h"
+
+namespace halogen::proxy {
+namespace {
+
+std::atomic<uint64_t> last_id = 0;
+
+// Fails in a transaction block of its own making, which is then what the client believes it is in.
+constexpr std::string_view kFailedTransaction =
+    "BEGIN; ROLLBACK TO SAVEPOINT \"halogen: the transaction was lost\"";
+
+}  // namespace
+
+Conversation::Conversation(Options options)
+    : texts_(options.texts),
+      startup_(std::move(options.startup)),
+      listening_(options.listening),
+      id_(++last_id) {}
+
+void Conversation::attach(ServerState& server, std::string& to_server) {
+  CHECK(server_ == nullptr && expected_.empty());
+  server_ = &server;
+  fatal_.reset();
+  status_ = 'I';
+  bool strangers_sequences = server.state->sequence_used && server.owner != id_;
+  if (server.startup != startup_ || server.state->restore != state_->restore ||
+      server.state->listen != wanted_channels() || strangers_sequences) {
+    wire::put_query(to_server, restore_statement(startup_, state_->restore,
+                                                 listen_items(wanted_channels())));
+    expect(Expected::Kind::query, Expected::Job::restore);
+    restoring_ = true;
+    server.startup = startup_;
+  }
+  if (transaction_lost_) {
+    wire::put_query(to_server, kFailedTransaction);
+    expect(Expected::Kind::query, Expected::Job::abort);
+    transaction_lost_ = false;
+  }
+  server.owner = id_;
+}
+
+const std::vector<std::string>& Conversation::wanted_channels() const {
+  static const std::vector<std::string> none;
+  return listening_ == Listening::restored ? state_->listen : none;
+}
+
+void Conversation::detach() {
+  CHECK(at_rest());
+  server_ = nullptr;
+}
+
+bool Conversation::at_rest() const {
+  return expected_.empty() && !in_exchange_ && status_ == 'I' && client_body_ == 0 &&
+         server_body_ == 0 && !refusal_ && !transaction_lost_;
+}
+
+std::string_view Conversation::pinned_by() const {
+  if (!state_->pins.empty()) return state_->pins.front();
+  return listening_ == Listening::pins && !state_->listen.empty() ? "listen" : std::string_view{};
+}
+
+bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_client) {
+  if (server_ == nullptr) return true;
+  bool sayable = server_body_ == 0 || server_body_dropped_;
+  transaction_lost_ |= status_ != 'I';
+  const char status = transaction_lost_ ? 'E' : 'I';
+  bool told = skipping_;  // The error of the request that has no end yet.
+  bool open = in_exchange_;
+  for (Expected& one : expected_) {
+    if (one.hidden() || one.kind == Expected::Kind::copy_end) continue;
+    if (!std::exchange(told, true)) wire::put_error(to_client, why);
+    open = !one.ends_in_ready();
+    if (open) continue;
+    wire::put_ready_for_query(to_client, status);
+    told = false;
+  }
+  if (open || (expected_.empty() && (transaction_lost_ || !pinned_by().empty())))
+    refusal_ = Refusal{why, told};
+  for (Expected& one : expected_) undo(one);
+  expected_.clear();
+  client_body_dropped_ = true;
+  server_body_ = 0;
+  status_ = 'I';
+  in_exchange_ = open;
+  skipping_ = copy_in_ = restoring_ = waiting_ = false;
+  server_ = nullptr;
+  forget_what_is_lost();
+  return sayable;
+}
+
+// What cannot be restored is gone with the server; the client has been told, or will be.
+void Conversation::forget_what_is_lost() {
+  if (state_->pins.empty() && !state_->sequence_used && state_->deallocations == 0) return;
+  auto kept = std::make_shared<SessionState>(*state_);
+  kept->pins.clear();
+  kept->sequence_used = false;
+  kept->deallocations = 0;
+  state_ = std::move(kept);
+}
+
+}  // namespace halogen::proxy

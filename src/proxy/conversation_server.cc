@@ -1,0 +1,315 @@
+// What the server says, and what of it the client gets to see.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "protocol/session_state.h"
+#include "proxy/conversation.h"
+
+namespace halogen::proxy {
+namespace {
+
+const log::Logger logger("proxy");
+
+constexpr size_t kHeader = 5;
+// Larger messages are passed on in pieces, if nothing is to be learned from them.
+constexpr size_t kPiecesFrom = 16 * 1024;
+
+using Kind = Expected::Kind;
+using Job = Expected::Job;
+
+[[noreturn]] void unexpected(char type) {
+  throw Error(Errc::corrupt, "the compute sent message '{}' where none was expected", type);
+}
+
+// FNV-1a.
+uint64_t hash_more(uint64_t hash, std::string_view bytes) {
+  for (char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return hash;
+}
+
+// Names, types and modifiers of the columns; not which table they are from.
+uint64_t hash_columns(uint64_t hash, std::string_view body) {
+  Reader in(body);
+  auto count = in.be_get<uint16_t>();
+  for (int i = 0; i < count; i++) {
+    hash = hash_more(hash_more(hash, in.cstring()), "/");
+    in.skip(6);
+    hash = hash_more(hash, as_text(in.take(10)));
+    in.skip(2);
+  }
+  return hash;
+}
+
+}  // namespace
+
+size_t Conversation::from_server(std::string_view bytes, std::string& to_client) {
+  size_t used = 0;
+  size_t passed_from = 0;  // What stands from here to `used` is to be passed on.
+  auto flush = [&] {
+    to_client.append(bytes.substr(passed_from, used - passed_from));
+    passed_from = used;
+  };
+  if (server_body_ > 0) {
+    used = std::min<uint64_t>(server_body_, bytes.size());
+    server_body_ -= used;
+    if (server_body_dropped_) passed_from = used;
+  }
+  while (server_body_ == 0 && bytes.size() - used >= kHeader) {
+    char type = bytes[used];
+    uint32_t length = byteswap(load<uint32_t>(bytes.data() + used + 1));
+    if (length < 4 || length > wire::kMaxMessageSize)
+      throw Error(Errc::corrupt, "the compute sent a message of length {}", length);
+    size_t size = size_t{length} + 1;
+    std::string_view there = bytes.substr(used, size);
+    Fate fate;
+    if (there.size() == size) {
+      flush();
+      fate = judge(type, there.substr(kHeader), to_client);
+    } else if (size >= kPiecesFrom && std::string_view("DdV").find(type) != std::string_view::npos) {
+      fate = !expected_.empty() && expected_.front().hidden() ? Fate::drop : Fate::pass;
+      server_body_ = size - there.size();
+      server_body_dropped_ = fate == Fate::drop;
+    } else {
+      break;
+    }
+    if (fate == Fate::drop) flush();
+    used += there.size();
+    if (fate == Fate::drop) passed_from = used;
+  }
+  flush();
+  return used;
+}
+
+Conversation::Fate Conversation::judge(char type, std::string_view body, std::string& to_client) {
+  bool hidden = !expected_.empty() && expected_.front().hidden();
+  switch (type) {
+    case 'D':
+    case 'd':
+    case 'c':
+    case 'V':
+    case 'H':
+    case 'W':
+    case 'N':
+      return hidden ? Fate::drop : Fate::pass;
+    case 'A':
+      return Fate::pass;
+    case '1':
+      return answered(Kind::parse);
+    case '2':
+      return answered(Kind::bind);
+    case '3':
+      return answered(Kind::close);
+    case 't':
+    case 'T':
+    case 'n':
+      return judge_row_description(type, body);
+    case 'C':
+    case 'I':
+    case 's':
+      if (expected_.empty()) unexpected(type);
+      if (type == 'C') command_complete();
+      if (expected_.front().kind == Kind::execute) return answered(Kind::execute);
+      return hidden ? Fate::drop : Fate::pass;
+    case 'G':
+      copy_in_begins();
+      return hidden ? Fate::drop : Fate::pass;
+    case 'S':
+      return judge_status(body, to_client);
+    case 'E':
+      return judge_error(body, to_client);
+    case 'Z':
+      return judge_ready(body, to_client);
+    default:
+      unexpected(type);
+  }
+}
+
+// The message that is answered goes from the queue.
+Conversation::Fate Conversation::answered(Kind kind) {
+  pop_copy_ends();
+  if (expected_.empty() || expected_.front().kind != kind) unexpected(static_cast<char>(kind));
+  bool hidden = expected_.front().hidden();
+  expected_.pop();
+  return hidden ? Fate::drop : Fate::pass;
+}
+
+void Conversation::command_complete() {
+  Expected& front = expected_.front();
+  if (front.job != Job::deallocate) return;
+  auto found = names_.find(front.name);
+  if (found == names_.end()) return;
+  server_->statements.remove(found->second.text);
+  names_.erase(found);
+}
+
+Conversation::Fate Conversation::judge_row_description(char type, std::string_view body) {
+  if (expected_.empty()) unexpected(type);
+  Expected& front = expected_.front();
+  if (front.kind == Kind::query) return front.hidden() ? Fate::drop : Fate::pass;
+  if (front.kind != Kind::describe) unexpected(type);
+  if (!front.hidden()) {
+    if (type != 't') expected_.pop();
+    return Fate::pass;
+  }
+  if (type == 't') {
+    hash_ = hash_more(0xcbf29ce484222325, body);
+    return Fate::drop;
+  }
+  if (type == 'T') hash_ = hash_columns(hash_, body);
+  Description description = std::max<uint64_t>(hash_, kNotDescribed + 1);
+  if (server_->statements.find(front.text) != nullptr)
+    server_->statements.put(front.text, description);
+  if (front.job == Job::learn) {
+    auto named = names_.find(front.name);
+    if (named != names_.end() && named->second.text == front.text)
+      named->second.description = description;
+  } else if (front.job == Job::verify) {
+    refreshed_ = front.text->id;
+    // With Sync behind it, that one's answer is waited for.
+    waiting_ = std::next(expected_.begin()) != expected_.end();
+  }
+  expected_.pop();
+  return Fate::drop;
+}
+
+void Conversation::copy_in_begins() {
+  if (expected_.empty()) unexpected('G');
+  copy_in_ = true;
+  // A Sync that is on its way already will be taken for a part of the data.
+  for (auto one = std::next(expected_.begin()); one != expected_.end();) {
+    if (one->kind == Kind::copy_end) {
+      copy_in_ = false;
+      return;
+    }
+    if (one->kind != Kind::sync) return;
+    expected_.erase(one);
+    one = std::next(expected_.begin());
+  }
+}
+
+Conversation::Fate Conversation::judge_status(std::string_view body,
+                                              std::string& to_client) {
+  auto [name, value] = wire::parse_parameter_status(as_bytes(body));
+  if (name == kSessionStateParameter) {
+    take_report(value);
+    return Fate::drop;
+  }
+  bool same_view = view_ == server_->reported;
+  auto known = server_->reported->find(std::string(name));
+  if (known == server_->reported->end() || known->second != value) {
+    auto changed = std::make_shared<Reported>(*server_->reported);
+    (*changed)[std::string(name)] = value;
+    server_->reported = changed;
+  }
+  if (restoring_) return Fate::drop;  // Compared when that is done.
+  if (!same_view) {
+    tell_view_changes(to_client);
+    return Fate::drop;
+  }
+  view_ = server_->reported;
+  return Fate::pass;
+}
+
+void Conversation::take_report(std::string_view report) {
+  uint64_t before = server_->state->deallocations;
+  server_->state = parse_session_state(report);
+  bool dropped = server_->state->deallocations > before;
+  if (dropped) server_->statements.clear();
+  if (restoring_) return;
+  state_ = server_->state;
+  if (dropped) names_.clear();
+}
+
+void Conversation::tell_view_changes(std::string& to_client) {
+  if (view_ == server_->reported) return;
+  if (view_)
+    for (auto& [name, value] : *server_->reported) {
+      auto known = view_->find(name);
+      if (known == view_->end() || known->second != value)
+        wire::put_parameter_status(to_client, name, value);
+    }
+  view_ = server_->reported;
+}
+
+void Conversation::undo(Expected& one) {
+  if (one.kind == Kind::parse && one.text) {
+    if (server_->unnamed == one.text) server_->unnamed.reset();
+    server_->statements.remove(one.text);
+    if (one.job != Job::name) return;
+    if (one.name.empty())
+      unnamed_ = one.before ? one.before->text : nullptr;
+    else
+      names_.erase(one.name);
+  } else if (one.job == Job::unname && one.before) {
+    if (one.name.empty())
+      unnamed_ = one.before->text;
+    else
+      names_[one.name] = std::move(*one.before);
+  }
+}
+
+void Conversation::pop_copy_ends() {
+  while (!expected_.empty() && expected_.front().kind == Kind::copy_end) expected_.pop();
+}
+
+// After an error Postgres skips what follows up to the next Sync.
+void Conversation::skip_to_sync() {
+  while (!expected_.empty() && expected_.front().kind != Kind::sync) {
+    undo(expected_.front());
+    expected_.pop();
+  }
+  skipping_ = expected_.empty();
+  waiting_ = !expected_.empty() && expected_.front().job == Job::verify;
+  copy_in_ = false;
+}
+
+Conversation::Fate Conversation::judge_error(std::string_view body, std::string& to_client) {
+  wire::ErrorFields fields = wire::parse_error(as_bytes(body));
+  if (fields.severity == "FATAL" || fields.severity == "PANIC") {
+    fatal_ = std::move(fields);
+    return Fate::drop;
+  }
+  pop_copy_ends();
+  if (expected_.empty()) return Fate::pass;
+  Expected& front = expected_.front();
+  copy_in_ = false;
+  if (front.kind == Kind::query || front.kind == Kind::function || front.kind == Kind::sync)
+    return front.hidden() ? Fate::drop : Fate::pass;
+  Fate fate = Fate::pass;
+  if (front.job == Job::raise) {
+    wire::put_error(to_client, *front.replacement);
+    fate = Fate::drop;
+  }
+  if (front.text && front.job == Job::prepare) refreshed_ = front.text->id;
+  skip_to_sync();
+  if (!expected_.empty() && expected_.front().hidden()) fate = Fate::drop;
+  return fate;
+}
+
+Conversation::Fate Conversation::judge_ready(std::string_view body, std::string& to_client) {
+  pop_copy_ends();
+  if (expected_.empty() || !expected_.front().ends_in_ready() || body.size() != 1) unexpected('Z');
+  status_ = body[0];
+  copy_in_ = false;
+  Expected& front = expected_.front();
+  Job job = front.job;
+  bool hidden = front.hidden();
+  expected_.pop();
+  pop_copy_ends();
+  if (job == Job::verify) waiting_ = false;
+  if (job == Job::restore) {
+    restoring_ = false;
+    if (server_->state->restore != state_->restore) {
+      logger.debug("a session was not restored in full");
+      state_ = server_->state;
+    }
+  }
+  if (job == Job::restore || view_ != server_->reported) tell_view_changes(to_client);
+  if (hidden) return Fate::drop;
+  if (expected_.empty() && !skipping_) in_exchange_ = false;
+  if (status_ == 'I') counts_.transactions++;
+  return Fate::pass;
+}
+
+}  // namespace halogen::proxy

@@ -1,0 +1,135 @@
+// pool.h: server connections that clients share, and who waits for one.
+//
+// A pool is for one (endpoint, database, role): servers differ in what they hold, not in who they
+// are. Each open server, and each that is being opened, has a Slot; there are as many as the
+// endpoint's settings say, and over all pools of an endpoint no more than its max_connections leave.
+// Who finds neither an idle server nor a free slot waits in line, first come, first served,
+// whatever worker it is on. A server of an earlier start of the compute is never given out.
+//
+// Threads: any. Callbacks run without the lock, on the thread that made them possible.
+#pragma once
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "protocol/endpoints.h"
+#include "proxy/server.h"
+
+namespace halogen::proxy {
+
+struct PoolKey {
+  std::string endpoint;
+  std::string database;
+  std::string role;
+
+  auto operator<=>(const PoolKey&) const = default;
+};
+
+class Pools;
+struct Pool;
+using PoolPtr = std::shared_ptr<Pool>;
+
+// The right to have one server open. Gives it back when it goes.
+class Slot {
+ public:
+  Slot() = default;
+  Slot(Pools& pools, PoolPtr pool) : pools_(&pools), pool_(std::move(pool)) {}
+  ~Slot() { give_back(); }
+  Slot(Slot&& other) noexcept
+      : pools_(std::exchange(other.pools_, nullptr)), pool_(std::move(other.pool_)) {}
+  Slot& operator=(Slot&& other) noexcept {
+    if (this == &other) return *this;
+    give_back();
+    pools_ = std::exchange(other.pools_, nullptr);
+    pool_ = std::move(other.pool_);
+    return *this;
+  }
+  const PoolPtr& pool() const { return pool_; }
+  // The server it is for goes on to hold it by itself.
+  void keep() { pools_ = nullptr; }
+
+ private:
+  void give_back();
+  Pools* pools_ = nullptr;
+  PoolPtr pool_;
+};
+
+// What a client gets: a server, or a slot to open one with.
+struct Grant {
+  ServerPtr server;
+  Slot slot;
+};
+
+// One in line. Called at most once, unless it has been withdrawn.
+struct Waiter {
+  std::function<void(Grant)> granted;
+  steady_clock::time_point since = steady_clock::now();
+};
+using WaiterPtr = std::shared_ptr<Waiter>;
+
+// What SHOW POOLS and the metrics tell of one pool.
+struct PoolStatus {
+  PoolKey key;
+  int size = 0;  // The most servers it may have.
+  int idle = 0;
+  int used = 0;  // Including those being opened.
+  int waiting = 0;
+  std::chrono::milliseconds longest_wait{0};
+};
+
+class Pools {
+ public:
+  PoolPtr find_or_add(const PoolKey& key);
+  // From now on servers are of this start of the endpoint's compute; older idle ones are closed.
+  void compute_is(const std::string& endpoint, const ComputeAddress& address,
+                  const PoolSettings& settings);
+
+  // What clients that start like this are told at their greeting; null if nobody has looked yet.
+  ReportedPtr greeting(const PoolPtr& pool, uint64_t start, const std::string& startup);
+  void set_greeting(const PoolPtr& pool, uint64_t start, const std::string& startup,
+                    ReportedPtr reported);
+
+  // An idle server, if there is one; as acquire().
+  std::optional<Grant> take_idle(const PoolPtr& pool, uint64_t start, const std::string& startup,
+                                 uint64_t owner);
+  // A grant at once, or `waiter` is put in line. An idle server that holds what the client wants,
+  // `startup` and `owner` first, is preferred.
+  std::optional<Grant> acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
+                               uint64_t owner, WaiterPtr waiter);
+  // False if it has been granted (or is about to be).
+  bool withdraw(const PoolPtr& pool, const WaiterPtr& waiter);
+  // The server, ready for a query, goes to whoever is next, or lies idle.
+  void give(ServerPtr server, Slot slot);
+
+  // Closes what has been idle or open for too long, or was closed by the compute.
+  void sweep();
+  // Pools that have fewer servers than they are to keep warm, with a slot for each that lacks.
+  std::vector<Slot> lacking();
+  std::vector<PoolStatus> status();
+  PoolStatus status_of(const PoolPtr& pool);
+  static const PoolKey& key_of(const PoolPtr& pool);
+  void clear();
+
+ private:
+  friend class Slot;
+  friend struct Pool;
+  struct PoolEndpoint;
+  void give_back(const PoolPtr& pool);
+  // Grants what can be granted; the caller runs them without the lock.
+  using Grants = std::vector<std::pair<WaiterPtr, Grant>>;
+  void serve_line(PoolEndpoint& endpoint, Grants& grants) REQUIRES(mutex_);
+  std::optional<Grant> pick_idle(const PoolPtr& pool, uint64_t start, const std::string& startup,
+                                 uint64_t owner, std::vector<ServerPtr>& closed) REQUIRES(mutex_);
+  static PoolStatus status_of(const PoolEndpoint& endpoint, const Pool& pool);
+  bool take_slot(Pool& pool, std::vector<ServerPtr>& closed) REQUIRES(mutex_);
+
+  Mutex mutex_;
+  std::map<std::string, std::shared_ptr<PoolEndpoint>> endpoints_ GUARDED_BY(mutex_);
+};
+
+}  // namespace halogen::proxy

@@ -1,0 +1,50 @@
+// server.h: a connection to a compute, and what it holds.
+//
+// Belongs to one worker at a time, the one whose session uses it; while it lies in a pool nobody
+// reads from it, and it can be moved to another worker.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/deadline.h"
+#include "protocol/compute_host.h"
+#include "proxy/cancel_keys.h"
+#include "proxy/conversation.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+namespace halogen::proxy {
+
+struct Server {
+  Server(Worker& the_worker, Socket socket) : worker(&the_worker), stream(std::move(socket)) {}
+
+  // Nothing has come that would not be ours to read: it is alive, as far as one can see.
+  bool quiet() { return unread.empty() && stream.quiet(); }
+  void move_to(Worker& another);
+
+  Worker* worker;
+  Stream stream;
+  std::string unread;  // The beginning of a message.
+  ServerState state;
+  CancelTarget cancel_target;
+  uint64_t start = 0;  // Of the compute: ComputeAddress::start.
+  steady_clock::time_point opened = steady_clock::now();
+  steady_clock::time_point last_used = opened;
+};
+
+using ServerPtr = std::shared_ptr<Server>;
+
+// What came of an attempt to connect.
+struct Opened {
+  ServerPtr server;                          // Ready for a query.
+  std::optional<wire::ErrorFields> refused;  // Postgres said no.
+  // Neither: the compute is not there, or takes no connections right now.
+};
+
+// `parameters` are those of a startup packet. Throws cancelled if `cancel` is set meanwhile,
+// timed_out.
+Task<Opened> open_server(Worker& worker, const ComputeAddress& address,
+                         const wire::Parameters& parameters, Deadline deadline);
+
+}  // namespace halogen::proxy

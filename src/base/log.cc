@@ -1,6 +1,6 @@
 #include "base/log.h"
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -24,12 +24,13 @@ spdlog::level::level_enum spd_level(Level level) {
   return spdlog::level::info;
 }
 
-std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file) {
+std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file,
+                                            size_t file_limit) {
   std::shared_ptr<spdlog::sinks::sink> sink;
   if (file.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
-    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
+    sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file, file_limit, kOldFiles);
   }
   auto logger = std::make_shared<spdlog::logger>("halogen", sink);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %v", spdlog::pattern_time_type::utc);
@@ -40,7 +41,7 @@ std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file
 
 // Never destroyed: threads may log while the process exits.
 std::shared_ptr<spdlog::logger>& current() {
-  static auto* logger = new std::shared_ptr<spdlog::logger>(make_logger(Level::info, ""));
+  static auto* logger = new std::shared_ptr<spdlog::logger>(make_logger(Level::info, "", 0));
   return *logger;
 }
 
@@ -62,8 +63,8 @@ std::string_view level_name(Level level) {
 
 }  // namespace
 
-void init(Level level, const std::string& file) {
-  current() = make_logger(level, file);
+void init(Level level, const std::string& file, size_t file_limit) {
+  current() = make_logger(level, file, file_limit);
   current_level = level;
 }
 

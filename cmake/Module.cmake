@@ -3,6 +3,7 @@
 # One folder is one module is one static library. Sources are every *.cc in the folder (and the
 # folders named in SUBDIRS) but *_test.cc, which together make the module's test program. DEPENDS names
 # the modules whose headers it may include; dev lint checks the same rule on the #include lines.
+# The preset "fuzz" has its own programs instead of the tests.
 find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
@@ -46,7 +47,7 @@ function(halogen_module NAME)
     add_library(halogen_${NAME} INTERFACE)
     target_link_libraries(halogen_${NAME} INTERFACE halogen_options ${ARG_DEPENDS} ${ARG_LINKS})
   endif()
-  if(TESTS)
+  if(TESTS AND NOT HALOGEN_FUZZ)
     add_executable(${NAME}_test ${TESTS})
     target_link_libraries(${NAME}_test PRIVATE halogen_${NAME} GTest::gmock GTest::gtest_main)
     add_test(NAME ${NAME} COMMAND ${NAME}_test)

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "base/lsn.h"
 #include "base/metrics.h"
 
@@ -56,6 +57,24 @@ TEST(File, DurableWriteReplacesTheWholeFile) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Errc::not_found);
   }
+}
+
+TEST(Log, AFileThatIsFullBecomesAnOldOneAndTheOldestGoes) {
+  fs::path folder = fs::temp_directory_path() / ("halogen-" + random_name(12));
+  fs::create_directory(folder);
+  log::init(log::Level::info, folder / "halogen.log", 1000);
+  const log::Logger logger("test");
+  for (int i = 0; i < 100; i++) logger.info("line {} {}", i, std::string(60, 'x'));
+  log::init(log::Level::info);
+  size_t files = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    EXPECT_LE(entry.file_size(), 1000u);
+    files++;
+  }
+  EXPECT_EQ(files, 1 + log::kOldFiles);
+  EXPECT_NE(read_file(folder / "halogen.log").find("line 99"), std::string::npos);
+  EXPECT_NE(read_file(folder / "halogen.1.log").find("line 9"), std::string::npos);
+  fs::remove_all(folder);
 }
 
 TEST(Metrics, SameNameAndLabelsAreTheSameCounter) {

@@ -26,11 +26,6 @@ struct Id {
   static Id random();
 };
 
-template <typename Tag>
-std::string format_as(const Id<Tag>& id) {
-  return id.str();
-}
-
 struct TenantTag;
 struct TimelineTag;
 using TenantId = Id<TenantTag>;      // A project's storage.

@@ -1,8 +1,10 @@
 #include "base/log.h"
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <fcntl.h>
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <memory>
@@ -24,12 +26,30 @@ spdlog::level::level_enum spd_level(Level level) {
   return spdlog::level::info;
 }
 
-std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file) {
+// So that what there is to say about a full disk has room on it.
+constexpr off_t kReserve = 1 << 20;
+
+void reserve_room(const std::string&, std::FILE* file) {
+  struct stat info{};
+  if (::fstat(::fileno(file), &info) != 0) return;
+  // Where the file system cannot, lines are lost while it is full.
+  (void)::fallocate(::fileno(file), FALLOC_FL_KEEP_SIZE, info.st_size, kReserve);
+}
+
+std::shared_ptr<spdlog::sinks::sink> make_file_sink(const std::string& file, size_t file_limit) {
+  spdlog::file_event_handlers handlers;
+  handlers.after_open = reserve_room;
+  return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file, file_limit, kOldFiles, false,
+                                                                handlers);
+}
+
+std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file,
+                                            size_t file_limit) {
   std::shared_ptr<spdlog::sinks::sink> sink;
   if (file.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
-    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
+    sink = make_file_sink(file, file_limit);
   }
   auto logger = std::make_shared<spdlog::logger>("halogen", sink);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %v", spdlog::pattern_time_type::utc);
@@ -40,7 +60,7 @@ std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file
 
 // Never destroyed: threads may log while the process exits.
 std::shared_ptr<spdlog::logger>& current() {
-  static auto* logger = new std::shared_ptr<spdlog::logger>(make_logger(Level::info, ""));
+  static auto* logger = new std::shared_ptr<spdlog::logger>(make_logger(Level::info, "", 0));
   return *logger;
 }
 
@@ -62,8 +82,8 @@ std::string_view level_name(Level level) {
 
 }  // namespace
 
-void init(Level level, const std::string& file) {
-  current() = make_logger(level, file);
+void init(Level level, const std::string& file, size_t file_limit) {
+  current() = make_logger(level, file, file_limit);
   current_level = level;
 }
 

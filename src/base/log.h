@@ -13,8 +13,12 @@ namespace halogen::log {
 
 enum class Level { debug, info, warn, error };
 
+// A file that has grown to this size becomes <name>.1.<extension>, and the older ones move on.
+constexpr size_t kFileLimit = 32 << 20;
+constexpr size_t kOldFiles = 4;
+
 // Where lines go: standard error until init() names a file. Call before threads start.
-void init(Level level, const std::string& file = "");
+void init(Level level, const std::string& file = "", size_t file_limit = kFileLimit);
 bool enabled(Level level);
 void write(Level level, std::string_view component, std::string_view message);
 void flush();

@@ -28,7 +28,4 @@ struct Lsn {
 
 constexpr Lsn kInvalidLsn{};
 
-// Found by fmt through argument-dependent lookup, so that an Lsn can be logged as it is.
-inline std::string format_as(Lsn lsn) { return lsn.str(); }
-
 }  // namespace halogen

@@ -33,9 +33,20 @@ std::string connection_uri(const Api& api, const ConnectionFlags& flags) {
                  "&pooled=" + (flags.pooled ? "true" : "false"))["uri"];
 }
 
+bool has_password(const std::string& uri) {
+  size_t user = uri.find("//") + 2;
+  size_t at = uri.find('@', user);
+  return at != std::string::npos && uri.substr(user, at - user).find(':') != std::string::npos;
+}
+
 void print_connection_string(const Context& context, const ConnectionFlags& flags) {
   Api api(context);
   std::string uri = connection_uri(api, flags);
+  if (!has_password(uri))
+    fmt::print(stderr,
+               "The password of {} is not in it: it was set or changed by SQL, so only you know it "
+               "(psql asks for it, or takes PGPASSWORD).\n",
+               flags.role);
   if (context.json)
     print_json({{"uri", uri}, {"ca_file", api.platform().ca_file}});
   else

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/deadline.h"
 #include "base/error.h"
@@ -75,13 +74,9 @@ void stop(const Context& context) {
     throw Error(Errc::permission_denied, "cannot stop pid {}: {}. Use sudo?", *pid,
                 std::strerror(errno));
   fmt::print(stderr, "Stopping (pid {})...\n", *pid);
-  Deadline deadline = Deadline::after(kStopDeadline);
-  while (platform::running_pid(layout)) {
-    if (deadline.passed())
-      throw Error(Errc::timed_out, "pid {} has not stopped within {} s. See the log: {}", *pid,
-                  kStopDeadline.count(), layout.log.string());
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  if (!platform::wait_for_end(*pid, Deadline::after(kStopDeadline)))
+    throw Error(Errc::timed_out, "pid {} has not stopped within {} s. See the log: {}", *pid,
+                kStopDeadline.count(), layout.log.string());
   fmt::print(stderr, "Stopped. All data is in {}.\n", layout.home.string());
 }
 

@@ -264,13 +264,34 @@ std::string Projects::host_name(const std::string& endpoint_id, bool pooled) con
   return fmt::format("{}{}.{}", endpoint_id, pooled ? "-pooler" : "", options_.domain);
 }
 
+std::optional<std::string> Projects::password(const Endpoint& endpoint, const std::string& role) {
+  std::optional<std::string> given = options_.catalog.password(endpoint.branch_id, role);
+  if (!given) return std::nullopt;
+  std::vector<StoredRole> roles;
+  try {
+    options_.endpoints.exclusively(endpoint.id, [&](bool running) {
+      if (running)
+        roles = options_.host.roles(endpoint.id);
+      else if (BranchRoles kept = options_.catalog.roles(endpoint.branch_id); kept.exact)
+        roles = std::move(kept.roles);
+    });
+  } catch (const Error& error) {
+    logger.info("{}: cannot see whether a password has changed: {}", endpoint.id, error.what());
+  }
+  if (roles.empty()) return given;
+  auto found = std::ranges::find(roles, role, &StoredRole::name);
+  if (found == roles.end()) return std::nullopt;
+  std::optional<scram::Verifier> verifier = scram::parse_verifier(found->verifier);
+  if (!verifier || !scram::check_password(*verifier, *given)) return std::nullopt;
+  return given;
+}
+
 std::string Projects::connection_uri(const Endpoint& endpoint, const std::string& database,
                                      const std::string& role, bool pooled) {
-  std::optional<std::string> password = options_.catalog.password(endpoint.branch_id, role);
+  std::optional<std::string> known = password(endpoint, role);
   std::string port = options_.pg_port == 5432 ? "" : fmt::format(":{}", options_.pg_port);
-  return fmt::format("postgresql://{}{}@{}{}/{}?sslmode=require", role,
-                     password ? ":" + *password : "", host_name(endpoint.id, pooled), port,
-                     database);
+  return fmt::format("postgresql://{}{}@{}{}/{}?sslmode=require", role, known ? ":" + *known : "",
+                     host_name(endpoint.id, pooled), port, database);
 }
 
 }  // namespace halogen::control

@@ -65,7 +65,10 @@ class Projects {
   void delete_project(const std::string& project_id);
 
   std::string host_name(const std::string& endpoint_id, bool pooled) const;
-  // With the password if we know one. The port only if it is not Postgres' own.
+  // The role's password, if we gave it and it still is the one: SQL may have changed it, which a
+  // running compute tells, or the copy of its roles. If neither knows, what we gave counts.
+  std::optional<std::string> password(const Endpoint& endpoint, const std::string& role);
+  // With the password if we know it. The port only if it is not Postgres' own.
   std::string connection_uri(const Endpoint& endpoint, const std::string& database,
                              const std::string& role, bool pooled);
 

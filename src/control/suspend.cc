@@ -174,39 +174,45 @@ Operation EndpointManager::new_operation(const Endpoint& endpoint, const std::st
 
 Operation EndpointManager::begin_start(const std::string& endpoint_id) {
   Operation operation = new_operation(catalog_.endpoint(endpoint_id), "start_compute");
-  // Known to the catalog before the job can finish it.
+  // Known to the catalog before the job can finish it; never written under the mutex.
   catalog_.put_operation(operation);
-  MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine) throw no_such_endpoint();
-  if (machine->state == ComputeState::active || machine->start_operation || stopping_) {
-    bool shared = machine->start_operation.has_value();
-    catalog_.finish_operation(operation.id, "skipped");
-    if (shared) return *machine->start_operation;
-    operation.status = "skipped";
-    return operation;
+  std::optional<Operation> shared;
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine) throw no_such_endpoint();
+    if (machine->state != ComputeState::active && !machine->start_operation && !stopping_) {
+      machine->start_operation = operation;
+      machine->start_wanted = true;
+      schedule(machine);
+      return operation;
+    }
+    shared = machine->start_operation;
   }
-  machine->start_operation = operation;
-  machine->start_wanted = true;
-  schedule(machine);
-  return operation;
+  catalog_.finish_operation(operation.id, "skipped");
+  operation.status = "skipped";
+  return shared.value_or(operation);
 }
 
 Operation EndpointManager::begin_suspend(const std::string& endpoint_id) {
   Operation operation = new_operation(catalog_.endpoint(endpoint_id), "suspend_compute");
   catalog_.put_operation(operation);
-  MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine) throw no_such_endpoint();
-  if (machine->suspend_operation) {
-    catalog_.finish_operation(operation.id, "skipped");
-    return *machine->suspend_operation;
+  std::optional<Operation> shared;
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine) throw no_such_endpoint();
+    if (!machine->suspend_operation) {
+      machine->suspend_operation = operation;
+      machine->suspend_wanted = true;
+      machine->suspend_force = true;
+      schedule(machine);
+      return operation;
+    }
+    shared = machine->suspend_operation;
   }
-  machine->suspend_operation = operation;
-  machine->suspend_wanted = true;
-  machine->suspend_force = true;
-  schedule(machine);
-  return operation;
+  catalog_.finish_operation(operation.id, "skipped");
+  return *shared;
 }
 
 void EndpointManager::exclusively(const std::string& endpoint_id,

@@ -126,7 +126,7 @@ void Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char
   bool plain = chain.size() == 1 && chain.front().kind == ValueKind::image;
   Lsn newest = chain.back().lsn;
   auto built = std::make_shared<CachedPage>(
-      newest, build_page(key, std::move(base), chain, parts_.redo, deadline));
+      newest, build_page(key, std::move(base), chain, parts_.redo.of(tenant_), deadline));
   if (!plain) {
     the_metrics().rebuilt.add();
     the_metrics().build.observe(seconds_since(start));
@@ -140,7 +140,8 @@ void Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char
 }
 
 std::string Timeline::make_image(const PageKey& key, const Chain& chain) const {
-  return build_page(key, std::nullopt, chain, parts_.redo, Deadline::after(kImageTimeout));
+  return build_page(key, std::nullopt, chain, parts_.redo.of(tenant_),
+                    Deadline::after(kImageTimeout));
 }
 
 }  // namespace halogen::pageserver

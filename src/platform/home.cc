@@ -1,8 +1,10 @@
 #include "platform/home.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -115,6 +117,16 @@ std::optional<int> lasting_pid(const Layout& layout) {
     if (!pid || is_alive(*pid) || deadline.passed()) return pid;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+}
+
+bool wait_for_end(int pid, Deadline deadline) {
+  // Readable once the process and all its threads are gone, and with them its files and locks.
+  UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!process.valid()) return errno == ESRCH;
+  pollfd wanted{process.get(), POLLIN, 0};
+  while (::poll(&wanted, 1, static_cast<int>(deadline.left().count())) <= 0)
+    if (deadline.passed()) return false;
+  return true;
 }
 
 Description running_platform(const Layout& layout) {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "base/deadline.h"
 #include "base/file.h"
 
 namespace halogen::platform {
@@ -46,6 +47,8 @@ std::optional<int> running_pid(const Layout& layout);
 // As running_pid(), but one that has been killed and is still being taken apart by the kernel
 // (which takes its time with threads and mappings) is waited for.
 std::optional<int> lasting_pid(const Layout& layout);
+// False if the process still runs at the deadline.
+bool wait_for_end(int pid, Deadline deadline);
 // not_found, saying what to do, if none runs; unavailable while it starts.
 Description running_platform(const Layout& layout);
 

@@ -33,50 +33,43 @@ constexpr size_t kNonce = 256;
 constexpr size_t kNonceSize = 32;
 constexpr size_t kCrc = 288;
 
+// The checkpoint record's fields and where they lie, for both directions.
+template <typename Record, typename Visit>
+void each_field(Record& c, Visit visit) {
+  visit(0, c.redo.value);
+  visit(8, c.timeline);
+  visit(12, c.previous_timeline);
+  visit(16, c.full_page_writes);
+  visit(24, c.fields.next_full_xid);
+  visit(32, c.fields.next_oid);
+  visit(36, c.fields.next_multi);
+  visit(40, c.fields.next_multi_offset);
+  visit(44, c.fields.oldest_xid);
+  visit(48, c.fields.oldest_xid_db);
+  visit(52, c.fields.oldest_multi);
+  visit(56, c.fields.oldest_multi_db);
+  visit(64, c.time);
+  visit(72, c.fields.oldest_commit_ts_xid);
+  visit(76, c.fields.newest_commit_ts_xid);
+  visit(80, c.oldest_active_xid);
+}
+
 std::string encode_checkpoint(const Checkpoint& c) {
   std::string out(kCheckpointSize, '\0');
-  auto put = [&](size_t at, auto value) { store(out.data() + at, value); };
-  const CheckpointFields& f = c.fields;
-  put(0, c.redo.value);
-  put(8, c.timeline);
-  put(12, c.previous_timeline);
-  put(16, static_cast<uint8_t>(c.full_page_writes));
-  put(24, f.next_full_xid);
-  put(32, f.next_oid);
-  put(36, f.next_multi);
-  put(40, f.next_multi_offset);
-  put(44, f.oldest_xid);
-  put(48, f.oldest_xid_db);
-  put(52, f.oldest_multi);
-  put(56, f.oldest_multi_db);
-  put(64, c.time);
-  put(72, f.oldest_commit_ts_xid);
-  put(76, f.newest_commit_ts_xid);
-  put(80, c.oldest_active_xid);
+  each_field(c, [&](size_t at, const auto& value) { store(out.data() + at, value); });
   return out;
 }
 
 Checkpoint decode_checkpoint(Bytes bytes) {
   if (bytes.size() < kCheckpointSize)
     throw Error(Errc::corrupt, "checkpoint record of {} bytes", bytes.size());
-  const std::byte* p = bytes.data();
   Checkpoint c;
-  c.redo = Lsn(load<uint64_t>(p));
-  c.timeline = load<uint32_t>(p + 8);
-  c.previous_timeline = load<uint32_t>(p + 12);
-  c.full_page_writes = load<uint8_t>(p + 16) != 0;
-  c.fields.next_full_xid = load<uint64_t>(p + 24);
-  c.fields.next_oid = load<uint32_t>(p + 32);
-  c.fields.next_multi = load<uint32_t>(p + 36);
-  c.fields.next_multi_offset = load<uint32_t>(p + 40);
-  c.fields.oldest_xid = load<uint32_t>(p + 44);
-  c.fields.oldest_xid_db = load<uint32_t>(p + 48);
-  c.fields.oldest_multi = load<uint32_t>(p + 52);
-  c.fields.oldest_multi_db = load<uint32_t>(p + 56);
-  c.time = load<int64_t>(p + 64);
-  c.fields.oldest_commit_ts_xid = load<uint32_t>(p + 72);
-  c.fields.newest_commit_ts_xid = load<uint32_t>(p + 76);
-  c.oldest_active_xid = load<uint32_t>(p + 80);
+  each_field(c, [&]<typename T>(size_t at, T& value) {
+    if constexpr (std::is_same_v<T, bool>)
+      value = load<uint8_t>(bytes.data() + at) != 0;
+    else
+      value = load<T>(bytes.data() + at);
+  });
   return c;
 }
 

@@ -117,7 +117,7 @@ Task<bool> Session::scram_succeeds() {
   std::string_view client_first = as_text(in.take(size));
   if (!in.empty()) throw Error(Errc::corrupt, "malformed SASL message");
 
-  scram::Exchange exchange(co_await find_verifier(), shared_.tls.certificate_hash());
+  scram::Exchange exchange(co_await find_verifier(), certificate_hash(client_.ssl()));
   std::string server_first = exchange.begin(mechanism, client_first);
   co_await client_.write(authentication_request(kSaslContinue, server_first));
   std::string client_final = co_await receive_password_message();

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/mutex.h"
 #include "proxy/session.h"
 
 namespace halogen::proxy {
@@ -73,6 +74,7 @@ struct Proxy::Impl {
   bool try_listen(int wanted);
   Task<void> accept(tcp::acceptor& acceptor);
   Task<void> keep_pools();
+  void look_after_certificates();
   void hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket);
 
   Options options;
@@ -85,6 +87,11 @@ struct Proxy::Impl {
   std::vector<std::shared_ptr<Worker>> workers;
   std::vector<std::unique_ptr<tcp::acceptor>> acceptors;  // On the first worker.
   std::vector<std::thread> threads;
+  // A thread of its own: making a certificate waits for the disk.
+  std::thread certificate_thread;
+  Mutex mutex;
+  CondVar stop_asked;
+  bool stopping GUARDED_BY(mutex) = false;
 };
 
 // False if the port is free on the first host and taken on another, and any will do.
@@ -148,8 +155,29 @@ void Proxy::Impl::start() {
     });
   }
   asio::co_spawn(workers.front()->context, keep_pools(), asio::detached);
+  certificate_thread = std::thread([this] { look_after_certificates(); });
   running = true;
   logger.info("listening on port {}, {} threads", port, count);
+}
+
+void Proxy::Impl::look_after_certificates() {
+  for (;;) {
+    auto next = std::chrono::steady_clock::now() + options.certificate_check;
+    {
+      MutexLock lock(mutex);
+      while (!stopping && stop_asked.wait_until(mutex, next)) {
+      }
+      if (stopping) return;
+    }
+    try {
+      CertificateFiles files =
+          make_certificates(options.certificate_directory, options.domain, options.region);
+      if (shared->tls.reload(files))
+        logger.info("new connections are shown the certificate of {}", files.certificate.string());
+    } catch (const Error& error) {
+      logger.error("cannot renew the server's certificate, the one before stays: {}", error.what());
+    }
+  }
 }
 
 Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
@@ -209,6 +237,12 @@ void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, tcp::socket s
 void Proxy::Impl::stop() {
   if (!std::exchange(running, false)) return;
   shared->stopping = true;
+  {
+    MutexLock lock(mutex);
+    stopping = true;
+    stop_asked.notify_all();
+  }
+  certificate_thread.join();
   asio::post(workers.front()->context, [this] {
     asio::error_code ignored;
     for (auto& acceptor : acceptors) acceptor->close(ignored);

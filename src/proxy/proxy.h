@@ -28,6 +28,9 @@ class Proxy {
     std::chrono::milliseconds startup_timeout{60'000};  // Until authenticated.
     std::chrono::milliseconds wake_timeout{60'000};     // For a compute to be there.
     int max_unauthenticated = 4000;  // Connections that have not shown who they are.
+    // How often the server's certificate is looked at: renewed before its end, taken up if
+    // replaced.
+    std::chrono::milliseconds certificate_check = std::chrono::hours(12);
   };
 
   // `endpoints` outlives the proxy.

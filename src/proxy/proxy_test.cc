@@ -59,6 +59,34 @@ TEST_F(ProxyTest, VerifyFullAndChannelBinding) {
               HasSubstr("does not match host name"));
 }
 
+TEST_F(ProxyTest, ARenewedCertificateIsShownToNewConnectionsAndOldOnesGoOn) {
+  Proxy& proxy = start(
+      [](Proxy::Options& options) { options.certificate_check = std::chrono::milliseconds(10); });
+  std::string before = read_file(certificates_ / "server.crt");
+  std::string bound = "channel_binding=require sslrootcert=" + proxy.ca_file().string();
+  CommandResult result = python(
+      "c = psycopg2.connect(dsn + ' channel_binding=require')\n"
+      "crt = os.path.join(os.path.dirname(__file__), 'server.crt')\n"
+      "def shown():\n"
+      "  import ssl, socket, struct\n"
+      "  s = socket.create_connection(('127.0.0.1', c.info.port))\n"
+      "  s.sendall(struct.pack('>ii', 8, 80877103)); assert s.recv(1) == b'S'\n"
+      "  t = ssl._create_unverified_context().wrap_socket(s, server_hostname='ep-test.localhost')\n"
+      "  return ssl.DER_cert_to_PEM_cert(t.getpeercert(True)).split()\n"
+      "old = shown()\n"
+      "assert old == open(crt).read().split()\n"
+      "os.remove(crt)\n"
+      "until = time.time() + 20\n"
+      "while time.time() < until and shown() == old: time.sleep(0.01)\n"
+      "assert shown() != old and shown() == open(crt).read().split()\n"
+      "c.cursor().execute('select 1')\n"
+      "psycopg2.connect(dsn + ' channel_binding=require').close()\n"
+      "print('good')\n");
+  EXPECT_EQ(result.output, "good\n");
+  EXPECT_NE(read_file(certificates_ / "server.crt"), before);
+  EXPECT_EQ(psql("sslmode=verify-full " + bound, "select 1").output, "1\n");
+}
+
 TEST_F(ProxyTest, OnlyTls12AndNewer) {
   start();
   EXPECT_EQ(psql("ssl_max_protocol_version=TLSv1.2", "select 1").output, "1\n");

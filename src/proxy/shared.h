@@ -75,7 +75,7 @@ struct Shared {
 
   const Proxy::Options options;
   Endpoints& endpoints;
-  const TlsContext tls;
+  TlsContext tls;
   const std::string secret;  // Makes up the verifiers of those who do not exist.
   CancelKeys cancel_keys;
   StatementTexts texts;

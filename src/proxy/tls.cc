@@ -26,18 +26,6 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-// RFC 5929: the hash of the certificate's signature, but SHA-256 in place of MD5 and SHA-1.
-std::string end_point_hash(X509* certificate) {
-  int digest = NID_undef;
-  X509_get_signature_info(certificate, &digest, nullptr, nullptr, nullptr);
-  if (digest == NID_undef || digest == NID_md5 || digest == NID_sha1) digest = NID_sha256;
-  unsigned char hash[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  if (X509_digest(certificate, EVP_get_digestbynid(digest), hash, &size) != 1)
-    throw Error(Errc::internal, "cannot hash the server certificate: {}", tls_error());
-  return std::string(reinterpret_cast<char*>(hash), size);
-}
-
 void set_up(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // No tickets, no session cache: a resumed session would save little and cost memory.
@@ -55,30 +43,59 @@ void set_up(SSL_CTX* context) {
   SSL_CTX_set_alpn_select_cb(context, select_alpn, nullptr);
 }
 
-}  // namespace
-
-TlsContext::TlsContext(const CertificateFiles& files) : context_(SSL_CTX_new(TLS_server_method())) {
-  CHECK(context_ != nullptr);
-  set_up(context_);
-  if (SSL_CTX_use_certificate_chain_file(context_, files.certificate.c_str()) != 1 ||
-      SSL_CTX_use_PrivateKey_file(context_, files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    SSL_CTX_free(context_);
+SSL_CTX* make_context(const CertificateFiles& files) {
+  SSL_CTX* context = SSL_CTX_new(TLS_server_method());
+  CHECK(context != nullptr);
+  set_up(context);
+  if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1 ||
+      SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
+    SSL_CTX_free(context);
     throw Error(Errc::corrupt, "cannot use the server certificate {}: {}",
                 files.certificate.string(), tls_error());
   }
-  certificate_hash_ = end_point_hash(SSL_CTX_get0_certificate(context_));
+  return context;
 }
+
+}  // namespace
+
+TlsContext::TlsContext(const CertificateFiles& files) : context_(make_context(files)) {}
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
+bool TlsContext::reload(const CertificateFiles& files) {
+  SSL_CTX* fresh = make_context(files);
+  MutexLock lock(mutex_);
+  bool same = X509_cmp(SSL_CTX_get0_certificate(fresh), SSL_CTX_get0_certificate(context_)) == 0;
+  if (!same) std::swap(fresh, context_);
+  SSL_CTX_free(fresh);  // Connections that were made with it hold it.
+  return !same;
+}
+
 SSL* TlsContext::accept(int socket) const {
-  SSL* ssl = SSL_new(context_);
+  SSL* ssl = nullptr;
+  {
+    MutexLock lock(mutex_);
+    ssl = SSL_new(context_);
+  }
   if (ssl == nullptr || SSL_set_fd(ssl, socket) != 1) {
     SSL_free(ssl);
     throw Error(Errc::unavailable, "cannot begin TLS: {}", tls_error());
   }
   SSL_set_accept_state(ssl);
   return ssl;
+}
+
+// RFC 5929: the hash of the certificate's signature, but SHA-256 in place of MD5 and SHA-1.
+std::string certificate_hash(const SSL* ssl) {
+  X509* certificate = SSL_get_certificate(ssl);
+  int digest = NID_undef;
+  X509_get_signature_info(certificate, &digest, nullptr, nullptr, nullptr);
+  if (digest == NID_undef || digest == NID_md5 || digest == NID_sha1) digest = NID_sha256;
+  unsigned char hash[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  if (X509_digest(certificate, EVP_get_digestbynid(digest), hash, &size) != 1)
+    throw Error(Errc::internal, "cannot hash the server certificate: {}", tls_error());
+  return std::string(reinterpret_cast<char*>(hash), size);
 }
 
 std::string sni_of(const SSL* ssl) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "base/mutex.h"
 #include "proxy/certificates.h"
 
 struct ssl_st;
@@ -9,7 +10,7 @@ struct ssl_ctx_st;
 
 namespace halogen::proxy {
 
-// Safe from any thread once made.
+// Safe from any thread.
 class TlsContext {
  public:
   // Throws corrupt if the files cannot be used.
@@ -18,15 +19,20 @@ class TlsContext {
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
+  // For new connections, if the certificate is another one now; those that are there keep theirs.
+  // True if it was. Throws as the constructor does, and then goes on with what it had.
+  bool reload(const CertificateFiles& files);
+
   // A connection over a non-blocking socket, waiting for the client's hello. The caller frees it.
   ssl_st* accept(int socket) const;
-  // Channel binding data of the certificate (tls-server-end-point).
-  const std::string& certificate_hash() const { return certificate_hash_; }
 
  private:
-  ssl_ctx_st* context_;
-  std::string certificate_hash_;
+  mutable Mutex mutex_;
+  ssl_ctx_st* context_ GUARDED_BY(mutex_);
 };
+
+// Channel binding data of the certificate shown on this connection (tls-server-end-point).
+std::string certificate_hash(const ssl_st* ssl);
 
 // The host the client asked for; "" if it did not say.
 std::string sni_of(const ssl_st* ssl);

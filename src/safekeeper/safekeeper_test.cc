@@ -81,6 +81,16 @@ class SafekeeperTest : public ::testing::Test {
     cluster.sql("alter system set synchronous_standby_names = 'ANY 1 (*)'");
     cluster.sql("select pg_reload_conf()");
   }
+  // Commits of what comes after `first` wait for us.
+  void start_synchronous(StockCluster& cluster, const std::string& first) {
+    cluster.start();
+    create_for(cluster);
+    keeper_->begin_term(id_, 1);
+    pull_from(cluster, 1);
+    cluster.sql(first);
+    wait_for(cluster);
+    make_synchronous(cluster);
+  }
   std::string wal_file(Lsn lsn) const {
     return read_file(SegmentFiles(home_ / "wal" / id_.str()).path(lsn));
   }
@@ -102,13 +112,7 @@ TEST_F(SafekeeperTest, ACommitIsAcknowledgedOnlyWhenItsWalIsSynced) {
     while (block) std::this_thread::sleep_for(milliseconds(1));
   });
   StockCluster cluster;
-  cluster.start();
-  create_for(cluster);
-  keeper_->begin_term(id_, 1);
-  pull_from(cluster, 1);
-  cluster.sql("create table t(a int)");
-  wait_for(cluster);
-  make_synchronous(cluster);
+  start_synchronous(cluster, "create table t(a int)");
   block = true;
   std::atomic<bool> committed = false;
   std::thread writer([&] {
@@ -343,13 +347,7 @@ TEST_F(SafekeeperTest, AFullDiskDelaysCommitsAndLosesNothing) {
     if (full && step == "allocate") throw Error(Errc::io, "No space left on device");
   });
   StockCluster cluster;
-  cluster.start();
-  create_for(cluster);
-  keeper_->begin_term(id_, 1);
-  pull_from(cluster, 1);
-  cluster.sql("create table t(a int, b text)");
-  wait_for(cluster);
-  make_synchronous(cluster);
+  start_synchronous(cluster, "create table t(a int, b text)");
   full = true;
   std::atomic<bool> committed = false;
   std::thread writer([&] {

@@ -4,13 +4,13 @@ import os
 import random
 import shutil
 import signal
-import threading
 import time
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from fixtures.load import start_writers, stop_writers
 from fixtures.platform import wait_until
 
 SEED = int(os.environ.get("HALOGEN_SEED", random.randrange(1 << 32)))
@@ -39,49 +39,10 @@ def kill_compute(project, remove=True):
         shutil.rmtree(compute["data_directory"], ignore_errors=True)
 
 
-class Writer(threading.Thread):
-    """Inserts one number after another, each its own transaction; knows which were acknowledged and which may be there."""
-
-    def __init__(self, project, lane):
-        super().__init__(daemon=True)
-        self.string, self.lane = project.connection_string(), lane  # Asked once: the platform may be down later.
-        self.acknowledged, self.attempted, self.stop = 0, 0, False
-
-    def run(self):
-        connection = None
-        while not self.stop:
-            try:
-                if connection is None:
-                    connection = psycopg2.connect(self.string, connect_timeout=60)
-                    connection.autocommit = True
-                    with connection.cursor() as cursor:  # What a lost answer left open is settled by looking.
-                        cursor.execute("select coalesce(max(i), 0) from load where lane = %s", (self.lane,))
-                        found = cursor.fetchone()[0]
-                        assert self.acknowledged <= found <= self.attempted, (self.lane, self.acknowledged, found, self.attempted)
-                        self.acknowledged = self.attempted = found
-                with connection.cursor() as cursor:
-                    self.attempted = self.acknowledged + 1
-                    cursor.execute("insert into load values (%s, %s, repeat('x', 300))", (self.lane, self.attempted))
-                    self.acknowledged = self.attempted
-            except psycopg2.Error:
-                connection = None
-                time.sleep(0.01)
-
-
-def check(project, writers):
-    for lane, lowest, highest, count in project.query("select lane, min(i), max(i), count(*) from load group by lane"):
-        writer = writers[lane]
-        assert count == highest - lowest + 1, f"lane {lane} has a hole"
-        assert writer.acknowledged <= highest <= writer.attempted
-
-
 def run_rounds(project, kill):
     print(f"seed {SEED}")
     chance = random.Random(SEED)
-    project.query("create table load (lane int, i bigint, pad text, primary key (lane, i))")
-    writers = [Writer(project, lane) for lane in range(4)]
-    for writer in writers:
-        writer.start()
+    writers = start_writers(project, 4)
     for round in range(ROUNDS):
         before = [writer.acknowledged for writer in writers]
         wait_until(lambda: any(w.acknowledged > b for w, b in zip(writers, before)), seconds=90, what="a commit")
@@ -89,12 +50,7 @@ def run_rounds(project, kill):
         kill(round)
     before = [writer.acknowledged for writer in writers]
     wait_until(lambda: all(w.acknowledged > b for w, b in zip(writers, before)), seconds=90, what="commits after the last kill")
-    for writer in writers:
-        writer.stop = True
-    for writer in writers:
-        writer.join(60)
-        assert not writer.is_alive()
-    check(project, writers)
+    stop_writers(project, writers)
     assert sum(writer.acknowledged for writer in writers) > ROUNDS
     with project.superuser("neondb") as connection, connection.cursor() as cursor:
         cursor.execute("create extension if not exists amcheck")

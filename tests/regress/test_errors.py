@@ -4,11 +4,12 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 
 import psycopg2
 import pytest
 
-from fixtures.platform import BIN, PSQL, Platform, free_port
+from fixtures.platform import BIN, free_port
 
 
 def refused(string):
@@ -63,18 +64,33 @@ def test_a_second_up_on_the_same_home_is_refused_and_harms_nothing(project, plat
     assert project.query("select 1") == [(1,)]
 
 
-def test_a_taken_port_is_named(tmp_path):
+def refused_up(*wrap, **ports):
+    """What `up` says to standard error on a home of its own, started through the command `wrap`."""
+    with tempfile.TemporaryDirectory(prefix="halogen-refused-", dir="/var/tmp") as home:
+        os.chmod(home, 0o755)
+        ports = {"pg": free_port(), "http": free_port(), **ports}
+        done = subprocess.run([*wrap, BIN, "up", "--detach", "--pg-port", str(ports["pg"]), "--http-port", str(ports["http"])],
+                              env=dict(os.environ, HALOGEN_HOME=home), text=True, capture_output=True, timeout=60)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+@pytest.mark.parametrize("which", ["pg", "http"])
+def test_a_taken_port_is_named_with_who_has_it_and_the_way_around(which):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
         port = s.getsockname()[1]
-        home = f"/var/tmp/halogen-port-{os.getpid()}"
-        env = dict(os.environ, HALOGEN_HOME=home)
-        done = subprocess.run([BIN, "up", "--detach", "--pg-port", str(port), "--http-port", str(free_port())],
-                              env=env, text=True, capture_output=True, timeout=60)
-        subprocess.run(["rm", "-rf", home])
-    assert done.returncode != 0
-    assert str(port) in done.stderr and "--pg-port" in done.stderr
+        told = refused_up(**{which: port})
+    assert f"port {port} on 127.0.0.1 is already in use" in told and f"(pid {os.getpid()})" in told
+    assert f"--{which}-port" in told
+
+
+def test_a_missing_postgres_package_is_named_with_the_command_that_installs_it():
+    """In a mount namespace, an empty folder over the real one."""
+    space = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+    told = refused_up(*space, "sh", "-c", 'mount -t tmpfs none /usr/lib/postgresql/15/bin && exec "$@"', "sh")
+    assert "PostgreSQL 15 is not installed" in told and "sudo apt-get install postgresql-15" in told
 
 
 def test_cli_errors_name_the_next_step(platform):

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from fixtures.platform import wait_until
+from fixtures.platform import Platform, wait_until
 
 
 def test_data_survives_suspend_and_wake(project):
@@ -134,6 +134,42 @@ def test_roles_made_by_sql_can_log_in(project):
         app("first")
     project.suspend()
     app("second")
+
+
+def test_a_password_changed_by_sql_is_no_longer_printed(project, platform):
+    """By whom it was changed, the connection string must not go on naming the old one as if it worked."""
+    printed = project.connection_string()
+    assert re.search(r"//neondb_owner:[^@]+@", printed)
+    old = re.search(r":([^:@]+)@", printed).group(1)
+    project.query("alter role neondb_owner password 'chosen-by-hand'")
+    for _ in range(2):  # With a running compute, and with a suspended one, which stays asleep.
+        done = platform.cli("connection-string", "--project", project.id, check=False)
+        assert done.returncode == 0 and old not in done.stdout and "changed by SQL" in done.stderr
+        string = done.stdout.strip()
+        project.suspend()
+    assert project.compute()["state"] == "idle"
+    psycopg2.connect(string, password="chosen-by-hand").close()
+    superuser = project.superuser("neondb")
+    with superuser.cursor() as cursor:
+        cursor.execute(f"alter role neondb_owner password '{old}'")
+    superuser.close()
+    assert project.connection_string() == printed
+
+
+def test_a_copy_of_the_home_without_its_caches_is_a_backup(own_platform, tmp_path):
+    """As docs/operations says."""
+    project = own_platform.create_project()
+    project.query("create table t as select i, md5(i::text) m from generate_series(1, 20000) i")
+    own_platform.down()
+    with Platform.home_folder("restored") as home:
+        caches = [f"--exclude=./{name}" for name in ("compute", "redo", "run", "lib")]
+        subprocess.run(["tar", "-C", own_platform.home, *caches, "-czf", tmp_path / "backup.tar.gz", "."], check=True)
+        subprocess.run(["tar", "-C", home, "-xzpf", tmp_path / "backup.tar.gz"], check=True)
+        with Platform.running(home) as restored:
+            project.platform = restored
+            assert project.query("select count(*), min(m), max(m) from t where m = md5(i::text)")[0][0] == 20000
+            project.query("insert into t values (0, md5('0'))")
+    own_platform.up()
 
 
 def test_unlogged_tables_work_and_are_empty_on_a_fresh_skeleton(project):

@@ -80,19 +80,21 @@ Function next_symbol(const char* name) {
 
 bool creates(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
+// Only then is there a further argument.
+mode_t mode_of(int flags, va_list arguments) {
+  return creates(flags) ? va_arg(arguments, mode_t) : 0;
+}
+
 }  // namespace
 
 extern "C" {
 
 int hook_open(const char* path, int flags, ...) HALOGEN_HOOK("open");
 int hook_open(const char* path, int flags, ...) {
-  mode_t mode = 0;
-  if (creates(flags)) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode = va_arg(arguments, mode_t);
-    va_end(arguments);
-  }
+  va_list arguments;
+  va_start(arguments, flags);
+  mode_t mode = mode_of(flags, arguments);
+  va_end(arguments);
   return open_path(path, flags, mode);
 }
 int hook_open64(const char* path, int flags, ...) HALOGEN_ALIAS("open64", "open");
@@ -103,13 +105,10 @@ int hook_open64_2(const char* path, int flags) HALOGEN_ALIAS("__open64_2", "__op
 
 int hook_openat(int dir, const char* path, int flags, ...) HALOGEN_HOOK("openat");
 int hook_openat(int dir, const char* path, int flags, ...) {
-  mode_t mode = 0;
-  if (creates(flags)) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode = va_arg(arguments, mode_t);
-    va_end(arguments);
-  }
+  va_list arguments;
+  va_start(arguments, flags);
+  mode_t mode = mode_of(flags, arguments);
+  va_end(arguments);
   if (names_relative_to_cwd(dir, path)) return open_path(path, flags, mode);
   return track_new_fd(sys::openat(dir, path, flags, mode), kNoEntry);
 }

@@ -10,6 +10,7 @@
 #include "control/fakes.h"
 #include "control/names.h"
 #include "control/reconcile.h"
+#include "postgres/scram.h"
 
 namespace halogen::control::api {
 namespace {
@@ -111,6 +112,27 @@ TEST_F(ApiTest, AProjectComesWithABranchAnEndpointAndAConnectionString) {
   EXPECT_EQ(list["projects"].size(), 1u);
   EXPECT_TRUE(list["applications"].is_object());
   EXPECT_EQ(get("/api/v2/projects?limit=1&cursor=" + project)["projects"].size(), 0u);
+}
+
+TEST_F(ApiTest, APasswordThatSqlHasChangedIsNotTold) {
+  json made = make_project();
+  std::string project = "/api/v2/projects/" + made["project"]["id"].get<std::string>();
+  std::string branch = project + "/branches/" + made["branch"]["id"].get<std::string>();
+  std::string reveal = branch + "/roles/neondb_owner/reveal_password";
+  std::string password = get(reveal)["password"];
+  std::string uri = project + "/connection_uri?database_name=neondb&role_name=neondb_owner";
+  host_.set_roles({{"neondb_owner", scram::make_verifier("changed").str(), true}});
+  std::string endpoint = made["endpoints"][0]["id"];
+  manager_->begin_start(endpoint);
+  EXPECT_EQ(get(uri)["uri"].get<std::string>().find(password), std::string::npos);
+  EXPECT_NE(get(reveal, 404)["message"].get<std::string>().find("changed by SQL"),
+            std::string::npos);
+  manager_->begin_suspend(endpoint);  // The copy of the roles is exact now.
+  EXPECT_EQ(get(uri)["uri"].get<std::string>().find(password), std::string::npos);
+  EXPECT_EQ(host_.starts, 1);
+  host_.set_roles({{"neondb_owner", scram::make_verifier(password).str(), true}});
+  manager_->begin_start(endpoint);
+  EXPECT_NE(get(uri)["uri"].get<std::string>().find(password), std::string::npos);
 }
 
 TEST_F(ApiTest, WhatMakesNoSenseIsRefusedWithAReason) {

@@ -48,7 +48,7 @@ Response create_branch(Services& services, const Request& request) {
         201, {{"branch", branch_json(made.branch)},
               {"endpoints", json::array({endpoint_json(services, made.endpoint)})},
               {"operations", json::array({operation_json(made.operation)})},
-              {"roles", roles_json(services, made.branch, true)},
+              {"roles", roles_json(services, made.branch, &made.endpoint)},
               {"databases", databases_json(services, made.branch)},
               {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)}});
   } catch (const Error& error) {
@@ -74,7 +74,7 @@ Response delete_branch(Services& services, const Request& request) {
 
 Response list_roles(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
-  return json_response(200, {{"roles", roles_json(services, branch, false)}});
+  return json_response(200, {{"roles", roles_json(services, branch, nullptr)}});
 }
 
 Response list_databases(Services& services, const Request& request) {
@@ -84,9 +84,11 @@ Response list_databases(Services& services, const Request& request) {
 
 Response reveal_password(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
-  std::optional<std::string> password =
-      services.catalog.password(branch.id, request.at("role_name"));
-  if (!password) throw Error(Errc::not_found, "role not found, or its password is not stored");
+  std::optional<std::string> password = services.projects.password(
+      services.catalog.endpoint_of_branch(branch.id), request.at("role_name"));
+  if (!password)
+    throw Error(Errc::not_found,
+                "role not found, or its password is not stored: it was set or changed by SQL");
   return json_response(200, {{"password", *password}});
 }
 

@@ -56,7 +56,7 @@ Response create_project(Services& services, const Request& request) {
   return json_response(
       201, {{"project", project_json(services, project)},
             {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)},
-            {"roles", roles_json(services, made.branch, true)},
+            {"roles", roles_json(services, made.branch, &made.endpoint)},
             {"databases", databases_json(services, made.branch)},
             {"operations", json::array({operation_json(made.operation)})},
             {"branch", branch_json(made.branch)},

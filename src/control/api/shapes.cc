@@ -118,7 +118,7 @@ json operation_json(const Operation& operation) {
   return shape;
 }
 
-json roles_json(Services& services, const Branch& branch, bool passwords) {
+json roles_json(Services& services, const Branch& branch, const Endpoint* endpoint) {
   json roles = json::array();
   for (const StoredRole& role : services.catalog.roles(branch.id).roles) {
     if (!role.can_login || role.verifier.empty()) continue;
@@ -127,8 +127,8 @@ json roles_json(Services& services, const Branch& branch, bool passwords) {
                   {"protected", false},
                   {"created_at", rfc3339(branch.created_at)},
                   {"updated_at", rfc3339(branch.updated_at)}};
-    if (passwords)
-      if (auto password = services.catalog.password(branch.id, role.name))
+    if (endpoint != nullptr)
+      if (auto password = services.projects.password(*endpoint, role.name))
         shape["password"] = *password;
     roles.push_back(std::move(shape));
   }
@@ -152,16 +152,17 @@ json connection_uris_json(Services& services, const Branch& branch, const Endpoi
   auto databases = services.catalog.databases(branch.id);
   json uris = json::array();
   if (passwords.size() != 1 || databases.size() != 1) return uris;
-  const auto& [role, password] = passwords.front();
+  const std::string& role = passwords.front().first;
   const std::string& database = databases.front().name;
+  json parameters = {{"database", database},
+                     {"role", role},
+                     {"host", services.projects.host_name(endpoint.id, false)},
+                     {"pooler_host", services.projects.host_name(endpoint.id, true)}};
+  if (auto password = services.projects.password(endpoint, role))
+    parameters["password"] = *password;
   uris.push_back(
       {{"connection_uri", services.projects.connection_uri(endpoint, database, role, false)},
-       {"connection_parameters",
-        {{"database", database},
-         {"role", role},
-         {"password", password},
-         {"host", services.projects.host_name(endpoint.id, false)},
-         {"pooler_host", services.projects.host_name(endpoint.id, true)}}}});
+       {"connection_parameters", parameters}});
   return uris;
 }
 

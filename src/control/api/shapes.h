@@ -12,7 +12,8 @@ nlohmann::json project_json(Services& services, const Project& project);
 nlohmann::json branch_json(const Branch& branch);
 nlohmann::json endpoint_json(Services& services, const Endpoint& endpoint);
 nlohmann::json operation_json(const Operation& operation);
-nlohmann::json roles_json(Services& services, const Branch& branch, bool passwords);
+// With the passwords we know, if its endpoint is given.
+nlohmann::json roles_json(Services& services, const Branch& branch, const Endpoint* endpoint);
 nlohmann::json databases_json(Services& services, const Branch& branch);
 // A one-element array, or an empty one if the branch has not exactly one database and password.
 nlohmann::json connection_uris_json(Services& services, const Branch& branch,

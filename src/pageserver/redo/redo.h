@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/deadline.h"
+#include "base/ids.h"
 #include "base/lsn.h"
 #include "protocol/page_key.h"
 
@@ -26,6 +27,8 @@ class Redo {
   // unavailable.
   virtual std::string replay(const PageKey& key, std::optional<Bytes> base,
                              std::span<const RedoRecord> records, Deadline deadline) = 0;
+  // The same for one tenant's pages: no process sees those of two. Lives as long as this.
+  virtual Redo& of(TenantId) { return *this; }
 };
 
 }  // namespace halogen::pageserver

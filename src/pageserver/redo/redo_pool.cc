@@ -18,7 +18,7 @@ const log::Logger logger("redo");
 
 constexpr auto kStartTimeout = std::chrono::seconds(10);
 constexpr auto kStartRetry = std::chrono::seconds(1);
-constexpr int kAttempts = 2;
+constexpr int kAttempts = 3;  // Its own process and a spare may have died while idle.
 constexpr std::string_view kDirectoryPrefix = "redo-";
 
 metrics::Counter& pages_total() {
@@ -51,6 +51,19 @@ void remove_leftovers(const fs::path& scratch) {
 
 }  // namespace
 
+class RedoPool::OfTenant final : public Redo {
+ public:
+  OfTenant(RedoPool& pool, TenantId tenant) : pool_(pool), tenant_(tenant) {}
+  std::string replay(const PageKey& key, std::optional<Bytes> base,
+                     std::span<const RedoRecord> records, Deadline deadline) override {
+    return pool_.replay_for(tenant_, key, base, records, deadline);
+  }
+
+ private:
+  RedoPool& pool_;
+  const TenantId tenant_;
+};
+
 RedoPool::RedoPool(Options options) : options_(std::move(options)) {
   CHECK(options_.max_processes > 0 && options_.process.extension.is_absolute());
   std::error_code error;
@@ -71,8 +84,20 @@ RedoPool::~RedoPool() {
   keeper_.join();
 }
 
+Redo& RedoPool::of(TenantId tenant) {
+  MutexLock lock(mutex_);
+  auto& view = tenants_[tenant];
+  if (!view) view = std::make_unique<OfTenant>(*this, tenant);
+  return *view;
+}
+
 std::string RedoPool::replay(const PageKey& key, std::optional<Bytes> base,
                              std::span<const RedoRecord> records, Deadline deadline) {
+  return replay_for(TenantId(), key, base, records, deadline);
+}
+
+std::string RedoPool::replay_for(TenantId tenant, const PageKey& key, std::optional<Bytes> base,
+                                 std::span<const RedoRecord> records, Deadline deadline) {
   check_chain(key, base, records);
   if (records.empty()) {
     if (!base) throw Error(Errc::invalid_argument, "neither a base page nor records");
@@ -82,7 +107,7 @@ std::string RedoPool::replay(const PageKey& key, std::optional<Bytes> base,
   std::string page;
   while (!records.empty()) {
     size_t count = encode_request(key, base, records, request);
-    page = replay_step(key, as_bytes(request), deadline);
+    page = replay_step(tenant, key, as_bytes(request), deadline);
     base = as_bytes(page);
     records = records.subspan(count);
     records_total().add(static_cast<double>(count));
@@ -93,21 +118,22 @@ std::string RedoPool::replay(const PageKey& key, std::optional<Bytes> base,
 }
 
 // Takes the process back if it is good for another request; else the reason is in the error.
-std::string RedoPool::replay_step(const PageKey& key, Bytes request, Deadline deadline) {
+std::string RedoPool::replay_step(TenantId tenant, const PageKey& key, Bytes request,
+                                  Deadline deadline) {
   std::string why;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Process process = acquire(deadline);
+    Process process = acquire(tenant, deadline);
     try {
       Deadline limit = Deadline::after(
           std::min<steady_clock::duration>(deadline.left(), options_.request_timeout));
       RedoProcess::Reply reply = process->exchange(request, limit);
       if (reply.status == REDO_PAGE) {
-        release(std::move(process));
+        release(std::move(process), tenant);
         return std::move(reply.body);
       }
       why = fmt::format("record {}: {}", reply.detail, reply.body);
       if (reply.status == REDO_REFUSED) {
-        release(std::move(process));
+        release(std::move(process), tenant);
         break;
       }
     } catch (const Error& error) {
@@ -124,27 +150,48 @@ std::string RedoPool::replay_step(const PageKey& key, Bytes request, Deadline de
               key.tag.spc, key.tag.db, key.tag.rel, key.tag.fork, key.block, why);
 }
 
-RedoPool::Process RedoPool::acquire(Deadline deadline) {
+RedoPool::Process RedoPool::acquire(TenantId tenant, Deadline deadline) {
   MutexLock lock(mutex_);
-  while (idle_.empty()) {
+  Process process;
+  while (!(process = take_idle(tenant))) {
     if (stopping_) throw Error(Errc::cancelled, "the redo pool is stopping");
     if (processes_ == 0 && !start_error_.empty())
       throw Error(Errc::unavailable, "{}", start_error_);
-    if (!idle_cv_.wait_until(mutex_, deadline.at()) && idle_.empty())
+    make_room();
+    if (!idle_cv_.wait_until(mutex_, deadline.at())) {
+      if ((process = take_idle(tenant))) break;
       throw Error(Errc::timed_out, "no redo process was free in time");
+    }
   }
-  Process process = std::move(idle_.back().process);
-  idle_.pop_back();
   if (wants_start()) keeper_cv_.notify_one();
   return process;
 }
 
-void RedoPool::release(Process process) {
+RedoPool::Process RedoPool::take_idle(TenantId tenant) {
+  auto found = idle_.end();
+  for (auto at = idle_.begin(); at != idle_.end(); ++at) {
+    if (at->owner == tenant) found = at;
+    if (!at->owner && (found == idle_.end() || !found->owner)) found = at;
+  }
+  if (found == idle_.end()) return nullptr;
+  Process process = std::move(found->process);
+  idle_.erase(found);
+  return process;
+}
+
+void RedoPool::make_room() {
+  if (processes_ < options_.max_processes || idle_.empty() || !evicted_.empty()) return;
+  evicted_.push_back(std::move(idle_.front().process));
+  idle_.erase(idle_.begin());
+  keeper_cv_.notify_one();
+}
+
+void RedoPool::release(Process process, TenantId tenant) {
   {
     MutexLock lock(mutex_);
-    idle_.push_back({std::move(process), steady_clock::now()});
+    idle_.push_back({std::move(process), tenant, steady_clock::now()});
   }
-  idle_cv_.notify_one();
+  idle_cv_.notify_all();  // Not everybody can use it.
 }
 
 void RedoPool::discard(Process process) {
@@ -159,7 +206,11 @@ void RedoPool::discard(Process process) {
 
 // One spare is kept ready as long as the limit allows.
 bool RedoPool::wants_start() const {
-  return idle_.empty() && processes_ < options_.max_processes && !stopping_;
+  return !has_spare() && processes_ < options_.max_processes && !stopping_;
+}
+
+bool RedoPool::has_spare() const {
+  return std::any_of(idle_.begin(), idle_.end(), [](const Idle& idle) { return !idle.owner; });
 }
 
 void RedoPool::keep() {
@@ -207,7 +258,7 @@ void RedoPool::start_one() {
     news = start_error_ != error;
     start_error_ = error;
     if (process) {
-      idle_.push_back({std::move(process), steady_clock::now()});
+      idle_.push_back({std::move(process), std::nullopt, steady_clock::now()});
     } else {
       --processes_;
       retry_at_ = steady_clock::now() + kStartRetry;
@@ -217,22 +268,24 @@ void RedoPool::start_one() {
   if (news && !error.empty()) logger.error("cannot start a redo process: {}", error);
 }
 
+// A spare stays for ever.
 std::vector<RedoPool::Process> RedoPool::take_expired() {
-  std::vector<Process> expired;
+  std::vector<Process> expired = std::exchange(evicted_, {});
   auto limit = steady_clock::now() - options_.idle_timeout;
-  // The longest idle come first; the last one stays for ever.
-  while (idle_.size() > 1 && idle_.front().since <= limit) {
-    expired.push_back(std::move(idle_.front().process));
-    idle_.erase(idle_.begin());
-    --processes_;
-  }
+  std::erase_if(idle_, [&](Idle& idle) {
+    if (!idle.owner || idle.since > limit) return false;
+    expired.push_back(std::move(idle.process));
+    return true;
+  });
+  processes_ -= static_cast<int>(expired.size());
   return expired;
 }
 
-std::vector<pid_t> RedoPool::idle_pids() const {
+std::vector<pid_t> RedoPool::idle_pids(std::optional<TenantId> owner) const {
   MutexLock lock(mutex_);
   std::vector<pid_t> pids;
-  for (const Idle& idle : idle_) pids.push_back(idle.process->pid());
+  for (const Idle& idle : idle_)
+    if (!owner || idle.owner == owner) pids.push_back(idle.process->pid());
   return pids;
 }
 

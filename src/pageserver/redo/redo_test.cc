@@ -227,6 +227,38 @@ TEST(RedoPool, AServerThatCannotStartIsUnavailableAndSaysWhy) {
   EXPECT_NE(text.find("/nowhere/halogen.so"), std::string::npos) << text;
 }
 
+TEST(RedoPool, AProcessServesOneTenantAndMakesRoomForOthers) {
+  TestFolder folder;
+  auto options = folder.pool_options();
+  options.max_processes = 2;
+  RedoPool pool(options);
+  Chain chain = inserts(kHeap, 3);
+  std::map<pid_t, TenantId> served;
+  std::vector<TenantId> tenants;
+  for (int i = 0; i < 5; ++i) tenants.push_back(TenantId::random());
+  for (int round = 0; round < 3; ++round)
+    for (TenantId tenant : tenants) {
+      (void)pool.of(tenant).replay(kHeap, {}, chain.records, soon());
+      std::vector<pid_t> used = pool.idle_pids(tenant);
+      ASSERT_EQ(used.size(), 1u);
+      auto [known, fresh] = served.emplace(used.front(), tenant);
+      EXPECT_EQ(known->second, tenant) << "a process went on to another tenant";
+    }
+  EXPECT_GT(served.size(), tenants.size()) << "room was made";
+}
+
+TEST(RedoPool, ATenantKeepsItsProcess) {
+  TestFolder folder;
+  RedoPool pool(folder.pool_options());
+  Chain chain = inserts(kHeap, 3);
+  TenantId tenant = TenantId::random();
+  (void)pool.of(tenant).replay(kHeap, {}, chain.records, soon());
+  std::vector<pid_t> first = pool.idle_pids(tenant);
+  for (int i = 0; i < 20; ++i) (void)pool.of(tenant).replay(kHeap, {}, chain.records, soon());
+  EXPECT_EQ(first.size(), 1u);
+  EXPECT_EQ(pool.idle_pids(tenant), first);
+}
+
 TEST(RedoPool, IdleProcessesEndButOne) {
   TestFolder folder;
   auto options = folder.pool_options();

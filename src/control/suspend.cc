@@ -1,11 +1,13 @@
 #include "control/suspend.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "control/names.h"
+#include "control/pool_settings.h"
 #include "control/suspend_machine.h"
 
 namespace halogen::control {
@@ -116,18 +118,29 @@ void EndpointManager::wake(const std::string& endpoint_id,
   schedule(machine);
 }
 
-void EndpointManager::session_opened(const std::string& endpoint_id) {
-  MutexLock lock(mutex_);
-  if (MachinePtr machine = find(endpoint_id)) ++machine->sessions;
-}
-
-void EndpointManager::session_closed(const std::string& endpoint_id) {
+std::optional<uint64_t> EndpointManager::use_began(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
-  if (!machine || machine->sessions == 0) return;
-  if (--machine->sessions > 0) return;
+  if (!machine) return std::nullopt;
+  ++machine->uses;
+  if (machine->state != ComputeState::active || machine->exit_seen) return std::nullopt;
+  return machine->address.start;
+}
+
+void EndpointManager::use_ended(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || machine->uses == 0) return;
+  if (--machine->uses > 0) return;
   machine->idle_since = steady_clock::now();
-  idle_changed_.notify_all();
+  // The watcher may sleep beyond the moment that this endpoint is due; it need not be told of more.
+  if (!std::exchange(machine->watched, true)) idle_changed_.notify_all();
+}
+
+PoolSettings EndpointManager::pool_settings(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  return machine ? machine->pool : PoolSettings{};
 }
 
 void EndpointManager::add(const Endpoint& endpoint) {
@@ -135,6 +148,7 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->id = endpoint.id;
   machine->branch_id = endpoint.branch_id;
   machine->idle_timeout = endpoint.idle_timeout;
+  machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
   MutexLock lock(mutex_);
   machines_.emplace(endpoint.id, std::move(machine));
 }
@@ -145,6 +159,14 @@ void EndpointManager::set_idle_timeout(const std::string& endpoint_id, int64_t s
   if (!machine) throw no_such_endpoint();
   machine->idle_timeout = seconds;
   idle_changed_.notify_all();
+}
+
+void EndpointManager::set_pool_settings(const std::string& endpoint_id,
+                                        const PoolSettings& settings) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) throw no_such_endpoint();
+  machine->pool = settings;
 }
 
 ComputeState EndpointManager::state(const std::string& endpoint_id) {
@@ -276,6 +298,7 @@ void EndpointManager::schedule(const MachinePtr& machine) {
     answers_.add([this, machine] { fail_wakes(machine, shutting_down()); });
     if (m.exclusive.empty() && !m.suspend_wanted) return;
   }
+  if (m.uses > 0 && !m.suspend_force) m.suspend_wanted = false;  // A use began while it waited.
   void (EndpointManager::*job)(const MachinePtr&) = nullptr;
   if (!m.exclusive.empty() || (m.exit_seen && m.state == ComputeState::active)) {
     job = &EndpointManager::run_exclusive;
@@ -321,10 +344,12 @@ steady_clock::time_point EndpointManager::suspend_idle() {
   auto next = now + std::chrono::hours(1);
   for (auto& [id, machine] : machines_) {
     Machine& m = *machine;
-    if (m.state != ComputeState::active || m.sessions > 0 || m.timeout() < 0 || m.suspend_wanted)
+    m.watched = false;
+    if (m.state != ComputeState::active || m.uses > 0 || m.timeout() < 0 || m.suspend_wanted)
       continue;
     auto due = m.idle_since + std::chrono::seconds(m.timeout());
     if (due > now) {
+      m.watched = true;
       next = std::min(next, due);
       continue;
     }

@@ -8,6 +8,7 @@
 //
 // Threads: any may call. Jobs run on a pool; callbacks run on a thread of ours, without the lock.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -54,12 +55,14 @@ class EndpointManager final : public Endpoints {
                    std::function<void(Outcome<RoleSecret>)> done) override;
   void wake(const std::string& endpoint_id,
             std::function<void(Outcome<ComputeAddress>)> done) override;
-  void session_opened(const std::string& endpoint_id) override;
-  void session_closed(const std::string& endpoint_id) override;
+  std::optional<uint64_t> use_began(const std::string& endpoint_id) override;
+  void use_ended(const std::string& endpoint_id) override;
+  PoolSettings pool_settings(const std::string& endpoint_id) override;
 
   // For the API. not_found for an endpoint that was not added.
   void add(const Endpoint& endpoint);
   void set_idle_timeout(const std::string& endpoint_id, int64_t seconds);
+  void set_pool_settings(const std::string& endpoint_id, const PoolSettings& settings);
   ComputeState state(const std::string& endpoint_id);
   size_t active();
   // Return at once; the operation tells when it is done. Suspending disconnects clients.
@@ -100,6 +103,7 @@ class EndpointManager final : public Endpoints {
   ComputeHost& host_;
   Mutex mutex_;
   CondVar idle_changed_;
+  std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
   std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watching_ GUARDED_BY(mutex_) = false;

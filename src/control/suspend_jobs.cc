@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "control/pool_settings.h"
 #include "control/suspend_machine.h"
 
 namespace halogen::control {
@@ -35,7 +36,7 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint) {
   spec.timeline = branch.timeline;
   spec.system_identifier = project.system_identifier;
   spec.major = project.pg_version;
-  const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
+  const nlohmann::json settings = postgres_part(nlohmann::json::parse(endpoint.settings));
   for (auto& [name, value] : settings.items())
     spec.settings[name] = value.is_string() ? value.get<std::string>() : value.dump();
   return spec;
@@ -77,6 +78,7 @@ void EndpointManager::run_start(const MachinePtr& machine) {
     if (operation.id.empty()) operation = new_operation(endpoint, "start_compute");
     operation.status = "running";
     ComputeAddress address = start_compute(machine, operation);
+    address.start = ++starts_;
     std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
     {
       MutexLock lock(mutex_);

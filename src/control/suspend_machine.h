@@ -18,6 +18,7 @@ struct EndpointManager::Machine {
   std::string id;
   std::string branch_id;
   int64_t idle_timeout = 0;  // As set: 0 = default, -1 = never.
+  PoolSettings pool;
 
   ComputeState state = ComputeState::idle;
   ComputeAddress address;  // While active.
@@ -30,8 +31,9 @@ struct EndpointManager::Machine {
   bool suspend_force = false;
   bool stop_failed = false;  // While stopping: tried once, left alone.
 
-  int sessions = 0;
+  int uses = 0;
   steady_clock::time_point idle_since;
+  bool watched = false;  // The watcher wakes up in time for it.
 
   std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
   std::vector<RoleQuestion> questions;

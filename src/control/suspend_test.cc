@@ -117,13 +117,13 @@ TEST_F(EndpointManagerTest, PendingSqlIsAppliedOnceBeforeTheFirstConnection) {
   EXPECT_EQ(host_.executed().size(), 1u);
 }
 
-TEST_F(EndpointManagerTest, AnEndpointWithoutSessionsIsSuspendedAfterItsTimeout) {
+TEST_F(EndpointManagerTest, AnEndpointWithoutUsesIsSuspendedAfterItsTimeout) {
   manager_->set_idle_timeout(ep_, 1);
-  manager_->session_opened(ep_);
+  manager_->use_began(ep_);
   wake_now();
   std::this_thread::sleep_for(milliseconds(1200));
-  EXPECT_EQ(manager_->state(ep_), ComputeState::active) << "a session is open";
-  manager_->session_closed(ep_);
+  EXPECT_EQ(manager_->state(ep_), ComputeState::active) << "it is in use";
+  manager_->use_ended(ep_);
   std::this_thread::sleep_for(milliseconds(500));
   EXPECT_EQ(manager_->state(ep_), ComputeState::active) << "not yet";
   EXPECT_TRUE(reaches(ComputeState::idle));

@@ -13,11 +13,11 @@ constexpr std::chrono::milliseconds kNoRoomPause{50};
 wire::ErrorFields waited_in_vain(std::chrono::milliseconds waited, const PoolStatus& pool) {
   wire::ErrorFields fields;
   fields.sqlstate = "53300";
-  fields.message = fmt::format(
-      "no server connection came free within {:.1f} s",
-      std::chrono::duration<double>(waited).count());
-  fields.detail = fmt::format("{} of at most {} server connections for database \"{}\" and role \"{}\" are in use.",
-                              pool.used, pool.size, pool.key.database, pool.key.role);
+  fields.message = fmt::format("no server connection came free within {:.1f} s",
+                               std::chrono::duration<double>(waited).count());
+  fields.detail = fmt::format(
+      "{} of at most {} server connections for database \"{}\" and role \"{}\" are in use.",
+      pool.used, pool.size, pool.key.database, pool.key.role);
   fields.hint =
       "Shorten transactions, or raise the endpoint's pool_size, its max_connections, or "
       "query_wait_timeout.";
@@ -31,7 +31,8 @@ wire::ErrorFields waited_in_vain(std::chrono::milliseconds waited, const PoolSta
 bool Session::attach_at_once(std::string& to_server) {
   begin_use();
   if (!usable_ || !pool_) return false;
-  std::optional<Grant> grant = shared_.pools.take_idle(pool_, *usable_, talk_->startup(), talk_->id());
+  std::optional<Grant> grant =
+      shared_.pools.take_idle(pool_, *usable_, talk_->startup(), talk_->id());
   if (!grant) return false;
   slot_ = std::move(grant->slot);
   adopt(std::move(grant->server), to_server);
@@ -44,7 +45,8 @@ bool Session::attach_at_once(std::string& to_server) {
 Task<void> Session::attach(std::string& to_server) {
   begin_use();
   if (!pool_) {
-    adopt(co_await connect(session_parameters(), Deadline::after(shared_.options.wake_timeout), false),
+    adopt(co_await connect(session_parameters(), Deadline::after(shared_.options.wake_timeout),
+                           false),
           to_server);
     co_return;
   }
@@ -157,8 +159,7 @@ void Session::give_server() {
   server->stream.interrupt();  // Our loop, if it waits.
   bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(*cancel_key_);
   if (!clean) server->stream.cancel();
-  if (clean && server->unread.empty())
-    shared_.pools.give(std::move(server), std::move(slot_));
+  if (clean && server->unread.empty()) shared_.pools.give(std::move(server), std::move(slot_));
   slot_ = Slot();
   end_use();
 }
@@ -182,8 +183,9 @@ void Session::watch_pin() {
   pin_timer_.async_wait([weak = weak_from_this(), bound](asio::error_code error) {
     auto session = weak.lock();
     if (error || !session || session->pin_.empty() || !session->server_) return;
-    session->log_end(fmt::format("held its compute for {} s without using it ({}): its server is closed",
-                                 bound.count() / 1000, session->pin_));
+    session->log_end(
+        fmt::format("held its compute for {} s without using it ({}): its server is closed",
+                    bound.count() / 1000, session->pin_));
     session->pin_expired_ = true;
     session->server_->stream.cancel();
   });

@@ -28,19 +28,35 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   status_ = 'I';
   bool strangers_sequences = server.state->sequence_used && server.owner != id_;
   if (server.startup != startup_ || server.state->restore != state_->restore ||
-      server.state->listen != wanted_channels() || strangers_sequences) {
-    wire::put_query(to_server, restore_statement(startup_, state_->restore,
-                                                 listen_items(wanted_channels())));
-    expect(Expected::Kind::query, Expected::Job::restore);
-    restoring_ = true;
-    server.startup = startup_;
-  }
+      server.state->listen != wanted_channels() || strangers_sequences)
+    restore(to_server);
   if (transaction_lost_) {
     wire::put_query(to_server, kFailedTransaction);
     expect(Expected::Kind::query, Expected::Job::abort);
     transaction_lost_ = false;
   }
   server.owner = id_;
+}
+
+// In the extended protocol and without Sync: should it fail before it begins, the server skips what
+// the client says behind it.
+void Conversation::restore(std::string& to_server) {
+  std::string parse = restore_statement(startup_, state_->restore, listen_items(wanted_channels()));
+  parse.append("\0\0\0", 3);
+  wire::put_message(to_server, 'P', std::string("\0", 1) + parse);
+  expect(Expected::Kind::parse, Expected::Job::restore);
+  wire::put_message(to_server, 'B', std::string_view("\0\0\0\0\0\0\0\0", 8));
+  expect(Expected::Kind::bind, Expected::Job::restore);
+  wire::put_message(to_server, 'E', std::string_view("\0\0\0\0\0", 5));
+  expect(Expected::Kind::execute, Expected::Job::restore);
+  restoring_ = true;
+  server_->startup = startup_;
+  server_->unnamed.reset();
+}
+
+void Conversation::sync(std::string& to_server) {
+  wire::put_message(to_server, 'S');
+  expect(Expected::Kind::sync, Expected::Job::restore);
 }
 
 const std::vector<std::string>& Conversation::wanted_channels() const {

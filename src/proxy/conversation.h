@@ -1,11 +1,12 @@
 // conversation.h: what a client and the servers it is given say to each other. Pure: bytes in,
 // bytes out.
 //
-// A client keeps its conversation for life; servers come and go. While one is attached, from_client()
-// and from_server() pass messages on, rename prepared statements, put in what the server lacks (the
-// session's state, a statement) and take out the answers to that. Every message of the client that
-// will be answered is noted in `expected_`, so each answer finds who asked. While none is attached,
-// answer_client() says what can be said without a server: the news that one was lost.
+// A client keeps its conversation for life; servers come and go. While one is attached,
+// from_client() and from_server() pass messages on, rename prepared statements, put in what the
+// server lacks (the session's state, a statement) and take out the answers to that. Every message
+// of the client that will be answered is noted in `expected_`, so each answer finds who asked.
+// While none is attached, answer_client() says what can be said without a server: the news that one
+// was lost.
 //
 // Both directions take bytes from outside: Errc::corrupt on what is no protocol. They return how
 // much they used; the rest is the beginning of a message, to be given again with more behind it.
@@ -55,8 +56,11 @@ class Conversation {
 
   // ---- A server for the client ----
 
-  // Bytes for the server come first: what makes it this client's. It must have no answers under way.
+  // Bytes for the server come first: what makes it this client's. It must have no answers under
+  // way.
   void attach(ServerState& server, std::string& to_server);
+  // Asks for the outcome of attach() where no message of the client is to follow.
+  void sync(std::string& to_server);
   // At rest only; the server stays as it is.
   void detach();
   // The server is gone, or of no use: `why` goes to the client if it loses anything by that, now or
@@ -99,7 +103,7 @@ class Conversation {
   uint64_t id() const { return id_; }
   // What the client has been told at its greeting.
   void begins_with(ReportedPtr reported) { view_ = std::move(reported); }
-  // FATAL, as the server said it; not passed on.
+  // What ends the server: FATAL, or that it could not be made this client's. Not passed on.
   const std::optional<wire::ErrorFields>& fatal() const { return fatal_; }
 
   // Since the last call.
@@ -150,13 +154,14 @@ class Conversation {
                      std::string& dropped);
   bool answer_one(const ClientMessage& message, std::string& to_client);
   const std::vector<std::string>& wanted_channels() const;
+  void restore(std::string& to_server);
   void forget_what_is_lost();
 
   // ---- conversation_server.cc ----
   // What from_server() does with a message: most are passed on as they are.
   enum class Fate { pass, drop };
   Fate judge(char type, std::string_view body, std::string& to_client);
-  Fate judge_status(std::string_view body, std::string& to_client);
+  Fate judge_status(std::string_view body);
   Fate judge_error(std::string_view body, std::string& to_client);
   Fate judge_ready(std::string_view body, std::string& to_client);
   Fate judge_row_description(char type, std::string_view body);

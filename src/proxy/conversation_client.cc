@@ -6,9 +6,9 @@ namespace halogen::proxy {
 namespace {
 
 constexpr size_t kHeader = 5;
-constexpr size_t kMaxHeld = 256u << 20;  // Of a message that must be seen as a whole.
+constexpr size_t kMaxHeld = 256u << 20;    // Of a message that must be seen as a whole.
 constexpr size_t kPiecesFrom = 32 * 1024;  // Larger messages are passed on as they come.
-constexpr size_t kMaxRenamedSql = 512;   // SQL that is looked at for names of statements.
+constexpr size_t kMaxRenamedSql = 512;     // SQL that is looked at for names of statements.
 // A statement that no server has: names of ours begin with "halogen." and a number.
 constexpr std::string_view kNoStatement = "halogen.none";
 
@@ -167,9 +167,8 @@ Conversation::Step Conversation::take_query(const ClientMessage& message, std::s
 
 // DEALLOCATE and EXECUTE know the statements of the protocol too, by the client's names. `renamed`
 // stays empty if there is nothing to be changed; `dropped` is the name that will be gone.
-Conversation::Step Conversation::rename_in_sql(std::string_view sql, char end,
-                                               std::string& renamed, std::string& to_server,
-                                               std::string& dropped) {
+Conversation::Step Conversation::rename_in_sql(std::string_view sql, char end, std::string& renamed,
+                                               std::string& to_server, std::string& dropped) {
   NamedStatementSql named;
   if (!parse_named_statement(sql, named)) return Step::done;
   auto found = names_.find(named.name);
@@ -284,7 +283,8 @@ void Conversation::refresh(const TextPtr& text, char end, std::string& to_server
   in_exchange_ = true;
 }
 
-// Makes the server fail here, so that it skips what follows and its transaction fails, as they must.
+// Makes the server fail here, so that it skips what follows and its transaction fails, as they
+// must.
 void Conversation::raise(wire::ErrorFields why, std::string& to_server) {
   put_body(to_server, 'B', {kZero, kNoStatement, kZero, std::string_view("\0\0\0\0\0\0", 6)});
   expect(Kind::bind, Job::raise).replacement = std::make_unique<wire::ErrorFields>(std::move(why));
@@ -293,8 +293,8 @@ void Conversation::raise(wire::ErrorFields why, std::string& to_server) {
 Conversation::Step Conversation::take_bind(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
   size_t portal_end = body.find('\0');
-  size_t name_end = portal_end == std::string_view::npos ? portal_end
-                                                         : body.find('\0', portal_end + 1);
+  size_t name_end =
+      portal_end == std::string_view::npos ? portal_end : body.find('\0', portal_end + 1);
   if (name_end == std::string_view::npos) {
     if (message.complete()) malformed('B');
     return Step::incomplete;
@@ -353,8 +353,8 @@ Conversation::Step Conversation::take_describe(const ClientMessage& message,
   return Step::done;
 }
 
-// The server closes nothing that has a name of ours: others use it. What it is asked to close by the
-// client's name does not exist there, which is no error.
+// The server closes nothing that has a name of ours: others use it. What it is asked to close by
+// the client's name does not exist there, which is no error.
 Conversation::Step Conversation::take_close(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
   if (body.size() < 2 || body.back() != '\0') malformed('C');

@@ -2,14 +2,11 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "protocol/session_state.h"
 #include "proxy/conversation.h"
 
 namespace halogen::proxy {
 namespace {
-
-const log::Logger logger("proxy");
 
 constexpr size_t kHeader = 5;
 // Larger messages are passed on in pieces, if nothing is to be learned from them.
@@ -66,7 +63,8 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     if (there.size() == size) {
       flush();
       fate = judge(type, there.substr(kHeader), to_client);
-    } else if (size >= kPiecesFrom && std::string_view("DdV").find(type) != std::string_view::npos) {
+    } else if (size >= kPiecesFrom &&
+               std::string_view("DdV").find(type) != std::string_view::npos) {
       fate = !expected_.empty() && expected_.front().hidden() ? Fate::drop : Fate::pass;
       server_body_ = size - there.size();
       server_body_dropped_ = fate == Fate::drop;
@@ -115,7 +113,7 @@ Conversation::Fate Conversation::judge(char type, std::string_view body, std::st
       copy_in_begins();
       return hidden ? Fate::drop : Fate::pass;
     case 'S':
-      return judge_status(body, to_client);
+      return judge_status(body);
     case 'E':
       return judge_error(body, to_client);
     case 'Z':
@@ -130,6 +128,7 @@ Conversation::Fate Conversation::answered(Kind kind) {
   pop_copy_ends();
   if (expected_.empty() || expected_.front().kind != kind) unexpected(static_cast<char>(kind));
   bool hidden = expected_.front().hidden();
+  if (expected_.front().job == Job::restore && kind == Kind::execute) restoring_ = false;
   expected_.pop();
   return hidden ? Fate::drop : Fate::pass;
 }
@@ -188,8 +187,7 @@ void Conversation::copy_in_begins() {
   }
 }
 
-Conversation::Fate Conversation::judge_status(std::string_view body,
-                                              std::string& to_client) {
+Conversation::Fate Conversation::judge_status(std::string_view body) {
   auto [name, value] = wire::parse_parameter_status(as_bytes(body));
   if (name == kSessionStateParameter) {
     take_report(value);
@@ -202,11 +200,7 @@ Conversation::Fate Conversation::judge_status(std::string_view body,
     (*changed)[std::string(name)] = value;
     server_->reported = changed;
   }
-  if (restoring_) return Fate::drop;  // Compared when that is done.
-  if (!same_view) {
-    tell_view_changes(to_client);
-    return Fate::drop;
-  }
+  if (!same_view) return Fate::drop;  // They are compared when all has come.
   view_ = server_->reported;
   return Fate::pass;
 }
@@ -216,7 +210,6 @@ void Conversation::take_report(std::string_view report) {
   server_->state = parse_session_state(report);
   bool dropped = server_->state->deallocations > before;
   if (dropped) server_->statements.clear();
-  if (restoring_) return;
   state_ = server_->state;
   if (dropped) names_.clear();
 }
@@ -266,7 +259,8 @@ void Conversation::skip_to_sync() {
 
 Conversation::Fate Conversation::judge_error(std::string_view body, std::string& to_client) {
   wire::ErrorFields fields = wire::parse_error(as_bytes(body));
-  if (fields.severity == "FATAL" || fields.severity == "PANIC") {
+  bool unrestored = restoring_ && !expected_.empty() && expected_.front().job == Job::restore;
+  if (fields.severity == "FATAL" || fields.severity == "PANIC" || unrestored) {
     fatal_ = std::move(fields);
     return Fate::drop;
   }
@@ -298,14 +292,7 @@ Conversation::Fate Conversation::judge_ready(std::string_view body, std::string&
   expected_.pop();
   pop_copy_ends();
   if (job == Job::verify) waiting_ = false;
-  if (job == Job::restore) {
-    restoring_ = false;
-    if (server_->state->restore != state_->restore) {
-      logger.debug("a session was not restored in full");
-      state_ = server_->state;
-    }
-  }
-  if (job == Job::restore || view_ != server_->reported) tell_view_changes(to_client);
+  tell_view_changes(to_client);
   if (hidden) return Fate::drop;
   if (expected_.empty() && !skipping_) in_exchange_ = false;
   if (status_ == 'I') counts_.transactions++;

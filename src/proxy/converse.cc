@@ -103,7 +103,7 @@ Task<bool> Session::hear() {
   }
   if (last_words_) co_return false;
   if (result.state == Io::failed) client_left_ = true;
-  co_return next != Next::goodbye && result.state != Io::closed && result.state != Io::failed;
+  co_return next != Next::goodbye&& result.state != Io::closed&& result.state != Io::failed;
 }
 
 // Does what can be done with what the client said, and tells what has to come next.
@@ -158,12 +158,12 @@ Task<void> Session::send_to_server(std::string_view bytes) {
 
 void Session::spawn_server_loop() {
   server_loops_++;
-  asio::co_spawn(worker_.context, server_loop(server_), [self = shared_from_this()](
-                                                             std::exception_ptr failure) {
-    self->server_loops_--;
-    if (failure) self->client_.cancel();
-    self->signal_event();
-  });
+  asio::co_spawn(worker_.context, server_loop(server_),
+                 [self = shared_from_this()](std::exception_ptr failure) {
+                   self->server_loops_--;
+                   if (failure) self->client_.cancel();
+                   self->signal_event();
+                 });
 }
 
 // The server's side, as long as it is ours.
@@ -212,8 +212,7 @@ Task<void> Session::server_ended(ServerPtr server) {
     talk_->server_lost(*fatal, out);
     out.clear();
   } else if (fatal && (used || !pool_) && fatal->sqlstate != kCrashShutdown &&
-             current_start() == server->start &&
-             takes_connections(server->cancel_target.socket)) {
+             current_start() == server->start && takes_connections(server->cancel_target.socket)) {
     last_words_ = *fatal;  // The compute is well: somebody ended this session.
     talk_->server_lost(*fatal, out);
     out.clear();

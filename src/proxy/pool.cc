@@ -26,7 +26,7 @@ struct Pools::PoolEndpoint {
 struct Pool {
   PoolKey key;
   std::weak_ptr<Pools::PoolEndpoint> endpoint;
-  int open = 0;                              // Idle, used, and being opened.
+  int open = 0;                // Idle, used, and being opened.
   std::deque<ServerPtr> idle;  // Used last at the back.
   std::deque<WaiterPtr> waiting;
   std::map<std::string, ReportedPtr> greetings;  // By startup_items(); of Pools' current start.
@@ -81,9 +81,8 @@ bool Pools::take_slot(Pool& pool, Closed& closed) {
   if (pool.open >= pool.size(*endpoint)) return false;
   if (endpoint->open >= endpoint->most()) {
     auto richest = std::max_element(
-        endpoint->pools.begin(), endpoint->pools.end(), [](const auto& a, const auto& b) {
-          return a.second->idle.size() < b.second->idle.size();
-        });
+        endpoint->pools.begin(), endpoint->pools.end(),
+        [](const auto& a, const auto& b) { return a.second->idle.size() < b.second->idle.size(); });
     Pool& other = *richest->second;
     if (other.idle.empty()) return false;
     closed.push_back(std::move(other.idle.front()));
@@ -145,9 +144,8 @@ std::optional<Grant> Pools::take_idle(const PoolPtr& pool, uint64_t start,
   return pick_idle(pool, start, startup, owner, closed);
 }
 
-std::optional<Grant> Pools::acquire(const PoolPtr& pool, uint64_t start,
-                                    const std::string& startup, uint64_t owner,
-                                    WaiterPtr waiter) {
+std::optional<Grant> Pools::acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
+                                    uint64_t owner, WaiterPtr waiter) {
   Closed closed;
   MutexLock lock(mutex_);
   if (auto grant = pick_idle(pool, start, startup, owner, closed)) return grant;
@@ -207,8 +205,7 @@ void Pools::serve_line(PoolEndpoint& endpoint, Grants& grants) {
     Closed closed;
     for (auto& [key, pool] : endpoint.pools) {
       if (pool->waiting.empty() || pool->open >= pool->size(endpoint)) continue;
-      if (longest == nullptr ||
-          pool->waiting.front()->since < longest->waiting.front()->since) {
+      if (longest == nullptr || pool->waiting.front()->since < longest->waiting.front()->since) {
         longest = pool.get();
         owner = pool;
       }

@@ -2,8 +2,8 @@
 //
 // A pool is for one (endpoint, database, role): servers differ in what they hold, not in who they
 // are. Each open server, and each that is being opened, has a Slot; there are as many as the
-// endpoint's settings say, and over all pools of an endpoint no more than its max_connections leave.
-// Who finds neither an idle server nor a free slot waits in line, first come, first served,
+// endpoint's settings say, and over all pools of an endpoint no more than its max_connections
+// leave. Who finds neither an idle server nor a free slot waits in line, first come, first served,
 // whatever worker it is on. A server of an earlier start of the compute is never given out.
 //
 // Threads: any. Callbacks run without the lock, on the thread that made them possible.

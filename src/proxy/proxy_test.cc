@@ -45,7 +45,7 @@ TEST_F(ProxyTest, PsqlConnectsWithSniAndTls) {
   start();
   CommandResult result = psql("", "select 'row ' || current_user");
   EXPECT_EQ(result.output, "row alice\n");
-  EXPECT_EQ(endpoints_.opened, 1);
+  EXPECT_EQ(endpoints_.wakes, 1);
   EXPECT_EQ(psql("host=ep-test-pooler.eu.localhost", "select 1").output, "1\n");
 }
 

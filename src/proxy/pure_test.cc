@@ -74,18 +74,24 @@ TEST(MessageTracker, ImpossibleLengthIsNeverABoundary) {
   EXPECT_FALSE(tracker.at_boundary());
 }
 
-TEST(CancelKeys, OnlyTheRightKeyFindsTheCompute) {
+TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   CancelKeys keys;
-  BackendKey ours = keys.add({"/run/x/.s.PGSQL.5432", {12, 34}});
-  EXPECT_GT(static_cast<int32_t>(ours.pid), 0);
-  auto found = keys.find(ours);
-  ASSERT_TRUE(found);
-  EXPECT_EQ(found->socket, "/run/x/.s.PGSQL.5432");
-  EXPECT_EQ(found->key.pid, 12u);
-  EXPECT_FALSE(keys.find({ours.pid, ours.key + 1}));
-  EXPECT_FALSE(keys.find({ours.pid + 1, ours.key}));
-  keys.remove(ours);
-  EXPECT_FALSE(keys.find(ours));
+  BackendKey one = keys.add();
+  BackendKey two = keys.add();
+  EXPECT_NE(one.pid, two.pid);
+  EXPECT_FALSE(keys.begin(one));
+  keys.point(one, {"/a", {1, 2}});
+  keys.point(two, {"/b", {3, 4}});
+  EXPECT_FALSE(keys.begin({one.pid, one.key + 1}));
+  ASSERT_TRUE(keys.begin(one));
+  EXPECT_FALSE(keys.point_nowhere(one)) << "a request is on its way";
+  keys.end(one);
+  EXPECT_TRUE(keys.point_nowhere(one));
+  EXPECT_FALSE(keys.begin(one));
+  EXPECT_EQ(keys.begin(two)->socket, "/b");
+  keys.end(two);
+  keys.remove(two);
+  EXPECT_FALSE(keys.begin(two));
 }
 
 class CertificatesTest : public ::testing::Test {

@@ -108,10 +108,11 @@ Task<ReportedPtr> Session::first_report() {
   if (!server_) throw Refused(talk_->refusal());
   ServerPtr server = server_;
   if (!to_server.empty()) {
-    co_await send_to_server(to_server);
+    talk_->sync(to_server);
     spawn_server_loop();
+    co_await send_to_server(to_server);
   }
-  while (server_ == server && talk_->restoring())
+  while (server_ == server && !talk_->at_rest())
     co_await wait_for_event(Deadline::after(shared_.options.wake_timeout));
   if (last_words_) throw Refused(*last_words_);
   ReportedPtr reported = server->state.reported;

@@ -4,8 +4,8 @@
 // compute for it (serving.cc), and then what it says and hears (converse.cc), with a server got and
 // given back in between (attach.cc). A direct connection keeps its server until the compute is
 // suspended, a pooled one until its transaction ends; both get another when they need one.
-// Replication connections have their bytes carried as they are (relay.cc). Everything happens on the
-// worker's thread; a session lives as long as one of its coroutines does.
+// Replication connections have their bytes carried as they are (relay.cc). Everything happens on
+// the worker's thread; a session lives as long as one of its coroutines does.
 #pragma once
 #include <memory>
 #include <optional>
@@ -138,10 +138,10 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Conversation> talk_;
   PoolPtr pool_;  // Of a pooled session.
   ServerPtr server_;
-  Slot slot_;              // Of a pooled session's server.
-  std::string heard_;      // From the client, not used yet.
-  bool in_use_ = false;    // begin_use() counts.
-  std::optional<uint64_t> usable_;  // Which start of the compute, while in use.
+  Slot slot_;                                    // Of a pooled session's server.
+  std::string heard_;                            // From the client, not used yet.
+  bool in_use_ = false;                          // begin_use() counts.
+  std::optional<uint64_t> usable_;               // Which start of the compute, while in use.
   std::optional<wire::ErrorFields> last_words_;  // The session ends with these.
   bool in_line_ = false;
   std::optional<Grant> grant_;  // Come, while waiting in line.

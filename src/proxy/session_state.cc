@@ -71,6 +71,8 @@ StatePtr parse_session_state(std::string_view text) try {
   if (auto settings = report.find("settings"); settings != report.end())
     for (auto& [name, value] : settings->items())
       put_items(state->restore, {"setting", name, value.get_ref<const std::string&>()});
+  for (const std::string& name : strings_of(report, "known"))
+    put_items(state->restore, {"known", name});
   for (const char* name : {"session_authorization", "role"})
     if (auto value = report.find(name); value != report.end())
       put_items(state->restore, {name, value->get_ref<const std::string&>()});

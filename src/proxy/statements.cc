@@ -24,7 +24,8 @@ size_t word_end(std::string_view sql, size_t at) {
 }
 
 bool is_word(std::string_view sql, size_t begin, size_t end, std::string_view word) {
-  return end - begin == word.size() && ::strncasecmp(sql.data() + begin, word.data(), word.size()) == 0;
+  return end - begin == word.size() &&
+         ::strncasecmp(sql.data() + begin, word.data(), word.size()) == 0;
 }
 
 // A name, quoted or not; the position behind it, or npos.

@@ -21,7 +21,9 @@ namespace halogen::proxy {
 // Answers from a thread of its own, as control does.
 class FakeEndpoints : public Endpoints {
  public:
-  explicit FakeEndpoints(ComputeAddress address) : address_(std::move(address)) {}
+  explicit FakeEndpoints(ComputeAddress address) : address_(std::move(address)) {
+    address_.start = 1;
+  }
   ~FakeEndpoints() override {
     run([this] { stopped_ = true; });
     thread_.join();
@@ -52,13 +54,32 @@ class FakeEndpoints : public Endpoints {
       if (wake_fails)
         outcome.error = Error(Errc::unavailable, "no room for a compute");
       else
-        outcome.value = address_;
+        outcome.value = woken();
       done(outcome);
     });
   }
-  void session_opened(const std::string&) override { opened++; }
-  void session_closed(const std::string&) override { closed++; }
+  std::optional<uint64_t> use_began(const std::string&) override {
+    opened++;
+    MutexLock lock(mutex_);
+    return awake.load() ? std::optional(address_.start) : std::nullopt;
+  }
+  void use_ended(const std::string&) override { closed++; }
+  PoolSettings pool_settings(const std::string&) override {
+    MutexLock lock(mutex_);
+    return pool_;
+  }
+  void set_pool(const PoolSettings& settings) {
+    MutexLock lock(mutex_);
+    pool_ = settings;
+  }
+  // The compute is stopped as if suspended, or lost; the next wake() is another start of it.
+  void compute_stopped() {
+    MutexLock lock(mutex_);
+    address_.start++;
+    awake = false;
+  }
 
+  std::atomic<bool> awake = false;
   std::atomic<int> wakes = 0;
   std::atomic<int> opened = 0;
   std::atomic<int> closed = 0;
@@ -79,8 +100,15 @@ class FakeEndpoints : public Endpoints {
     return job;
   }
 
-  const ComputeAddress address_;
+  ComputeAddress woken() {
+    MutexLock lock(mutex_);
+    awake = true;
+    return address_;
+  }
+
   Mutex mutex_;
+  ComputeAddress address_ GUARDED_BY(mutex_);
+  PoolSettings pool_ GUARDED_BY(mutex_);
   CondVar changed_;
   std::map<std::string, std::string> roles_ GUARDED_BY(mutex_);
   std::deque<std::function<void()>> jobs_ GUARDED_BY(mutex_);
@@ -120,7 +148,7 @@ class ProxyTest : public ::testing::Test {
     cluster_ = nullptr;
   }
 
-  ProxyTest() : endpoints_({cluster_->folder().string(), 5432}) {
+  ProxyTest() : endpoints_({cluster_->folder().string(), 5432, 1200}) {
     endpoints_.set_role("alice", scram::make_verifier(kPassword).str());
     endpoints_.set_role("nologin", "");
   }

@@ -64,7 +64,13 @@ ComputeAddress Compute::address() const {
   MutexLock lock(mutex_);
   if (!session_ || !session_->postmaster->running())
     throw Error(Errc::not_found, "the compute of {} is not running", id_);
-  return session_->postmaster->address();
+  return address_of(*session_);
+}
+
+ComputeAddress Compute::address_of(const Session& session) {
+  ComputeAddress address = session.postmaster->address();
+  address.max_connections = session.max_connections;
+  return address;
 }
 
 std::optional<ComputeProcess> Compute::process() const {
@@ -96,7 +102,7 @@ ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
       logger.info("{}: awake at {} in term {}, {} data directory: {}", id_, at.end.str(),
                   session->term, kept ? "kept" : "new", times.str());
       start_seconds(kept).observe(times.seconds());
-      ComputeAddress address = session->postmaster->address();
+      ComputeAddress address = address_of(*session);
       MutexLock lock(mutex_);
       session_ = std::move(session);
       return address;
@@ -155,6 +161,7 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
                            Deadline deadline) {
   const ComputeSpec& spec = session.spec;
   Settings settings({session.socket_folder, services_.libraries}, spec.settings);
+  session.max_connections = settings.get_int("max_connections");
   if (kept) {
     session.token = services_.pageserver.open_session(spec.timeline, at.end);
     reuse_data_directory(session.data, session.manifest(), settings, at.end,

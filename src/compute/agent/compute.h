@@ -76,11 +76,13 @@ class Compute {
     std::optional<PageToken> token;
     fs::path data;
     fs::path socket_folder;
+    int max_connections = 0;
     std::unique_ptr<Postmaster> postmaster;
 
     fs::path manifest() const { return data.string() + ".manifest"; }
   };
 
+  static ComputeAddress address_of(const Session& session);
   TermStart begin_term(const ComputeSpec& spec, uint64_t* term);
   // The kept data directory if it is what `end` needs.
   std::optional<fs::path> kept_at(const ComputeSpec& spec, Lsn end) const;
@@ -99,7 +101,7 @@ class Compute {
   void forget_clean_end();
 
   void prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline);
-  void refuse_if_connected(SqlConnection& connection, Deadline deadline);
+  void refuse_if_busy(SqlConnection& connection, Deadline deadline);
   Lsn stop_and_confirm(Deadline deadline);
   void keep_files(Lsn end, Deadline deadline);
   void put_if_changed(TimelineId timeline, Lsn end, const std::string& path, std::string content);

@@ -60,7 +60,7 @@ ComputeStopped Compute::suspend(bool force, Deadline deadline) {
 void Compute::prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline) {
   try {
     SqlConnection connection(address(), "postgres", deadline);
-    if (!force) refuse_if_connected(connection, deadline);
+    if (!force) refuse_if_busy(connection, deadline);
     stopped->roles = read_roles(connection, deadline);
     connection.query("SELECT halogen.prepare_suspend()", deadline);
   } catch (const Error& error) {
@@ -70,13 +70,14 @@ void Compute::prepare_suspend(bool force, ComputeStopped* stopped, Deadline dead
   }
 }
 
-void Compute::refuse_if_connected(SqlConnection& connection, Deadline deadline) {
+// The proxy keeps connections that nobody uses; they do not count.
+void Compute::refuse_if_busy(SqlConnection& connection, Deadline deadline) {
   auto rows = connection.query(
       "SELECT count(*) FROM pg_catalog.pg_stat_activity "
-      "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+      "WHERE backend_type = 'client backend' AND state <> 'idle' AND pid <> pg_backend_pid()",
       deadline);
   if (rows.at(0).at(0) != "0")
-    throw Error(Errc::conflict, "{}: {} clients are connected", id_, rows[0][0]);
+    throw Error(Errc::conflict, "{}: {} clients are at work", id_, rows[0][0]);
 }
 
 Lsn Compute::stop_and_confirm(Deadline deadline) {

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
+#include "control/pool_settings.h"
 
 namespace halogen::control::api {
 
@@ -38,20 +39,8 @@ Response get_endpoint(Services& services, const Request& request) {
   return json_response(200, {{"endpoint", endpoint_json(services, endpoint)}});
 }
 
-namespace {
-
-// Postgres settings by name, in place of those before.
-std::string checked_settings(const json& settings) {
-  for (auto& [name, value] : settings.items())
-    if (!value.is_string() && !value.is_number() && !value.is_boolean())
-      throw Error(Errc::invalid_argument, "pg_settings.{} must be a string", name);
-  return settings.dump();
-}
-
-}  // namespace
-
-// The idle timeout counts at once, for a running compute too; Postgres settings from its next
-// start.
+// The idle timeout and the pooler's settings count at once, for a running compute too; Postgres
+// settings from its next start.
 Response update_endpoint(Services& services, const Request& request) {
   Endpoint endpoint = path_endpoint(services, request);
   json wanted = object_or_empty(request.body_json(), "endpoint");
@@ -59,9 +48,17 @@ Response update_endpoint(Services& services, const Request& request) {
   if (seconds < -1 || seconds > 604800)
     throw Error(Errc::invalid_argument, "suspend_timeout_seconds must be between -1 and 604800");
   json settings = object_or_empty(wanted, "settings");
-  if (settings.contains("pg_settings"))
-    services.catalog.set_settings(endpoint.id,
-                                  checked_settings(object_or_empty(settings, "pg_settings")));
+  // Each part that is given takes the place of what was there.
+  json before = json::parse(endpoint.settings);
+  json joined = joined_settings(
+      settings.contains("pg_settings") ? object_or_empty(settings, "pg_settings")
+                                       : postgres_part(before),
+      settings.contains("pgbouncer_settings") ? object_or_empty(settings, "pgbouncer_settings")
+                                              : pooler_part(before));
+  if (joined != before) {
+    services.catalog.set_settings(endpoint.id, joined.dump());
+    services.endpoints.set_pool_settings(endpoint.id, pool_settings(joined));
+  }
   services.catalog.set_idle_timeout(endpoint.id, seconds);
   services.endpoints.set_idle_timeout(endpoint.id, seconds);
   return json_response(

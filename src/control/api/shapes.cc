@@ -1,5 +1,7 @@
 #include "control/api/shapes.h"
 
+#include "control/pool_settings.h"
+
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -75,26 +77,29 @@ json endpoint_json(Services& services, const Endpoint& endpoint) {
   std::string host = services.projects.host_name(endpoint.id, false);
   ComputeState state = services.endpoints.state(endpoint.id);
   bool up = state == ComputeState::active || state == ComputeState::suspending;
-  json shape = {{"host", host},
-                {"id", endpoint.id},
-                {"project_id", endpoint.project_id},
-                {"branch_id", endpoint.branch_id},
-                {"autoscaling_limit_min_cu", 0.25},
-                {"autoscaling_limit_max_cu", 0.25},
-                {"region_id", services.region},
-                {"type", "read_write"},
-                {"current_state", up ? "active" : "idle"},
-                {"settings", {{"pg_settings", json::parse(endpoint.settings)}}},
-                {"pooler_enabled", false},
-                {"pooler_mode", "transaction"},
-                {"disabled", false},
-                {"passwordless_access", false},
-                {"creation_source", "console"},
-                {"created_at", rfc3339(endpoint.created_at)},
-                {"updated_at", rfc3339(endpoint.updated_at)},
-                {"proxy_host", host.substr(endpoint.id.size() + 1)},
-                {"suspend_timeout_seconds", endpoint.idle_timeout},
-                {"provisioner", "halogen"}};
+  json settings = json::parse(endpoint.settings);
+  json shape = {
+      {"host", host},
+      {"id", endpoint.id},
+      {"project_id", endpoint.project_id},
+      {"branch_id", endpoint.branch_id},
+      {"autoscaling_limit_min_cu", 0.25},
+      {"autoscaling_limit_max_cu", 0.25},
+      {"region_id", services.region},
+      {"type", "read_write"},
+      {"current_state", up ? "active" : "idle"},
+      {"settings",
+       {{"pg_settings", postgres_part(settings)}, {"pgbouncer_settings", pooler_part(settings)}}},
+      {"pooler_enabled", true},
+      {"pooler_mode", "transaction"},
+      {"disabled", false},
+      {"passwordless_access", false},
+      {"creation_source", "console"},
+      {"created_at", rfc3339(endpoint.created_at)},
+      {"updated_at", rfc3339(endpoint.updated_at)},
+      {"proxy_host", host.substr(endpoint.id.size() + 1)},
+      {"suspend_timeout_seconds", endpoint.idle_timeout},
+      {"provisioner", "halogen"}};
   if (state == ComputeState::starting) shape["pending_state"] = "active";
   if (state == ComputeState::suspending) shape["pending_state"] = "idle";
   if (endpoint.started_at) shape["started_at"] = rfc3339(*endpoint.started_at);

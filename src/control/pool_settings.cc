@@ -1,0 +1,105 @@
+#include "control/pool_settings.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace halogen::control {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+constexpr std::string_view kPrefix = "pooler.";
+
+// One of the settings: whole numbers, times in seconds.
+struct Known {
+  std::string_view name;
+  int64_t most;
+  void (*set)(PoolSettings&, int64_t);
+};
+
+constexpr int64_t kMostConnections = 10'000;
+constexpr int64_t kMostSeconds = 7 * 86'400;
+
+constexpr Known kKnown[] = {
+    {"default_pool_size", kMostConnections,
+     [](PoolSettings& s, int64_t n) { s.pool_size = static_cast<int>(n); }},
+    {"min_pool_size", kMostConnections,
+     [](PoolSettings& s, int64_t n) { s.min_pool_size = static_cast<int>(n); }},
+    {"query_wait_timeout", kMostSeconds,
+     [](PoolSettings& s, int64_t n) { s.query_wait_timeout = milliseconds(n * 1000); }},
+    {"server_idle_timeout", kMostSeconds,
+     [](PoolSettings& s, int64_t n) { s.server_idle_timeout = milliseconds(n * 1000); }},
+    {"server_lifetime", kMostSeconds,
+     [](PoolSettings& s, int64_t n) { s.server_lifetime = milliseconds(n * 1000); }},
+    {"pinned_idle_timeout", kMostSeconds,
+     [](PoolSettings& s, int64_t n) { s.pinned_idle_timeout = milliseconds(n * 1000); }},
+};
+
+const Known* find_known(std::string_view name) {
+  for (const Known& known : kKnown)
+    if (known.name == name) return &known;
+  return nullptr;
+}
+
+std::optional<int64_t> number_of(const json& value) {
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  int64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+PoolSettings pool_settings(const json& settings) {
+  PoolSettings out;
+  const json pooler = pooler_part(settings);
+  for (auto& [name, value] : pooler.items()) {
+    const Known* known = find_known(name);
+    std::optional<int64_t> number = number_of(value);
+    if (known != nullptr && number) known->set(out, *number);
+  }
+  return out;
+}
+
+json postgres_part(const json& settings) {
+  json part = json::object();
+  for (auto& [name, value] : settings.items())
+    if (!name.starts_with(kPrefix)) part[name] = value;
+  return part;
+}
+
+json pooler_part(const json& settings) {
+  json part = json::object();
+  for (auto& [name, value] : settings.items())
+    if (name.starts_with(kPrefix)) part[name.substr(kPrefix.size())] = value;
+  return part;
+}
+
+json joined_settings(const json& postgres, const json& pooler) {
+  json joined = json::object();
+  for (auto& [name, value] : postgres.items()) {
+    if (!value.is_string() && !value.is_number() && !value.is_boolean())
+      throw Error(Errc::invalid_argument, "pg_settings.{} must be a string", name);
+    if (name.starts_with(kPrefix))
+      throw Error(Errc::invalid_argument, "pg_settings.{}: no such setting", name);
+    joined[name] = value;
+  }
+  for (auto& [name, value] : pooler.items()) {
+    const Known* known = find_known(name);
+    if (known == nullptr)
+      throw Error(Errc::invalid_argument, "pgbouncer_settings.{}: no such setting", name);
+    std::optional<int64_t> number = number_of(value);
+    if (!number || *number < 0 || *number > known->most)
+      throw Error(Errc::invalid_argument,
+                  "pgbouncer_settings.{} must be a whole number between 0 and {}", name,
+                  known->most);
+    joined[std::string(kPrefix) + name] = value;
+  }
+  return joined;
+}
+
+}  // namespace halogen::control

@@ -1,0 +1,18 @@
+// pool_settings.h: an endpoint's settings are one JSON object in the catalog: Postgres settings by
+// name, and the pooler's, by PgBouncer's names behind "pooler.". Pure.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "protocol/endpoints.h"
+
+namespace halogen::control {
+
+// Of an endpoint's settings.
+PoolSettings pool_settings(const nlohmann::json& settings);
+nlohmann::json postgres_part(const nlohmann::json& settings);
+nlohmann::json pooler_part(const nlohmann::json& settings);  // Names without the prefix.
+
+// Both parts as one object. invalid_argument, with the name, for what cannot be.
+nlohmann::json joined_settings(const nlohmann::json& postgres, const nlohmann::json& pooler);
+
+}  // namespace halogen::control

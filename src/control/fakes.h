@@ -143,7 +143,7 @@ class FakePageserver final : public PageserverAdmin {
   std::string page_service_socket() override { return ""; }
   void put_file(TimelineId, Lsn, const std::string&, std::string) override {}
   std::string read_page(TimelineId, const PageKey&, Lsn, Deadline) override { return {}; }
-  void flush(TimelineId) override {}
+  void flush(TimelineId, Deadline) override {}
 
   void advance(TimelineId id, Lsn lsn) {
     MutexLock lock(mutex_);

@@ -9,7 +9,6 @@ namespace {
 
 const log::Logger logger("pageserver");
 
-constexpr std::chrono::minutes kFlushTimeout{10};
 constexpr std::chrono::seconds kReceiverStop{2};
 
 }  // namespace
@@ -200,8 +199,8 @@ std::string Pageserver::read_page(TimelineId id, const PageKey& key, Lsn lsn, De
   return find(id)->timeline->read_page(key, lsn, deadline);
 }
 
-void Pageserver::flush(TimelineId id) {
-  find(id)->timeline->store().flush(Deadline::after(kFlushTimeout));
+void Pageserver::flush(TimelineId id, Deadline deadline) {
+  find(id)->timeline->store().flush(deadline);
 }
 
 Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {

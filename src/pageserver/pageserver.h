@@ -59,7 +59,7 @@ class Pageserver : public PageserverAdmin {
   std::string page_service_socket() override { return options_.page_socket; }
   void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) override;
   std::string read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) override;
-  void flush(TimelineId id) override;
+  void flush(TimelineId id, Deadline deadline) override;
 
  private:
   // A timeline and where its WAL comes in. The follower ends before the timeline.

@@ -308,7 +308,7 @@ TEST_F(LivePageserverTest, EveryPageEqualsTheServersAlsoAfterFlushesAndRestarts)
   EXPECT_EQ(compare_all(), "");
   EXPECT_GT(compared_, 2000u);
   server_->wait_for_lsn(id_, now(), in_a_minute());
-  server_->flush(id_);
+  server_->flush(id_, in_a_minute());
   TimelineInfo info = server_->timeline(id_);
   EXPECT_EQ(info.disk_consistent_lsn, info.last_record_lsn);
   EXPECT_GT(info.physical_bytes, 1u << 20);

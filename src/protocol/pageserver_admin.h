@@ -62,13 +62,13 @@ class PageserverAdmin {
   virtual std::string page_service_socket() = 0;
 
   // Keeps a file that WAL does not carry (statistics, pg_internal.init) as of `lsn`, which must be
-  // last_record_lsn. Empty content removes it.
+  // last_record_lsn. Empty content removes it. A crash before the next flush forgets it.
   virtual void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) = 0;
 
   // One page as of an LSN, for tests and tools. 8192 bytes.
   virtual std::string read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) = 0;
-  // Writes all that is in memory to layer files.
-  virtual void flush(TimelineId id) = 0;
+  // Writes all that is in memory to layer files. timed_out, after which it still goes on.
+  virtual void flush(TimelineId id, Deadline deadline) = 0;
 };
 
 }  // namespace halogen

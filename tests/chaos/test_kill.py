@@ -75,6 +75,26 @@ def test_kill_9_of_the_platform_loses_nothing(own_platform):
     assert project.query("select count(*) from t") == [(1000,)]
 
 
+def test_what_wal_does_not_carry_survives_kill_9_right_after_a_suspend(own_platform):
+    """Statistics and free space are stored by the suspend; no later flush may be needed to keep them."""
+    project = own_platform.create_project()
+    project.query("create table t (i int, x text) with (autovacuum_enabled = off)")
+    project.query("insert into t select i, repeat('x', 200) from generate_series(1, 20000) i")
+    project.query("delete from t where i % 2 = 0")
+    project.query("vacuum t")
+    statistics = "select n_tup_ins, n_tup_del, vacuum_count from pg_stat_user_tables where relname = 't'"
+    size = project.query("select pg_relation_size('t')")
+    assert project.query(statistics) == [(20000, 10000, 1)]
+    folder = project.compute()["data_directory"]
+    project.suspend()
+    own_platform.kill()
+    shutil.rmtree(folder)
+    own_platform.up()
+    assert project.query(statistics) == [(20000, 10000, 1)]
+    project.query("insert into t select i, repeat('y', 200) from generate_series(1, 9000) i")
+    assert project.query("select pg_relation_size('t')") == size
+
+
 @pytest.mark.timeout(1200)
 def test_computes_killed_under_load_lose_nothing_acknowledged(platform, project):
     platform.expect_log("ended unexpectedly|exited")

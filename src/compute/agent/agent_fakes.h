@@ -62,10 +62,6 @@ class FakePageserver : public PageserverAdmin {
     MutexLock lock(mutex_);
     files_[path] = std::move(content);
   }
-  size_t size_of(const std::string& path) {
-    MutexLock lock(mutex_);
-    return files_[path].size();
-  }
 
   void import_template(int, const fs::path&, Lsn) override {}
   TimelineInfo template_timeline(int) override { return {}; }
@@ -76,7 +72,14 @@ class FakePageserver : public PageserverAdmin {
   void attach_wal(TimelineId, const std::string&, int) override {}
   void wait_for_lsn(TimelineId, Lsn, Deadline) override {}
   std::string read_page(TimelineId, const PageKey&, Lsn, Deadline) override { return {}; }
-  void flush(TimelineId) override {}
+  void flush(TimelineId, Deadline) override {
+    MutexLock lock(mutex_);
+    flushed_ = files_;
+  }
+  size_t flushed_size_of(const std::string& path) {
+    MutexLock lock(mutex_);
+    return flushed_[path].size();
+  }
 
   std::atomic<bool> fail_skeleton = false;
   std::atomic<int> skeletons = 0;
@@ -86,6 +89,7 @@ class FakePageserver : public PageserverAdmin {
   TemplateCluster cluster_;
   Mutex mutex_;
   std::map<std::string, std::string> files_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> flushed_ GUARDED_BY(mutex_);
 };
 
 // One timeline; the WAL is received by pg_receivewal, a standard synchronous standby.

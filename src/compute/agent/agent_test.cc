@@ -143,9 +143,9 @@ TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {
   EXPECT_FALSE(agent.running("ep-one"));
   EXPECT_FALSE(stopped.roles.empty());
   EXPECT_EQ(safekeeper_.begin_term(timeline_, 1).end, stopped.end);
-  EXPECT_GT(pageserver_.size_of("pg_stat/pgstat.stat"), 0u);
-  EXPECT_GT(pageserver_.size_of("global/pg_internal.init"), 0u);
-  EXPECT_GT(pageserver_.size_of(std::string(kRelcacheMarker)), 0u);
+  EXPECT_GT(pageserver_.flushed_size_of("pg_stat/pgstat.stat"), 0u);
+  EXPECT_GT(pageserver_.flushed_size_of("global/pg_internal.init"), 0u);
+  EXPECT_GT(pageserver_.flushed_size_of(std::string(kRelcacheMarker)), 0u);
   EXPECT_EQ(pageserver_.open_sessions, 0);
   EXPECT_EQ(agent.suspend("ep-one", false, soon()).end, stopped.end);
 

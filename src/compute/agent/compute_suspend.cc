@@ -97,13 +97,16 @@ void Compute::keep_files(Lsn end, Deadline deadline) {
   const fs::path& data = session->data;
   try {
     auto by = std::min(deadline.at(), Deadline::after(kKeepFilesDeadline).at());
-    services_.pageserver.wait_for_lsn(timeline, end, Deadline::after(by - steady_clock::now()));
+    auto left = [by] { return Deadline::after(by - steady_clock::now()); };
+    services_.pageserver.wait_for_lsn(timeline, end, left());
     for (const std::string& path : files_beside_wal(data)) {
       std::error_code missing;
       uint64_t size = fs::file_size(data / path, missing);
       if (!missing && size > 0) put_if_changed(timeline, end, path, read_file(data / path));
     }
     put_if_changed(timeline, end, std::string(kRelcacheMarker), end.str());
+    // No WAL would bring them again after a crash.
+    services_.pageserver.flush(timeline, left());
   } catch (const Error& error) {
     logger.info("{}: storage did not take the files beside WAL: {}", id_, error.what());
   }

@@ -39,6 +39,8 @@ static inline void hg_buffer_tag(BufferTag* tag, HgRelation rel, ForkNumber fork
   INIT_BUFFERTAG(*tag, rel, fork, block);
 }
 
+static inline bool hg_has_free_buffer(void) { return have_free_buffer(); }
+
 static inline const RmgrData* hg_rmgr(RmgrId id) { return &RmgrTable[id]; }
 static inline bool hg_rmgr_exists(RmgrId id) {
   return RmgrIdIsValid(id) && RmgrTable[id].rm_name != NULL;

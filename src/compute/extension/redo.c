@@ -103,17 +103,12 @@ static const char* take(Body* body, Size size) {
 }
 
 static const char* replay_records(RedoTarget* target, uint32 records, Body* body) {
-  BufferTag keep;
-
-  hg_buffer_tag(&keep, target->rel, target->fork, target->block);
   for (record_index = 0; record_index < records; record_index++) {
     const RedoRecordHeader* header = (const RedoRecordHeader*)take(body, sizeof *header);
     const char* record = take(body, header->size);
     const char* why = hg_replay_record(target, header->end_lsn, record, header->size);
 
     if (why != NULL) return why;
-    // The target is not pinned, and must not be evicted by the others.
-    if (hg_pages_placed() > NBuffers / 2) hg_wipe_buffers(&keep);
   }
   record_index = 0;
   return body->left == 0 ? NULL : "the request is longer than it says";

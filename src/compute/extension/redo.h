@@ -19,7 +19,11 @@ Buffer hg_place_base(HgRelation rel, ForkNumber fork, BlockNumber block, const c
 Buffer hg_place_done(HgRelation rel, ForkNumber fork, BlockNumber block);
 // The page if it is in a buffer, else NULL. Valid until the next call of any function here.
 Page hg_find_page(HgRelation rel, ForkNumber fork, BlockNumber block);
-int hg_pages_placed(void);                    // Since the last wipe.
+// Makes sure of free buffers for the next record, which takes `count` at most beside the target's.
+// Without one the buffer manager would evict a page, the target too, as nothing is pinned between
+// records; its bytes would vanish and redo would read zeros in its place.
+void hg_reserve_buffers(int count, const BufferTag* target);
+void hg_check_nothing_evicted(void);          // After each record.
 void hg_wipe_buffers(const BufferTag* keep);  // All of them but `keep`, which may be NULL.
 
 // redo_replay.c: one request at a time.

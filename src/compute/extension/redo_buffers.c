@@ -18,7 +18,7 @@
 static HgOpenSegment* zero_segments;
 static HgRelation relations[MAX_RELATIONS];
 static int relation_count = 0;
-static int placed = 0;
+static int taken = 1;  // Buffers with a page, at most. One is the target's.
 
 void hg_buffers_init(void) {
   File zero = PathNameOpenFile("/dev/zero", O_RDWR | PG_BINARY);
@@ -59,7 +59,6 @@ Buffer hg_place_base(HgRelation rel, ForkNumber fork, BlockNumber block, const c
 
   memcpy(BufferGetPage(buffer), page, BLCKSZ);
   UnlockReleaseBuffer(buffer);
-  placed++;
   return buffer;
 }
 
@@ -70,7 +69,6 @@ Buffer hg_place_done(HgRelation rel, ForkNumber fork, BlockNumber block) {
   if (PageIsNew(page)) PageInit(page, BLCKSZ, 0);
   PageSetLSN(page, PG_UINT64_MAX);
   UnlockReleaseBuffer(buffer);
-  placed++;
   return buffer;
 }
 
@@ -83,7 +81,15 @@ Page hg_find_page(HgRelation rel, ForkNumber fork, BlockNumber block) {
   return id < 0 ? NULL : BufferGetPage(id + 1);
 }
 
-int hg_pages_placed(void) { return placed; }
+void hg_reserve_buffers(int count, const BufferTag* target) {
+  if (taken + count >= NBuffers) hg_wipe_buffers(target);
+  taken += count;
+}
+
+// Pages are evicted only when no buffer is free, and then none ever is until the next wipe.
+void hg_check_nothing_evicted(void) {
+  if (!hg_has_free_buffer()) elog(ERROR, "halogen redo: a record took more buffers than it may");
+}
 
 void hg_wipe_buffers(const BufferTag* keep) {
   for (int i = 0; i < NBuffers; i++) {
@@ -98,6 +104,6 @@ void hg_wipe_buffers(const BufferTag* keep) {
     BufTableDelete(&tag, BufTableHashCode(&tag));
     StrategyFreeBuffer(desc);
   }
-  placed = 0;
+  taken = 1;
   if (keep == NULL && relation_count >= RECYCLE_RELATIONS) close_relations();
 }

@@ -122,6 +122,21 @@ static void keep_only_target_image(const RedoTarget* target) {
   }
 }
 
+// A heap record goes to pages that it does not name: the visibility map's of two blocks, and the
+// free space map's of one.
+#define MAP_PAGES 3
+
+static void reserve_buffers(const RedoTarget* target) {
+  RmgrId rmid = decoded->header.xl_rmid;
+  int others = rmid == RM_HEAP_ID || rmid == RM_HEAP2_ID ? MAP_PAGES : 0;
+  BufferTag tag;
+
+  for (int i = 0; i <= decoded->max_block_id; i++)
+    if (decoded->blocks[i].in_use && !is_target(target, &decoded->blocks[i])) others++;
+  hg_buffer_tag(&tag, target->rel, target->fork, target->block);
+  hg_reserve_buffers(others, &tag);
+}
+
 static void place_blocks(const RedoTarget* target) {
   for (int i = 0; i <= decoded->max_block_id; i++) {
     DecodedBkpBlock* block = &decoded->blocks[i];
@@ -148,7 +163,9 @@ const char* hg_replay_record(const RedoTarget* target, XLogRecPtr end, const cha
   if (why != NULL) return why;
 
   if (is_full_page_image((const XLogRecord*)record)) keep_only_target_image(target);
+  reserve_buffers(target);
   place_blocks(target);
   hg_rmgr(decoded->header.xl_rmid)->rm_redo(reader);
+  hg_check_nothing_evicted();
   return NULL;
 }

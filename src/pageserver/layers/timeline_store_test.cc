@@ -4,6 +4,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 
 #include "pageserver/layers/test_support.h"
 
@@ -253,6 +254,48 @@ TEST_F(StoreTest, ManySmallFilesBecomeOneWithAllHistory) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "a/layers"), {}),
             static_cast<ptrdiff_t>(files))
       << "merged files are gone";
+}
+
+// Whoever holds a copy of a layer, a reader or an upload, may trust its name for ever: through
+// flushes, merges, restarts, losses of what was not flushed.
+TEST_F(StoreTest, ALayerFileNeverChangesNorIsItsNameUsedAgain) {
+  options_.merge_files = 3;
+  create("a", Lsn(10));
+  std::map<std::string, std::string> known;
+  size_t gone = 0;
+  auto look = [&](const TimelineStore& store) {
+    std::set<std::string> now;
+    for (const LayerDesc& layer : store.manifest().layers) {
+      now.insert(layer.file_name());
+      auto [at, fresh] = known.try_emplace(layer.file_name());
+      std::string bytes = read_file(folder_ / "a/layers" / layer.file_name());
+      if (fresh) at->second = bytes;
+      EXPECT_EQ(at->second, bytes) << layer.file_name();
+      EXPECT_NE(at->second, "") << layer.file_name() << " is back";
+    }
+    for (auto& [name, bytes] : known)
+      if (!now.contains(name) && !std::exchange(bytes, "").empty()) gone++;
+  };
+  auto merges_wait = [&](const TimelineStore& store) {
+    std::map<int, size_t> levels;
+    for (const LayerDesc& layer : store.manifest().layers)
+      if (++levels[layer.level] >= options_.merge_files) return true;
+    return false;
+  };
+  uint64_t lsn = 10;
+  for (int restart = 0; restart < 4; restart++) {
+    auto store = open("a");
+    for (int round = 0; round < 6; round++) {
+      lsn++;
+      put(*store, lsn, page_key(1, 1), round == 0 ? kImage : kRecord, fmt::format("v{}", lsn));
+      store->flush(soon());
+      for (int i = 0; i < 500 && merges_wait(*store); i++) ::usleep(10000);
+      look(*store);
+    }
+    put(*store, lsn + 1, page_key(1, 2), kImage, "never flushed");
+  }
+  EXPECT_GT(known.size(), 20u);
+  EXPECT_GT(gone, 10u) << "files were merged";
 }
 
 TEST_F(StoreTest, APutThatComesTooLateIsAConflict) {

@@ -100,6 +100,22 @@ TEST_F(RedoReplay, AChainLargerThanARequestIsReplayedInSteps) {
   EXPECT_EQ(lsn_of(page), 3199u);
 }
 
+// What other pages a record makes or restores, redo leaves in buffers. They must not push the page
+// out: it was then read as zeros, and the chain was refused, or worse, went on from them.
+TEST_F(RedoReplay, RecordsMayTouchMorePagesThanThereAreBuffers) {
+  std::string expected = replay(inserts(kHeap, 40));
+  Chain chain;
+  for (uint16_t i = 0; i < 1000; ++i) {
+    auto offset = static_cast<uint16_t>(kPageSize - 1 - i);
+    chain.add(2000 + i,
+              testing::change_with_other_image(kHeap, offset, 0x5a, PageKey{kHeap.tag, 100u + i}));
+  }
+  std::string page = replay(chain, as_bytes(expected));
+  EXPECT_EQ(lsn_of(page), 2999u);
+  std::fill(expected.end() - 1000, expected.end(), '\x5a');
+  EXPECT_EQ(page.substr(8), expected.substr(8));
+}
+
 TEST_F(RedoReplay, AMissingBaseIsAnErrorNotAZeroPage) {
   std::string text;
   Chain chain = inserts(kHeap, 1, 6, false);

@@ -25,9 +25,9 @@ inline std::string make_record(uint8_t rmgr, uint8_t info, std::string_view bloc
 }
 
 inline std::string block_header(const PageKey& key, uint8_t flags, uint16_t data_size,
-                                std::string_view image_header = "") {
+                                std::string_view image_header = "", uint8_t id = 0) {
   Writer out;
-  out.put(uint8_t{0}).put(static_cast<uint8_t>(key.tag.fork | flags)).put(data_size);
+  out.put(id).put(static_cast<uint8_t>(key.tag.fork | flags)).put(data_size);
   out.text(image_header).put(key.tag.spc).put(key.tag.db).put(key.tag.rel).put(key.block);
   return out.take();
 }
@@ -52,6 +52,19 @@ inline std::string heap_insert(const PageKey& key, uint16_t offset, bool init,
   return make_record(10, init ? 0x80 : 0x00,
                      block_header(key, flags, static_cast<uint16_t>(tuple.size())), tuple.view(),
                      main.view());
+}
+
+// A generic record that has one byte of `key` at `offset` changed, and an image of the page
+// `other`, which redo restores first.
+inline std::string change_with_other_image(const PageKey& key, uint16_t offset, uint8_t byte,
+                                           const PageKey& other) {
+  constexpr uint16_t kImage = 32;  // All the rest of the page is its hole.
+  Writer image, change;
+  image.put(kImage).put(uint16_t{24}).put(uint8_t{0x03});  // HAS_HOLE, APPLY
+  change.put(offset).put(uint16_t{1}).put(byte);
+  std::string blocks = block_header(other, 0x10, 0, image.view()) +
+                       block_header(key, 0x20, static_cast<uint16_t>(change.size()), "", 1);
+  return make_record(20, 0, blocks, std::string(kImage, '\x01') + change.take(), "");
 }
 
 }  // namespace halogen::pageserver::testing

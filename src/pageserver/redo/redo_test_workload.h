@@ -44,6 +44,13 @@ INSERT INTO t(n, s, a, p, r) SELECT i, repeat('q', i % 100), ARRAY[1, 2, 3], poi
 VACUUM t;
 REINDEX INDEX t_gist;
 
+-- A btree that keeps its parents but few of their leaves: each leaf that goes is a record of its
+-- parent, which also makes the leaf anew.
+CREATE TABLE sparse AS SELECT i id, repeat('x', 480) pad FROM generate_series(1, 9000) i;
+CREATE INDEX sparse_id ON sparse(id) INCLUDE (pad);
+DELETE FROM sparse WHERE id % 1000 <> 0;
+VACUUM sparse;
+
 -- TOAST, COPY's multi-inserts, an index built over rows, a table written anew.
 CREATE TABLE big(id int, b text);
 INSERT INTO big SELECT i, (SELECT string_agg(md5((i * j)::text), '') FROM generate_series(1, 300) j)

@@ -1,10 +1,12 @@
 """From connect to the first row of a table, compute suspended: data directory kept, and on a fresh skeleton.
 
-Runs twice: with a small database, and after 20,000 relations were made.
+Two projects on one platform, one with a few relations and one with 20,000, woken in turns, so that what disturbs
+one disturbs the other. Then where the time goes: the agent's own steps out of the platform's log, and the rest.
 """
 
 import argparse
-import shutil
+import os
+import re
 import statistics
 import sys
 import time
@@ -16,53 +18,104 @@ import psycopg2  # noqa: E402
 
 from fixtures.platform import Platform  # noqa: E402
 
-
-def first_row(project, string):
-    start = time.perf_counter()
-    connection = psycopg2.connect(string)
-    with connection.cursor() as cursor:
-        cursor.execute("select v from t where i = 77")
-        assert cursor.fetchone() == ("v77",)
-    elapsed = time.perf_counter() - start
-    connection.close()
-    return elapsed * 1000
+AWAKE = re.compile(r"(ep-[a-z0-9-]+): awake at \S+ in term \d+, (?:kept|new) data directory: (.*), total ([\d.]+) ms")
+SETTLE = 0.3  # Seconds for a suspend's own work to end: the figure is for otherwise idle cores.
 
 
-def measure(project, rounds, fresh):
-    string = project.connection_string()
-    times = []
-    for _ in range(rounds):
-        project.suspend()
-        if fresh:
-            shutil.rmtree(project.compute()["data_directory"])
-        time.sleep(0.3)  # Let the suspend's own work end: the figure is for otherwise idle cores.
-        times.append(first_row(project, string))
-    return times
+class Subject:
+    """A project, its figures by case, and what its wakes' log lines said."""
+
+    def __init__(self, platform, name, relations):
+        self.name = name
+        self.platform = platform
+        self.project = platform.create_project(name)
+        self.string = self.project.connection_string()
+        self.endpoint = self.project.endpoint()
+        self.totals = {}
+        self.steps = {}
+        self.project.query("create table t as select i, 'v' || i v from generate_series(1, 1000) i; create index on t (i)")
+        for first in range(0, relations, 500):
+            last = min(first + 500, relations) - 1
+            self.project.query(f"do $$ begin for i in {first}..{last} loop execute format('create table r%s (i int)', i); end loop; end $$")
+
+    def connect(self):
+        """Milliseconds to a connection, and from there to the row."""
+        begin = time.perf_counter()
+        connection = psycopg2.connect(self.string)
+        connected = time.perf_counter()
+        with connection.cursor() as cursor:
+            cursor.execute("select v from t where i = 77")
+            assert cursor.fetchone() == ("v77",)
+        end = time.perf_counter()
+        connection.close()
+        return (connected - begin) * 1000, (end - connected) * 1000
+
+    def awake(self, case):
+        self.totals.setdefault(case, []).append(sum(self.connect()))
+
+    def wake(self, case, graveyard=None):
+        self.project.suspend()
+        if graveyard:
+            # Only renamed: deleting thousands of files now would be measured with the wake.
+            os.rename(self.project.compute()["data_directory"], graveyard / f"{self.endpoint}-{time.monotonic_ns()}")
+        time.sleep(SETTLE)
+        log_from = self.platform.log_file.stat().st_size
+        connect, query = self.connect()
+        self.totals.setdefault(case, []).append(connect + query)
+        steps, total = self.agent_steps(log_from)
+        steps["session"] = connect - total  # Proxy, TLS, SCRAM, the backend's own start.
+        steps["query"] = query
+        self.steps.setdefault(case, []).append(steps)
+
+    def agent_steps(self, log_from):
+        with open(self.platform.log_file) as log:
+            log.seek(log_from)
+            for line in log:
+                if (found := AWAKE.search(line)) and found[1] == self.endpoint:
+                    return {name: float(ms) for name, ms in re.findall(r"(\w+) ([\d.]+)", found[2])}, float(found[3])
+        raise AssertionError("the platform's log does not tell of this wake")
 
 
-def row(name, times):
+def percentile(times, part):
     times = sorted(times)
-    p99 = times[min(len(times) - 1, round(0.99 * len(times)))]
-    print(f"| {name} | {statistics.median(times):.0f} | {p99:.0f} | {times[0]:.0f} | {times[-1]:.0f} |", flush=True)
+    return times[min(len(times) - 1, int(part * len(times)))]
+
+
+def report(subjects, rounds):
+    print(f"\n| cold start, ms ({rounds} wakes each) | p50 | p99 | min | max |\n|---|---|---|---|---|")
+    for case in subjects[0].totals:
+        for subject in subjects:
+            times = subject.totals[case]
+            print(f"| {case}, {subject.name} | {statistics.median(times):.0f} | {percentile(times, 0.99):.0f} "
+                  f"| {min(times):.0f} | {max(times):.0f} |")
+    for case in subjects[0].steps:
+        steps = list(dict.fromkeys(step for subject in subjects for one in subject.steps[case] for step in one))
+        print(f"\n| {case}: medians, ms | {' | '.join(steps)} |\n|---|{'---|' * len(steps)}")
+        for subject in subjects:
+            medians = [statistics.median(one.get(step, 0) for one in subject.steps[case]) for step in steps]
+            print(f"| {subject.name} | {' | '.join(f'{ms:.1f}' for ms in medians)} |")
+    print("\nterm: a new term at the safekeeper; ingest: storage reaches the last LSN; reuse, skeleton, files: the data "
+          "directory;\nspawn, postgres: the server up to READY and the safekeeper's pull; session: proxy, TLS, SCRAM and "
+          "the backend's start.", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--relations", type=int, default=20000)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--relations", type=int, default=20000, help="0: only the project with a few relations")
     options = parser.parse_args()
     with Platform.create("bench") as platform:
-        project = platform.create_project()
-        project.query("create table t as select i, 'v' || i v from generate_series(1, 1000) i; create index on t (i)")
-        awake = [first_row(project, project.connection_string()) for _ in range(options.rounds)]
-        print("| cold start, ms | p50 | p99 | min | max |\n|---|---|---|---|---|")
-        row("already awake", awake)
-        row("kept data directory", measure(project, options.rounds, fresh=False))
-        row("fresh skeleton", measure(project, options.rounds, fresh=True))
-        for first in range(0, options.relations, 500):
-            project.query(f"do $$ begin for i in {first}..{first + 499} loop execute format('create table r%s (i int)', i); end loop; end $$")
-        row(f"kept data directory, {options.relations} relations", measure(project, options.rounds, fresh=False))
-        row(f"fresh skeleton, {options.relations} relations", measure(project, options.rounds, fresh=True))
+        subjects = [Subject(platform, "few relations", 0)]
+        if options.relations:
+            subjects.append(Subject(platform, f"{options.relations} relations", options.relations))
+        graveyard = platform.home / "graveyard"
+        graveyard.mkdir()
+        for _ in range(options.rounds):
+            for subject in subjects:
+                subject.awake("already awake")
+                subject.wake("kept data directory")
+                subject.wake("fresh skeleton", graveyard)
+        report(subjects, options.rounds)
 
 
 if __name__ == "__main__":

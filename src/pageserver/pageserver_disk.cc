@@ -1,4 +1,5 @@
 // What a Pageserver keeps on disk: found again at the start, made by the import, removed.
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -14,26 +15,33 @@ const log::Logger logger("pageserver");
 
 constexpr std::chrono::minutes kImportFlush{10};
 
-// Each SLRU page and relation page that is really there.
+// Each SLRU page and relation page that is really there. A skeleton may list tens of thousands of
+// relations, of which a few are asked for, so they are found where they are.
 class ExistingPages {
  public:
-  explicit ExistingPages(const Skeleton& skeleton) {
-    for (const RelSize& size : skeleton.relations) relations_[size.tag] = size.pages;
-    for (const SlruSegment& s : skeleton.slrus)
-      segments_[{static_cast<uint8_t>(s.slru), s.segment}] = s.pages;
-  }
+  explicit ExistingPages(const Skeleton& skeleton) : skeleton_(skeleton) {}
+
   bool contains(const PageKey& key) const {
-    if (!key.tag.is_slru()) {
-      auto found = relations_.find(key.tag);
-      return found != relations_.end() && key.block < found->second;
-    }
-    auto found = segments_.find({key.tag.fork, key.block / kSlruSegmentPages});
-    return found != segments_.end() && key.block % kSlruSegmentPages < found->second;
+    return key.tag.is_slru() ? contains_slru(key) : contains_relation(key);
   }
 
  private:
-  std::map<RelTag, uint32_t> relations_;
-  std::map<std::pair<uint8_t, uint32_t>, uint32_t> segments_;
+  bool contains_relation(const PageKey& key) const {
+    const auto& all = skeleton_.relations;
+    auto found = std::lower_bound(all.begin(), all.end(), key.tag,
+                                  [](const RelSize& a, const RelTag& b) { return a.tag < b; });
+    return found != all.end() && found->tag == key.tag && key.block < found->pages;
+  }
+  bool contains_slru(const PageKey& key) const {
+    return std::any_of(skeleton_.slrus.begin(), skeleton_.slrus.end(),
+                       [&](const SlruSegment& slru) {
+                         return RelTag::slru(slru.slru) == key.tag &&
+                                slru.segment == key.block / kSlruSegmentPages &&
+                                key.block % kSlruSegmentPages < slru.pages;
+                       });
+  }
+
+  const Skeleton& skeleton_;  // Whose relations are in the order of RelTag, as we made it.
 };
 
 }  // namespace

@@ -18,7 +18,7 @@ constexpr size_t kMaxClientMessage = 1u << 20;
 constexpr size_t kSendSize = 128 * 1024;  // As a walsender's largest message.
 // A reader is woken at most this often while less than kSendSize is new: each wake costs the
 // commit path a system call, and nobody needs single records sooner.
-constexpr std::chrono::milliseconds kGather{3};
+constexpr std::chrono::milliseconds kGather{10};
 constexpr std::chrono::seconds kKeepalive{10};
 constexpr std::chrono::seconds kAskForReply{30};
 constexpr std::chrono::seconds kGiveUp{300};

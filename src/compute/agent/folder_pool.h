@@ -1,9 +1,11 @@
 // folder_pool.h: empty data directories made ahead of need, and old ones removed behind our back.
 //
 // Making or deleting some thirty files takes milliseconds on an idle disk and far longer on a busy
-// journalled one, so a wake only renames. Safe from any thread.
+// journalled one, so a wake only renames; the work comes when no wake or suspend is under way, on a
+// thread that takes only processor time nobody else wants. Safe from any thread.
 #pragma once
-#include <atomic>
+#include <chrono>
+#include <functional>
 #include <vector>
 
 #include "base/file.h"
@@ -28,6 +30,9 @@ class FolderPool {
   void settle();
 
  private:
+  void post(std::function<void()> job);
+  void wait_for_quiet();
+  bool stopping();
   void refill(int major);
   void build(int major, const fs::path& folder);
   void remove_later(const fs::path& path);
@@ -36,9 +41,12 @@ class FolderPool {
   const fs::path trash_;
   const size_t target_;
   Mutex mutex_;
+  CondVar changed_;
   std::vector<fs::path> ready_ GUARDED_BY(mutex_);  // Of one major version only.
   int ready_major_ GUARDED_BY(mutex_) = 0;
-  std::atomic<bool> stopping_ = false;
+  std::chrono::steady_clock::time_point last_use_ GUARDED_BY(mutex_);
+  size_t settling_ GUARDED_BY(mutex_) = 0;
+  bool stopping_ GUARDED_BY(mutex_) = false;
   Worker worker_{"hg-folders"};  // Last: its jobs use the rest.
 };
 

@@ -6,7 +6,7 @@ Every client writes under its own number and reads its own settings; money only 
 import concurrent.futures
 
 CLIENTS = 40
-ROUNDS = 25
+ROUNDS = 15
 ACCOUNTS = 200
 START = 1000
 

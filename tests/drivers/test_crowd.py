@@ -12,11 +12,19 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from drivers.crowd import ACCOUNTS, CLIENTS, ROUNDS, SETUP, START, check, in_threads, transfer
+from drivers.crowd import ACCOUNTS, CLIENTS, ROUNDS, SETUP, check, in_threads, transfer
+
+
+@pytest.fixture(scope="module")
+def project(session_platform):
+    project = session_platform.create_project()
+    yield project
+    project.delete()
 
 
 @pytest.fixture
 def crowd(project, crowded):
+    project.query("drop table if exists account, entry; drop type if exists mood, pair cascade")
     project.query(SETUP)
     return crowded
 
@@ -242,4 +250,3 @@ def test_sqlalchemy_with_asyncpg(project, crowd):
 
     asyncio.run(all_of_them())
     check(project)
-    assert START == 1000

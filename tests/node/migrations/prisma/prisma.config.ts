@@ -23,5 +23,6 @@ export default defineConfig({
   migrations: { path: "migrations" },
   engine: "js",
   experimental: { adapter: true },
-  adapter: async () => new Adapter({ connectionString: process.env.DATABASE_URL }),
+  // Without the timeout the program waits ten seconds for its pool before it ends.
+  adapter: async () => new Adapter({ connectionString: process.env.DATABASE_URL, idleTimeoutMillis: 200 }),
 });

@@ -52,7 +52,7 @@ def string(project, pooled):
 @pytest.fixture
 def crowded(platform, project, string):
     """A string for many more clients than there are server connections, where it is a pooled one."""
-    platform.set_pool_size(project, CROWDED_POOL)
+    platform.set_pooler(project, default_pool_size=CROWDED_POOL)
     return string
 
 

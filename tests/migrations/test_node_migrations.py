@@ -34,7 +34,7 @@ def test_knex_latest_and_rollback(platform, project, crowded, neighbours):
     assert "Batch 1 rolled back: 3 migrations" in knex(platform, crowded, "migrate:rollback")
     assert public_tables(project) == ["knex_migrations", "knex_migrations_lock"]
     for _ in range(3):
-        assert "Batch 1 has run" in knex(platform, crowded, "migrate:up")
+        assert "ran the following migrations" in knex(platform, crowded, "migrate:up")
     assert "Already rolled back" not in knex(platform, crowded, "migrate:down")
     assert project.query("select count(*) from knex_migrations") == [(2,)]
 
@@ -77,7 +77,6 @@ def test_prisma_migrate_deploy(platform, project, crowded, neighbours):
     assert project.query('select count(*), sum(views) from "Post"') == [(100, 10100)]
     assert project.query("select count(*) from _prisma_migrations where finished_at is not null") == [(2,)]
     assert "up to date" in prisma(platform, crowded, "migrate", "status")
-    assert "No pending migrations" in prisma(platform, crowded, "migrate", "deploy")
 
 
 def test_prisma_migrates_once_when_asked_twice(platform, project, crowded, neighbours):

@@ -20,7 +20,7 @@ def run(args, **kwargs):
 
 
 @contextlib.contextmanager
-def stock_postgres(port):
+def stock_postgres(port, max_connections=200):
     """Yields the folder of its unix socket. TLS is on, with the snake-oil certificate it makes itself."""
     root = Path(tempfile.mkdtemp(prefix="halogen-stock-", dir="/var/tmp"))
     data = root / "data"
@@ -33,7 +33,7 @@ def stock_postgres(port):
         os.chmod(data / name, 0o600)
         if os.geteuid() == 0:
             shutil.chown(data / name, "postgres", "postgres")
-    options = f"-p {port} -c unix_socket_directories={root} -c listen_addresses=127.0.0.1 -c ssl=on -c max_connections=200"
+    options = f"-p {port} -c unix_socket_directories={root} -c listen_addresses=127.0.0.1 -c ssl=on -c max_connections={max_connections}"
     run(as_unprivileged([PGBIN / "pg_ctl", "-D", data, "-w", "-l", root / "log", "-o", options, "start"]))
     try:
         yield root

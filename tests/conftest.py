@@ -36,3 +36,25 @@ def project(platform):
     project = platform.create_project()
     yield project
     project.delete()
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def pooled(request):
+    """For what must work with both of a project's connection strings."""
+    return request.param == "pooled"
+
+
+@pytest.fixture
+def string(project, pooled):
+    return project.connection_string(pooled=pooled)
+
+
+@pytest.fixture
+def crowded(platform, project, string):
+    """A string for many more clients than there are server connections, where it is a pooled one."""
+    platform.set_pooler(project, default_pool_size=CROWDED_POOL)
+    return string
+
+
+# Server connections for the 40 clients of the tests that are about sharing.
+CROWDED_POOL = 5

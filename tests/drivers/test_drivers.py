@@ -1,9 +1,10 @@
-"""The drivers people have, over TLS with the printed string: connect, do real work, see real errors."""
+"""The drivers people have, over TLS, with the direct and the pooled string: connect, do real work, see real errors."""
 
 import asyncio
 import datetime
 import decimal
 import subprocess
+import threading
 import uuid
 
 import asyncpg
@@ -16,36 +17,36 @@ import sqlalchemy as sa
 from fixtures.platform import PSQL
 
 
-def run_psql(project, *args, **kwargs):
-    return subprocess.run([PSQL, project.connection_string(), "-XAt", *args], text=True, capture_output=True, timeout=60,
+def run_psql(string, *args, **kwargs):
+    return subprocess.run([PSQL, string, "-XAt", *args], text=True, capture_output=True, timeout=60,
                           **kwargs)
 
 
-def test_psql_works_with_the_printed_string(project):
-    done = run_psql(project, "-c", "create table t (i int)", "-c", "insert into t select generate_series(1, 1000)",
+def test_psql_works_with_the_printed_string(string):
+    done = run_psql(string, "-c", "create table t (i int)", "-c", "insert into t select generate_series(1, 1000)",
                     "-c", "select sum(i) from t")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "500500"
 
 
-def test_the_connection_is_encrypted_and_the_certificate_verifies(project, platform):
-    string = project.connection_string().replace("sslmode=require", "sslmode=verify-full")
+def test_the_connection_is_encrypted_and_the_certificate_verifies(string, platform):
+    string = string.replace("sslmode=require", "sslmode=verify-full")
     string += f"&sslrootcert={platform.status()['ca_file']}"
     done = subprocess.run([PSQL, string, "-XAt", "-c", "\\conninfo", "-c", "select 41 + 1"], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert "TLSv1.3" in done.stdout and done.stdout.splitlines()[-1] == "42"
 
 
-def test_psql_copies_in_and_out(project):
+def test_psql_copies_in_and_out(string):
     rows = "".join(f"{i}\trow {i}\n" for i in range(100_000))
-    assert run_psql(project, "-c", "create table c (i int primary key, t text)").returncode == 0
-    done = run_psql(project, "-c", "copy c from stdin", input=rows)
+    assert run_psql(string, "-c", "create table c (i int primary key, t text)").returncode == 0
+    done = run_psql(string, "-c", "copy c from stdin", input=rows)
     assert done.returncode == 0, done.stderr
-    assert run_psql(project, "-c", "copy (select * from c order by i) to stdout").stdout == rows
+    assert run_psql(string, "-c", "copy (select * from c order by i) to stdout").stdout == rows
 
 
-def test_psycopg2_types_transactions_and_errors(project):
-    connection = psycopg2.connect(project.connection_string())
+def test_psycopg2_types_transactions_and_errors(string):
+    connection = psycopg2.connect(string)
     with connection, connection.cursor() as cursor:
         cursor.execute("create table t (id serial primary key, n numeric, at timestamptz, j jsonb, b bytea, a int[])")
         row = (decimal.Decimal("12.345"), datetime.datetime.now(datetime.timezone.utc), psycopg2.extras.Json({"k": [1, "ü"]}),
@@ -62,8 +63,8 @@ def test_psycopg2_types_transactions_and_errors(project):
     connection.close()
 
 
-def test_psycopg3_pipelines_prepares_and_copies(project):
-    with psycopg.connect(project.connection_string(), autocommit=True) as connection:
+def test_psycopg3_pipelines_prepares_and_copies(string):
+    with psycopg.connect(string, autocommit=True) as connection:
         connection.execute("create table t (i int, u uuid)")
         with connection.pipeline():
             for i in range(200):
@@ -74,9 +75,9 @@ def test_psycopg3_pipelines_prepares_and_copies(project):
         assert connection.execute("select count(*), sum(i) from t").fetchone() == (1000, 499500)
 
 
-def test_asyncpg_with_its_default_settings(project):
+def test_asyncpg_with_its_default_settings(string):
     async def work():
-        pool = await asyncpg.create_pool(project.connection_string(), min_size=2, max_size=4)
+        pool = await asyncpg.create_pool(string, min_size=2, max_size=4)
         await pool.execute("create table t (i bigint primary key, v text)")
         await pool.copy_records_to_table("t", records=[(i, str(i)) for i in range(1000)])
 
@@ -93,8 +94,8 @@ def test_asyncpg_with_its_default_settings(project):
     asyncio.run(work())
 
 
-def test_sqlalchemy_orm_and_reflection(project):
-    engine = sa.create_engine(project.connection_string().replace("postgresql://", "postgresql+psycopg2://"))
+def test_sqlalchemy_orm_and_reflection(string):
+    engine = sa.create_engine(string.replace("postgresql://", "postgresql+psycopg2://"))
     metadata = sa.MetaData()
     users = sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))
     metadata.create_all(engine)
@@ -106,10 +107,10 @@ def test_sqlalchemy_orm_and_reflection(project):
     engine.dispose()
 
 
-def test_cancel_reaches_the_running_query(project):
-    connection = project.connect()
+def test_cancel_reaches_the_running_query(string):
+    connection = psycopg2.connect(string)
+    connection.autocommit = True
     with connection.cursor() as cursor:
-        import threading
         threading.Timer(0.5, connection.cancel).start()
         with pytest.raises(psycopg2.errors.QueryCanceled):
             cursor.execute("select pg_sleep(60)")

@@ -10,7 +10,7 @@ STATE = "halogen.session"
 class ServerError(Exception):
     def __init__(self, body):
         fields = {part[:1].decode(): part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
-        self.code = fields.get("C")
+        self.code, self.hint = fields.get("C"), fields.get("H")
         super().__init__(f"{self.code}: {fields.get('M')}")
 
 

@@ -1,0 +1,250 @@
+"""The pooler against PgBouncer on the same compute, and against stock Postgres without a pooler; all by TLS and SCRAM.
+
+Rates (pgbench), CPU per transaction of the pooler itself, connects per second, memory per idle client and latency while
+they are held. Rounds take turns; ratios are of medians. `--quick` stays below 150 s; `--only` picks parts of the rest.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).resolve().parent)]
+
+import psycopg2  # noqa: E402
+
+import pgbouncer  # noqa: E402
+from fixtures.platform import ROOT, Platform, free_port  # noqa: E402
+from stock import PGBIN, run, stock_postgres  # noqa: E402
+
+POOL = 20
+PASSWORD = "bench"
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Way:
+    """One way to a database: its string, and where the pooler's own CPU time and memory are to be seen."""
+
+    def __init__(self, name, string, pid=None, threads=None):
+        self.name, self.string, self.pid, self.threads = name, string, pid, threads
+        self.whole_process = False
+
+    def cpu(self):
+        """Seconds the pooler has used."""
+        if self.pid is None:
+            return None
+        if self.threads is None:
+            return cpu_seconds(Path(f"/proc/{self.pid}/stat"))
+        tasks = [task for task in Path(f"/proc/{self.pid}/task").iterdir()
+                 if (task / "comm").read_text().startswith(self.threads)]
+        self.whole_process = not tasks
+        return sum(cpu_seconds(task / "stat") for task in tasks) if tasks else cpu_seconds(Path(f"/proc/{self.pid}/stat"))
+
+    def rss(self):
+        """Bytes of memory in use."""
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text()).group(1)) * 1024
+
+
+def cpu_seconds(stat):
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def pgbench(way, seconds, clients, mode, extra, log=None):
+    """Transactions per second, the pooler's CPU in microseconds per transaction, median latency in microseconds."""
+    before = way.cpu()
+    args = [PGBIN / "pgbench", "-n", "-T", seconds, "-c", clients, "-j", min(2, clients), "-M", mode, *extra]
+    out = run([*args, *(["-l", "--log-prefix", log] if log else []), way.string])
+    done = int(re.search(r"actually processed: (\d+)", out.stdout).group(1))
+    if re.search(r"number of failed transactions: [1-9]", out.stdout) or done == 0:
+        raise RuntimeError(out.stdout)
+    tps = float(re.search(r"tps = ([\d.]+)", out.stdout).group(1))
+    cpu = (way.cpu() - before) / done * 1e6 if before is not None else None
+    return tps, cpu, median_latency(log) if log else None
+
+
+def median_latency(prefix):
+    times = []
+    for file in Path(prefix).parent.glob(Path(prefix).name + "*"):
+        times += [int(line.split()[2]) for line in file.read_text().splitlines()]
+        file.unlink()
+    return statistics.median(times)
+
+
+def figure(value, digits=0):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def ratio(ours, theirs):
+    return "-" if not ours or not theirs else f"{ours / theirs:.2f}"
+
+
+def medians(rounds):
+    return [statistics.median(column) if None not in column else None for column in zip(*rounds)]
+
+
+def rates(ways, options):
+    print("\n| pgbench | clients | " + " | ".join(f"{way.name} tps" for way in ways) +
+          " | ours / PgBouncer | ours / Postgres | CPU us ours | CPU us PgBouncer | p50 us " + " / ".join(w.name for w in ways) + " |")
+    print("|---" * (len(ways) + 7) + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        for workload in options.workloads:
+            for mode in options.modes:
+                for clients in options.clients:
+                    figures = {way.name: [] for way in ways}
+                    for _ in range(options.rounds):
+                        for way in ways:
+                            if mode == "prepared" and way.name == "pgbouncer" and \
+                                    not pgbouncer.knows_prepared_statements(options.pgbouncer):
+                                continue
+                            log = f"{folder}/log" if clients == 1 else None
+                            figures[way.name].append(pgbench(way, options.seconds, clients, mode, [f"-{workload}"], log))
+                    result = {name: medians(rounds) if rounds else [None] * 3 for name, rounds in figures.items()}
+                    empty = [None] * 3
+                    ours, theirs, stock = (result.get(n, empty) for n in ("pooled", "pgbouncer", "postgres"))
+                    print(f"| -{workload} {mode} | {clients} | " + " | ".join(figure(result[way.name][0]) for way in ways) +
+                          f" | {ratio(ours[0], theirs[0])} | {ratio(ours[0], stock[0])} | {figure(ours[1], 1)} | {figure(theirs[1], 1)} | " +
+                          " / ".join(figure(result[way.name][2]) for way in ways) + " |", flush=True)
+
+
+def connects(ways, options):
+    print("\n| pgbench -C -S, 8 clients | connects per second | CPU us per connect |\n|---|---|---|")
+    figures = {way.name: [] for way in ways}
+    for _ in range(options.rounds):
+        for way in ways:
+            figures[way.name].append(pgbench(way, options.seconds, 8, "simple", ["-S", "-C"])[:2])
+    for name, rounds in figures.items():
+        tps, cpu = medians(rounds)
+        print(f"| {name} | {tps:.0f} | {figure(cpu)} |", flush=True)
+
+
+class Clients:
+    """The program that holds idle clients: told what to do by lines, answers in JSON."""
+
+    def __init__(self, count, strings):
+        self.process = subprocess.Popen([options_program(), str(count), *strings], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.connected = self.answer()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def tell(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def options_program():
+    return Path(os.environ.get("HALOGEN_BIN", ROOT / "build/release/bin/halogen")).parent / "bench_clients"
+
+
+def memory(ways, options):
+    print("\n| idle TLS clients | | KB per client | connects/s | errors | p50 us | p99 us | lost while idle |\n" + "|---" * 8 + "|")
+    for count in options.idle:
+        for way in ways:
+            if way.pid is None:
+                continue
+            before = way.rss()
+            clients = Clients(count, [way.string])
+            try:
+                asked = clients.tell("query 3 4")
+                held = (way.rss() - before) / count / 1024
+                lost = clients.tell("check")["disturbed"]
+            finally:
+                clients.close()
+            errors = clients.connected["errors"] + asked["errors"]
+            print(f"| {count} | {way.name} | {held:.1f} | {clients.connected['per_second']} | {errors} | {asked['p50_us']} | "
+                  f"{asked['p99_us']} | {lost} |" + (f" {clients.connected['first_error']}{asked['first_error']}" if errors else ""),
+                  flush=True)
+
+
+@contextlib.contextmanager
+def all_ways(options):
+    """Stock Postgres, and one compute of ours with both poolers before it. Suspending is off."""
+    port, bouncer_port = free_port(), free_port()
+    with stock_postgres(port, max_connections=600) as stock_folder, Platform.create("bench") as platform:
+        project = platform.create_project()
+        platform.set_suspend_timeout(project, -1)
+        platform.set_pooler(project, default_pool_size=POOL)
+        project.query("select 1")
+        socket_folder = project.compute()["socket_folder"]
+        ours = project.connection_string(pooled=True)
+        user = re.search(r"//(.*?):", ours).group(1)
+        verifier = require_scram(stock_folder, port, user)
+        for target in (f"host={stock_folder} port={port} user={user} dbname=neondb",
+                       f"host={socket_folder} port=5432 user={user} dbname=neondb"):
+            run([PGBIN / "pgbench", "-i", "-q", "-s", options.scale, target])
+        ways = [Way("pooled", ours, platform.pid(), "proxy")]
+        with contextlib.ExitStack() as stack:
+            if pgbouncer.version(options.pgbouncer):
+                owner = Path(socket_folder).owner()
+                pid = stack.enter_context(pgbouncer.pgbouncer(bouncer_port, socket_folder, owner, "neondb", user, verifier,
+                                                              POOL, options.pgbouncer))
+                ways.append(Way("pgbouncer", url(user, bouncer_port), pid))
+            else:
+                print("PgBouncer is not installed (apt-get install pgbouncer): measured without it")
+            ways.append(Way("postgres", url(user, port)))
+            yield ways
+
+
+def url(user, port):
+    return f"postgresql://{user}:{PASSWORD}@127.0.0.1:{port}/neondb?sslmode=require"
+
+
+def require_scram(folder, port, user):
+    """Has stock Postgres ask for a password by TCP; the verifier it keeps."""
+    with contextlib.closing(psycopg2.connect(host=folder, port=port, user="cloud_admin", dbname="postgres")) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(f"create role {user} superuser login password '{PASSWORD}'")
+        cursor.execute("create database neondb")
+        hba = folder / "data/pg_hba.conf"
+        hba.write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        cursor.execute("select pg_reload_conf()")
+        cursor.execute("select rolpassword from pg_authid where rolname = %s", (user,))
+        return cursor.fetchone()[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few combinations, below 150 s")
+    parser.add_argument("--only", nargs="+", choices=["rates", "connects", "memory"], default=["rates", "connects", "memory"])
+    parser.add_argument("--workloads", nargs="+", choices=["S", "N"])
+    parser.add_argument("--modes", nargs="+", choices=["simple", "extended", "prepared"])
+    parser.add_argument("--clients", nargs="+", type=int)
+    parser.add_argument("--idle", nargs="*", type=int)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int)
+    parser.add_argument("--scale", type=int)
+    parser.add_argument("--pgbouncer", default=pgbouncer.PROGRAM, help="another one than Debian's")
+    options = parser.parse_args()
+    quick, full = ({"workloads": ["S"], "modes": ["simple", "prepared"], "clients": [1, 64], "idle": [1000], "rounds": 2,
+                    "seconds": 3, "scale": 5},
+                   {"workloads": ["S", "N"], "modes": ["simple", "extended", "prepared"], "clients": [1, 8, 64, 500],
+                    "idle": [1000, 5000, 10000], "rounds": 3, "seconds": 8, "scale": 20})
+    for name, value in (quick if options.quick else full).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    with all_ways(options) as ways:
+        version = pgbouncer.version(options.pgbouncer)
+        print(f"PgBouncer {version and '.'.join(map(str, version))}, {POOL} server connections each, {options.rounds} rounds of "
+              f"{options.seconds} s")
+        for part in options.only:
+            {"rates": rates, "connects": connects, "memory": memory}[part](ways, options)
+        if any(way.whole_process for way in ways):
+            print("\nThe proxy's threads have no names of their own: its CPU is that of the whole platform.")
+
+
+if __name__ == "__main__":
+    main()

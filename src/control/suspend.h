@@ -18,6 +18,7 @@
 
 #include "base/deadline.h"
 #include "base/mutex.h"
+#include "control/allow_list.h"
 #include "control/catalog.h"
 #include "control/jobs.h"
 #include "protocol/compute_host.h"
@@ -50,6 +51,7 @@ class EndpointManager final : public Endpoints {
 
   // For the proxy.
   bool exists(const std::string& endpoint_id) override;
+  bool address_allowed(const std::string& endpoint_id, const IpAddress& address) override;
   void role_secret(const std::string& endpoint_id, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override;
   void wake(const std::string& endpoint_id,
@@ -60,6 +62,8 @@ class EndpointManager final : public Endpoints {
   // For the API. not_found for an endpoint that was not added.
   void add(const Endpoint& endpoint);
   void set_idle_timeout(const std::string& endpoint_id, int64_t seconds);
+  // For new connections to all endpoints of the project, now and later ones.
+  void set_allowed_addresses(const std::string& project_id, AllowList list);
   ComputeState state(const std::string& endpoint_id);
   size_t active();
   // Return at once; the operation tells when it is done. Suspending disconnects clients.
@@ -101,6 +105,7 @@ class EndpointManager final : public Endpoints {
   Mutex mutex_;
   CondVar idle_changed_;
   std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
+  std::map<std::string, AllowList> allowed_ GUARDED_BY(mutex_);  // By project, if it has one.
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watching_ GUARDED_BY(mutex_) = false;
   std::thread watcher_;

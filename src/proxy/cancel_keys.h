@@ -1,9 +1,12 @@
 // cancel_keys.h: the pid and key we tell a client in place of its backend's, and what they stand
 // for. Safe from any thread.
+//
+// A client's key is four bytes, as protocol 3.0 has it, or kLongSecret since 3.2.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/mutex.h"
@@ -15,6 +18,15 @@ struct BackendKey {
   uint32_t key = 0;
 };
 
+// What a client is told, and shows to cancel.
+struct ClientKey {
+  uint32_t pid = 0;
+  std::string secret;  // Raw bytes.
+};
+
+constexpr size_t kShortSecret = 4;
+constexpr size_t kLongSecret = 32;
+
 struct CancelTarget {
   std::string socket;  // Path of the compute's unix socket.
   BackendKey key;      // The backend's own.
@@ -23,13 +35,14 @@ struct CancelTarget {
 class CancelKeys {
  public:
   // A pair not in use, to be told to the client.
-  BackendKey add(CancelTarget target);
-  void remove(BackendKey ours);
-  std::optional<CancelTarget> find(BackendKey ours) const;
+  ClientKey add(CancelTarget target, size_t secret_size = kShortSecret);
+  void remove(uint32_t pid);
+  // In constant time for a pid that is ours.
+  std::optional<CancelTarget> find(uint32_t pid, std::string_view secret) const;
 
  private:
   struct Entry {
-    uint32_t key;
+    std::string secret;
     CancelTarget target;
   };
   mutable Mutex mutex_;

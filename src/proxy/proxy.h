@@ -11,6 +11,8 @@
 
 #include "base/file.h"
 #include "protocol/endpoints.h"
+#include "proxy/auth_limits.h"
+#include "proxy/password_checks.h"
 
 namespace halogen::proxy {
 
@@ -28,6 +30,11 @@ class Proxy {
     std::chrono::milliseconds startup_timeout{60'000};  // Until authenticated.
     std::chrono::milliseconds wake_timeout{60'000};     // For a compute to be there.
     int max_unauthenticated = 4000;  // Connections that have not shown who they are.
+    // For one that says nothing, while three quarters of these are taken.
+    std::chrono::milliseconds crowded_patience{2000};
+    AuthLimits::Options auth_limits{};
+    PasswordChecks::Options password_checks{};
+    size_t max_descriptors = 0;  // 0: what the system lets us have.
   };
 
   // `endpoints` outlives the proxy.
@@ -41,6 +48,8 @@ class Proxy {
   void stop();
   // The port listened on.
   int port() const;
+  // How many clients there are file descriptors for. After start().
+  size_t room_for_clients() const;
   // What clients give as sslrootcert for sslmode=verify-full.
   fs::path ca_file() const;
 

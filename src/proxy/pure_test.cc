@@ -76,16 +76,22 @@ TEST(MessageTracker, ImpossibleLengthIsNeverABoundary) {
 
 TEST(CancelKeys, OnlyTheRightKeyFindsTheCompute) {
   CancelKeys keys;
-  BackendKey ours = keys.add({"/run/x/.s.PGSQL.5432", {12, 34}});
+  ClientKey ours = keys.add({"/run/x/.s.PGSQL.5432", {12, 34}});
+  EXPECT_EQ(ours.secret.size(), 4u);
   EXPECT_GT(static_cast<int32_t>(ours.pid), 0);
-  auto found = keys.find(ours);
+  auto found = keys.find(ours.pid, ours.secret);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->socket, "/run/x/.s.PGSQL.5432");
   EXPECT_EQ(found->key.pid, 12u);
-  EXPECT_FALSE(keys.find({ours.pid, ours.key + 1}));
-  EXPECT_FALSE(keys.find({ours.pid + 1, ours.key}));
-  keys.remove(ours);
-  EXPECT_FALSE(keys.find(ours));
+  EXPECT_FALSE(keys.find(ours.pid + 1, ours.secret));
+  EXPECT_FALSE(keys.find(ours.pid, ours.secret.substr(0, 3)));
+  EXPECT_FALSE(keys.find(ours.pid, ""));
+  ClientKey other = keys.add({"/run/y", {56, 78}}, kLongSecret);
+  EXPECT_EQ(other.secret.size(), 32u);
+  EXPECT_EQ(keys.find(other.pid, other.secret)->socket, "/run/y");
+  EXPECT_FALSE(keys.find(ours.pid, other.secret));
+  keys.remove(ours.pid);
+  EXPECT_FALSE(keys.find(ours.pid, ours.secret));
 }
 
 class CertificatesTest : public ::testing::Test {

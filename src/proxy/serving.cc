@@ -102,6 +102,7 @@ Task<bool> Session::open_server(const ComputeAddress& address) {
   socket.open(asio::local::stream_protocol(), error);
   if (!error) socket.native_non_blocking(true, error);
   if (!error) socket.connect(path, error);
+  if (error.value() == EMFILE || error.value() == ENFILE) throw no_descriptors();
   if (error) {
     logger.info("compute of {} is not at {}: {}", route_.endpoint, path, error.message());
     co_return false;
@@ -140,8 +141,8 @@ Task<bool> Session::greet_server(const std::string& socket) {
       if (type == 'K') {
         Reader body(message->body);
         BackendKey theirs{body.be_get<uint32_t>(), body.be_get<uint32_t>()};
-        cancel_key_ = shared_.cancel_keys.add({socket, theirs});
-        wire::put_backend_key(out, cancel_key_->pid, cancel_key_->key);
+        cancel_key_ = shared_.cancel_keys.add({socket, theirs}, cancel_secret_size());
+        wire::put_backend_key(out, cancel_key_->pid, cancel_key_->secret);
         continue;
       }
       if (type == 'R' && wire::parse_authentication(message->body) != 0)
@@ -189,7 +190,7 @@ Task<void> Session::client_to_server() {
   try {
     co_await carry_from_client();
   } catch (const Error& error) {
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", peer_name(), error.what());
   }
 }
 
@@ -197,7 +198,7 @@ Task<void> Session::server_to_client() {
   try {
     co_await carry_from_server();
   } catch (const Error& error) {
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", peer_name(), error.what());
   }
 }
 

@@ -19,15 +19,16 @@ Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket));
 
 }  // namespace
 
-Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer)
+Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, Peer peer)
     : shared_(shared),
       worker_(worker),
-      peer_(std::move(peer)),
+      peer_(peer),
       client_(generic(std::move(socket))),
       startup_deadline_(Deadline::after(shared.options.startup_timeout)),
       deadline_timer_(worker_.context),
       event_(worker_.context) {
   worker_.sessions.insert(this);
+  newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
   shared_.sessions++;
   shared_.unauthenticated++;
   shared_.metrics.starting.add();
@@ -35,13 +36,19 @@ Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, s
 
 Session::~Session() {
   worker_.sessions.erase(this);
-  if (state_ == State::starting) shared_.unauthenticated--;
+  leave_newcomers();
   shared_.metrics.of(state_).sub();
   shared_.sessions--;
 }
 
+void Session::leave_newcomers() {
+  if (state_ != State::starting) return;
+  shared_.unauthenticated--;
+  worker_.newcomers.erase(newcomer_);
+}
+
 void Session::enter(State state) {
-  if (state_ == State::starting) shared_.unauthenticated--;
+  leave_newcomers();
   shared_.metrics.of(state_).sub();
   state_ = state;
   shared_.metrics.of(state_).add();
@@ -66,14 +73,29 @@ void Session::terminate() {
   signal_event();
 }
 
+bool Session::give_way(steady_clock::time_point since) {
+  if (looking_up_ || crowded_out_ || since_ > since) return false;
+  crowded_out_ = true;
+  shared_.metrics.crowded_out.add();
+  client_.cancel();
+  signal_event();
+  return true;
+}
+
+std::string Session::peer_name() const {
+  std::string address = peer_.address.str();
+  if (peer_.address.is_v6()) address = "[" + address + "]";
+  return fmt::format("{}:{}", address, peer_.port);
+}
+
 void Session::log_end(std::string_view what) const {
   int held_back = shared_.log_limit.admit();
   if (held_back < 0) return;
   std::string more = held_back > 0 ? fmt::format(" ({} such lines left out)", held_back) : "";
   if (route_.endpoint.empty())
-    logger.info("client {}: {}{}", peer_, what, more);
+    logger.info("client {}: {}{}", peer_name(), what, more);
   else
-    logger.info("client {} of {} as \"{}\": {}{}", peer_, route_.endpoint, user_, what, more);
+    logger.info("client {} of {} as \"{}\": {}{}", peer_name(), route_.endpoint, user_, what, more);
 }
 
 // What the client is to be told; nullopt where there is nobody to tell.
@@ -88,6 +110,10 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
                    "The platform is being stopped. Connect again when it is back.")
         .fields();
   }
+  if (crowded_out_) {
+    log_end("cut off before it was authenticated: others wait for its place");
+    return too_many_newcomers().fields();
+  }
   if (timed_out_) {
     log_end("timed out before it was authenticated");
     return Refused("08006", "canceling authentication due to timeout").fields();
@@ -99,7 +125,7 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
   if (error.code() != Errc::cancelled && error.code() != Errc::unavailable)
     log_end(error.what());
   else
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", peer_name(), error.what());
   return std::nullopt;
 }
 
@@ -115,7 +141,7 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
   } catch (const Error& error) {
     co_return explain(error);
   } catch (const std::exception& error) {
-    logger.error("client {}: {}", peer_, error.what());
+    logger.error("client {}: {}", peer_name(), error.what());
     co_return std::nullopt;
   }
 }
@@ -125,12 +151,12 @@ Task<void> Session::run() {
   std::optional<wire::ErrorFields> reason = co_await live();
   watching_ = false;
   enter(State::closing);
-  if (cancel_key_) shared_.cancel_keys.remove(*cancel_key_);
+  if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   server_.reset();
   try {
     co_await say_goodbye(reason);
   } catch (const std::exception& error) {
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", peer_name(), error.what());
   }
   deadline_timer_.cancel();
 }
@@ -175,6 +201,13 @@ Task<startup::Packet> Session::receive_packet() {
   co_return startup::parse(as_bytes(body));
 }
 
+// Whoever sends more before our answer may be somebody between the client and us, whose words would
+// be taken for the client's (CVE-2021-23222).
+void Session::refuse_early_bytes(std::string_view request) {
+  if (client_.has_arrived())
+    throw Error(Errc::corrupt, "received unencrypted data after {} request", request);
+}
+
 Task<std::optional<startup::Packet>> Session::receive_startup() {
   co_await client_.wait(Io::want_read);
   if (client_.peek_first() == kTlsHandshake) {
@@ -188,12 +221,14 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
     switch (packet.kind) {
       case startup::Kind::ssl_request:
         if (client_.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
+        refuse_early_bytes("SSL");
         co_await client_.write("S");
         co_await begin_tls();
         break;
       case startup::Kind::gss_request:
         if (std::exchange(gss_refused, true) || client_.encrypted())
           throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
+        refuse_early_bytes("GSSAPI encryption");
         co_await client_.write("N");
         break;
       case startup::Kind::cancel_request:
@@ -201,7 +236,7 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
         co_return std::nullopt;
       case startup::Kind::unsupported:
         throw Refused("0A000",
-                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.0",
+                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
                                   packet.major, packet.minor));
       case startup::Kind::start:
         if (!client_.encrypted())
@@ -212,8 +247,8 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
 }
 
 // The client waits until we close, which says that its request has been delivered.
-Task<void> Session::forward_cancel(BackendKey ours) {
-  std::optional<CancelTarget> target = shared_.cancel_keys.find(ours);
+Task<void> Session::forward_cancel(ClientKey ours) {
+  std::optional<CancelTarget> target = shared_.cancel_keys.find(ours.pid, ours.secret);
   if (!target) co_return;  // As Postgres: silence, whatever was wrong.
   shared_.metrics.cancels.add();
   asio::local::stream_protocol::socket socket(worker_.context);

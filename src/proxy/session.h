@@ -24,13 +24,19 @@ namespace halogen::proxy {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer);
+  struct Peer {
+    IpAddress address;
+    uint16_t port = 0;
+  };
+  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, Peer peer);
   ~Session();
 
   // Begins; the session ends on its own, or by terminate().
   void start();
   // The proxy stops: the client is told, and the connection closed.
   void terminate();
+  // Ends a newcomer that has kept us waiting since before `since`; false if it is no such one.
+  bool give_way(steady_clock::time_point since);
 
  private:
   // ---- session.cc ----
@@ -41,16 +47,23 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<std::optional<startup::Packet>> receive_startup();
   Task<startup::Packet> receive_packet();
   Task<void> begin_tls();
-  Task<void> forward_cancel(BackendKey ours);
+  void refuse_early_bytes(std::string_view request);
+  Task<void> forward_cancel(ClientKey ours);
   Task<void> say_goodbye(const std::optional<wire::ErrorFields>& reason);
   void enter(State state);
+  void leave_newcomers();
+  size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
+  std::string peer_name() const;
 
   // ---- authentication.cc ----
   // Sets user_, route_ and parameters_, or throws.
   Task<void> authenticate(startup::Packet packet);
   Task<void> negotiate_version(const startup::Packet& packet);
   std::optional<Route> route_of(wire::Parameters& parameters) const;
+  // With the password it gave, or by SCRAM. Who may not even try is refused.
+  Task<bool> proves_itself(std::optional<std::string> password);
+  Task<void> hold_back(steady_clock::duration time);
   Task<scram::Verifier> find_verifier();
   Task<bool> password_is_right(const std::string& password);
   Task<bool> scram_succeeds();
@@ -79,10 +92,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Shared& shared_;
   Worker& worker_;
-  const std::string peer_;
+  const Peer peer_;
   Stream client_;
   std::unique_ptr<Stream> server_;
   State state_ = State::starting;
+  const steady_clock::time_point since_ = steady_clock::now();
+  std::list<Session*>::iterator newcomer_;  // While starting.
   Deadline startup_deadline_;
   asio::steady_timer deadline_timer_;  // Cancels client_ when it fires.
   asio::steady_timer event_;           // Never fires by itself: cancelled is signalled.
@@ -90,12 +105,15 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string user_;
   Route route_;
   wire::Parameters parameters_;  // What the compute is told.
-  std::optional<BackendKey> cancel_key_;
+  std::optional<ClientKey> cancel_key_;
+  uint16_t minor_ = 0;  // Of the protocol that is spoken.
 
   MessageTracker from_client_;
   MessageTracker from_server_;
   bool entered_ = false;        // The client has said what it wants; it understands messages.
   bool timed_out_ = false;      // deadline_timer_ fired.
+  bool crowded_out_ = false;    // By give_way().
+  bool looking_up_ = false;     // The client waits for us, not we for it.
   bool client_left_ = false;    // It ended its side, or is gone.
   bool watching_ = false;       // watch_client() is wanted.
   bool upstream_done_ = false;  // client_to_server() has ended.

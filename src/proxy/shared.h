@@ -6,7 +6,10 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "postgres/wire.h"
+#include "proxy/auth_limits.h"
 #include "proxy/cancel_keys.h"
+#include "proxy/descriptors.h"
+#include "proxy/password_checks.h"
 #include "proxy/proxy.h"
 #include "proxy/tls.h"
 
@@ -25,6 +28,11 @@ class Refused : public Error {
   std::string hint_;
 };
 
+// No room for those that have not shown who they are.
+Refused too_many_newcomers();
+// For a client, or for its server connection.
+Refused no_descriptors();
+
 enum class State { starting, waking, active, closing };
 
 struct Metrics {
@@ -35,7 +43,12 @@ struct Metrics {
   metrics::Counter opened;
   metrics::Counter auth_failures;
   metrics::Counter wake_failures;
-  metrics::Counter refused;  // Over the limit of unauthenticated connections.
+  metrics::Counter auth_limited;   // Refused for too many failures before.
+  metrics::Counter auth_slowed;    // Held back for failures of others.
+  metrics::Counter not_allowed;    // From an address that is not on the list.
+  metrics::Counter refused;        // Over the limit of unauthenticated connections.
+  metrics::Counter crowded_out;    // Said nothing for long while others waited for their place.
+  metrics::Counter no_descriptor;  // For want of file descriptors.
   metrics::Counter cancels;
   metrics::Counter bytes_in;  // From clients.
   metrics::Counter bytes_out;
@@ -69,6 +82,9 @@ struct Shared {
   const std::string secret;  // Makes up the verifiers of those who do not exist.
   CancelKeys cancel_keys;
   Metrics metrics;
+  AuthLimits auth_limits;
+  PasswordChecks password_checks;
+  Descriptors descriptors;
   LogLimit log_limit;
   std::atomic<int> unauthenticated = 0;
   std::atomic<int> sessions = 0;

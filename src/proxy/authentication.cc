@@ -119,11 +119,11 @@ Task<void> Session::authenticate(startup::Packet packet) {
 
 Task<bool> Session::proves_itself(std::optional<std::string> password) {
   bool known = shared_.endpoints.exists(route_.endpoint);
-  if (known && !shared_.endpoints.address_allowed(route_.endpoint, peer_.address)) {
+  if (known && !shared_.endpoints.address_allowed(route_.endpoint, address_)) {
     shared_.metrics.not_allowed.add();
-    throw address_not_allowed(peer_.address);
+    throw address_not_allowed(address_);
   }
-  AuthLimits::Attempt attempt{peer_.address, known ? route_.endpoint : "", user_};
+  AuthLimits::Attempt attempt{address_, known ? route_.endpoint : "", user_};
   AuthLimits::Answer answer = shared_.auth_limits.begin(attempt, steady_clock::now());
   while (answer.verdict == AuthLimits::Verdict::busy) {
     co_await hold_back(answer.wait);

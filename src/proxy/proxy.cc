@@ -210,11 +210,13 @@ void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, tcp::socket s
     return;
   }
   set_client_options(socket);
+  std::string peer = fmt::format("{}:{}", remote.address().to_string(), remote.port());
   asio::post(worker->context, [this, worker = worker.get(), socket = std::move(socket),
-                               peer = Session::Peer{*address, remote.port()}]() mutable {
+                               peer = std::move(peer), address = *address]() mutable {
     if (shared->stopping) return;
     make_room(*worker);
-    std::make_shared<Session>(*shared, *worker, std::move(socket), peer)->start();
+    std::make_shared<Session>(*shared, *worker, std::move(socket), std::move(peer), address)
+        ->start();
   });
 }
 

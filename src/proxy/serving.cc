@@ -190,7 +190,7 @@ Task<void> Session::client_to_server() {
   try {
     co_await carry_from_client();
   } catch (const Error& error) {
-    logger.debug("client {}: {}", peer_name(), error.what());
+    logger.debug("client {}: {}", peer_, error.what());
   }
 }
 
@@ -198,7 +198,7 @@ Task<void> Session::server_to_client() {
   try {
     co_await carry_from_server();
   } catch (const Error& error) {
-    logger.debug("client {}: {}", peer_name(), error.what());
+    logger.debug("client {}: {}", peer_, error.what());
   }
 }
 

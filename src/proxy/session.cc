@@ -19,10 +19,12 @@ Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket));
 
 }  // namespace
 
-Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, Peer peer)
+Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer,
+                 const IpAddress& address)
     : shared_(shared),
       worker_(worker),
-      peer_(peer),
+      peer_(std::move(peer)),
+      address_(address),
       client_(generic(std::move(socket))),
       startup_deadline_(Deadline::after(shared.options.startup_timeout)),
       deadline_timer_(worker_.context),
@@ -82,20 +84,14 @@ bool Session::give_way(steady_clock::time_point since) {
   return true;
 }
 
-std::string Session::peer_name() const {
-  std::string address = peer_.address.str();
-  if (peer_.address.is_v6()) address = "[" + address + "]";
-  return fmt::format("{}:{}", address, peer_.port);
-}
-
 void Session::log_end(std::string_view what) const {
   int held_back = shared_.log_limit.admit();
   if (held_back < 0) return;
   std::string more = held_back > 0 ? fmt::format(" ({} such lines left out)", held_back) : "";
   if (route_.endpoint.empty())
-    logger.info("client {}: {}{}", peer_name(), what, more);
+    logger.info("client {}: {}{}", peer_, what, more);
   else
-    logger.info("client {} of {} as \"{}\": {}{}", peer_name(), route_.endpoint, user_, what, more);
+    logger.info("client {} of {} as \"{}\": {}{}", peer_, route_.endpoint, user_, what, more);
 }
 
 // What the client is to be told; nullopt where there is nobody to tell.
@@ -125,7 +121,7 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
   if (error.code() != Errc::cancelled && error.code() != Errc::unavailable)
     log_end(error.what());
   else
-    logger.debug("client {}: {}", peer_name(), error.what());
+    logger.debug("client {}: {}", peer_, error.what());
   return std::nullopt;
 }
 
@@ -141,7 +137,7 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
   } catch (const Error& error) {
     co_return explain(error);
   } catch (const std::exception& error) {
-    logger.error("client {}: {}", peer_name(), error.what());
+    logger.error("client {}: {}", peer_, error.what());
     co_return std::nullopt;
   }
 }
@@ -156,7 +152,7 @@ Task<void> Session::run() {
   try {
     co_await say_goodbye(reason);
   } catch (const std::exception& error) {
-    logger.debug("client {}: {}", peer_name(), error.what());
+    logger.debug("client {}: {}", peer_, error.what());
   }
   deadline_timer_.cancel();
 }

@@ -24,11 +24,9 @@ namespace halogen::proxy {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  struct Peer {
-    IpAddress address;
-    uint16_t port = 0;
-  };
-  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, Peer peer);
+  // `peer` is for the log.
+  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer,
+          const IpAddress& address);
   ~Session();
 
   // Begins; the session ends on its own, or by terminate().
@@ -54,7 +52,6 @@ class Session : public std::enable_shared_from_this<Session> {
   void leave_newcomers();
   size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
-  std::string peer_name() const;
 
   // ---- authentication.cc ----
   // Sets user_, route_ and parameters_, or throws.
@@ -92,7 +89,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Shared& shared_;
   Worker& worker_;
-  const Peer peer_;
+  const std::string peer_;
+  const IpAddress address_;  // Of the client.
   Stream client_;
   std::unique_ptr<Stream> server_;
   State state_ = State::starting;

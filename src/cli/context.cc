@@ -102,6 +102,11 @@ json Api::post(const std::string& path, const json& body) const {
   return read_answer(platform_, client.Post(path, body.dump(), "application/json"));
 }
 
+json Api::patch(const std::string& path, const json& body) const {
+  httplib::Client client = connect(platform_);
+  return read_answer(platform_, client.Patch(path, body.dump(), "application/json"));
+}
+
 json Api::remove(const std::string& path) const {
   httplib::Client client = connect(platform_);
   return read_answer(platform_, client.Delete(path));

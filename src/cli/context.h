@@ -36,6 +36,7 @@ class Api {
 
   nlohmann::json get(const std::string& path) const;
   nlohmann::json post(const std::string& path, const nlohmann::json& body) const;
+  nlohmann::json patch(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json remove(const std::string& path) const;
   // Polls until it is over; throws what it failed with.
   void wait_for(const nlohmann::json& operation) const;
@@ -60,7 +61,7 @@ void print_json(const nlohmann::json& value);
 // Each adds its commands to the program.
 void add_up(CLI::App& app, Context& context);          // up
 void add_status(CLI::App& app, Context& context);      // status, down, logs
-void add_projects(CLI::App& app, Context& context);    // projects create|list|delete
+void add_projects(CLI::App& app, Context& context);    // projects create|list|update|delete
 void add_branches(CLI::App& app, Context& context);    // branches create|list|delete
 void add_endpoints(CLI::App& app, Context& context);   // suspend, wake
 void add_connection(CLI::App& app, Context& context);  // connection-string, psql

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "cli/context.h"
 
 namespace halogen::cli {
@@ -40,6 +41,29 @@ void list_projects(const Context& context) {
   print_table(rows);
 }
 
+struct UpdateFlags {
+  std::string project;
+  std::string name;
+  std::vector<std::string> allowed_ips;
+  bool everybody = false;
+};
+
+void update_project(const Context& context, const UpdateFlags& flags) {
+  Api api(context);
+  json project = find_project(api, flags.project);
+  json change = json::object();
+  if (!flags.name.empty()) change["name"] = flags.name;
+  if (flags.everybody || !flags.allowed_ips.empty())
+    change["settings"] = {{"allowed_ips", {{"ips", flags.allowed_ips}}}};
+  if (change.empty())
+    throw Error(Errc::invalid_argument,
+                "nothing to change: give --name, --allow-ip or --allow-all");
+  json answer = api.patch("/api/v2/projects/" + project.value("id", ""), {{"project", change}});
+  if (context.json) return print_json(answer["project"]);
+  fmt::print(stderr, "Project {} ({}) updated.\n", answer["project"].value("name", ""),
+             answer["project"].value("id", ""));
+}
+
 void delete_project(const Context& context, const std::string& wanted) {
   Api api(context);
   json project = find_project(api, wanted);
@@ -52,7 +76,7 @@ void delete_project(const Context& context, const std::string& wanted) {
 }  // namespace
 
 void add_projects(CLI::App& app, Context& context) {
-  CLI::App* group = app.add_subcommand("projects", "Create, list and delete projects");
+  CLI::App* group = app.add_subcommand("projects", "Create, list, change and delete projects");
   group->require_subcommand(1);
 
   auto flags = std::make_shared<ProjectFlags>();
@@ -68,6 +92,19 @@ void add_projects(CLI::App& app, Context& context) {
 
   CLI::App* list = group->add_subcommand("list", "List the projects");
   list->callback([&context] { list_projects(context); });
+
+  auto update_flags = std::make_shared<UpdateFlags>();
+  CLI::App* update = group->add_subcommand("update", "Rename it, or say who may connect");
+  update->add_option("project", update_flags->project, "Its id or name")->required();
+  update->add_option("--name", update_flags->name, "Its new name");
+  CLI::Option* ips =
+      update->add_option("--allow-ip", update_flags->allowed_ips,
+                         "Only these may connect: addresses, networks or ranges, in place of those "
+                         "before");
+  update->add_flag("--allow-all", update_flags->everybody, "Everybody may connect again")
+      ->excludes(ips);
+  update->footer("Example:\n  halogen projects update shop --allow-ip 192.0.2.0/24 --allow-ip ::1");
+  update->callback([&context, update_flags] { update_project(context, *update_flags); });
 
   auto wanted = std::make_shared<std::string>();
   CLI::App* remove = group->add_subcommand("delete", "Delete a project with all its data");

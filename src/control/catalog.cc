@@ -200,6 +200,13 @@ void Catalog::set_project_state(const std::string& id, const std::string& state)
   transaction.commit();
 }
 
+void Catalog::update_project(const std::string& id, const std::string& name,
+                             const std::string& settings) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE projects SET name = ?, settings = ?, updated_at = ? WHERE id = ?", name, settings,
+          now_micros(), id);
+}
+
 void Catalog::set_branch_state(const std::string& id, const std::string& state) {
   MutexLock lock(mutex_);
   db_.run("UPDATE branches SET state = ?, updated_at = ? WHERE id = ?", state, now_micros(), id);

@@ -117,6 +117,7 @@ class Catalog {
   void add_project(const Project& project, const NewBranch& branch);
   void add_branch(const NewBranch& branch);
   void set_project_state(const std::string& id, const std::string& state);
+  void update_project(const std::string& id, const std::string& name, const std::string& settings);
   void set_branch_state(const std::string& id, const std::string& state);
   void remove_branch(const std::string& id);  // With its endpoints and roles.
   void remove_project(const std::string& id);

@@ -65,6 +65,7 @@ Control::~Control() { stop(); }
 void Control::start() {
   impl_->catalog.fail_unfinished_operations();
   impl_->projects.attach_all();
+  impl_->projects.restore_allow_lists();
   impl_->endpoints.start();
   impl_->projects.finish_interrupted();
   impl_->reconcile.start();

@@ -1,11 +1,13 @@
 #include "control/projects.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <ranges>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "control/names.h"
+#include "control/project_settings.h"
 #include "postgres/scram.h"
 
 namespace halogen::control {
@@ -64,12 +66,24 @@ void Projects::finish_interrupted() {
       options_.catalog.remove_project(project.id);
 }
 
+void Projects::restore_allow_lists() {
+  for (const Project& project : options_.catalog.projects()) {
+    try {
+      options_.endpoints.set_allowed_addresses(
+          project.id, allow_list_of(nlohmann::json::parse(project.settings)));
+    } catch (const Error& error) {  // Kept from before such lists were checked, and had an effect.
+      logger.warn("project {}: {}", project.id, error.what());
+    }
+  }
+}
+
 CreatedBranch Projects::create_project(const ProjectRequest& request) {
   check_name("project", request.name);
   check_idle_timeout(request.idle_timeout);
   if (request.pg_version != 15)
     throw Error(Errc::invalid_argument, "pg_version {} is not supported yet: use 15",
                 request.pg_version);
+  nlohmann::json settings = merged_settings("{}", nlohmann::json::parse(request.settings));
   TimelineInfo model = options_.pageserver.template_timeline(request.pg_version);
   Project project;
   project.id = new_project_id();
@@ -77,7 +91,7 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
   project.tenant = TenantId::random();
   project.pg_version = request.pg_version;
   project.system_identifier = new_system_identifier();
-  project.settings = request.settings;
+  project.settings = settings.dump();
   project.default_idle_timeout = request.idle_timeout;
   project.created_at = project.updated_at = now_micros();
   NewBranch added = first_branch(project, request);
@@ -85,11 +99,24 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
   options_.catalog.add_project(project, added);
   make_storage(project, added.branch, model.timeline);
   options_.catalog.set_project_state(project.id, "ready");
+  options_.endpoints.set_allowed_addresses(project.id, allow_list_of(settings));
   options_.endpoints.add(added.endpoint);
   added.branch.state = "ready";
   logger.info("project {} created with branch {} and endpoint {}", project.id, added.branch.id,
               added.endpoint.id);
   return {added.branch, added.endpoint, record(added.branch, "create_timeline")};
+}
+
+Project Projects::update_project(const std::string& project_id, const ProjectChange& change) {
+  check_name("project", change.name);
+  nlohmann::json changes = nlohmann::json::parse(change.settings);
+  MutexLock lock(mutex_);  // One change after another, in the catalog and to who may connect.
+  Project project = options_.catalog.project(project_id);
+  nlohmann::json settings = merged_settings(project.settings, changes);
+  std::string name = change.name.empty() ? project.name : change.name;
+  options_.catalog.update_project(project_id, name, settings.dump());
+  options_.endpoints.set_allowed_addresses(project_id, allow_list_of(settings));
+  return options_.catalog.project(project_id);
 }
 
 NewBranch Projects::first_branch(const Project& project, const ProjectRequest& request) {
@@ -245,6 +272,7 @@ void Projects::delete_project(const std::string& project_id) {
   std::vector<Branch> branches = catalog.branches(project_id);
   for (const Branch& branch : std::views::reverse(branches)) remove_branch(branch);
   catalog.remove_project(project_id);
+  options_.endpoints.set_allowed_addresses(project_id, {});
   logger.info("project {} deleted", project_id);
 }
 

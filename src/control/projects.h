@@ -28,6 +28,11 @@ struct ProjectRequest {
   std::string settings = "{}";
 };
 
+struct ProjectChange {
+  std::string name;             // Empty: as it is.
+  std::string settings = "{}";  // JSON: the members that change.
+};
+
 struct BranchRequest {
   std::string name;       // Empty: its id.
   std::string parent_id;  // Empty: the default branch.
@@ -56,9 +61,13 @@ class Projects {
   // At start: every branch's WAL is followed again, half-made and half-deleted ones go.
   void attach_all();
   void finish_interrupted();
+  // At start, before the proxy listens: who may connect.
+  void restore_allow_lists();
 
   // invalid_argument for what we cannot make; already_exists for a name that is taken.
   CreatedBranch create_project(const ProjectRequest& request);
+  // Counts at once, for new connections.
+  Project update_project(const std::string& project_id, const ProjectChange& change);
   CreatedBranch create_branch(const std::string& project_id, const BranchRequest& request);
   // conflict if it has children or is the default branch.
   Operation delete_branch(const std::string& branch_id);

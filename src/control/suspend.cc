@@ -92,6 +92,22 @@ bool EndpointManager::exists(const std::string& endpoint_id) {
   return find(endpoint_id) != nullptr;
 }
 
+bool EndpointManager::address_allowed(const std::string& endpoint_id, const IpAddress& address) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) return true;
+  auto list = allowed_.find(machine->project_id);
+  return list == allowed_.end() || list->second.allows(address);
+}
+
+void EndpointManager::set_allowed_addresses(const std::string& project_id, AllowList list) {
+  MutexLock lock(mutex_);
+  if (list.allows_everybody())
+    allowed_.erase(project_id);
+  else
+    allowed_[project_id] = std::move(list);
+}
+
 void EndpointManager::role_secret(const std::string& endpoint_id, const std::string& role,
                                   std::function<void(Outcome<RoleSecret>)> done) {
   MutexLock lock(mutex_);
@@ -146,6 +162,7 @@ PoolSettings EndpointManager::pool_settings(const std::string& endpoint_id) {
 void EndpointManager::add(const Endpoint& endpoint) {
   auto machine = std::make_shared<Machine>();
   machine->id = endpoint.id;
+  machine->project_id = endpoint.project_id;
   machine->branch_id = endpoint.branch_id;
   machine->idle_timeout = endpoint.idle_timeout;
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));

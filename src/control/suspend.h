@@ -19,6 +19,7 @@
 
 #include "base/deadline.h"
 #include "base/mutex.h"
+#include "control/allow_list.h"
 #include "control/catalog.h"
 #include "control/jobs.h"
 #include "protocol/compute_host.h"
@@ -51,6 +52,7 @@ class EndpointManager final : public Endpoints {
 
   // For the proxy.
   bool exists(const std::string& endpoint_id) override;
+  bool address_allowed(const std::string& endpoint_id, const IpAddress& address) override;
   void role_secret(const std::string& endpoint_id, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override;
   void wake(const std::string& endpoint_id,
@@ -63,6 +65,8 @@ class EndpointManager final : public Endpoints {
   void add(const Endpoint& endpoint);
   void set_idle_timeout(const std::string& endpoint_id, int64_t seconds);
   void set_pool_settings(const std::string& endpoint_id, const PoolSettings& settings);
+  // For new connections to all endpoints of the project, now and later ones.
+  void set_allowed_addresses(const std::string& project_id, AllowList list);
   ComputeState state(const std::string& endpoint_id);
   size_t active();
   // Return at once; the operation tells when it is done. Suspending disconnects clients.
@@ -105,6 +109,7 @@ class EndpointManager final : public Endpoints {
   CondVar idle_changed_;
   std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
   std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
+  std::map<std::string, AllowList> allowed_ GUARDED_BY(mutex_);  // By project, if it has one.
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watching_ GUARDED_BY(mutex_) = false;
   std::thread watcher_;

@@ -13,9 +13,10 @@ struct RoleQuestion {
   std::function<void(Outcome<RoleSecret>)> done;
 };
 
-// All but `id`, `branch_id` is guarded by EndpointManager::mutex_.
+// All but the ids is guarded by EndpointManager::mutex_.
 struct EndpointManager::Machine {
   std::string id;
+  std::string project_id;
   std::string branch_id;
   int64_t idle_timeout = 0;  // As set: 0 = default, -1 = never.
   PoolSettings pool;

@@ -1,6 +1,5 @@
 #include "platform/platform.h"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,7 +25,6 @@ namespace {
 const log::Logger logger("platform");
 
 constexpr int kMajor = 15;
-constexpr rlim_t kWantedFiles = 65536;  // Ten thousand clients are two sockets each.
 const std::vector<std::string> kLibraries = {"halogen.so", "halogen.sql", "libhalogen_shim.so"};
 
 // The wildcard and the loopback address stand for both families.
@@ -52,13 +50,6 @@ void make_run_folder(const fs::path& run) {
                 "HALOGEN_HOME",
                 run.string());
   if (::chmod(run.c_str(), 0700) != 0) throw system_error(errno, run.string());
-}
-
-void raise_file_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWantedFiles) return;
-  limit.rlim_cur = std::min(limit.rlim_max, kWantedFiles);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::string now_text() {
@@ -218,7 +209,9 @@ void Platform::describe() {
              fmt::format("{} timelines", s.pageserver->timelines().size())},
             {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
             {"control", "running", fmt::format("API on port {}", s.control->http_port())},
-            {"proxy", "running", fmt::format("port {}", s.proxy->port())}};
+            {"proxy", "running",
+             fmt::format("port {}, file descriptors for {} clients", s.proxy->port(),
+                         s.proxy->room_for_clients())}};
       },
       [folder = layout_.home / "compute"](const std::string& endpoint_id) {
         std::vector<fs::path> kept = compute::Compute::data_directories(folder / endpoint_id);

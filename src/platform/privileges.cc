@@ -3,9 +3,11 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/checksum.h"
@@ -13,6 +15,8 @@
 
 namespace halogen::platform {
 namespace {
+
+constexpr rlim_t kWantedFiles = 65'536;
 
 struct User {
   uid_t uid;
@@ -81,6 +85,15 @@ void check_usable(const fs::path& home) {
 
 }  // namespace
 
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWantedFiles) return;
+  rlimit wanted{kWantedFiles, std::max(limit.rlim_max, kWantedFiles)};
+  if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kWantedFiles);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void take_home(const fs::path& home, const std::function<void()>& last_as_root) {
   std::error_code problem;
   bool made = fs::create_directories(home, problem);
@@ -93,6 +106,7 @@ void take_home(const fs::path& home, const std::function<void()>& last_as_root) 
     prepare_home(home, user);
     last_as_root();
     give_all(home / "lib", user);
+    raise_file_limit();
     become(user);
     check_usable(home);
   } else {

@@ -15,6 +15,10 @@ namespace halogen::platform {
 // do.
 void take_home(const fs::path& home, const std::function<void()>& last_as_root);
 
+// So that there are file descriptors for ten thousand clients, with a server connection each. Root
+// may exceed the hard limit: take_home() does so before it becomes somebody else.
+void raise_file_limit();
+
 // <home>/lib/<build id>/ with a copy of each of `names` from `from`: a checkout may be where only
 // root can read, and a new build must not change what a running platform uses. Old ones stay.
 fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& names,

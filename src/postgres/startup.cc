@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t kMaxNameSize = 63;  // NAMEDATALEN - 1.
 constexpr size_t kMinStartupSize = 8;
+constexpr size_t kMinCancelKey = 4;
+constexpr size_t kMaxCancelKey = 256;
 
 // isspace() of the C locale, which Postgres uses here.
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -73,8 +75,9 @@ Packet parse(Bytes body) {
   if (code == wire::kCancelRequest) {
     packet.kind = Kind::cancel_request;
     packet.cancel_pid = in.be_get<uint32_t>();
-    packet.cancel_key = in.be_get<uint32_t>();
-    if (!in.empty()) throw Error(Errc::corrupt, "invalid length of cancel request packet");
+    packet.cancel_key = as_text(in.rest());
+    if (packet.cancel_key.size() < kMinCancelKey || packet.cancel_key.size() > kMaxCancelKey)
+      throw Error(Errc::corrupt, "invalid length of cancel request packet");
     return packet;
   }
   packet.major = static_cast<uint16_t>(code >> 16);

@@ -23,7 +23,7 @@ struct Packet {
   uint16_t major = 0;  // Of `start` (3) and `unsupported`.
   uint16_t minor = 0;
   uint32_t cancel_pid = 0;
-  uint32_t cancel_key = 0;
+  std::string cancel_key;  // Raw bytes: four before protocol 3.2, up to 256 since.
   // Of `start`: each name once, the last value given (as Postgres has it), "_pq_." ones apart.
   // `user` and `database` are cut to the length of a Postgres name.
   wire::Parameters parameters;

@@ -154,6 +154,12 @@ void put_backend_key(std::string& out, uint32_t pid, uint32_t key) {
   append_be(out, key);
 }
 
+void put_backend_key(std::string& out, uint32_t pid, std::string_view key) {
+  MessageBuilder message(out, 'K');
+  append_be(out, pid);
+  out.append(key);
+}
+
 void put_ready_for_query(std::string& out, char status) {
   put_message(out, 'Z', std::string_view(&status, 1));
 }

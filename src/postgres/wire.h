@@ -91,6 +91,7 @@ using Row = std::vector<std::optional<std::string>>;
 void put_authentication_ok(std::string& out);
 void put_parameter_status(std::string& out, std::string_view name, std::string_view value);
 void put_backend_key(std::string& out, uint32_t pid, uint32_t key);
+void put_backend_key(std::string& out, uint32_t pid, std::string_view key);  // Raw bytes.
 // 'I' idle, 'T' in a transaction, 'E' in a failed one.
 void put_ready_for_query(std::string& out, char status = 'I');
 void put_error(std::string& out, const ErrorFields& fields);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/ip_address.h"
 #include "protocol/compute_host.h"
 
 namespace halogen {
@@ -41,6 +42,9 @@ class Endpoints {
 
   // True if there is such an endpoint ("ep-..." without "-pooler"). Never blocks for long.
   virtual bool exists(const std::string& endpoint_id) = 0;
+  // False if the endpoint's project keeps a list of addresses and this one is not on it. True for
+  // an endpoint that does not exist. Never blocks for long.
+  virtual bool address_allowed(const std::string& endpoint_id, const IpAddress& address) = 0;
   // The role's verifier; not_found if there is no such role that may log in. May have to ask the
   // running compute.
   virtual void role_secret(const std::string& endpoint_id, const std::string& role,

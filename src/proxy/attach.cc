@@ -126,7 +126,7 @@ void Session::adopt(ServerPtr server, std::string& to_server) {
   usable_ = server_->start;
   if (!pool_) server_->state.startup = talk_->startup();
   talk_->attach(server_->state, to_server);
-  if (cancel_key_) shared_.cancel_keys.point(*cancel_key_, server_->cancel_target);
+  if (cancel_key_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
 }
 
 // Which start of the compute takes queries now.
@@ -142,6 +142,7 @@ void Session::settle() {
   Conversation::Counts counts = talk_->take_counts();
   shared_.metrics.queries.add(static_cast<double>(counts.queries));
   shared_.metrics.transactions.add(static_cast<double>(counts.transactions));
+  follow_channels();
   if (!talk_->movable()) {
     if (talk_->nothing_under_way()) watch_pin();
     return;
@@ -157,7 +158,7 @@ void Session::give_server() {
   talk_->detach();
   ServerPtr server = std::move(server_);
   server->stream.interrupt();  // Our loop, if it waits.
-  bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(*cancel_key_);
+  bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(cancel_key_->pid);
   if (!clean) server->stream.cancel();
   if (clean && server->unread.empty()) shared_.pools.give(std::move(server), std::move(slot_));
   slot_ = Slot();
@@ -169,7 +170,7 @@ void Session::drop_server() {
   set_pin({});
   if (server_) server_->stream.cancel();
   server_.reset();
-  if (cancel_key_) shared_.cancel_keys.point_nowhere(*cancel_key_);
+  if (cancel_key_) shared_.cancel_keys.point_nowhere(cancel_key_->pid);
   slot_ = Slot();
   end_use();
 }

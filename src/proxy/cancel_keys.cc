@@ -1,49 +1,56 @@
 #include "proxy/cancel_keys.h"
 
+#include <openssl/crypto.h>
+
 #include "base/ids.h"
 
 namespace halogen::proxy {
 
-BackendKey CancelKeys::add() {
+ClientKey CancelKeys::add(size_t secret_size) {
+  ClientKey ours;
+  ours.secret.resize(secret_size);
+  random_bytes(ours.secret.data(), secret_size);
   MutexLock lock(mutex_);
   while (true) {
-    BackendKey ours;
-    random_bytes(&ours, sizeof ours);
+    random_bytes(&ours.pid, sizeof ours.pid);
     ours.pid &= 0x7fffffff;  // Clients take it for a signed number.
     if (ours.pid == 0) continue;
-    if (entries_.try_emplace(ours.pid, Entry{ours.key}).second) return ours;
+    if (entries_.try_emplace(ours.pid, Entry{ours.secret}).second) return ours;
   }
 }
 
-void CancelKeys::remove(BackendKey ours) {
+void CancelKeys::remove(uint32_t pid) {
   MutexLock lock(mutex_);
-  entries_.erase(ours.pid);
+  entries_.erase(pid);
 }
 
-void CancelKeys::point(BackendKey ours, const CancelTarget& target) {
+void CancelKeys::point(uint32_t pid, const CancelTarget& target) {
   MutexLock lock(mutex_);
-  if (auto found = entries_.find(ours.pid); found != entries_.end()) found->second.target = target;
+  if (auto found = entries_.find(pid); found != entries_.end()) found->second.target = target;
 }
 
-bool CancelKeys::point_nowhere(BackendKey ours) {
+bool CancelKeys::point_nowhere(uint32_t pid) {
   MutexLock lock(mutex_);
-  auto found = entries_.find(ours.pid);
+  auto found = entries_.find(pid);
   if (found == entries_.end()) return true;
   found->second.target.reset();
   return found->second.under_way == 0;
 }
 
-std::optional<CancelTarget> CancelKeys::begin(BackendKey ours) {
+std::optional<CancelTarget> CancelKeys::begin(const ClientKey& key) {
   MutexLock lock(mutex_);
-  auto found = entries_.find(ours.pid);
-  if (found == entries_.end() || found->second.key != ours.key) return std::nullopt;
+  auto found = entries_.find(key.pid);
+  if (found == entries_.end()) return std::nullopt;
+  const std::string& right = found->second.secret;
+  if (key.secret.size() != right.size()) return std::nullopt;
+  if (CRYPTO_memcmp(key.secret.data(), right.data(), right.size()) != 0) return std::nullopt;
   if (found->second.target) found->second.under_way++;
   return found->second.target;
 }
 
-void CancelKeys::end(BackendKey ours) {
+void CancelKeys::end(uint32_t pid) {
   MutexLock lock(mutex_);
-  if (auto found = entries_.find(ours.pid); found != entries_.end()) found->second.under_way--;
+  if (auto found = entries_.find(pid); found != entries_.end()) found->second.under_way--;
 }
 
 }  // namespace halogen::proxy

@@ -1,5 +1,6 @@
 #include "proxy/conversation.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/error.h"
@@ -18,7 +19,7 @@ constexpr std::string_view kFailedTransaction =
 Conversation::Conversation(Options options)
     : texts_(options.texts),
       startup_(std::move(options.startup)),
-      listening_(options.listening),
+      pooled_(options.pooled),
       id_(++last_id) {}
 
 void Conversation::attach(ServerState& server, std::string& to_server) {
@@ -28,7 +29,7 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   status_ = 'I';
   bool strangers_sequences = server.state->sequence_used && server.owner != id_;
   if (server.startup != startup_ || server.state->restore != state_->restore ||
-      server.state->listen != wanted_channels() || strangers_sequences)
+      server.state->listen != state_->listen || strangers_sequences)
     restore(to_server);
   if (transaction_lost_) {
     wire::put_query(to_server, kFailedTransaction);
@@ -41,7 +42,7 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
 // In the extended protocol and without Sync: should it fail before it begins, the server skips what
 // the client says behind it.
 void Conversation::restore(std::string& to_server) {
-  std::string parse = restore_statement(startup_, state_->restore, listen_items(wanted_channels()));
+  std::string parse = restore_statement(startup_, state_->restore, listen_items(state_->listen));
   parse.append("\0\0\0", 3);
   wire::put_message(to_server, 'P', std::string("\0", 1) + parse);
   expect(Expected::Kind::parse, Expected::Job::restore);
@@ -59,9 +60,29 @@ void Conversation::sync(std::string& to_server) {
   expect(Expected::Kind::sync, Expected::Job::restore);
 }
 
-const std::vector<std::string>& Conversation::wanted_channels() const {
-  static const std::vector<std::string> none;
-  return listening_ == Listening::restored ? state_->listen : none;
+void Conversation::heard_elsewhere(std::vector<std::string> channels) {
+  if (server_ != nullptr) {
+    elsewhere_next_ = std::move(channels);
+    return;
+  }
+  elsewhere_ = std::move(channels);
+  elsewhere_next_.reset();
+}
+
+bool Conversation::was_told(std::string_view notification) {
+  auto found = std::find(told_.begin(), told_.end(), notification);
+  if (found == told_.end()) return false;
+  told_.erase(found);
+  return true;
+}
+
+// Whether a server's notification is the client's to hear.
+bool Conversation::told_by_server(std::string_view notification) {
+  constexpr size_t kMostTold = 1000;
+  if (restoring_ || state_->listen.empty() || hears_elsewhere()) return false;
+  if (told_.size() == kMostTold) told_.erase(told_.begin());
+  told_.emplace_back(notification);
+  return true;
 }
 
 void Conversation::detach() {
@@ -76,7 +97,7 @@ bool Conversation::at_rest() const {
 
 std::string_view Conversation::pinned_by() const {
   if (!state_->pins.empty()) return state_->pins.front();
-  return listening_ == Listening::pins && !state_->listen.empty() ? "listen" : std::string_view{};
+  return pooled_ && !hears_elsewhere() ? "listen" : std::string_view{};
 }
 
 bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_client) {

@@ -42,15 +42,10 @@ struct ServerState {
 
 class Conversation {
  public:
-  enum class Listening {
-    restored,   // Another server is told to listen too.
-    pins,       // Keeps the session on its server.
-    elsewhere,  // Somebody else hears for the client: servers need not listen.
-  };
   struct Options {
     StatementTexts& texts;
     std::string startup;  // startup_items() of the client.
-    Listening listening = Listening::restored;
+    bool pooled = false;  // Servers are shared: one that only listens is not kept for that.
   };
   explicit Conversation(Options options);
 
@@ -81,6 +76,13 @@ class Conversation {
   void refuse(const wire::ErrorFields& why) { refusal_ = Refusal{why, false}; }
   // These bytes begin with a message that should be given a server: not with half a one.
   static bool worth_a_server(std::string_view bytes);
+
+  // Somebody else hears these channels for the client from now on: what servers say of them is not
+  // passed on. That counts when the server has said all that it had to say by now, so with one
+  // attached sync() helps.
+  void heard_elsewhere(std::vector<std::string> channels);
+  // The client has been told of this notification by its server already, just before that.
+  bool was_told(std::string_view notification);
 
   // ---- Where we are ----
 
@@ -153,7 +155,8 @@ class Conversation {
   Step rename_in_sql(std::string_view sql, char end, std::string& renamed, std::string& to_server,
                      std::string& dropped);
   bool answer_one(const ClientMessage& message, std::string& to_client);
-  const std::vector<std::string>& wanted_channels() const;
+  bool hears_elsewhere() const { return state_->listen == elsewhere_; }
+  bool told_by_server(std::string_view notification);
   void restore(std::string& to_server);
   void forget_what_is_lost();
 
@@ -176,7 +179,7 @@ class Conversation {
 
   StatementTexts& texts_;
   const std::string startup_;
-  const Listening listening_;
+  const bool pooled_;
   const uint64_t id_;
 
   // The client's side.
@@ -184,6 +187,9 @@ class Conversation {
   ReportedPtr view_;  // Null until a first server has been greeted.
   std::unordered_map<std::string, ClientStatement> names_;
   TextPtr unnamed_;
+  std::vector<std::string> elsewhere_;  // Channels that somebody else hears.
+  std::optional<std::vector<std::string>> elsewhere_next_;
+  std::vector<std::string> told_;  // Notifications by servers, while that may overlap.
   std::optional<Refusal> refusal_;
   bool transaction_lost_ = false;  // The client must see a failed transaction until it ends it.
   uint64_t client_body_ = 0;       // Left of a message that is passed on in pieces.

@@ -62,7 +62,8 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     Fate fate;
     if (there.size() == size) {
       flush();
-      fate = judge(type, there.substr(kHeader), to_client);
+      fate = type == 'A' ? (told_by_server(there) ? Fate::pass : Fate::drop)
+                         : judge(type, there.substr(kHeader), to_client);
     } else if (size >= kPiecesFrom &&
                std::string_view("DdV").find(type) != std::string_view::npos) {
       fate = !expected_.empty() && expected_.front().hidden() ? Fate::drop : Fate::pass;
@@ -90,8 +91,6 @@ Conversation::Fate Conversation::judge(char type, std::string_view body, std::st
     case 'W':
     case 'N':
       return hidden ? Fate::drop : Fate::pass;
-    case 'A':
-      return Fate::pass;
     case '1':
       return answered(Kind::parse);
     case '2':
@@ -293,6 +292,10 @@ Conversation::Fate Conversation::judge_ready(std::string_view body, std::string&
   pop_copy_ends();
   if (job == Job::verify) waiting_ = false;
   tell_view_changes(to_client);
+  if (elsewhere_next_ && expected_.empty()) {
+    elsewhere_ = std::move(*elsewhere_next_);
+    elsewhere_next_.reset();
+  }
   if (hidden) return Fate::drop;
   if (expected_.empty() && !skipping_) in_exchange_ = false;
   if (status_ == 'I') counts_.transactions++;

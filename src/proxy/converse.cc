@@ -58,6 +58,7 @@ Task<void> Session::tell(std::string_view bytes) {
   }
   telling_ = false;
   told_.cancel();
+  tell_notifications();
 }
 
 // One helping of bytes from the client. False when it has said its last.
@@ -196,6 +197,8 @@ Task<bool> Session::hear_server(Server& server) {
   server.unread = std::string(bytes.substr(used));
   if (waited) signal_event();
   bool fatal = talk_->fatal().has_value();
+  if (talk_->nothing_under_way() && talk_->transaction_status() == 'I')
+    out += std::exchange(notifications_, {});
   if (!out.empty()) co_await tell(out);
   co_return !fatal;
 }

@@ -1,7 +1,6 @@
 #include "proxy/proxy.h"
 
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -22,16 +21,9 @@ constexpr std::chrono::milliseconds kAcceptPause{100};  // Out of descriptors or
 constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kStopTime{5};
 constexpr int kPortAttempts = 16;
-
-// As many descriptors as the system lets us have: each client needs two.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  logger.info("up to {} file descriptors: room for about {} clients", limit.rlim_cur,
-              limit.rlim_cur / 2);
-}
+constexpr int kBacklog = 65'535;  // The system cuts it down to net.core.somaxconn.
+constexpr size_t kMostLookedAt = 16;
+constexpr int kMostToGiveWay = 2;  // For each that comes, so that room is made.
 
 // A peer that has vanished is noticed within about two minutes.
 void set_client_options(tcp::socket& socket) {
@@ -58,6 +50,17 @@ void set_client_options(tcp::socket& socket) {
   throw Error(Errc::io, "cannot listen on port {} of {}: {}", port, host, error.message());
 }
 
+std::optional<IpAddress> address_of(const tcp::endpoint& endpoint) {
+  std::string text = endpoint.address().to_string();
+  return IpAddress::parse(std::string_view(text).substr(0, text.find('%')));  // Without a zone.
+}
+
+std::string said(const Refused& refused) {
+  std::string message;
+  wire::put_error(message, refused.fields());
+  return message;
+}
+
 bool no_such_address(const asio::error_code& error) {
   return error == asio::error::address_family_not_supported || error.value() == EADDRNOTAVAIL;
 }
@@ -75,7 +78,9 @@ struct Proxy::Impl {
   Task<void> accept(tcp::acceptor& acceptor);
   Task<void> keep_pools();
   void look_after_certificates();
+  std::optional<Refused> refusal(const IpAddress& address);
   void hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket);
+  void make_room(Worker& worker);
 
   Options options;
   Endpoints& endpoints;
@@ -107,7 +112,7 @@ bool Proxy::Impl::try_listen(int wanted) {
     if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
     if (!error && at.address().is_v6()) acceptor->set_option(asio::ip::v6_only(true), error);
     if (!error) acceptor->bind(at, error);
-    if (!error) acceptor->listen(SOMAXCONN, error);
+    if (!error) acceptor->listen(kBacklog, error);
     if (error && no_such_address(error) && options.hosts.size() > 1) continue;
     if (error && wanted == 0 && !acceptors.empty()) return false;
     if (error) cannot_listen(host, port, error);
@@ -134,7 +139,6 @@ void Proxy::Impl::start() {
   shared = std::make_unique<Shared>(options, endpoints, files,
                                     keep_secret(options.certificate_directory / "scram.secret"));
   std::signal(SIGPIPE, SIG_IGN);
-  raise_descriptor_limit();
 
   size_t count = options.threads > 0 ? static_cast<size_t>(options.threads)
                                      : std::max(1u, std::thread::hardware_concurrency());
@@ -194,6 +198,13 @@ Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
       hand_over(worker, std::move(socket));
     } else if (error != asio::error::connection_aborted) {
       if (!std::exchange(warned, true)) logger.warn("cannot accept clients: {}", error.message());
+      if (error.value() == EMFILE || error.value() == ENFILE) {
+        // Also where nobody waits: the system looks for a descriptor first.
+        if (shared->descriptors.turn_away(acceptor.native_handle(), said(no_descriptors()))) {
+          shared->metrics.no_descriptor.add();
+          continue;
+        }
+      }
       pause.expires_after(kAcceptPause);
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
@@ -211,27 +222,60 @@ Task<void> Proxy::Impl::keep_pools() {
   }
 }
 
-void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket) {
-  shared->metrics.opened.add();
-  set_client_options(socket);
+// What a client is refused for before it has said a word; nullopt if it may come in. As it cannot
+// have begun TLS yet, it is told in the clear; some clients show that, others only that they were
+// refused.
+std::optional<Refused> Proxy::Impl::refusal(const IpAddress& address) {
+  if (shared->descriptors.full()) {
+    shared->metrics.no_descriptor.add();
+    return no_descriptors();
+  }
   if (shared->unauthenticated >= options.max_unauthenticated) {
     shared->metrics.refused.add();
-    std::string message;
-    wire::put_error(
-        message, Refused("53300", "too many connections are waiting to be authenticated").fields());
-    // To a socket that is new and empty: taken at once, or not at all.
-    ::send(socket.native_handle(), message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return;
+    return too_many_newcomers();
   }
+  if (shared->auth_limits.is_worn_out(address, steady_clock::now())) {
+    shared->metrics.auth_limited.add();
+    return Refused("28000", "too many failed attempts to authenticate from this address");
+  }
+  return std::nullopt;
+}
+
+void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket) {
+  shared->metrics.opened.add();
   asio::error_code error;
   tcp::endpoint remote = socket.remote_endpoint(error);
-  if (error) return;  // Gone already.
+  std::optional<IpAddress> address = address_of(remote);
+  if (error || !address) return;  // Gone already.
+  if (std::optional<Refused> refused = refusal(*address)) {
+    send_last_words(socket.native_handle(), said(*refused));
+    return;
+  }
+  set_client_options(socket);
   std::string peer = fmt::format("{}:{}", remote.address().to_string(), remote.port());
   asio::post(worker->context, [this, worker = worker.get(), socket = std::move(socket),
-                               peer = std::move(peer)]() mutable {
+                               peer = std::move(peer), address = *address]() mutable {
     if (shared->stopping) return;
-    std::make_shared<Session>(*shared, *worker, std::move(socket), std::move(peer))->start();
+    make_room(*worker);
+    std::make_shared<Session>(*shared, *worker, std::move(socket), std::move(peer), address)
+        ->start();
   });
+}
+
+// Half-open clients must not keep all others out until they time out: when it gets crowded, those
+// that have kept us waiting for long go first. On the worker's thread.
+void Proxy::Impl::make_room(Worker& worker) {
+  if (shared->unauthenticated < options.max_unauthenticated * 3 / 4) return;
+  auto since = steady_clock::now() - options.crowded_patience;
+  int gone = 0;
+  std::vector<std::shared_ptr<Session>> oldest;  // Leaving the list is up to them.
+  for (Session* session : worker.newcomers) {
+    if (oldest.size() == kMostLookedAt) break;
+    oldest.push_back(session->shared_from_this());
+  }
+  for (const auto& session : oldest) {
+    if (gone < kMostToGiveWay && session->give_way(since)) gone++;
+  }
 }
 
 void Proxy::Impl::stop() {
@@ -258,6 +302,7 @@ void Proxy::Impl::stop() {
   while (shared->sessions > 0 && !deadline.passed())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   shared->pools.clear();
+  shared->listeners.clear();
   for (const auto& worker : workers) worker->context.stop();
   for (std::thread& thread : threads) thread.join();
   threads.clear();
@@ -274,6 +319,7 @@ Proxy::~Proxy() { stop(); }
 void Proxy::start() { impl_->start(); }
 void Proxy::stop() { impl_->stop(); }
 int Proxy::port() const { return impl_->port; }
+size_t Proxy::room_for_clients() const { return impl_->shared->descriptors.clients(); }
 fs::path Proxy::ca_file() const { return impl_->ca_file; }
 
 }  // namespace halogen::proxy

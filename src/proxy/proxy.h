@@ -11,6 +11,8 @@
 
 #include "base/file.h"
 #include "protocol/endpoints.h"
+#include "proxy/auth_limits.h"
+#include "proxy/password_checks.h"
 
 namespace halogen::proxy {
 
@@ -31,6 +33,11 @@ class Proxy {
     // How often the server's certificate is looked at: renewed before its end, taken up if
     // replaced.
     std::chrono::milliseconds certificate_check = std::chrono::hours(12);
+    // For one that says nothing, while three quarters of these are taken.
+    std::chrono::milliseconds crowded_patience{2000};
+    AuthLimits::Options auth_limits{};
+    PasswordChecks::Options password_checks{};
+    size_t max_descriptors = 0;  // 0: what the system lets us have.
   };
 
   // `endpoints` outlives the proxy.
@@ -44,6 +51,8 @@ class Proxy {
   void stop();
   // The port listened on.
   int port() const;
+  // How many clients there are file descriptors for. After start().
+  size_t room_for_clients() const;
   // What clients give as sslrootcert for sslmode=verify-full.
   fs::path ca_file() const;
 

@@ -2,11 +2,9 @@
 #include "proxy/proxy.h"
 
 #include <gmock/gmock.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
-#include "base/metrics.h"
 #include "postgres/wire.h"
+#include "proxy/raw_client.h"
 #include "proxy/test_world.h"
 
 namespace halogen::proxy {
@@ -17,29 +15,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr const char* kWrongPassword = "FATAL:  password authentication failed for user \"alice\"";
-
-// A socket without any TLS.
-class RawClient {
- public:
-  explicit RawClient(int port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<uint16_t>(port));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(socket_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-  }
-  void send(std::string_view bytes) { write_all(socket_.get(), as_bytes(bytes)); }
-  std::string receive(size_t at_most = 4096) {
-    std::string bytes(at_most, '\0');
-    ssize_t size = ::recv(socket_.get(), bytes.data(), bytes.size(), 0);
-    bytes.resize(size > 0 ? static_cast<size_t>(size) : 0);
-    return bytes;
-  }
-  bool closed() { return receive().empty(); }
-
- private:
-  UniqueFd socket_;
-};
 
 TEST_F(ProxyTest, PsqlConnectsWithSniAndTls) {
   start();
@@ -171,28 +146,6 @@ TEST_F(ProxyTest, ClientThatGivesUpWhileWaitingIsNoticed) {
   EXPECT_LT(steady_clock::now() - since, std::chrono::milliseconds(1500));
 }
 
-TEST_F(ProxyTest, RefusalsCarryTheirSqlstate) {
-  RawClient client(start().port());
-  client.send(wire::startup_packet({{"user", "alice"}}));
-  std::string answer = client.receive();
-  auto message = wire::parse_message(as_bytes(answer));
-  ASSERT_TRUE(message);
-  wire::ErrorFields fields = wire::parse_error(message->body);
-  EXPECT_EQ(fields.severity, "FATAL");
-  EXPECT_EQ(fields.sqlstate, "28000");
-  EXPECT_EQ(fields.message, "connection is insecure (try using `sslmode=require`)");
-}
-
-TEST_F(ProxyTest, GssIsDeclinedAndTlsCanFollow) {
-  RawClient client(start().port());
-  Writer gss;
-  gss.be_put<uint32_t>(8).be_put(wire::kGssRequest);
-  client.send(gss.view());
-  EXPECT_EQ(client.receive(), "N");
-  client.send(wire::ssl_request());
-  EXPECT_EQ(client.receive(), "S");
-}
-
 // As libpq 17 does with sslnegotiation=direct.
 TEST_F(ProxyTest, DirectTlsNeedsItsAlpn) {
   start();
@@ -223,26 +176,6 @@ TEST_F(ProxyTest, RubbishIsShownTheDoor) {
   version2.be_put<uint32_t>(8).be_put<uint32_t>(2u << 16);
   old.send(version2.view());
   EXPECT_THAT(old.receive(), HasSubstr("unsupported frontend protocol 2.0"));
-  RawClient injected(port);  // What is sent in the clear behind an SSLRequest is never a message.
-  injected.send(wire::ssl_request() + wire::startup_packet({{"user", "alice"}}));
-  EXPECT_EQ(injected.receive(1), "S");
-  injected.receive();
-  EXPECT_TRUE(injected.closed());
-}
-
-TEST_F(ProxyTest, SilentClientsAreSentAwayAndLimited) {
-  int port = start([](Proxy::Options& options) {
-               options.startup_timeout = std::chrono::milliseconds(500);
-               options.max_unauthenticated = 2;
-             }).port();
-  RawClient first(port);
-  RawClient second(port);
-  while (metrics::gauge("halogen_proxy_connections", "", {{"state", "starting"}}).value() < 2)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_THAT(RawClient(port).receive(), HasSubstr("53300"));
-  EXPECT_TRUE(first.closed());
-  EXPECT_TRUE(second.closed());
-  EXPECT_EQ(psql("", "select 1").output, "1\n");
 }
 
 TEST_F(ProxyTest, TakenPortIsNamed) {

@@ -76,21 +76,26 @@ TEST(MessageTracker, ImpossibleLengthIsNeverABoundary) {
 
 TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   CancelKeys keys;
-  BackendKey one = keys.add();
-  BackendKey two = keys.add();
+  ClientKey one = keys.add();
+  ClientKey two = keys.add(kLongSecret);
+  EXPECT_EQ(one.secret.size(), 4u);
+  EXPECT_EQ(two.secret.size(), 32u);
+  EXPECT_GT(static_cast<int32_t>(one.pid), 0);
   EXPECT_NE(one.pid, two.pid);
   EXPECT_FALSE(keys.begin(one));
-  keys.point(one, {"/a", {1, 2}});
-  keys.point(two, {"/b", {3, 4}});
-  EXPECT_FALSE(keys.begin({one.pid, one.key + 1}));
+  keys.point(one.pid, {"/a", {1, 2}});
+  keys.point(two.pid, {"/b", {3, 4}});
+  EXPECT_FALSE(keys.begin({one.pid, two.secret}));
+  EXPECT_FALSE(keys.begin({one.pid, one.secret.substr(0, 3)}));
+  EXPECT_FALSE(keys.begin({one.pid, ""}));
   ASSERT_TRUE(keys.begin(one));
-  EXPECT_FALSE(keys.point_nowhere(one)) << "a request is on its way";
-  keys.end(one);
-  EXPECT_TRUE(keys.point_nowhere(one));
+  EXPECT_FALSE(keys.point_nowhere(one.pid)) << "a request is on its way";
+  keys.end(one.pid);
+  EXPECT_TRUE(keys.point_nowhere(one.pid));
   EXPECT_FALSE(keys.begin(one));
   EXPECT_EQ(keys.begin(two)->socket, "/b");
-  keys.end(two);
-  keys.remove(two);
+  keys.end(two.pid);
+  keys.remove(two.pid);
   EXPECT_FALSE(keys.begin(two));
 }
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "protocol/session_state.h"
+#include "proxy/shared.h"
 
 namespace halogen::proxy {
 namespace {
@@ -102,6 +103,7 @@ Task<Opened> open_server(Worker& worker, const ComputeAddress& address,
   socket.open(asio::local::stream_protocol(), error);
   if (!error) socket.native_non_blocking(true, error);
   if (!error) socket.connect(path, error);
+  if (error.value() == EMFILE || error.value() == ENFILE) throw no_descriptors();
   if (error) {
     logger.info("no compute at {}: {}", path, error.message());
     co_return out;

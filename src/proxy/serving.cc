@@ -30,13 +30,13 @@ wire::Parameters startup_settings(const wire::Parameters& parameters) {
   return settings;
 }
 
-std::string_view value_of(const wire::Parameters& parameters, std::string_view name) {
-  for (auto& [key, value] : parameters)
+}  // namespace
+
+std::string_view Session::parameter(std::string_view name) const {
+  for (auto& [key, value] : parameters_)
     if (key == name) return value;
   return {};
 }
-
-}  // namespace
 
 void Session::begin_use() {
   if (std::exchange(in_use_, true)) return;
@@ -50,7 +50,7 @@ void Session::end_use() {
 }
 
 Task<void> Session::serve() {
-  std::string_view replication = value_of(parameters_, "replication");
+  std::string_view replication = parameter("replication");
   bool replicates = !replication.empty() && replication != "off" && replication != "false" &&
                     replication != "0" && replication != "no";
   if (replicates && route_.pooled)
@@ -77,14 +77,14 @@ Conversation::Options Session::conversation_options() const {
   Conversation::Options options{shared_.texts};
   if (!route_.pooled) return options;
   options.startup = startup_items(startup_settings(parameters_));
-  options.listening = Conversation::Listening::pins;
+  options.pooled = true;
   return options;
 }
 
 Task<void> Session::greet() {
   watch_client();
   if (route_.pooled) {
-    std::string_view database = value_of(parameters_, "database");
+    std::string_view database = parameter("database");
     pool_ = shared_.pools.find_or_add(
         {route_.endpoint, std::string(database.empty() ? user_ : database), user_});
   }
@@ -124,12 +124,12 @@ Task<ReportedPtr> Session::first_report() {
 }
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {
-  cancel_key_ = shared_.cancel_keys.add();
-  if (server_) shared_.cancel_keys.point(*cancel_key_, server_->cancel_target);
+  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size());
+  if (server_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
   std::string out;
   wire::put_authentication_ok(out);
   for (auto& [name, value] : *reported) wire::put_parameter_status(out, name, value);
-  wire::put_backend_key(out, cancel_key_->pid, cancel_key_->key);
+  wire::put_backend_key(out, cancel_key_->pid, cancel_key_->secret);
   wire::put_ready_for_query(out);
   co_await client_.write(out);
 }
@@ -157,6 +157,8 @@ Task<ComputeAddress> Session::wake(Deadline deadline) {
     if (pool_)
       shared_.pools.compute_is(route_.endpoint, *answer->value,
                                shared_.endpoints.pool_settings(route_.endpoint));
+    shared_.listeners.compute_is(route_.endpoint, *answer->value);
+    co_await listeners_ready(answer->value->start, deadline);
     co_return *answer->value;
   }
   shared_.metrics.wake_failures.add();

@@ -19,10 +19,12 @@ Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket));
 
 }  // namespace
 
-Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer)
+Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer,
+                 const IpAddress& address)
     : shared_(shared),
       worker_(worker),
       peer_(std::move(peer)),
+      address_(address),
       client_(generic(std::move(socket))),
       startup_deadline_(Deadline::after(shared.options.startup_timeout)),
       deadline_timer_(worker_.context),
@@ -30,6 +32,7 @@ Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, s
       told_(worker_.context, asio::steady_timer::time_point::max()),
       pin_timer_(worker_.context) {
   worker_.sessions.insert(this);
+  newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
   shared_.sessions++;
   shared_.unauthenticated++;
   shared_.metrics.starting.add();
@@ -37,13 +40,19 @@ Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, s
 
 Session::~Session() {
   worker_.sessions.erase(this);
-  if (state_ == State::starting) shared_.unauthenticated--;
+  leave_newcomers();
   shared_.metrics.of(state_).sub();
   shared_.sessions--;
 }
 
+void Session::leave_newcomers() {
+  if (state_ != State::starting) return;
+  shared_.unauthenticated--;
+  worker_.newcomers.erase(newcomer_);
+}
+
 void Session::enter(State state) {
-  if (state_ == State::starting) shared_.unauthenticated--;
+  leave_newcomers();
   shared_.metrics.of(state_).sub();
   state_ = state;
   shared_.metrics.of(state_).add();
@@ -69,6 +78,15 @@ void Session::terminate() {
   signal_event();
 }
 
+bool Session::give_way(steady_clock::time_point since) {
+  if (looking_up_ || crowded_out_ || since_ > since) return false;
+  crowded_out_ = true;
+  shared_.metrics.crowded_out.add();
+  client_.cancel();
+  signal_event();
+  return true;
+}
+
 void Session::log_end(std::string_view what) const {
   int held_back = shared_.log_limit.admit();
   if (held_back < 0) return;
@@ -90,6 +108,10 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
     return Refused("57P01", "terminating connection due to administrator command",
                    "The platform is being stopped. Connect again when it is back.")
         .fields();
+  }
+  if (crowded_out_) {
+    log_end("cut off before it was authenticated: others wait for its place");
+    return too_many_newcomers().fields();
   }
   if (timed_out_) {
     log_end("timed out before it was authenticated");
@@ -128,7 +150,7 @@ Task<void> Session::run() {
   std::optional<wire::ErrorFields> reason = co_await live();
   watching_ = false;
   enter(State::closing);
-  if (cancel_key_) shared_.cancel_keys.remove(*cancel_key_);
+  if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   if (talk_) drop_server();
   end_use();
   try {
@@ -179,6 +201,13 @@ Task<startup::Packet> Session::receive_packet() {
   co_return startup::parse(as_bytes(body));
 }
 
+// Whoever sends more before our answer may be somebody between the client and us, whose words would
+// be taken for the client's (CVE-2021-23222).
+void Session::refuse_early_bytes(std::string_view request) {
+  if (client_.has_arrived())
+    throw Error(Errc::corrupt, "received unencrypted data after {} request", request);
+}
+
 Task<std::optional<startup::Packet>> Session::receive_startup() {
   co_await client_.wait(Io::want_read);
   if (client_.peek_first() == kTlsHandshake) {
@@ -192,12 +221,14 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
     switch (packet.kind) {
       case startup::Kind::ssl_request:
         if (client_.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
+        refuse_early_bytes("SSL");
         co_await client_.write("S");
         co_await begin_tls();
         break;
       case startup::Kind::gss_request:
         if (std::exchange(gss_refused, true) || client_.encrypted())
           throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
+        refuse_early_bytes("GSSAPI encryption");
         co_await client_.write("N");
         break;
       case startup::Kind::cancel_request:
@@ -205,7 +236,7 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
         co_return std::nullopt;
       case startup::Kind::unsupported:
         throw Refused("0A000",
-                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.0",
+                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
                                   packet.major, packet.minor));
       case startup::Kind::start:
         if (!client_.encrypted())
@@ -216,7 +247,7 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
 }
 
 // The client waits until we close, which says that its request has been delivered.
-Task<void> Session::forward_cancel(BackendKey ours) {
+Task<void> Session::forward_cancel(ClientKey ours) {
   std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
   if (!target) co_return;  // As Postgres: silence, whatever was wrong.
   shared_.metrics.cancels.add();
@@ -225,7 +256,7 @@ Task<void> Session::forward_cancel(BackendKey ours) {
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", peer_, error.what());
   }
-  shared_.cancel_keys.end(ours);
+  shared_.cancel_keys.end(ours.pid);
 }
 
 Task<void> Session::deliver_cancel(const CancelTarget& target) {

@@ -15,6 +15,7 @@
 #include "postgres/scram.h"
 #include "postgres/startup.h"
 #include "proxy/conversation.h"
+#include "proxy/listeners.h"
 #include "proxy/message_tracker.h"
 #include "proxy/pool.h"
 #include "proxy/route.h"
@@ -27,13 +28,17 @@ namespace halogen::proxy {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer);
+  // `peer` is for the log.
+  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer,
+          const IpAddress& address);
   ~Session();
 
   // Begins; the session ends on its own, or by terminate().
   void start();
   // The proxy stops: the client is told, and the connection closed.
   void terminate();
+  // Ends a newcomer that has kept us waiting since before `since`; false if it is no such one.
+  bool give_way(steady_clock::time_point since);
 
  private:
   // ---- session.cc ----
@@ -44,10 +49,13 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<std::optional<startup::Packet>> receive_startup();
   Task<startup::Packet> receive_packet();
   Task<void> begin_tls();
-  Task<void> forward_cancel(BackendKey ours);
+  void refuse_early_bytes(std::string_view request);
+  Task<void> forward_cancel(ClientKey ours);
   Task<void> deliver_cancel(const CancelTarget& target);
   Task<void> say_goodbye(const std::optional<wire::ErrorFields>& reason);
   void enter(State state);
+  void leave_newcomers();
+  size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
 
   // ---- authentication.cc ----
@@ -55,6 +63,9 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> authenticate(startup::Packet packet);
   Task<void> negotiate_version(const startup::Packet& packet);
   std::optional<Route> route_of(wire::Parameters& parameters) const;
+  // With the password it gave, or by SCRAM. Who may not even try is refused.
+  Task<bool> proves_itself(std::optional<std::string> password);
+  Task<void> hold_back(steady_clock::duration time);
   Task<scram::Verifier> find_verifier();
   Task<bool> password_is_right(const std::string& password);
   Task<bool> scram_succeeds();
@@ -62,6 +73,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // ---- serving.cc ----
   Task<void> serve();
+  // Of the startup packet; "" if not given.
+  std::string_view parameter(std::string_view name) const;
   Conversation::Options conversation_options() const;
   Task<void> greet();
   Task<void> greet_client(const ReportedPtr& reported);
@@ -86,6 +99,13 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<bool> hear_server(Server& server);
   Task<void> server_ended(ServerPtr server);
   Task<void> let_server_finish();
+
+  // ---- notifications.cc ----
+  void follow_channels();
+  void channels_confirmed(const std::vector<std::string>& channels);
+  void notified(const std::string& message);
+  void tell_notifications();
+  Task<void> listeners_ready(uint64_t start, Deadline deadline);
 
   // ---- attach.cc ----
   bool attach_at_once(std::string& to_server);
@@ -119,8 +139,11 @@ class Session : public std::enable_shared_from_this<Session> {
   Shared& shared_;
   Worker& worker_;
   const std::string peer_;
+  const IpAddress address_;  // Of the client.
   Stream client_;
   State state_ = State::starting;
+  const steady_clock::time_point since_ = steady_clock::now();
+  std::list<Session*>::iterator newcomer_;  // While starting.
   Deadline startup_deadline_;
   asio::steady_timer deadline_timer_;  // Cancels client_ when it fires.
   asio::steady_timer event_;           // Never fires by itself: cancelled is signalled.
@@ -128,9 +151,12 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string user_;
   Route route_;
   wire::Parameters parameters_;  // What the compute is told.
-  std::optional<BackendKey> cancel_key_;
+  std::optional<ClientKey> cancel_key_;
+  uint16_t minor_ = 0;        // Of the protocol that is spoken.
   bool entered_ = false;      // The client has said what it wants; it understands messages.
   bool timed_out_ = false;    // deadline_timer_ fired.
+  bool crowded_out_ = false;  // By give_way().
+  bool looking_up_ = false;   // The client waits for us, not we for it.
   bool client_left_ = false;  // It ended its side, or is gone.
   bool watching_ = false;     // watch_client() is wanted.
 
@@ -151,6 +177,11 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::steady_timer pin_timer_;
   bool pin_expired_ = false;
   std::string pin_;  // Why the server is kept, as counted in the metrics.
+
+  // ---- Listening ----
+  ListenerPtr listener_;
+  std::vector<std::string> followed_;  // Channels that `listener_` is to hear.
+  std::string notifications_;          // Whole messages, to be told when nothing is under way.
 
   // ---- Carrying bytes ----
   std::unique_ptr<Stream> cancel_;  // A cancel request's own connection.

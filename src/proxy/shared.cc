@@ -24,6 +24,17 @@ Refused::Refused(wire::ErrorFields fields)
   fields_.severity = "FATAL";
 }
 
+Refused too_many_newcomers() {
+  return Refused("53300", "too many connections are waiting to be authenticated",
+                 "Try again shortly.");
+}
+
+Refused no_descriptors() {
+  return Refused("53300", "too many clients already: the proxy is out of file descriptors",
+                 "Close connections, or raise the limit of open files of the process that starts "
+                 "Halogen (`ulimit -Hn`, or LimitNOFILE= of its service), then restart.");
+}
+
 Metrics::Metrics()
     : starting(state_gauge("starting")),
       waking(state_gauge("waking")),
@@ -34,8 +45,18 @@ Metrics::Metrics()
                                      "Clients whose password or role was wrong.")),
       wake_failures(
           metrics::counter("halogen_proxy_wake_failures_total", "Clients that got no compute.")),
+      auth_limited(metrics::counter("halogen_proxy_auth_limited_total",
+                                    "Clients refused because of failures before.")),
+      auth_slowed(metrics::counter("halogen_proxy_auth_slowed_total",
+                                   "Clients held back because others fail at their endpoint.")),
+      not_allowed(metrics::counter("halogen_proxy_address_refused_total",
+                                   "Clients whose address is not on the project's list.")),
       refused(metrics::counter("halogen_proxy_connections_refused_total",
                                "Connections over the limit of unauthenticated ones.")),
+      crowded_out(metrics::counter("halogen_proxy_crowded_out_total",
+                                   "Connections cut for saying nothing while others waited.")),
+      no_descriptor(metrics::counter("halogen_proxy_no_descriptor_total",
+                                     "Connections refused for want of file descriptors.")),
       cancels(metrics::counter("halogen_proxy_cancels_total", "Cancel requests passed on.")),
       bytes_in(
           metrics::counter("halogen_proxy_bytes_total", "Bytes carried.", {{"from", "client"}})),
@@ -90,6 +111,9 @@ Shared::Shared(Proxy::Options the_options, Endpoints& the_endpoints, const Certi
     : options(std::move(the_options)),
       endpoints(the_endpoints),
       tls(files),
-      secret(std::move(the_secret)) {}
+      secret(std::move(the_secret)),
+      auth_limits(options.auth_limits),
+      password_checks(options.password_checks),
+      descriptors(options.max_descriptors) {}
 
 }  // namespace halogen::proxy

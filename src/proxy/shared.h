@@ -6,7 +6,11 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "postgres/wire.h"
+#include "proxy/auth_limits.h"
 #include "proxy/cancel_keys.h"
+#include "proxy/descriptors.h"
+#include "proxy/listeners.h"
+#include "proxy/password_checks.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/statements.h"
@@ -28,6 +32,11 @@ class Refused : public Error {
   wire::ErrorFields fields_;
 };
 
+// No room for those that have not shown who they are.
+Refused too_many_newcomers();
+// For a client, or for its server connection.
+Refused no_descriptors();
+
 enum class State { starting, waking, active, closing };
 
 struct Metrics {
@@ -38,7 +47,12 @@ struct Metrics {
   metrics::Counter opened;
   metrics::Counter auth_failures;
   metrics::Counter wake_failures;
-  metrics::Counter refused;  // Over the limit of unauthenticated connections.
+  metrics::Counter auth_limited;   // Refused for too many failures before.
+  metrics::Counter auth_slowed;    // Held back for failures of others.
+  metrics::Counter not_allowed;    // From an address that is not on the list.
+  metrics::Counter refused;        // Over the limit of unauthenticated connections.
+  metrics::Counter crowded_out;    // Said nothing for long while others waited for their place.
+  metrics::Counter no_descriptor;  // For want of file descriptors.
   metrics::Counter cancels;
   metrics::Counter bytes_in;  // From clients.
   metrics::Counter bytes_out;
@@ -80,7 +94,11 @@ struct Shared {
   CancelKeys cancel_keys;
   StatementTexts texts;
   Pools pools;
+  Listeners listeners;
   Metrics metrics;
+  AuthLimits auth_limits;
+  PasswordChecks password_checks;
+  Descriptors descriptors;
   LogLimit log_limit;
   std::atomic<int> unauthenticated = 0;
   std::atomic<int> sessions = 0;

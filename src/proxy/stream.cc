@@ -23,6 +23,7 @@ IoResult plain_result(ssize_t returned, Io wanted) {
 }  // namespace
 
 Stream::Stream(Socket socket) : socket_(std::move(socket)) {
+  count_++;
   asio::error_code ignored;
   socket_.native_non_blocking(true, ignored);
 }
@@ -31,6 +32,7 @@ Stream::~Stream() {
   SSL_free(ssl_);
   asio::error_code ignored;
   socket_.close(ignored);
+  count_--;
 }
 
 IoResult Stream::tls_result(int returned) {
@@ -93,6 +95,11 @@ void Stream::move_to(asio::io_context& context) {
 char Stream::peek_first() {
   char byte = 0;
   return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK) == 1 ? byte : '\0';
+}
+
+bool Stream::has_arrived() {
+  char byte;
+  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK) == 1;
 }
 
 void Stream::shutdown_send() {

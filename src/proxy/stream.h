@@ -4,6 +4,7 @@
 // holds no buffer, and bytes are copied once. One thread; at most one coroutine reads and one
 // writes at a time. Errors: unavailable (the peer is gone), cancelled.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,6 +29,9 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
+  // How many there are in the process, each with a file descriptor.
+  static size_t count() { return count_; }
+
   // ---- At once ----
   IoResult read_now(std::span<char> to);
   IoResult write_now(std::string_view from);
@@ -41,6 +45,8 @@ class Stream {
   void move_to(asio::io_context& context);
   // First byte without taking it; the socket is readable and not encrypted yet.
   char peek_first();
+  // The peer has sent something, encrypted or not, that has not been read from the socket.
+  bool has_arrived();
   // Tells the peer that nothing more comes.
   void shutdown_send();
 
@@ -71,6 +77,8 @@ class Stream {
 
  private:
   IoResult tls_result(int returned);
+
+  static inline std::atomic<size_t> count_ = 0;
 
   Socket socket_;
   ssl_st* ssl_ = nullptr;

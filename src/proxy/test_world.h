@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -35,6 +36,14 @@ class FakeEndpoints : public Endpoints {
   }
 
   bool exists(const std::string& endpoint) override { return endpoint == "ep-test"; }
+  bool address_allowed(const std::string&, const IpAddress& address) override {
+    MutexLock lock(mutex_);
+    return !refused_.contains(address);
+  }
+  void refuse(std::string_view address) {
+    MutexLock lock(mutex_);
+    refused_.insert(IpAddress::parse(address).value());
+  }
   void role_secret(const std::string&, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override {
     Outcome<RoleSecret> outcome;
@@ -43,7 +52,10 @@ class FakeEndpoints : public Endpoints {
       outcome.value = RoleSecret{found->second};
     else
       outcome.error = Error(Errc::not_found, "no role {}", role);
-    jobs_.push_back([done = std::move(done), outcome] { done(outcome); });
+    jobs_.push_back([done = std::move(done), outcome, time = role_time.load()] {
+      std::this_thread::sleep_for(time);
+      done(outcome);
+    });
     changed_.notify_one();
   }
   void wake(const std::string&, std::function<void(Outcome<ComputeAddress>)> done) override {
@@ -84,6 +96,7 @@ class FakeEndpoints : public Endpoints {
   std::atomic<int> opened = 0;
   std::atomic<int> closed = 0;
   std::atomic<std::chrono::milliseconds> wake_time = std::chrono::milliseconds(0);
+  std::atomic<std::chrono::milliseconds> role_time = std::chrono::milliseconds(0);
   std::atomic<bool> wake_fails = false;
 
  private:
@@ -111,6 +124,7 @@ class FakeEndpoints : public Endpoints {
   PoolSettings pool_ GUARDED_BY(mutex_);
   CondVar changed_;
   std::map<std::string, std::string> roles_ GUARDED_BY(mutex_);
+  std::set<IpAddress> refused_ GUARDED_BY(mutex_);
   std::deque<std::function<void()>> jobs_ GUARDED_BY(mutex_);
   bool stopped_ = false;  // Of the thread.
   std::thread thread_{[this] {

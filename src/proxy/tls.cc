@@ -12,6 +12,7 @@ namespace halogen::proxy {
 namespace {
 
 constexpr std::string_view kAlpn = "postgresql";
+constexpr long kTicketLife = 2 * 3600;  // Seconds.
 
 // Agrees to "postgresql" if it is offered; another offer alone ends the handshake.
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
@@ -26,13 +27,34 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+// Any name will do: which endpoint it is, if any, is found out later. Called when the version is
+// settled: the tickets of TLS 1.2 would let whoever learns our ticket key read past connections.
+int accept_name(SSL* ssl, int*, void*) {
+  if (SSL_version(ssl) < TLS1_3_VERSION) SSL_set_options(ssl, SSL_OP_NO_TICKET);
+  return SSL_TLSEXT_ERR_OK;
+}
+
+// TLS 1.3 clients that keep their sessions (JDBC, .NET) come back without certificate and
+// signature. One ticket each, which holds the whole session: we keep nothing. Without a session id
+// context OpenSSL would issue tickets and then fail those who use them.
+void set_up_resumption(SSL_CTX* context) {
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 1);
+  SSL_CTX_set_timeout(context, kTicketLife);
+  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(kAlpn.data()),
+                                 static_cast<unsigned int>(kAlpn.size()));
+  SSL_CTX_set_tlsext_servername_callback(context, accept_name);
+}
+
 void set_up(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  // No tickets, no session cache: a resumed session would save little and cost memory.
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
-  SSL_CTX_set_num_tickets(context, 0);
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_max_early_data(context, 0);  // It could be replayed.
+  set_up_resumption(context);
+  // The cheapest groups first, and none of the slow ones: a handshake is most of what a client that
+  // comes and goes costs.
+  SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
   // An idle connection holds no buffers; a busy one reads as much as there is in one call.
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

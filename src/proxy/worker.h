@@ -1,6 +1,7 @@
 // worker.h: one event loop, and what its sessions share. Touched by its own thread only, but for
 // `context`, to which any thread may post.
 #pragma once
+#include <list>
 #include <memory>
 #include <span>
 #include <unordered_set>
@@ -50,6 +51,7 @@ class Buffer {
 struct Worker : std::enable_shared_from_this<Worker> {
   BufferPool buffers;
   std::unordered_set<Session*> sessions;
+  std::list<Session*> newcomers;  // Not authenticated yet, the oldest first.
   // Last, so that it goes first: with it go the coroutines that still wait, which use the others.
   asio::io_context context{1};
 };

@@ -144,6 +144,60 @@ TEST_F(ApiTest, WhatMakesNoSenseIsRefusedWithAReason) {
   post("/projects/none/branches", json::object(), 404);
 }
 
+TEST_F(ApiTest, AllowedAddressesCountAtOnceAndOutliveARestart) {
+  json wanted = {{"project", {{"settings", {{"allowed_ips", {{"ips", {"192.0.2.0/24"}}}}}}}}};
+  json made = post("/projects", wanted, 201);
+  EXPECT_EQ(made["project"]["settings"]["allowed_ips"],
+            json::parse(R"({"ips":["192.0.2.0/24"],"protected_branches_only":false})"));
+  std::string path = "/api/v2/projects/" + made["project"]["id"].get<std::string>();
+  std::string endpoint = made["endpoints"][0]["id"];
+  auto allowed = [&](std::string_view from) {
+    return manager_->address_allowed(endpoint, IpAddress::parse(from).value());
+  };
+  auto change = [&](const json& ips, int status) {
+    json body = {{"project", {{"settings", {{"allowed_ips", {{"ips", ips}}}}}}}};
+    return read(client_->Patch(path, body.dump(), "application/json"), status);
+  };
+  EXPECT_TRUE(allowed("192.0.2.9"));
+  EXPECT_FALSE(allowed("198.51.100.1"));
+  json patched = change({"198.51.100.1", "2001:db8::/32"}, 200);
+  EXPECT_EQ(patched["project"]["settings"]["allowed_ips"]["ips"].size(), 2u);
+  EXPECT_EQ(patched["project"]["name"], made["project"]["name"]);
+  EXPECT_FALSE(allowed("192.0.2.9"));
+  EXPECT_TRUE(allowed("2001:db8::5"));
+
+  json refused = change({"198.51.100.1", "nonsense"}, 400);
+  EXPECT_EQ(refused["code"], "INVALID_ALLOWED_IPS");
+  EXPECT_NE(refused["message"].get<std::string>().find("\"nonsense\" is not an address"),
+            std::string::npos);
+  EXPECT_EQ(change("192.0.2.1", 400)["code"], "INVALID_ALLOWED_IPS");
+  EXPECT_TRUE(allowed("198.51.100.1"));
+
+  manager_->set_allowed_addresses(made["project"]["id"], {});  // As after a restart.
+  EXPECT_TRUE(allowed("192.0.2.9"));
+  projects_->restore_allow_lists();
+  EXPECT_FALSE(allowed("192.0.2.9"));
+  change(json::array(), 200);
+  EXPECT_TRUE(allowed("192.0.2.9"));
+}
+
+TEST_F(ApiTest, ProtectedBranchesOnlyIsRefusedWhileThereAreNone) {
+  json wanted = {{"allowed_ips", {{"ips", {"::1"}}, {"protected_branches_only", true}}}};
+  json error = post("/projects", {{"project", {{"settings", wanted}}}}, 400);
+  EXPECT_NE(error["message"].get<std::string>().find("no protected branches yet"),
+            std::string::npos);
+  EXPECT_TRUE(catalog_->projects().empty());
+}
+
+TEST_F(ApiTest, AProjectIsRenamed) {
+  json made = make_project("shop");
+  std::string path = "/api/v2/projects/" + made["project"]["id"].get<std::string>();
+  std::string body = R"({"project":{"name":"store"}})";
+  EXPECT_EQ(read(client_->Patch(path, body, "application/json"), 200)["project"]["name"], "store");
+  EXPECT_EQ(get(path)["project"]["name"], "store");
+  read(client_->Patch("/api/v2/projects/none", body, "application/json"), 404);
+}
+
 TEST_F(ApiTest, BranchesAreMadeListedAndDeletedChildrenFirst) {
   json made = make_project();
   std::string base = "/projects/" + made["project"]["id"].get<std::string>();

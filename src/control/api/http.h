@@ -82,6 +82,7 @@ const std::vector<Route>& routes();
 Response list_projects(Services&, const Request&);
 Response create_project(Services&, const Request&);
 Response get_project(Services&, const Request&);
+Response update_project(Services&, const Request&);
 Response delete_project(Services&, const Request&);
 Response get_connection_uri(Services&, const Request&);
 // branches.cc

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
+#include "control/project_settings.h"
 
 namespace halogen::control::api {
 
@@ -37,6 +38,21 @@ Response list_projects(Services& services, const Request& request) {
   return json_response(200, answer);
 }
 
+namespace {
+
+// The `settings` of a project in a request, with what is wrong in them told by a code.
+json checked_settings(const json& body) {
+  json settings = object_or_empty(body, "settings");
+  try {
+    merged_settings("{}", settings);
+  } catch (const Error& error) {
+    throw ApiError(400, "INVALID_ALLOWED_IPS", error.what());
+  }
+  return settings;
+}
+
+}  // namespace
+
 Response create_project(Services& services, const Request& request) {
   json body = object_or_empty(request.body_json(), "project");
   json branch = object_or_empty(body, "branch");
@@ -50,7 +66,7 @@ Response create_project(Services& services, const Request& request) {
   wanted.branch_name = text_or(branch, "name", "");
   wanted.pg_version = static_cast<int>(number_or(body, "pg_version", 15));
   wanted.idle_timeout = number_or(defaults, "suspend_timeout_seconds", 0);
-  wanted.settings = object_or_empty(body, "settings").dump();
+  wanted.settings = checked_settings(body).dump();
   CreatedBranch made = services.projects.create_project(wanted);
   Project project = services.catalog.project(made.branch.project_id);
   return json_response(
@@ -66,6 +82,16 @@ Response create_project(Services& services, const Request& request) {
 Response get_project(Services& services, const Request& request) {
   Project project = services.catalog.project(request.at("project_id"));
   return json_response(200, {{"project", project_json(services, project)}});
+}
+
+// The name and settings; a list of allowed addresses counts at once, for new connections.
+Response update_project(Services& services, const Request& request) {
+  std::string id = services.catalog.project(request.at("project_id")).id;
+  json body = object_or_empty(request.body_json(), "project");
+  ProjectChange change{text_or(body, "name", ""), checked_settings(body).dump()};
+  Project project = services.projects.update_project(id, change);
+  return json_response(
+      200, {{"project", project_json(services, project)}, {"operations", json::array()}});
 }
 
 Response delete_project(Services& services, const Request& request) {

@@ -15,6 +15,7 @@ const std::vector<Route>& routes() {
       {"GET", "/api/v2/projects", list_projects},
       {"POST", "/api/v2/projects", create_project},
       {"GET", PROJECT, get_project},
+      {"PATCH", PROJECT, update_project},
       {"DELETE", PROJECT, delete_project},
       {"GET", PROJECT "/connection_uri", get_connection_uri},
       {"GET", PROJECT "/branches", list_branches},

@@ -1,11 +1,17 @@
-// session_state.h: what a Postgres session holds, as the extension tells the proxy.
+// session_state.h: what a Postgres session holds, as the extension tells the proxy, and the
+// statement by which the proxy makes another connection hold the same.
 //
-// A pooled server connection starts with the startup parameter `halogen.report_session=on`. From
-// then on the extension sends, only when it changed, a ParameterStatus message named
-// kSessionStateParameter whose value is the whole state as one JSON object; the proxy takes it out
-// of the stream. It comes right before ReadyForQuery, never inside a transaction block; in a
-// pipeline also right after a transaction that ends before the Sync. The last one received holds. A
-// fresh session has the state {} and says nothing; absent members are empty.
+// A pooled server connection starts with the startup parameter `halogen.report_session=on`, and of
+// others only with user and database: what else its real startup packet set would belong to the
+// server for good, under every session that is restored on it.
+//
+// ---- The report ----
+//
+// The extension sends, only when it changed, a ParameterStatus message named kSessionStateParameter
+// whose value is the whole state as one JSON object; the proxy takes it out of the stream. It comes
+// right before ReadyForQuery, never inside a transaction block; in a pipeline also right after a
+// transaction that ends before the Sync. The last one received holds. A fresh session has the state
+// {} and says nothing; absent members are empty. What the startup packet set is not in it.
 //
 //   "settings": {"name": "value", ...}
 //       Set in this session (SET, set_config, RESET takes it out again), even to the default. Give
@@ -14,31 +20,86 @@
 //   "session_authorization": "name", "role": "name"
 //       Only when they differ from those of the login; "none" is a role. Restore after the settings
 //       and in this order.
+//   "known": ["my.name", ...]
+//       Custom settings without a value that the session has once named (SET LOCAL, RESET, a
+//       function's SET): current_setting gives '' where a fresh session has an error or null.
 //   "listen": ["channel", ...]
 //   "prepared": [{"name": "n", "statement": "PREPARE n AS ...", "from_sql": true}, ...]
 //       By SQL, in the order made; those of the protocol are the proxy's own to know.
 //   "deallocations": 2
 //       How often DEALLOCATE ALL or DISCARD ALL dropped all prepared statements of this connection,
-//       those of the protocol too. Only grows.
+//       those of the protocol too. Only grows: a fact about the connection, not to be restored.
 //   "sequence_used": true
 //       nextval, setval, COPY FROM or an identity column may have left something for currval and
 //       lastval to read. Not a pin: most sessions that insert never read it. DISCARD SEQUENCES (or
-//       ALL) ends it; run it before another client gets the connection, so that its currval is an
-//       error and never a stranger's value.
+//       ALL, or a restore) ends it; run it before another client gets the connection, so that its
+//       currval is an error and never a stranger's value.
 //   "pins": ["advisory_lock", ...]
 //       What cannot be given to another connection: the session keeps its server until it is gone.
 //         advisory_lock temp_table holdable_cursor backup replication_origin replication_slot
 //         replication        a connection of the replication protocol
 //         sequence           sequence_used, and the client has called currval or lastval before
 //         privileged_setting set with rights that the login role does not have (not among settings)
-//         loaded_library random_seed   until the connection ends: DISCARD ALL does not undo them
+//         loaded_library random_seed
 //         too_large          the state is over 256 KiB
 //         unknown            the state could not be computed; tried again after each transaction
-//       After DISCARD ALL a connection with pins cannot be made fresh: close it.
+//       A restore (as DISCARD ALL) undoes advisory_lock, temp_table, holdable_cursor, sequence,
+//       privileged_setting and too_large. The others it refuses: see below. loaded_library and
+//       random_seed last until the connection ends: close it after its session.
 //
-// The JSON is pure ASCII (\uXXXX for all else), so it reads the same in every client encoding. When
-// restoring, E'\uXXXX' and `client_encoding` last give the same freedom. Plain C, for the
-// extension.
+// The JSON is pure ASCII (\uXXXX for all else), so it reads the same in every client encoding.
+//
+// Statements of the protocol are seen by SQL under the name that the connection knows. EXECUTE and
+// DEALLOCATE of such a name work as for statements made by PREPARE; a DEALLOCATE of one is not
+// reported, only those of all are. So a proxy that renames them has to rename them in the SQL of
+// its clients as well, and to choose names that no client thinks of: PREPARE of a name that is
+// taken fails.
+//
+// ---- The restore ----
+//
+//   SET halogen.session TO 'operation', 'argument', ... , 'operation', ...     or TO DEFAULT
+//
+// makes the connection the session that is described, and nothing that is not: all else becomes as
+// in a connection that has just begun. Each item is a string constant. Operations, done in the
+// order of this list; those of one kind in the order given:
+//
+//   'startup', name, value      The session's startup packet said so. The value is given as the
+//                               packet would (source `client`), so that RESET goes back to it.
+//                               `options` may be given as one value: -c name=value, --name=value.
+//                               Not user, database, replication, _pq_.*, halogen.*.
+//   'setting', name, value      set_config(name, value, false)
+//   'known', name
+//   'session_authorization', name
+//   'role', name
+//   'listen', channel
+//   'prepare', text             Runs this PREPARE statement. If that fails, because a table is gone
+//                               or the text is none, it is left out; the report that follows tells.
+//
+// Dropped: prepared statements made by SQL (those of the protocol stay), channels, holdable
+// cursors, temporary objects, session advisory locks, what currval and lastval know. Startup
+// settings that were given by an earlier restore and are not named go back to what the server has
+// without them. Roles' and databases' settings are those of when the connection began.
+//
+// It is a transaction of its own. Whatever else fails, ERROR in the cause becomes FATAL with the
+// same SQLSTATE ("cannot restore the session: setting "x": ..."): a query sent right behind never
+// runs in a wrong session. A connection that holds what cannot be undone is refused in this way
+// (55000), a malformed list too (42601). Only inside a transaction block, a function, a pipeline or
+// a query of several statements is it a plain ERROR (25001) and nothing happens.
+//
+// Send it as Parse, Bind, Execute and *no* Sync, right ahead of the client's messages, whatever
+// kind they are. It commits by itself and is answered by ParseComplete, BindComplete,
+// CommandComplete. Then an error that comes before the statement is even reached (a cancel that was
+// meant for the session before, its statement_timeout, a conversion) makes the server skip all that
+// follows up to a Sync, a simple Query too. As a simple Query of its own it works as well, but such
+// an error would let the next query run in a wrong session.
+//
+// The report comes after it as after any transaction, if the state is another than last reported.
+//
+// Quote items as E'...' with '' for a quote, \\ for a backslash and \uXXXX or \UXXXXXXXX for all
+// that is not ASCII: that reads the same under every client_encoding, standard_conforming_strings
+// and backslash_quote of the session before. What the database's encoding does not have fails.
+//
+// Plain C, for the extension.
 #ifndef HALOGEN_PROTOCOL_SESSION_STATE_H
 #define HALOGEN_PROTOCOL_SESSION_STATE_H
 

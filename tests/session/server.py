@@ -67,6 +67,6 @@ class Server:
             self.process.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def connect(self, **parameters):
+    def connect(self, user="postgres", **parameters):
         """A session that reports."""
-        return Wire(self.socket, **{"halogen.report_session": "on", **parameters})
+        return Wire(self.socket, user, **{"halogen.report_session": "on", **parameters})

@@ -47,7 +47,7 @@ def test_set_is_reported_restored_elsewhere_and_reset(server, session, sql, name
     assert other.one(show) == session.one(show)
     other.close()
     session.query("reset " + ".".join(f'"{part}"' for part in name.split(".")))
-    assert session.state == {}
+    assert session.state == ({"known": [name]} if "." in name else {})
 
 
 @pytest.mark.parametrize("undo", ["reset all", "discard all", "set work_mem to default", "reset work_mem"])
@@ -71,6 +71,19 @@ def test_what_is_not_of_the_session_is_not_reported(session):
                 "show work_mem", "explain analyze select 1", "vacuum plain"]:
         session.simple(sql)
     assert session.state == {} and session.reports == 0
+
+
+@pytest.mark.parametrize("sql", [
+    "set local my.var = 'x'", "begin; set local my.var = 'x'; commit", "begin; set my.var = 'x'; rollback",
+    "select set_config('my.var', 'x', true)", "reset my.var", "set my.var = 'x'; reset all",
+    "do $$ begin perform set_config('my.var', 'x', true); end $$"])
+def test_custom_settings_that_were_named_once_are_known(session, sql):
+    assert session.one("select current_setting('my.var', true)") is None
+    session.simple(sql)
+    assert session.state == {"known": ["my.var"]}
+    assert session.one("select current_setting('my.var', true)") == ""
+    session.query("set my.var = 'y'")
+    assert session.state == {"settings": {"my.var": "y"}}
 
 
 def test_a_savepoint_undoes_only_what_came_after(session):

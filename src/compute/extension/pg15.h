@@ -80,6 +80,43 @@ static inline struct config_generic** hg_settings(int* count) {
   return get_guc_variables();
 }
 
+static inline int hg_compare_setting_names(const char* a, const char* b) {
+  for (; *a != '\0' && *b != '\0'; ++a, ++b) {
+    const char lower_a = *a >= 'A' && *a <= 'Z' ? *a + ('a' - 'A') : *a;
+    const char lower_b = *b >= 'A' && *b <= 'Z' ? *b + ('a' - 'A') : *b;
+    if (lower_a != lower_b) return lower_a - lower_b;
+  }
+  return *a != '\0' ? 1 : *b != '\0' ? -1 : 0;
+}
+
+// NULL if there is none. Names that only older majors know are found too.
+static inline struct config_generic* hg_find_setting(const char* name) {
+  if (hg_compare_setting_names(name, "sort_mem") == 0) name = "work_mem";
+  if (hg_compare_setting_names(name, "vacuum_mem") == 0) name = "maintenance_work_mem";
+  int low = 0, high;
+  struct config_generic** settings = hg_settings(&high);
+  while (low < high) {
+    const int middle = low + (high - low) / 2;
+    const int order = hg_compare_setting_names(name, settings[middle]->name);
+    if (order == 0) return settings[middle];
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return NULL;
+}
+
+static inline bool hg_is_placeholder(const struct config_generic* setting) {
+  return (setting->flags & GUC_CUSTOM_PLACEHOLDER) != 0;
+}
+
+// Sets one, or back to its reset value with NULL, as if `role` had done it. Raises ERROR.
+static inline void hg_set_setting(const char* name, const char* value, GucContext context,
+                                  GucSource source, Oid role) {
+  set_config_option_ext(name, value, context, source, role, GUC_ACTION_SET, true, ERROR, false);
+}
+
 // Whether this process holds an advisory lock. Outside of transactions only those of the session
 // are left, so that the lists are empty but for them.
 static inline bool hg_holds_advisory_lock(void) {

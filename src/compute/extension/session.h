@@ -7,6 +7,7 @@
 #include "pg.h"
 
 #include "lib/stringinfo.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 
 // What the hooks noticed. They may say more than there is: a report looks at the session itself,
@@ -40,19 +41,42 @@ void hg_session_need_transaction(void);
 // session_watch.c: the hooks that keep hg_session. Call once, in a session that reports.
 void hg_session_watch(void);
 
-// session_settings.c: appends members settings, role and session_authorization.
-typedef struct HgSettingsFound {
-  bool privileged;  // One was set with rights that the login role does not have: not restorable.
-  bool seeded;      // The setting `seed` was set.
-} HgSettingsFound;
-HgSettingsFound hg_session_settings(StringInfo out);
+// session_settings.c: appends members settings, role, session_authorization and known. True if one
+// more was set with rights that the login role does not have: not restorable.
+bool hg_session_settings(StringInfo out);
+// A text that set_config takes back to exactly the value that the setting has now.
+const char* hg_setting_value(struct config_generic* setting);
+
+// session_custom.c: custom settings that exist without a value, member known.
+void hg_session_custom_begins(void);  // Call before the client can make some.
+bool hg_session_is_known(const struct config_generic* setting);
+void hg_session_hide_known(const List* wanted);  // All but these (char*).
+void hg_session_make_known(const char* name);
 
 // session_objects.c: appends the rest.
-void hg_session_objects(StringInfo out, HgSettingsFound found);
+void hg_session_objects(StringInfo out, bool privileged_setting);
+List* hg_session_channels(void);           // LISTEN's, in order (char*).
+const char* hg_session_lasting_pin(void);  // One that no statement undoes; NULL if there is none.
+
+// session_restore.c: SET halogen.session.
+bool hg_session_is_restore(const Node* statement);
+void hg_session_restore(const VariableSetStmt* statement, bool top_level);
+void hg_session_restore_ended(void);   // Its transaction is committed.
+void hg_session_check_restored(void);  // Before the next message: FATAL if it failed.
+void hg_session_restoring(const char* what, const char* name);  // For the message of an error.
+
+// session_startup.c: what the session's startup packet set, put over what this server started with.
+typedef struct HgNamedValue {
+  const char* name;
+  const char* value;
+} HgNamedValue;
+void hg_session_startup_begins(void);             // Call while the startup packet is worked on.
+void hg_session_startup_set(const List* wanted);  // HgNamedValue*, as in the packet.
 
 // session_json.c: JSON in pure ASCII, so that no client encoding matters. A comma is put where one
 // is needed. Raises ERROR for text that is not valid in the server's encoding.
 void hg_json_key(StringInfo out, const char* key);
 void hg_json_item(StringInfo out, const char* text, size_t length);  // In an array, or after a key.
+void hg_json_names(StringInfo out, const char* key, const List* names);  // Nothing if none (char*).
 
 #endif

@@ -63,3 +63,12 @@ void hg_json_item(StringInfo out, const char* text, size_t length) {
   append_separator(out);
   append_quoted(out, text, length);
 }
+
+void hg_json_names(StringInfo out, const char* key, const List* names) {
+  if (names == NIL) return;
+  hg_json_key(out, key);
+  appendStringInfoChar(out, '[');
+  ListCell* cell;
+  foreach (cell, names) hg_json_item(out, lfirst(cell), strlen(lfirst(cell)));
+  appendStringInfoChar(out, ']');
+}

@@ -18,9 +18,10 @@
 #include "utils/fmgroids.h"
 #include "utils/portal.h"
 
-// The channels, by the function that shows them: it reads a list of this process, no catalogs.
-static void append_channels(StringInfo out) {
-  if (!hg_session.listened) return;
+List* hg_session_channels(void) {
+  List* channels = NIL;
+  if (!hg_session.listened) return channels;
+  // The function that shows them reads a list of this process, no catalogs.
   FmgrInfo function;
   fmgr_info(F_PG_LISTENING_CHANNELS, &function);
   ReturnSetInfo result = {.type = T_ReturnSetInfo,
@@ -29,21 +30,20 @@ static void append_channels(StringInfo out) {
                           .returnMode = SFRM_ValuePerCall};
   LOCAL_FCINFO(call, 0);
   InitFunctionCallInfoData(*call, &function, 0, InvalidOid, NULL, (Node*)&result);
-  int count = 0;
   while (true) {
     call->isnull = false;
     result.isDone = ExprSingleResult;
     Datum channel = FunctionCallInvoke(call);
     if (result.isDone != ExprMultipleResult) break;
-    if (count++ == 0) {
-      hg_json_key(out, "listen");
-      appendStringInfoChar(out, '[');
-    }
-    const char* name = TextDatumGetCString(channel);
-    hg_json_item(out, name, strlen(name));
+    channels = lappend(channels, TextDatumGetCString(channel));
   }
-  if (count > 0) appendStringInfoChar(out, ']');
-  hg_session.listened = count > 0;
+  return channels;
+}
+
+static void append_channels(StringInfo out) {
+  const List* channels = hg_session_channels();
+  hg_session.listened = channels != NIL;
+  hg_json_names(out, "listen", channels);
 }
 
 // Its own text, cut out of the query it came in.
@@ -141,11 +141,20 @@ static bool has_replication_slot(void) {
   return found;
 }
 
+const char* hg_session_lasting_pin(void) {
+  if (hg_session.library_loaded) return "loaded_library";
+  if (hg_session.seeded) return "random_seed";
+  if (replorigin_session_origin != InvalidRepOriginId) return "replication_origin";
+  if (has_replication_slot()) return "replication_slot";
+  if (hg_backup_is_running()) return "backup";
+  return am_walsender ? "replication" : NULL;
+}
+
 static void append_pin(StringInfo out, bool held, const char* name) {
   if (held) hg_json_item(out, name, strlen(name));
 }
 
-static void append_pins(StringInfo out, HgSettingsFound found) {
+static void append_pins(StringInfo out, bool privileged) {
   StringInfoData pins;
   initStringInfo(&pins);
   appendStringInfoChar(&pins, '[');
@@ -154,8 +163,8 @@ static void append_pins(StringInfo out, HgSettingsFound found) {
   append_pin(&pins, has_holdable_cursor(), "holdable_cursor");
   append_pin(&pins, hg_session.sequence_used && hg_session.sequence_read, "sequence");
   append_pin(&pins, hg_session.library_loaded, "loaded_library");
-  append_pin(&pins, hg_session.seeded || found.seeded, "random_seed");
-  append_pin(&pins, found.privileged, "privileged_setting");
+  append_pin(&pins, hg_session.seeded, "random_seed");
+  append_pin(&pins, privileged, "privileged_setting");
   append_pin(&pins, replorigin_session_origin != InvalidRepOriginId, "replication_origin");
   append_pin(&pins, has_replication_slot(), "replication_slot");
   append_pin(&pins, hg_backup_is_running(), "backup");
@@ -165,7 +174,7 @@ static void append_pins(StringInfo out, HgSettingsFound found) {
   appendStringInfo(out, "%s]", pins.data);
 }
 
-void hg_session_objects(StringInfo out, HgSettingsFound found) {
+void hg_session_objects(StringInfo out, bool privileged) {
   append_channels(out);
   append_all_prepared(out);
   if (hg_session.sequence_used) {
@@ -176,5 +185,5 @@ void hg_session_objects(StringInfo out, HgSettingsFound found) {
     hg_json_key(out, "deallocations");
     appendStringInfo(out, UINT64_FORMAT, hg_session.deallocations);
   }
-  append_pins(out, found);
+  append_pins(out, privileged);
 }

@@ -48,7 +48,8 @@ static const char* describe_session(void) {
   StringInfoData state;
   initStringInfo(&state);
   appendStringInfoChar(&state, '{');
-  hg_session_objects(&state, hg_session_settings(&state));
+  const bool privileged = hg_session_settings(&state);
+  hg_session_objects(&state, privileged);
   appendStringInfoChar(&state, '}');
   return state.len <= kMaxStateBytes ? state.data : "{\"pins\":[\"too_large\"]}";
 }
@@ -108,6 +109,7 @@ static void report(void) {
 static void on_message_done(void* unused) {
   registered = false;
   if (IsTransactionOrTransactionBlock()) return;
+  hg_session_check_restored();
   // Session locks need no hook: of all own locks they are what is left.
   const bool advisory = hg_holds_advisory_lock();
   if (!hg_session.dirty && advisory == hg_session.has_advisory) return;
@@ -125,6 +127,7 @@ void hg_session_report_later(void) {
 static void on_transaction(XactEvent event, void* unused) {
   if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
     hg_session_report_later();
+  if (!in_progress && event == XACT_EVENT_COMMIT) hg_session_restore_ended();
 }
 
 static void install(void) {
@@ -135,6 +138,8 @@ static void install(void) {
       AllocSetContextCreate(hg_session.memory, "halogen session report", ALLOCSET_DEFAULT_SIZES);
   last_sent = MemoryContextStrdup(hg_session.memory, "{}");
   hg_session.dirty = am_walsender;
+  hg_session_startup_begins();
+  hg_session_custom_begins();
   hg_session_watch();
   RegisterXactCallback(on_transaction, NULL);
 }

@@ -18,9 +18,9 @@ static const char* string_value(const struct config_string* setting) {
   return *setting->variable != NULL ? *setting->variable : "";
 }
 
-// A text that set_config takes back to exactly this value. Numbers are in the setting's base unit:
-// what SHOW says of them can be rounded, or be what the socket uses now.
-static const char* value_of(struct config_generic* setting) {
+const char* hg_setting_value(struct config_generic* setting) {
+  // Numbers are in the setting's base unit: what SHOW says of them can be rounded, or be what the
+  // socket uses now.
   switch (setting->vartype) {
     case PGC_BOOL:
       return *((struct config_bool*)setting)->variable ? "on" : "off";
@@ -44,7 +44,7 @@ static bool is_identity(const char* name) {
 
 static void append_identity(StringInfo out, struct config_generic* setting) {
   const char* reset = ((struct config_string*)setting)->reset_val;
-  const char* value = value_of(setting);
+  const char* value = hg_setting_value(setting);
   if (strcmp(value, reset != NULL ? reset : "none") == 0) return;
   hg_json_key(out, setting->name);
   hg_json_item(out, value, strlen(value));
@@ -56,8 +56,17 @@ static bool is_privileged(const struct config_generic* setting) {
   return setting->context == PGC_SUSET && setting->srole != GetAuthenticatedUserId();
 }
 
-HgSettingsFound hg_session_settings(StringInfo out) {
-  HgSettingsFound found = {false, false};
+static List* known_names(void) {
+  List* names = NIL;
+  int count;
+  struct config_generic** settings = hg_settings(&count);
+  for (int i = 0; i < count; ++i)
+    if (hg_session_is_known(settings[i])) names = lappend(names, (char*)settings[i]->name);
+  return names;
+}
+
+bool hg_session_settings(StringInfo out) {
+  bool privileged = false;
   StringInfoData identity;
   initStringInfo(&identity);
   const int start = out->len;
@@ -67,17 +76,17 @@ HgSettingsFound hg_session_settings(StringInfo out) {
     struct config_generic* setting = settings[i];
     if (setting->source != PGC_S_SESSION || is_of_transaction(setting->name)) continue;
     if (strcmp(setting->name, "seed") == 0) {
-      found.seeded = true;
+      hg_session.seeded = true;
     } else if (is_identity(setting->name)) {
       append_identity(&identity, setting);
     } else if (is_privileged(setting)) {
-      found.privileged = true;
+      privileged = true;
     } else {
       if (out->len == start) {
         hg_json_key(out, "settings");
         appendStringInfoChar(out, '{');
       }
-      const char* value = value_of(setting);
+      const char* value = hg_setting_value(setting);
       hg_json_key(out, setting->name);
       hg_json_item(out, value, strlen(value));
     }
@@ -88,5 +97,6 @@ HgSettingsFound hg_session_settings(StringInfo out) {
     if (any) appendStringInfoChar(out, ',');
     appendBinaryStringInfo(out, identity.data, identity.len);
   }
-  return found;
+  hg_json_names(out, "known", known_names());
+  return privileged;
 }

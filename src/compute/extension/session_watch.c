@@ -92,6 +92,10 @@ static void watch_utility(PlannedStmt* plan, const char* text, bool read_only_tr
   const bool discards =
       tag == T_DiscardStmt && (((DiscardStmt*)statement)->target == DISCARD_ALL ||
                                ((DiscardStmt*)statement)->target == DISCARD_SEQUENCES);
+  if (hg_session_is_restore(statement)) {
+    hg_session_restore((VariableSetStmt*)statement, context == PROCESS_UTILITY_TOPLEVEL);
+    return;
+  }
   note_before(statement, context == PROCESS_UTILITY_TOPLEVEL);
   (next_utility != NULL ? next_utility : standard_ProcessUtility)(
       plan, text, read_only_tree, context, parameters, environment, destination, completion);

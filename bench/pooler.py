@@ -6,7 +6,6 @@ they are held. Rounds take turns; ratios are of medians. `--quick` stays below 1
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import statistics
@@ -20,7 +19,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__f
 import psycopg2  # noqa: E402
 
 import pgbouncer  # noqa: E402
-from fixtures.platform import ROOT, Platform, free_port  # noqa: E402
+from fixtures.many import Clients  # noqa: E402
+from fixtures.platform import Platform, free_port  # noqa: E402
 from stock import PGBIN, run, stock_postgres  # noqa: E402
 
 POOL = 20
@@ -124,31 +124,6 @@ def connects(ways, options):
         print(f"| {name} | {tps:.0f} | {figure(cpu)} |", flush=True)
 
 
-class Clients:
-    """The program that holds idle clients: told what to do by lines, answers in JSON."""
-
-    def __init__(self, count, strings):
-        self.process = subprocess.Popen([options_program(), str(count), *strings], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.connected = self.answer()
-
-    def answer(self):
-        return json.loads(self.process.stdout.readline())
-
-    def tell(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(60)
-
-
-def options_program():
-    return Path(os.environ.get("HALOGEN_BIN", ROOT / "build/release/bin/halogen")).parent / "bench_clients"
-
-
 def memory(ways, options):
     print("\n| idle TLS clients | | KB per client | connects/s | errors | p50 us | p99 us | lost while idle |\n" + "|---" * 8 + "|")
     for count in options.idle:
@@ -156,13 +131,10 @@ def memory(ways, options):
             if way.pid is None:
                 continue
             before = way.rss()
-            clients = Clients(count, [way.string])
-            try:
+            with Clients(count, [way.string]) as clients:
                 asked = clients.tell("query 3 4")
                 held = (way.rss() - before) / count / 1024
                 lost = clients.tell("check")["disturbed"]
-            finally:
-                clients.close()
             errors = clients.connected["errors"] + asked["errors"]
             print(f"| {count} | {way.name} | {held:.1f} | {clients.connected['per_second']} | {errors} | {asked['p50_us']} | "
                   f"{asked['p99_us']} | {lost} |" + (f" {clients.connected['first_error']}{asked['first_error']}" if errors else ""),

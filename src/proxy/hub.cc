@@ -216,6 +216,8 @@ void Hub::settled() {
   {
     MutexLock lock(mutex_);
     bool there = server_ != nullptr && !answer_due_;
+    bool never = heard_.empty() || stopping_;
+    uint64_t failed = failed_start_;
     for (Heard& one : heard_) {
       if (one.confirmed || !there) continue;
       one.confirmed = std::all_of(one.channels.begin(), one.channels.end(),
@@ -225,9 +227,9 @@ void Hub::settled() {
     }
     std::erase_if(waiting_, [&](auto& waiter) {
       bool here = there && server_->start >= waiter.first;
-      bool never = heard_.empty() || stopping_ || failed_start_ >= waiter.first;
-      if (here || never) ready.push_back(std::move(waiter.second));
-      return here || never;
+      bool over = here || never || failed >= waiter.first;
+      if (over) ready.push_back(std::move(waiter.second));
+      return over;
     });
   }
   for (auto& [listener, channels] : confirmed) listener->confirmed(channels);

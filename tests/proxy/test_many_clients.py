@@ -1,0 +1,53 @@
+"""As many clients as one endpoint must take, through the events that pooled clients do not hear of."""
+
+import time
+
+from fixtures.many import Clients
+
+MANY = 10_000
+NOTHING_WRONG = {"errors": 0, "first_error": ""}
+
+
+def well(answer):
+    return {name: answer[name] for name in NOTHING_WRONG} == NOTHING_WRONG or answer
+
+
+def test_ten_thousand_are_held_through_suspends_and_wakes(project):
+    with Clients(MANY, [project.connection_string(pooled=True)]) as clients:
+        assert well(clients.connected) is True
+        for _ in range(2):
+            project.suspend()
+            time.sleep(1)
+            assert project.compute()["state"] == "idle"  # Clients that are only there wake nothing.
+            assert clients.tell("check")["disturbed"] == 0
+            assert well(clients.tell("all")) is True
+        assert well(clients.tell("query 2 8")) is True
+
+
+def test_thousands_who_arrive_at_a_sleeping_endpoint_cause_one_wake(project, platform):
+    project.query("select 1")
+    project.suspend()
+    log = platform.log_file
+    before = log.stat().st_size
+    with Clients(1000, [project.connection_string(pooled=True)]) as clients:
+        assert well(clients.connected) is True
+        assert well(clients.tell("all")) is True
+    with open(log, errors="replace") as file:
+        file.seek(before)
+        endpoint = project.endpoint()
+        wakes = [line for line in file if endpoint in line and "compute started in" in line]
+    assert len(wakes) <= 1, wakes
+
+
+def test_clients_of_many_endpoints(platform):
+    projects = [platform.create_project(f"one of many {i}") for i in range(10)]
+    try:
+        with Clients(2000, [project.connection_string(pooled=True) for project in projects]) as clients:
+            assert well(clients.connected) is True
+            for project in projects[:5]:
+                project.suspend()
+            assert well(clients.tell("all")) is True
+            assert clients.tell("check")["disturbed"] == 0
+    finally:
+        for project in projects:
+            project.delete()

@@ -64,8 +64,12 @@ void Hub::poke() {
   asio::post(worker->context, [hub = shared_from_this(), worker = worker.get()] {
     if (hub->event_ != nullptr) hub->event_->cancel();
     if (hub->server_ && !hub->answer_due_) hub->server_->stream.interrupt();
-    MutexLock lock(hub->mutex_);
-    if (!std::exchange(hub->running_, true))
+    bool running;
+    {
+      MutexLock lock(hub->mutex_);
+      running = std::exchange(hub->running_, true);
+    }
+    if (!running)
       asio::co_spawn(worker->context, [hub] { return hub->run(); }, asio::detached);
   });
 }

@@ -154,7 +154,10 @@ class ProxyTest : public ::testing::Test {
 
   static void SetUpTestSuite() {
     cluster_ = new halogen::testing::StockCluster();
-    cluster_->start("-c max_connections=1200 -c shared_buffers=16MB");
+    // build/<preset>/bin/proxy_test and build/<preset>/lib/halogen.so.
+    fs::path build = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
+    cluster_->start("-c max_connections=1200 -c shared_buffers=16MB -c shared_preload_libraries=" +
+                    (build / "lib/halogen.so").string());
     cluster_->sql("create role alice login superuser; create role nologin;");
   }
   static void TearDownTestSuite() {

@@ -9,6 +9,7 @@ namespace {
 const log::Logger logger("proxy");
 
 constexpr std::chrono::milliseconds kNoRoomPause{50};
+constexpr std::string_view kSequence = "sequence";
 
 wire::ErrorFields waited_in_vain(std::chrono::milliseconds waited, const PoolStatus& pool) {
   wire::ErrorFields fields;
@@ -147,14 +148,16 @@ void Session::settle() {
     if (talk_->nothing_under_way()) watch_pin();
     return;
   }
-  set_pin({});
-  if (pool_)
+  if (pool_) {
     give_server();
-  else
-    end_use();
+    return;
+  }
+  set_pin({});
+  end_use();
 }
 
 void Session::give_server() {
+  set_pin({});
   talk_->detach();
   ServerPtr server = std::move(server_);
   server->stream.interrupt();  // Our loop, if it waits.
@@ -175,9 +178,27 @@ void Session::drop_server() {
   end_use();
 }
 
+// What sequences gave is kept for the session as long as nobody else has need of its server: then
+// it is given, and currval is an error, as in a new session.
+void Session::lend() {
+  lender_ = std::make_shared<Lender>();
+  lender_->asked = [worker = worker_.weak_from_this(), weak = weak_from_this()] {
+    std::shared_ptr<Worker> alive = worker.lock();
+    if (!alive) return;
+    asio::post(alive->context, [weak] {
+      auto session = weak.lock();
+      if (!session || !session->lender_ || !session->server_ || session->telling_) return;
+      if (session->talk_->at_rest() && session->talk_->pinned_by() == kSequence)
+        session->give_server();
+    });
+  };
+  shared_.pools.can_lend(pool_, lender_);
+}
+
 // The session does nothing, but holds what cannot be moved: for so long, and no longer.
 void Session::watch_pin() {
   std::string_view reason = talk_->pinned_by();
+  if (pool_ && reason == kSequence && talk_->at_rest()) lend();
   set_pin(reason.empty() ? "transaction" : reason);
   auto bound = shared_.endpoints.pool_settings(route_.endpoint).pinned_idle_timeout;
   pin_timer_.expires_after(bound);
@@ -197,6 +218,7 @@ void Session::set_pin(std::string_view reason) {
   if (!pin_.empty()) {
     shared_.metrics.pinned(pin_).sub();
     pin_timer_.cancel();
+    lender_.reset();
   }
   pin_ = reason;
   if (pin_.empty()) return;

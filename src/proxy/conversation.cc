@@ -88,6 +88,7 @@ bool Conversation::told_by_server(std::string_view notification) {
 void Conversation::detach() {
   CHECK(at_rest());
   server_ = nullptr;
+  forget_what_is_lost();
 }
 
 bool Conversation::at_rest() const {

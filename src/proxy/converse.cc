@@ -77,6 +77,7 @@ Task<bool> Session::hear() {
     shared_.metrics.bytes_in.add(static_cast<double>(size));
     if (size > 0) {
       pin_timer_.cancel();
+      lender_.reset();
       std::string_view bytes(buffer.data(), size);
       if (!heard_.empty()) bytes = heard_.append(bytes);
       size_t used = 0;

@@ -69,8 +69,7 @@ void Hub::poke() {
       MutexLock lock(hub->mutex_);
       running = std::exchange(hub->running_, true);
     }
-    if (!running)
-      asio::co_spawn(worker->context, [hub] { return hub->run(); }, asio::detached);
+    if (!running) asio::co_spawn(worker->context, [hub] { return hub->run(); }, asio::detached);
   });
 }
 

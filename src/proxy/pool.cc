@@ -29,6 +29,7 @@ struct Pool {
   int open = 0;                // Idle, used, and being opened.
   std::deque<ServerPtr> idle;  // Used last at the back.
   std::deque<WaiterPtr> waiting;
+  std::vector<std::weak_ptr<Lender>> lenders;    // The longest idle at the front.
   std::map<std::string, ReportedPtr> greetings;  // By startup_items(); of Pools' current start.
 
   int size(const Pools::PoolEndpoint& of) const {
@@ -147,11 +148,30 @@ std::optional<Grant> Pools::take_idle(const PoolPtr& pool, uint64_t start,
 std::optional<Grant> Pools::acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
                                     uint64_t owner, WaiterPtr waiter) {
   Closed closed;
-  MutexLock lock(mutex_);
-  if (auto grant = pick_idle(pool, start, startup, owner, closed)) return grant;
-  if (pool->waiting.empty() && take_slot(*pool, closed)) return Grant{nullptr, Slot(*this, pool)};
-  pool->waiting.push_back(std::move(waiter));
+  LenderPtr lender;
+  {
+    MutexLock lock(mutex_);
+    if (auto grant = pick_idle(pool, start, startup, owner, closed)) return grant;
+    if (pool->waiting.empty() && take_slot(*pool, closed)) return Grant{nullptr, Slot(*this, pool)};
+    pool->waiting.push_back(std::move(waiter));
+    while (!lender && !pool->lenders.empty()) {
+      lender = pool->lenders.front().lock();
+      pool->lenders.erase(pool->lenders.begin());
+    }
+  }
+  if (lender) lender->asked();
   return std::nullopt;
+}
+
+void Pools::can_lend(const PoolPtr& pool, const LenderPtr& lender) {
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(pool->lenders, [&](auto& one) { return one.expired(); });
+    pool->lenders.push_back(lender);
+    if (pool->waiting.empty()) return;
+    pool->lenders.pop_back();
+  }
+  lender->asked();
 }
 
 bool Pools::withdraw(const PoolPtr& pool, const WaiterPtr& waiter) {

@@ -72,6 +72,12 @@ struct Waiter {
 };
 using WaiterPtr = std::shared_ptr<Waiter>;
 
+// One that keeps a server which it would rather not lose, but can.
+struct Lender {
+  std::function<void()> asked;  // At most once: somebody waits for it.
+};
+using LenderPtr = std::shared_ptr<Lender>;
+
 // What SHOW POOLS and the metrics tell of one pool.
 struct PoolStatus {
   PoolKey key;
@@ -101,6 +107,8 @@ class Pools {
   // `startup` and `owner` first, is preferred.
   std::optional<Grant> acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
                                uint64_t owner, WaiterPtr waiter);
+  // Whoever has to wait from now on may ask for this one's server. Forgotten when `lender` goes.
+  void can_lend(const PoolPtr& pool, const LenderPtr& lender);
   // False if it has been granted (or is about to be).
   bool withdraw(const PoolPtr& pool, const WaiterPtr& waiter);
   // The server, ready for a query, goes to whoever is next, or lies idle.

@@ -118,6 +118,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void drop_server();
   wire::Parameters session_parameters() const;
   void watch_pin();
+  void lend();
   void set_pin(std::string_view reason);
   wire::ErrorFields loss(std::string_view why) const;
 
@@ -176,7 +177,8 @@ class Session : public std::enable_shared_from_this<Session> {
   int server_loops_ = 0;
   asio::steady_timer pin_timer_;
   bool pin_expired_ = false;
-  std::string pin_;  // Why the server is kept, as counted in the metrics.
+  LenderPtr lender_;  // While the server can be asked for.
+  std::string pin_;   // Why the server is kept, as counted in the metrics.
 
   // ---- Listening ----
   ListenerPtr listener_;

@@ -153,9 +153,10 @@ TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {
   EXPECT_EQ(pageserver_.skeletons, 1);
 }
 
-TEST_F(ComputeAgentTest, SuspendRefusesWhileClientsAreConnectedUnlessForced) {
+TEST_F(ComputeAgentTest, SuspendRefusesWhileClientsAreAtWorkUnlessForced) {
   ComputeAgent agent(options());
   SqlConnection client(agent.start(spec(), soon()), "neondb", soon());
+  client.query("BEGIN", soon());
   try {
     agent.suspend("ep-one", false, soon());
     FAIL() << "suspended under a client";

@@ -77,6 +77,20 @@ Task<void> Session::attach(std::string& to_server) {
   end_use();
 }
 
+// A client that is in already keeps its connection, whatever becomes of this request.
+Task<void> Session::attach_or_refuse(std::string& to_server) {
+  try {
+    co_await attach(to_server);
+  } catch (const Refused& refused) {
+    if (refused.code() == Errc::cancelled) throw;
+    log_end(refused.what());
+    wire::ErrorFields why = refused.fields();
+    why.severity = "ERROR";
+    talk_->refuse(why);
+    end_use();
+  }
+}
+
 // What a server is opened with. That of a pool says nothing of this client.
 wire::Parameters Session::session_parameters() const {
   wire::Parameters parameters;

@@ -34,9 +34,8 @@ Task<void> Session::converse() {
     }
   } catch (const Error& error) {
     failure = error;
-    client_left_ |= !last_words_ && !shared_.stopping;
   }
-  co_await let_server_finish();
+  co_await let_server_finish(!failure.has_value());
   if (last_words_) throw Refused(*last_words_);
   if (failure) throw Error(*failure);
 }
@@ -92,7 +91,7 @@ Task<bool> Session::hear() {
     std::string to_server;
     if (next == Next::server) {
       watch_client();
-      co_await attach(to_server);
+      co_await attach_or_refuse(to_server);
       watching_ = false;
       if (server_) spawn_server_loop();
       if (!to_server.empty()) co_await send_to_server(to_server);
@@ -232,12 +231,12 @@ Task<void> Session::server_ended(ServerPtr server) {
 }
 
 // The client has said its last. What it asked for is still done, and told.
-Task<void> Session::let_server_finish() {
+Task<void> Session::let_server_finish(bool in_peace) {
   if (server_ && talk_->movable() && pool_ && !telling_) {
     give_server();
   } else if (server_) {
     ServerPtr server = server_;
-    if (talk_->nothing_under_way() || client_left_ || last_words_)
+    if (talk_->nothing_under_way() || client_left_ || last_words_ || !in_peace)
       server->stream.cancel();
     else
       server->stream.shutdown_send();

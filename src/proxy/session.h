@@ -98,7 +98,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> server_loop(ServerPtr server);
   Task<bool> hear_server(Server& server);
   Task<void> server_ended(ServerPtr server);
-  Task<void> let_server_finish();
+  Task<void> let_server_finish(bool in_peace);
 
   // ---- notifications.cc ----
   void follow_channels();
@@ -110,6 +110,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // ---- attach.cc ----
   bool attach_at_once(std::string& to_server);
   Task<void> attach(std::string& to_server);
+  Task<void> attach_or_refuse(std::string& to_server);
   Task<std::optional<Grant>> wait_in_line(Deadline deadline);
   void adopt(ServerPtr server, std::string& to_server);
   void settle();

@@ -6,11 +6,11 @@ are the medians and the range of the ratios, which says how quiet the machine wa
 """
 
 import argparse
-import os
 import re
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).resolve().parent)]
@@ -18,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__f
 from fixtures.platform import Platform, free_port  # noqa: E402
 from stock import PGBIN, run, stock_postgres  # noqa: E402
 
+SETTLE = 10  # Seconds for what the load leaves behind: writing back there, layer files here.
 WORKLOADS = {"tpcb": ("TPC-B", []), "simple": ("-N", ["-N"]), "select": ("-S", ["-S"])}
 
 
@@ -48,7 +49,8 @@ def main():
         keep = project.connect()  # The endpoint must not suspend meanwhile.
         for target in (stock, ours):
             run([PGBIN / "pgbench", "-i", "-q", "-s", options.scale, target])
-            run([PGBIN / "psql", target, "-c", "checkpoint"] if target == stock else [PGBIN / "psql", target, "-c", "select 1"])
+        run([PGBIN / "psql", stock, "-c", "checkpoint"])
+        time.sleep(SETTLE)
         print("| workload | stock tps | halogen tps | ratio | ratios |\n|---|---|---|---|---|")
         for name, extra in (WORKLOADS[workload] for workload in options.workloads):
             figures = {stock: [], ours: []}

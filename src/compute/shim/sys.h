@@ -57,6 +57,9 @@ inline ssize_t pwritev(int fd, const iovec* v, int n, off_t at) {
 inline ssize_t pwritev2(int fd, const iovec* v, int n, off_t at, int flags) {
   return ::syscall(SYS_pwritev2, fd, v, n, at, 0L, flags);
 }
+inline void* mmap(void* at, size_t n, int protection, int flags, int fd, off_t offset) {
+  return reinterpret_cast<void*>(::syscall(SYS_mmap, at, n, protection, flags, fd, offset));
+}
 inline off_t lseek(int fd, off_t at, int whence) { return ::syscall(SYS_lseek, fd, at, whence); }
 inline int ftruncate(int fd, off_t size) {
   return static_cast<int>(::syscall(SYS_ftruncate, fd, size));

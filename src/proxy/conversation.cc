@@ -26,7 +26,8 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   CHECK(server_ == nullptr && expected_.empty());
   server_ = &server;
   fatal_.reset();
-  status_ = 'I';
+  status_ = transaction_lost_ ? 'E' : 'I';
+  all_dropped_ = 0;
   bool strangers_sequences = server.state->sequence_used && server.owner != id_;
   if (server.startup != startup_ || server.state->restore != state_->restore ||
       server.state->listen != state_->listen || strangers_sequences)
@@ -34,6 +35,7 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   if (transaction_lost_) {
     wire::put_query(to_server, kFailedTransaction);
     expect(Expected::Kind::query, Expected::Job::abort);
+    server.unnamed.reset();
     transaction_lost_ = false;
   }
   server.owner = id_;
@@ -107,18 +109,20 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   transaction_lost_ |= status_ != 'I';
   const char status = transaction_lost_ ? 'E' : 'I';
   bool told = skipping_;  // The error of the request that has no end yet.
+  bool silent = true;
   bool open = in_exchange_;
   for (Expected& one : expected_) {
     if (one.hidden() || one.kind == Expected::Kind::copy_end) continue;
     if (!std::exchange(told, true)) wire::put_error(to_client, why);
+    silent = false;
     open = !one.ends_in_ready();
     if (open) continue;
     wire::put_ready_for_query(to_client, status);
     told = false;
   }
-  if (open || (expected_.empty() && (transaction_lost_ || !pinned_by().empty())))
+  if (open || (silent && (transaction_lost_ || !pinned_by().empty())))
     refusal_ = Refusal{why, told};
-  for (Expected& one : expected_) undo(one);
+  undo_before(expected_.end());
   expected_.clear();
   client_body_dropped_ = true;
   server_body_ = 0;

@@ -150,10 +150,20 @@ class Conversation {
   // Makes sure that the server has a statement: done, wait, or the server was made to raise an
   // error in its place.
   enum class Ensured { there, wait, failed };
-  Ensured ensure(const ClientStatement& statement, std::string& to_server);
+  Ensured ensure(ClientStatement& statement, char end, std::string& to_server);
   void raise(wire::ErrorFields why, std::string& to_server);
-  Step rename_in_sql(std::string_view sql, char end, std::string& renamed, std::string& to_server,
-                     std::string& dropped);
+  // Makes sure that the server knows no unnamed statement but the client's.
+  void ensure_unnamed(std::string& to_server);
+  void end_unnamed(Expected& by);
+  struct Renamed {
+    std::string sql;      // Empty if there is nothing to be changed.
+    std::string dropped;  // The name that will be gone.
+  };
+  Ensured rename_in_sql(std::string_view sql, char end, Renamed& renamed, std::string& to_server);
+  void unname(Expected& by, const std::string& name);
+  bool amid_pipeline() const {
+    return in_exchange_ && (expected_.empty() || !expected_.back().ends_in_ready());
+  }
   bool answer_one(const ClientMessage& message, std::string& to_client);
   bool hears_elsewhere() const { return state_->listen == elsewhere_; }
   bool told_by_server(std::string_view notification);
@@ -169,12 +179,13 @@ class Conversation {
   Fate judge_ready(std::string_view body, std::string& to_client);
   Fate judge_row_description(char type, std::string_view body);
   Fate answered(Expected::Kind kind);
-  void command_complete();
+  void forget_statements();
   void copy_in_begins();
   void take_report(std::string_view report);
   void skip_to_sync();
   void pop_copy_ends();
   void undo(Expected& one);
+  void undo_before(std::vector<Expected>::iterator end);
   void tell_view_changes(std::string& to_client);
 
   StatementTexts& texts_;
@@ -187,6 +198,7 @@ class Conversation {
   ReportedPtr view_;  // Null until a first server has been greeted.
   std::unordered_map<std::string, ClientStatement> names_;
   TextPtr unnamed_;
+  std::string unnamed_drops_;           // The unnamed statement deallocates this name.
   std::vector<std::string> elsewhere_;  // Channels that somebody else hears.
   std::optional<std::vector<std::string>> elsewhere_next_;
   std::vector<std::string> told_;  // Notifications by servers, while that may overlap.
@@ -205,6 +217,8 @@ class Conversation {
   bool restoring_ = false;
   bool waiting_ = false;
   uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
+  wire::ErrorFields refresh_failure_;
+  uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.
   uint64_t hash_ = 0;       // Of a description that is coming in.
   uint64_t server_body_ = 0;
   bool server_body_dropped_ = false;

@@ -110,7 +110,7 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
       return message.complete() ? take_close(message, to_server) : Step::incomplete;
     case 'E':
       counts_.queries++;
-      expect(Kind::execute);
+      unname(expect(Kind::execute), std::exchange(unnamed_drops_, {}));
       break;
     case 'S':
       take_sync(message, to_server);
@@ -142,49 +142,67 @@ void Conversation::take_sync(const ClientMessage& message, std::string& to_serve
 }
 
 Conversation::Step Conversation::take_query(const ClientMessage& message, std::string& to_server) {
+  Renamed renamed;
   if (!names_.empty() && message.size < kMaxRenamedSql) {
     if (!message.complete()) return Step::incomplete;
-    std::string renamed;
-    std::string dropped;
-    Step step = rename_in_sql(text_at(message.body(), 0), 'S', renamed, to_server, dropped);
-    if (step == Step::wait) return step;
-    if (!renamed.empty()) {
-      wire::put_query(to_server, renamed);
-      counts_.queries++;
-      Expected& asked = expect(Kind::query);
-      if (!dropped.empty()) {
-        asked.job = Job::deallocate;
-        asked.name = std::move(dropped);
-      }
+    Ensured there = rename_in_sql(text_at(message.body(), 0), 'S', renamed, to_server);
+    if (there == Ensured::wait) return Step::wait;
+    if (there == Ensured::failed) {
+      wire::put_message(to_server, 'S');
+      end_unnamed(expect(Kind::sync));
       return Step::done;
     }
   }
   counts_.queries++;
-  expect(Kind::query);
-  pass(message, to_server);
+  Expected& asked = expect(Kind::query);
+  end_unnamed(asked);
+  unname(asked, renamed.dropped);
+  if (renamed.sql.empty())
+    pass(message, to_server);
+  else
+    wire::put_query(to_server, renamed.sql);
   return Step::done;
 }
 
-// DEALLOCATE and EXECUTE know the statements of the protocol too, by the client's names. `renamed`
-// stays empty if there is nothing to be changed; `dropped` is the name that will be gone.
-Conversation::Step Conversation::rename_in_sql(std::string_view sql, char end, std::string& renamed,
-                                               std::string& to_server, std::string& dropped) {
+// Postgres has one unnamed statement, and a simple query is it for a moment.
+void Conversation::end_unnamed(Expected& by) {
+  by.ends_unnamed = true;
+  by.unnamed_before = std::exchange(unnamed_, nullptr);
+  unnamed_drops_.clear();
+  server_->unnamed.reset();
+}
+
+void Conversation::unname(Expected& by, const std::string& name) {
+  auto found = names_.find(name);
+  if (found == names_.end()) return;
+  server_->statements.remove(found->second.text);
+  by.job = Job::unname;
+  by.name = name;
+  by.before = std::make_unique<ClientStatement>(std::move(found->second));
+  names_.erase(found);
+}
+
+// DEALLOCATE and EXECUTE know the statements of the protocol too, by the client's names.
+Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end, Renamed& renamed,
+                                                  std::string& to_server) {
   NamedStatementSql named;
-  if (!parse_named_statement(sql, named)) return Step::done;
+  if (!parse_named_statement(sql, named)) return Ensured::there;
   auto found = names_.find(named.name);
-  if (found == names_.end()) return Step::done;
-  const TextPtr& text = found->second.text;
-  bool refreshed = std::exchange(refreshed_, 0) == text->id;
-  if (server_->statements.find(text) == nullptr) {
-    if (refreshed) return Step::done;  // It cannot be prepared any more: the server will say so.
-    refresh(text, end, to_server);
-    return Step::wait;
-  }
-  renamed.append(sql.substr(0, named.name_begin));
-  renamed.append("\"" + text->server_name() + "\"");
-  renamed.append(sql.substr(named.name_end));
-  if (named.deallocates) dropped = named.name;
-  return Step::done;
+  if (found == names_.end()) return Ensured::there;
+  ClientStatement& statement = found->second;
+  if (named.deallocates) renamed.dropped = named.name;
+  bool there = server_->statements.find(statement.text) != nullptr;
+  // A Sync of ours would end what the client has not ended yet.
+  if (!there && end == 'S' && amid_pipeline() && !refreshed_) return Ensured::there;
+  if (named.deallocates && !there && std::exchange(refreshed_, 0) == statement.text->id)
+    return Ensured::there;  // It cannot be prepared any more: the server says that there is none.
+  if (!named.deallocates || !there)
+    if (Ensured outcome = ensure(statement, end, to_server); outcome != Ensured::there)
+      return outcome;
+  renamed.sql.append(sql.substr(0, named.name_begin));
+  renamed.sql.append("\"" + statement.text->server_name() + "\"");
+  renamed.sql.append(sql.substr(named.name_end));
+  return Ensured::there;
 }
 
 Conversation::Step Conversation::take_parse(const ClientMessage& message, std::string& to_server) {
@@ -194,24 +212,21 @@ Conversation::Step Conversation::take_parse(const ClientMessage& message, std::s
     malformed('P');
   std::string_view parse = body.substr(name.size() + 1);
   if (name.empty()) {
-    std::string renamed;
-    std::string dropped;
-    Step step = names_.empty() || message.size > kMaxRenamedSql
-                    ? Step::done
-                    : rename_in_sql(text_at(parse, 0), 'H', renamed, to_server, dropped);
-    if (step == Step::wait) return step;
-    std::string changed;
-    if (!renamed.empty()) {
-      changed = renamed + std::string(parse.substr(parse.find('\0')));
-      parse = changed;
+    Renamed renamed;
+    Ensured there = names_.empty() || message.size > kMaxRenamedSql
+                        ? Ensured::there
+                        : rename_in_sql(text_at(parse, 0), 'H', renamed, to_server);
+    if (there == Ensured::wait) return Step::wait;
+    if (there == Ensured::failed) return Step::done;
+    if (!renamed.sql.empty()) {
+      renamed.sql.append(parse.substr(parse.find('\0')));
+      parse = renamed.sql;
     }
-    TextPtr before = std::exchange(unnamed_, texts_.find_or_add(parse));
-    parse_unnamed(unnamed_, Job::name, to_server);
-    if (before) expected_.back().before.reset(new ClientStatement{before});
-    if (!dropped.empty()) {
-      server_->statements.remove(names_[dropped].text);
-      names_.erase(dropped);
-    }
+    TextPtr text = texts_.find_or_add(parse);
+    put_body(to_server, 'P', {kZero, parse});
+    end_unnamed(expect(Kind::parse, Job::name, text));
+    unnamed_ = server_->unnamed = text;
+    unnamed_drops_ = std::move(renamed.dropped);
     return Step::done;
   }
   if (names_.contains(std::string(name))) {
@@ -255,11 +270,27 @@ void Conversation::parse_unnamed(const TextPtr& text, Job job, std::string& to_s
   server_->unnamed = text;
 }
 
-Conversation::Ensured Conversation::ensure(const ClientStatement& statement,
+void Conversation::ensure_unnamed(std::string& to_server) {
+  if (unnamed_ && server_->unnamed == unnamed_) return;
+  if (unnamed_) return parse_unnamed(unnamed_, Job::prepare, to_server);
+  // Another client's may be there.
+  put_body(to_server, 'C', {"S", kZero});
+  expect(Kind::close, Job::forget);
+  server_->unnamed.reset();
+}
+
+Conversation::Ensured Conversation::ensure(ClientStatement& statement, char end,
                                            std::string& to_server) {
   bool refreshed = std::exchange(refreshed_, 0) == statement.text->id;
   Description* there = server_->statements.find(statement.text);
+  // It was parsed, but not looked at: an error came between.
+  if (there != nullptr && refreshed && statement.description == kNotDescribed)
+    statement.description = *there;
   if (there != nullptr && *there == statement.description) return Ensured::there;
+  if (there == nullptr && refreshed) {
+    raise(std::move(refresh_failure_), to_server);
+    return Ensured::failed;
+  }
   if (there != nullptr && refreshed) {
     wire::ErrorFields why;
     why.sqlstate = "0A000";
@@ -267,7 +298,7 @@ Conversation::Ensured Conversation::ensure(const ClientStatement& statement,
     raise(why, to_server);
     return Ensured::failed;
   }
-  refresh(statement.text, 'H', to_server);
+  refresh(statement.text, end, to_server);
   return Ensured::wait;
 }
 
@@ -303,11 +334,9 @@ Conversation::Step Conversation::take_bind(const ClientMessage& message, std::st
   std::string_view server_name = name;
   std::string ours;
   if (name.empty()) {
-    if (unnamed_ && server_->unnamed != unnamed_) {
-      parse_unnamed(unnamed_, Job::prepare, to_server);
-    }
+    ensure_unnamed(to_server);
   } else if (auto found = names_.find(std::string(name)); found != names_.end()) {
-    Ensured there = ensure(found->second, to_server);
+    Ensured there = ensure(found->second, 'H', to_server);
     if (there == Ensured::wait) return Step::wait;
     if (there == Ensured::failed) {
       drop(message);
@@ -339,15 +368,13 @@ Conversation::Step Conversation::take_describe(const ClientMessage& message,
   std::string name(text_at(body, 1));
   auto found = body[0] == 'S' && !name.empty() ? names_.find(name) : names_.end();
   if (found != names_.end()) {
-    Ensured there = ensure(found->second, to_server);
+    Ensured there = ensure(found->second, 'H', to_server);
     if (there == Ensured::wait) return Step::wait;
     if (there == Ensured::failed) return Step::done;
     describe(found->second.text, Job::none, to_server);
     return Step::done;
   }
-  if (body[0] == 'S' && name.empty() && unnamed_ && server_->unnamed != unnamed_) {
-    parse_unnamed(unnamed_, Job::prepare, to_server);
-  }
+  if (body[0] == 'S' && name.empty()) ensure_unnamed(to_server);
   expect(Kind::describe);
   pass(message, to_server);
   return Step::done;
@@ -360,13 +387,11 @@ Conversation::Step Conversation::take_close(const ClientMessage& message, std::s
   if (body.size() < 2 || body.back() != '\0') malformed('C');
   Expected& asked = expect(Kind::close);
   if (body[0] == 'S') {
-    asked.job = Job::unname;
     asked.name = text_at(body, 1);
     if (asked.name.empty()) {
-      if (unnamed_) asked.before.reset(new ClientStatement{unnamed_});
-      unnamed_.reset();
-      server_->unnamed.reset();
+      end_unnamed(asked);
     } else if (auto found = names_.find(asked.name); found != names_.end()) {
+      asked.job = Job::unname;
       asked.before = std::make_unique<ClientStatement>(std::move(found->second));
       names_.erase(found);
     }

@@ -38,6 +38,20 @@ uint64_t hash_columns(uint64_t hash, std::string_view body) {
   return hash;
 }
 
+// A command's tag.
+bool drops_all(std::string_view body) {
+  return body == std::string_view("DEALLOCATE ALL\0", 15) ||
+         body == std::string_view("DISCARD ALL\0", 12);
+}
+
+wire::ErrorFields transaction_failed() {
+  wire::ErrorFields why;
+  why.sqlstate = "25P02";
+  why.message =
+      "current transaction is aborted, commands ignored until end of transaction block";
+  return why;
+}
+
 }  // namespace
 
 size_t Conversation::from_server(std::string_view bytes, std::string& to_client) {
@@ -81,6 +95,7 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
 }
 
 Conversation::Fate Conversation::judge(char type, std::string_view body, std::string& to_client) {
+  pop_copy_ends();
   bool hidden = !expected_.empty() && expected_.front().hidden();
   switch (type) {
     case 'D':
@@ -105,7 +120,10 @@ Conversation::Fate Conversation::judge(char type, std::string_view body, std::st
     case 'I':
     case 's':
       if (expected_.empty()) unexpected(type);
-      if (type == 'C') command_complete();
+      if (drops_all(body)) {
+        all_dropped_++;
+        forget_statements();
+      }
       if (expected_.front().kind == Kind::execute) return answered(Kind::execute);
       return hidden ? Fate::drop : Fate::pass;
     case 'G':
@@ -124,7 +142,6 @@ Conversation::Fate Conversation::judge(char type, std::string_view body, std::st
 
 // The message that is answered goes from the queue.
 Conversation::Fate Conversation::answered(Kind kind) {
-  pop_copy_ends();
   if (expected_.empty() || expected_.front().kind != kind) unexpected(static_cast<char>(kind));
   bool hidden = expected_.front().hidden();
   if (expected_.front().job == Job::restore && kind == Kind::execute) restoring_ = false;
@@ -132,13 +149,15 @@ Conversation::Fate Conversation::answered(Kind kind) {
   return hidden ? Fate::drop : Fate::pass;
 }
 
-void Conversation::command_complete() {
-  Expected& front = expected_.front();
-  if (front.job != Job::deallocate) return;
-  auto found = names_.find(front.name);
-  if (found == names_.end()) return;
-  server_->statements.remove(found->second.text);
-  names_.erase(found);
+// All but those whose Parse is still to be answered.
+void Conversation::forget_statements() {
+  server_->statements.clear();
+  auto forgotten = std::exchange(names_, {});
+  for (Expected& one : expected_) {
+    if (one.kind != Kind::parse || one.job != Job::name || one.name.empty()) continue;
+    server_->statements.put(one.text, kNotDescribed);
+    if (auto found = forgotten.find(one.name); found != forgotten.end()) names_.insert(*found);
+  }
 }
 
 Conversation::Fate Conversation::judge_row_description(char type, std::string_view body) {
@@ -207,10 +226,8 @@ Conversation::Fate Conversation::judge_status(std::string_view body) {
 void Conversation::take_report(std::string_view report) {
   uint64_t before = server_->state->deallocations;
   server_->state = parse_session_state(report);
-  bool dropped = server_->state->deallocations > before;
-  if (dropped) server_->statements.clear();
   state_ = server_->state;
-  if (dropped) names_.clear();
+  if (state_->deallocations > before + std::exchange(all_dropped_, 0)) forget_statements();
 }
 
 void Conversation::tell_view_changes(std::string& to_client) {
@@ -228,17 +245,17 @@ void Conversation::undo(Expected& one) {
   if (one.kind == Kind::parse && one.text) {
     if (server_->unnamed == one.text) server_->unnamed.reset();
     server_->statements.remove(one.text);
-    if (one.job != Job::name) return;
-    if (one.name.empty())
-      unnamed_ = one.before ? one.before->text : nullptr;
-    else
-      names_.erase(one.name);
-  } else if (one.job == Job::unname && one.before) {
-    if (one.name.empty())
-      unnamed_ = one.before->text;
-    else
-      names_[one.name] = std::move(*one.before);
+    auto named = names_.find(one.name);
+    if (one.job == Job::name && named != names_.end() && named->second.text == one.text)
+      names_.erase(named);
   }
+  if (one.before) names_[one.name] = std::move(*one.before);
+  if (one.ends_unnamed) unnamed_ = std::move(one.unnamed_before);
+}
+
+// What comes later may stand on what came before it.
+void Conversation::undo_before(std::vector<Expected>::iterator end) {
+  while (end != expected_.begin()) undo(*--end);
 }
 
 void Conversation::pop_copy_ends() {
@@ -247,10 +264,11 @@ void Conversation::pop_copy_ends() {
 
 // After an error Postgres skips what follows up to the next Sync.
 void Conversation::skip_to_sync() {
-  while (!expected_.empty() && expected_.front().kind != Kind::sync) {
-    undo(expected_.front());
-    expected_.pop();
-  }
+  // A Parse that fails has ended the unnamed statement before.
+  if (expected_.front().kind == Kind::parse) expected_.front().unnamed_before.reset();
+  undo_before(std::find_if(expected_.begin(), expected_.end(),
+                           [](const Expected& one) { return one.kind == Kind::sync; }));
+  while (!expected_.empty() && expected_.front().kind != Kind::sync) expected_.pop();
   skipping_ = expected_.empty();
   waiting_ = !expected_.empty() && expected_.front().job == Job::verify;
   copy_in_ = false;
@@ -263,25 +281,31 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
     fatal_ = std::move(fields);
     return Fate::drop;
   }
-  pop_copy_ends();
   if (expected_.empty()) return Fate::pass;
   Expected& front = expected_.front();
   copy_in_ = false;
-  if (front.kind == Kind::query || front.kind == Kind::function || front.kind == Kind::sync)
+  if (front.ends_in_ready()) {
+    if (front.before) names_[front.name] = std::move(*front.before);
     return front.hidden() ? Fate::drop : Fate::pass;
+  }
   Fate fate = Fate::pass;
   if (front.job == Job::raise) {
-    wire::put_error(to_client, *front.replacement);
+    // In a failed transaction nobody looks whether a name is taken.
+    bool failed = status_ == 'E' && front.replacement->sqlstate == "42P05";
+    wire::put_error(to_client, failed ? transaction_failed() : *front.replacement);
     fate = Fate::drop;
   }
-  if (front.text && front.job == Job::prepare) refreshed_ = front.text->id;
+  uint64_t text = front.text ? front.text->id : 0;
   skip_to_sync();
-  if (!expected_.empty() && expected_.front().hidden()) fate = Fate::drop;
+  if (waiting_) {
+    refreshed_ = text;
+    refresh_failure_ = std::move(fields);
+    fate = Fate::drop;
+  }
   return fate;
 }
 
 Conversation::Fate Conversation::judge_ready(std::string_view body, std::string& to_client) {
-  pop_copy_ends();
   if (expected_.empty() || !expected_.front().ends_in_ready() || body.size() != 1) unexpected('Z');
   status_ = body[0];
   copy_in_ = false;

@@ -34,13 +34,14 @@ struct Expected {
     verify,      // The same, of one that is prepared again; the client waits.
     forget,      // A statement pushed out: not for the client.
     name,        // The client's own Parse.
-    deallocate,  // The client's own DEALLOCATE of a statement of the protocol.
-    unname,      // The client's Close.
+    unname,      // The client's Close, or its DEALLOCATE by SQL.
     raise,       // The server was made to fail; the client is told something else.
   };
 
   Kind kind = Kind::sync;
   Job job = Job::none;
+  bool ends_unnamed = false;                       // The client's unnamed statement.
+  TextPtr unnamed_before;                          // What that was.
   TextPtr text;
   std::string name;                                // The client's, where the job needs it.
   std::unique_ptr<ClientStatement> before;         // What that name stood for, if undone.
@@ -59,6 +60,7 @@ class ExpectedQueue {
   Expected& front() { return items_[head_]; }
   const Expected& front() const { return items_[head_]; }
   Expected& back() { return items_.back(); }
+  const Expected& back() const { return items_.back(); }
   Expected& push(Expected one) { return items_.emplace_back(std::move(one)); }
   void pop() {
     if (++head_ == items_.size()) {

@@ -105,6 +105,8 @@ class Conversation {
   uint64_t id() const { return id_; }
   // What the client has been told at its greeting.
   void begins_with(ReportedPtr reported) { view_ = std::move(reported); }
+  // What it has been told since; null before.
+  const ReportedPtr& view() const { return view_; }
   // What ends the server: FATAL, or that it could not be made this client's. Not passed on.
   const std::optional<wire::ErrorFields>& fatal() const { return fatal_; }
 

@@ -82,6 +82,8 @@ void Control::stop() {
 
 Endpoints& Control::endpoints() { return impl_->endpoints; }
 
+void Control::set_pooler(Pooler& pooler) { impl_->services.pooler = &pooler; }
+
 int Control::http_port() const { return impl_->server.port(); }
 
 std::string Control::api_key() const { return impl_->key; }

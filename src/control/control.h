@@ -12,6 +12,7 @@
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
 #include "protocol/pageserver_admin.h"
+#include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
 
 namespace halogen::control {
@@ -43,6 +44,8 @@ class Control {
   void stop();
 
   Endpoints& endpoints();
+  // Whom the API asks about clients. Before start(); outlives stop().
+  void set_pooler(Pooler& pooler);
   int http_port() const;
   // Known to clients of this home; the same at every start.
   std::string api_key() const;

@@ -182,7 +182,6 @@ void Platform::start_control() {
                                                                    .pageserver = *s.pageserver,
                                                                    .safekeeper = *s.safekeeper,
                                                                    .compute = *s.agent});
-  s.control->start();
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
                             .port = options_.pg_port,
@@ -190,6 +189,8 @@ void Platform::start_control() {
                             .domain = options_.domain,
                             .region = options_.region},
       s.control->endpoints());
+  s.control->set_pooler(*s.proxy);
+  s.control->start();
   s.proxy->start();
 }
 

@@ -25,6 +25,25 @@ wire::ErrorFields waited_in_vain(std::chrono::milliseconds waited, const PoolSta
   return fields;
 }
 
+// Says that a session waits, and counts how long.
+class Waiting {
+ public:
+  Waiting(std::optional<steady_clock::time_point>& since, const TallyPtr& tally)
+      : since_(since), tally_(tally) {
+    since_ = steady_clock::now();
+  }
+  ~Waiting() {
+    if (tally_) tally_->totals.wait_time += steady_clock::now() - *since_;
+    since_.reset();
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  std::optional<steady_clock::time_point>& since_;
+  const TallyPtr& tally_;
+};
+
 }  // namespace
 
 // Without waiting: an idle server of the pool, or the one a direct session has. False if there is
@@ -45,6 +64,7 @@ bool Session::attach_at_once(std::string& to_server) {
 // the client is refused; throws where there can be none at all.
 Task<void> Session::attach(std::string& to_server) {
   begin_use();
+  Waiting waiting(waits_since_, tally_);
   if (!pool_) {
     adopt(co_await connect(session_parameters(), Deadline::after(shared_.options.wake_timeout),
                            false),
@@ -157,6 +177,12 @@ void Session::settle() {
   Conversation::Counts counts = talk_->take_counts();
   shared_.metrics.queries.add(static_cast<double>(counts.queries));
   shared_.metrics.transactions.add(static_cast<double>(counts.transactions));
+  queries_ += counts.queries;
+  transactions_ += counts.transactions;
+  if (tally_) {
+    tally_->totals.queries += counts.queries;
+    tally_->totals.transactions += counts.transactions;
+  }
   follow_channels();
   if (!talk_->movable()) {
     if (talk_->nothing_under_way()) watch_pin();

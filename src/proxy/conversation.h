@@ -105,6 +105,8 @@ class Conversation {
   uint64_t id() const { return id_; }
   // What the client has been told at its greeting.
   void begins_with(ReportedPtr reported) { view_ = std::move(reported); }
+  // What it has been told since; null before.
+  const ReportedPtr& view() const { return view_; }
   // What ends the server: FATAL, or that it could not be made this client's. Not passed on.
   const std::optional<wire::ErrorFields>& fatal() const { return fatal_; }
 
@@ -219,7 +221,7 @@ class Conversation {
   uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
   wire::ErrorFields refresh_failure_;
   uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.
-  uint64_t hash_ = 0;       // Of a description that is coming in.
+  uint64_t hash_ = 0;         // Of a description that is coming in.
   uint64_t server_body_ = 0;
   bool server_body_dropped_ = false;
   std::optional<wire::ErrorFields> fatal_;

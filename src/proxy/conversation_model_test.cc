@@ -1,7 +1,8 @@
 // Many clients on few servers, at random: each must see what it would see on a server of its own.
 //
-// Kept out of the scripts is what is known to differ: currval after a move, what PREPARE by SQL made
-// of a table that has changed since, and Describe of what gives no rows in a failed transaction.
+// Kept out of the scripts is what is known to differ: currval after a move, what PREPARE by SQL
+// made of a table that has changed since, and Describe of what gives no rows in a failed
+// transaction.
 #include <random>
 
 #include "proxy/conversation_world.h"
@@ -56,14 +57,37 @@ class Script {
   std::string statement(bool among_others = false) {
     std::string prepared = dice_.of({"p1", "p2"});
     std::string protocol = among_others ? prepared : dice_.of({"n1", "n2", "n3"});
-    return dice_.of({"SELECT a", "SELECT b", "TABLE " + table_, "SHOW work_mem", "SHOW TimeZone",
-                     "ROWS 3", "ALTER " + table_ + " " + dice_.of({"1", "2"}),
-                     "SET work_mem " + dice_.of({"1", "2"}), "SET TimeZone " + dice_.of({"1", "2"}),
-                     "SET application_name me", "RESET TimeZone", "RESET work_mem", "BEGIN",
-                     "BEGIN", "COMMIT", "COMMIT", "ROLLBACK", "LOCK k", "UNLOCK k", "UNLOCK k",
-                     "NEXTVAL", "FAIL", "BAD", "NOTICE n", "COPYOUT", "DEALLOCATE ALL",
-                     "DISCARD ALL", "PREPARE " + prepared + " AS " + dice_.of({"SELECT p", "ROWS 2"}),
-                     "EXECUTE " + prepared, "DEALLOCATE " + prepared, "EXECUTE " + protocol,
+    return dice_.of({"SELECT a",
+                     "SELECT b",
+                     "TABLE " + table_,
+                     "SHOW work_mem",
+                     "SHOW TimeZone",
+                     "ROWS 3",
+                     "ALTER " + table_ + " " + dice_.of({"1", "2"}),
+                     "SET work_mem " + dice_.of({"1", "2"}),
+                     "SET TimeZone " + dice_.of({"1", "2"}),
+                     "SET application_name me",
+                     "RESET TimeZone",
+                     "RESET work_mem",
+                     "BEGIN",
+                     "BEGIN",
+                     "COMMIT",
+                     "COMMIT",
+                     "ROLLBACK",
+                     "LOCK k",
+                     "UNLOCK k",
+                     "UNLOCK k",
+                     "NEXTVAL",
+                     "FAIL",
+                     "BAD",
+                     "NOTICE n",
+                     "COPYOUT",
+                     "DEALLOCATE ALL",
+                     "DISCARD ALL",
+                     "PREPARE " + prepared + " AS " + dice_.of({"SELECT p", "ROWS 2"}),
+                     "EXECUTE " + prepared,
+                     "DEALLOCATE " + prepared,
+                     "EXECUTE " + protocol,
                      (among_others ? "EXECUTE " : "DEALLOCATE ") + protocol});
   }
 
@@ -101,8 +125,9 @@ class Script {
         say.bind(dice_.of({"n1", ""}), {"v"}, "p").execute("p", 1).describe_portal("p");
         return;
       default:
-        say.once(dice_.of({"BEGIN", "COMMIT", "ROLLBACK", "FAIL", "SET TimeZone 3", "RESET work_mem",
-                           "NEXTVAL", "SET work_mem 3", "DEALLOCATE ALL", "COPYOUT", "BAD"}));
+        say.once(
+            dice_.of({"BEGIN", "COMMIT", "ROLLBACK", "FAIL", "SET TimeZone 3", "RESET work_mem",
+                      "NEXTVAL", "SET work_mem 3", "DEALLOCATE ALL", "COPYOUT", "BAD"}));
         return;
     }
   }
@@ -205,8 +230,8 @@ class Model {
     size_t at = 0;
     while (at < got.size() && at < wanted.size() && got[at] == wanted[at]) at++;
     at = at < 200 ? 0 : at - 200;
-    ADD_FAILURE() << "got    ..." << got.substr(at, 400) << "\nwanted ..."
-                  << wanted.substr(at, 400) << "\nmessage " << std::ranges::count(got.substr(0, at + 200), 'Z');
+    ADD_FAILURE() << "got    ..." << got.substr(at, 400) << "\nwanted ..." << wanted.substr(at, 400)
+                  << "\nmessage " << std::ranges::count(got.substr(0, at + 200), 'Z');
   }
 
   Dice dice_;

@@ -47,8 +47,7 @@ bool drops_all(std::string_view body) {
 wire::ErrorFields transaction_failed() {
   wire::ErrorFields why;
   why.sqlstate = "25P02";
-  why.message =
-      "current transaction is aborted, commands ignored until end of transaction block";
+  why.message = "current transaction is aborted, commands ignored until end of transaction block";
   return why;
 }
 

@@ -48,6 +48,7 @@ Task<void> Session::tell(std::string_view bytes) {
   }
   telling_ = true;
   shared_.metrics.bytes_out.add(static_cast<double>(bytes.size()));
+  if (tally_) tally_->totals.sent += bytes.size();
   try {
     co_await client_.write(bytes);
   } catch (...) {
@@ -77,6 +78,7 @@ Task<bool> Session::hear() {
     if (size > 0) {
       pin_timer_.cancel();
       lender_.reset();
+      request_came(size);
       std::string_view bytes(buffer.data(), size);
       if (!heard_.empty()) bytes = heard_.append(bytes);
       size_t used = 0;
@@ -197,8 +199,10 @@ Task<bool> Session::hear_server(Server& server) {
   server.unread = std::string(bytes.substr(used));
   if (waited) signal_event();
   bool fatal = talk_->fatal().has_value();
-  if (talk_->nothing_under_way() && talk_->transaction_status() == 'I')
-    out += std::exchange(notifications_, {});
+  if (talk_->nothing_under_way()) {
+    request_answered();
+    if (talk_->transaction_status() == 'I') out += std::exchange(notifications_, {});
+  }
   if (!out.empty()) co_await tell(out);
   co_return !fatal;
 }

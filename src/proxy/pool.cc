@@ -13,13 +13,14 @@ using Closed = std::vector<ServerPtr>;  // Destroyed without the lock.
 }  // namespace
 
 struct Pools::PoolEndpoint {
-  uint64_t start = 0;
-  int max_connections = 100;
+  ComputeAddress address{.max_connections = 100};  // Of the start that is current.
+  bool gone = true;                                // Nothing listens there.
+  uint64_t wakes = 0;
   int open = 0;  // Of all pools.
   PoolSettings settings;
   std::map<PoolKey, PoolPtr> pools;
 
-  int most() const { return std::max(1, max_connections - kKeptFree); }
+  int most() const { return std::max(1, address.max_connections - kKeptFree); }
 };
 
 // Guarded by Pools::mutex_.
@@ -30,11 +31,12 @@ struct Pool {
   std::deque<ServerPtr> idle;  // Used last at the back.
   std::deque<WaiterPtr> waiting;
   std::vector<std::weak_ptr<Lender>> lenders;    // The longest idle at the front.
+  steady_clock::time_point not_before{};         // When to warm it again.
   std::map<std::string, ReportedPtr> greetings;  // By startup_items(); of Pools' current start.
 
   int size(const Pools::PoolEndpoint& of) const {
     if (of.settings.pool_size > 0) return of.settings.pool_size;
-    return std::max(1, of.max_connections * 9 / 10);
+    return std::max(1, of.address.max_connections * 9 / 10);
   }
 };
 
@@ -64,9 +66,11 @@ void Pools::compute_is(const std::string& name, const ComputeAddress& address,
   auto& endpoint = endpoints_[name];
   if (!endpoint) endpoint = std::make_shared<PoolEndpoint>();
   endpoint->settings = settings;
-  endpoint->max_connections = address.max_connections;
-  if (endpoint->start == address.start) return;
-  endpoint->start = address.start;
+  bool another = endpoint->wakes == 0 || endpoint->address.start != address.start;
+  endpoint->address = address;
+  if (!another) return;
+  endpoint->gone = false;
+  endpoint->wakes++;
   for (auto& [key, pool] : endpoint->pools) {
     pool->open -= static_cast<int>(pool->idle.size());
     endpoint->open -= static_cast<int>(pool->idle.size());
@@ -98,7 +102,7 @@ bool Pools::take_slot(Pool& pool, Closed& closed) {
 
 ReportedPtr Pools::greeting(const PoolPtr& pool, uint64_t start, const std::string& startup) {
   MutexLock lock(mutex_);
-  if (pool->endpoint.lock()->start != start) return nullptr;
+  if (pool->endpoint.lock()->address.start != start) return nullptr;
   auto found = pool->greetings.find(startup);
   return found == pool->greetings.end() ? nullptr : found->second;
 }
@@ -107,7 +111,7 @@ void Pools::set_greeting(const PoolPtr& pool, uint64_t start, const std::string&
                          ReportedPtr reported) {
   constexpr size_t kMostGreetings = 64;
   MutexLock lock(mutex_);
-  if (pool->endpoint.lock()->start != start) return;
+  if (pool->endpoint.lock()->address.start != start) return;
   if (pool->greetings.size() >= kMostGreetings) pool->greetings.clear();
   pool->greetings[startup] = std::move(reported);
 }
@@ -189,7 +193,7 @@ void Pools::give(ServerPtr server, Slot slot) {
     MutexLock lock(mutex_);
     std::shared_ptr<PoolEndpoint> endpoint = pool->endpoint.lock();
     bool too_old = steady_clock::now() - server->opened > endpoint->settings.server_lifetime;
-    if (server->start != endpoint->start || too_old || pool->open > pool->size(*endpoint)) {
+    if (server->start != endpoint->address.start || too_old || pool->open > pool->size(*endpoint)) {
       // Falls through to the end: server and slot go, in this order.
     } else if (pool->waiting.empty()) {
       server->last_used = steady_clock::now();
@@ -268,15 +272,42 @@ void Pools::sweep() {
   for (auto& [waiter, grant] : grants) waiter->granted(std::move(grant));
 }
 
-std::vector<Slot> Pools::lacking() {
-  std::vector<Slot> slots;
+void Pools::set_settings(const std::string& name, const PoolSettings& settings) {
+  MutexLock lock(mutex_);
+  if (auto found = endpoints_.find(name); found != endpoints_.end())
+    found->second->settings = settings;
+}
+
+std::vector<std::string> Pools::endpoints() {
+  std::vector<std::string> names;
+  MutexLock lock(mutex_);
+  for (auto& [name, endpoint] : endpoints_) names.push_back(name);
+  return names;
+}
+
+// Of room that nobody uses: no pool's idle server is closed to warm another.
+std::vector<Pools::Lack> Pools::lacking() {
+  std::vector<Lack> all;
   Closed closed;
   MutexLock lock(mutex_);
-  for (auto& [name, endpoint] : endpoints_)
-    for (auto& [key, pool] : endpoint->pools)
-      for (int open = pool->open; open < endpoint->settings.min_pool_size; open++)
-        if (take_slot(*pool, closed)) slots.emplace_back(*this, pool);
-  return slots;
+  auto now = steady_clock::now();
+  for (auto& [name, endpoint] : endpoints_) {
+    if (endpoint->gone) continue;
+    for (auto& [key, pool] : endpoint->pools) {
+      if (now < pool->not_before) continue;
+      while (pool->open < endpoint->settings.min_pool_size && endpoint->open < endpoint->most() &&
+             take_slot(*pool, closed))
+        all.push_back({Slot(*this, pool), endpoint->address});
+    }
+  }
+  return all;
+}
+
+void Pools::stays_lacking(const PoolPtr& pool, bool gone) {
+  constexpr std::chrono::seconds kPause{30};
+  MutexLock lock(mutex_);
+  pool->not_before = steady_clock::now() + (gone ? std::chrono::seconds(0) : kPause);
+  if (gone) pool->endpoint.lock()->gone = true;
 }
 
 PoolStatus Pools::status_of(const PoolEndpoint& endpoint, const Pool& pool) {
@@ -292,12 +323,41 @@ PoolStatus Pools::status_of(const PoolEndpoint& endpoint, const Pool& pool) {
   return one;
 }
 
-std::vector<PoolStatus> Pools::status() {
-  std::vector<PoolStatus> all;
+// Pools without clients and servers are left out.
+void Pools::describe(const std::optional<std::string>& asked, bool details,
+                     std::map<std::string, PoolerStatus>& all) {
   MutexLock lock(mutex_);
-  for (auto& [name, endpoint] : endpoints_)
-    for (auto& [key, pool] : endpoint->pools) all.push_back(status_of(*endpoint, *pool));
-  return all;
+  for (auto& [name, endpoint] : endpoints_) {
+    if (asked && *asked != name) continue;
+    auto described = all.find(name);
+    for (auto& [key, pool] : endpoint->pools) {
+      if (pool->open == 0 && described == all.end()) continue;
+      described = all.try_emplace(name).first;
+      PoolerStatus& status = described->second;
+      auto is_row = [&key](const PoolerPool& row) {
+        return row.mode == PoolMode::transaction && row.database == key.database &&
+               row.role == key.role;
+      };
+      auto row = std::find_if(status.pools.begin(), status.pools.end(), is_row);
+      if (row == status.pools.end() && pool->open == 0) continue;
+      if (row == status.pools.end())
+        row = status.pools.insert(status.pools.end(), {key.database, key.role});
+      PoolStatus counts = status_of(*endpoint, *pool);
+      row->size = counts.size;
+      row->servers_idle = counts.idle;
+      row->servers_opening = std::max(0, counts.used - row->servers_used);
+      if (!details) continue;
+      for (const ServerPtr& server : pool->idle) {
+        PoolerServer& one = status.servers.emplace_back();
+        server->describe(one);
+        one.database = key.database;
+        one.role = key.role;
+      }
+    }
+    if (described == all.end()) continue;
+    described->second.wakes = endpoint->wakes;
+    described->second.max_connections = endpoint->wakes > 0 ? endpoint->address.max_connections : 0;
+  }
 }
 
 PoolStatus Pools::status_of(const PoolPtr& pool) {

@@ -13,11 +13,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
 #include "protocol/endpoints.h"
+#include "protocol/pooler_status.h"
 #include "proxy/server.h"
 
 namespace halogen::proxy {
@@ -114,11 +116,23 @@ class Pools {
   // The server, ready for a query, goes to whoever is next, or lies idle.
   void give(ServerPtr server, Slot slot);
 
+  // As set now.
+  void set_settings(const std::string& endpoint, const PoolSettings& settings);
+  std::vector<std::string> endpoints();
   // Closes what has been idle or open for too long, or was closed by the compute.
   void sweep();
-  // Pools that have fewer servers than they are to keep warm, with a slot for each that lacks.
-  std::vector<Slot> lacking();
-  std::vector<PoolStatus> status();
+  // Where a server is to be opened and given to a pool that has fewer than it is to keep warm. Only
+  // of computes that have been started and, as far as is known, still run.
+  struct Lack {
+    Slot slot;
+    ComputeAddress address;
+  };
+  std::vector<Lack> lacking();
+  // It could not be opened: nothing lacks for a while; `gone`: until the compute is started again.
+  void stays_lacking(const PoolPtr& pool, bool gone);
+  // Adds to `all` what is known of this endpoint, or of all.
+  void describe(const std::optional<std::string>& endpoint, bool details,
+                std::map<std::string, PoolerStatus>& all);
   PoolStatus status_of(const PoolPtr& pool);
   static const PoolKey& key_of(const PoolPtr& pool);
   void clear();

@@ -1,6 +1,7 @@
 #include "proxy/proxy.h"
 
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -8,6 +9,8 @@
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "protocol/session_state.h"
+#include "proxy/pooler_metrics.h"
 #include "proxy/session.h"
 
 namespace halogen::proxy {
@@ -20,6 +23,7 @@ const log::Logger logger("proxy");
 constexpr std::chrono::milliseconds kAcceptPause{100};  // Out of descriptors or memory.
 constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kStopTime{5};
+constexpr std::chrono::seconds kWarmTime{10};  // To open a server that nobody waits for.
 constexpr int kPortAttempts = 16;
 constexpr int kBacklog = 65'535;  // The system cuts it down to net.core.somaxconn.
 constexpr size_t kMostLookedAt = 16;
@@ -77,6 +81,9 @@ struct Proxy::Impl {
   bool try_listen(int wanted);
   Task<void> accept(tcp::acceptor& acceptor);
   Task<void> keep_pools();
+  void warm_pools();
+  Task<void> warm(Pools::Lack lack);
+  void run(size_t number);
   void look_after_certificates();
   std::optional<Refused> refusal(const IpAddress& address);
   void hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket);
@@ -89,6 +96,8 @@ struct Proxy::Impl {
   bool running = false;
   size_t next_worker = 0;
   std::unique_ptr<Shared> shared;
+  std::atomic<Shared*> told_of = nullptr;  // `shared`, for other threads: once it is complete.
+  metrics::Registration metrics;
   std::vector<std::shared_ptr<Worker>> workers;
   std::vector<std::unique_ptr<tcp::acceptor>> acceptors;  // On the first worker.
   std::vector<std::thread> threads;
@@ -152,16 +161,21 @@ void Proxy::Impl::start() {
   }
   for (auto& acceptor : acceptors)
     asio::co_spawn(workers.front()->context, accept(*acceptor), asio::detached);
-  for (const auto& worker : workers) {
-    threads.emplace_back([worker = worker.get()] {
-      auto guard = asio::make_work_guard(worker->context);
-      worker->context.run();
-    });
-  }
+  shared->census.set_workers(workers);
+  for (size_t i = 0; i < count; i++) threads.emplace_back([this, i] { run(i); });
   asio::co_spawn(workers.front()->context, keep_pools(), asio::detached);
   certificate_thread = std::thread([this] { look_after_certificates(); });
   running = true;
+  told_of = shared.get();
+  metrics = metrics::Registration(
+      [this] { return pooler_metrics(shared->census.take_now({std::nullopt, false})); });
   logger.info("listening on port {}, {} threads", port, count);
+}
+
+void Proxy::Impl::run(size_t number) {
+  ::pthread_setname_np(::pthread_self(), fmt::format("proxy-{}", number).c_str());
+  auto guard = asio::make_work_guard(workers[number]->context);
+  workers[number]->context.run();
 }
 
 void Proxy::Impl::look_after_certificates() {
@@ -211,15 +225,47 @@ Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
   }
 }
 
-// Closes servers that have served their time.
+// Closes servers that have served their time, and opens those that are to be kept ready.
 Task<void> Proxy::Impl::keep_pools() {
   asio::steady_timer pause(workers.front()->context);
   while (!shared->stopping) {
     asio::error_code ignored;
     pause.expires_after(kSweepInterval);
     co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    for (const std::string& endpoint : shared->pools.endpoints())
+      shared->pools.set_settings(endpoint, endpoints.pool_settings(endpoint));
     shared->pools.sweep();
+    warm_pools();
   }
+}
+
+void Proxy::Impl::warm_pools() {
+  for (Pools::Lack& lack : shared->pools.lacking())
+    asio::co_spawn(workers.front()->context, warm(std::move(lack)), asio::detached);
+}
+
+// No use of the compute: it is neither started nor kept awake for this.
+Task<void> Proxy::Impl::warm(Pools::Lack lack) {
+  PoolPtr pool = lack.slot.pool();
+  const PoolKey& key = Pools::key_of(pool);
+  wire::Parameters parameters{
+      {"user", key.role}, {"database", key.database}, {std::string(kReportSessionSetting), "on"}};
+  bool gone = false;
+  try {
+    Opened opened = co_await open_server(*workers.front(), lack.address, parameters,
+                                         Deadline::after(kWarmTime));
+    if (opened.server && !shared->stopping) {
+      shared->pools.give(std::move(opened.server), std::move(lack.slot));
+      co_return;
+    }
+    gone = !opened.refused;
+    if (opened.refused)
+      logger.debug("no server is kept ready for {} at {}: {}", key.role, key.endpoint,
+                   opened.refused->message);
+  } catch (const Error& error) {
+    logger.debug("no server is kept ready at {}: {}", key.endpoint, error.what());
+  }
+  shared->pools.stays_lacking(pool, gone);
 }
 
 // What a client is refused for before it has said a word; nullopt if it may come in. As it cannot
@@ -280,6 +326,7 @@ void Proxy::Impl::make_room(Worker& worker) {
 
 void Proxy::Impl::stop() {
   if (!std::exchange(running, false)) return;
+  metrics = metrics::Registration();
   shared->stopping = true;
   {
     MutexLock lock(mutex);
@@ -319,6 +366,14 @@ Proxy::~Proxy() { stop(); }
 void Proxy::start() { impl_->start(); }
 void Proxy::stop() { impl_->stop(); }
 int Proxy::port() const { return impl_->port; }
+PoolerStatus Proxy::pooler_status(const std::string& endpoint_id, bool details) {
+  PoolerStatus status;
+  if (Shared* shared = impl_->told_of.load())
+    status = std::move(shared->census.take_now({endpoint_id, details})[endpoint_id]);
+  status.endpoint = endpoint_id;
+  status.settings = impl_->endpoints.pool_settings(endpoint_id);
+  return status;
+}
 size_t Proxy::room_for_clients() const { return impl_->shared->descriptors.clients(); }
 fs::path Proxy::ca_file() const { return impl_->ca_file; }
 

@@ -11,12 +11,13 @@
 
 #include "base/file.h"
 #include "protocol/endpoints.h"
+#include "protocol/pooler_status.h"
 #include "proxy/auth_limits.h"
 #include "proxy/password_checks.h"
 
 namespace halogen::proxy {
 
-class Proxy {
+class Proxy : public Pooler {
  public:
   struct Options {
     // Addresses, not names. Those that the machine does not have are passed over, but not all.
@@ -42,13 +43,15 @@ class Proxy {
 
   // `endpoints` outlives the proxy.
   Proxy(Options options, Endpoints& endpoints);
-  ~Proxy();
+  ~Proxy() override;
 
   // Makes certificates, listens, and returns. Throws unavailable if the port is taken, io.
   void start();
   // Ends listening, tells every client that it is terminated (57P01), closes, and returns when all
   // are gone or 5 s have passed. Idempotent.
   void stop();
+  // Safe from any thread.
+  PoolerStatus pooler_status(const std::string& endpoint_id, bool details) override;
   // The port listened on.
   int port() const;
   // How many clients there are file descriptors for. After start().

@@ -9,6 +9,7 @@
 
 #include "base/deadline.h"
 #include "protocol/compute_host.h"
+#include "protocol/pooler_status.h"
 #include "proxy/cancel_keys.h"
 #include "proxy/conversation.h"
 #include "proxy/stream.h"
@@ -22,6 +23,7 @@ struct Server {
   // Nothing has come that would not be ours to read: it is alive, as far as one can see.
   bool quiet() { return unread.empty() && stream.quiet(); }
   void move_to(Worker& another);
+  void describe(PoolerServer& out) const;
 
   Worker* worker;
   Stream stream;

@@ -57,6 +57,7 @@ Task<void> Session::serve() {
     throw Refused("0A000", "replication needs a direct connection",
                   "Connect to the host name without \"-pooler\".");
   enter(State::waking);
+  if (is_admin()) co_return co_await serve_admin();
   begin_use();
   auto since = steady_clock::now();
   if (replicates) {
@@ -68,6 +69,7 @@ Task<void> Session::serve() {
   shared_.metrics.wake_seconds.observe(
       std::chrono::duration<double>(steady_clock::now() - since).count());
   enter(State::active);
+  begin_tally();
   co_await converse();
 }
 
@@ -154,9 +156,8 @@ Task<ComputeAddress> Session::wake(Deadline deadline) {
       [this](auto done) { shared_.endpoints.wake(route_.endpoint, std::move(done)); }, deadline);
   if (answer && answer->value) {
     usable_ = answer->value->start;
-    if (pool_)
-      shared_.pools.compute_is(route_.endpoint, *answer->value,
-                               shared_.endpoints.pool_settings(route_.endpoint));
+    shared_.pools.compute_is(route_.endpoint, *answer->value,
+                             shared_.endpoints.pool_settings(route_.endpoint));
     shared_.listeners.compute_is(route_.endpoint, *answer->value);
     co_await listeners_ready(answer->value->start, deadline);
     co_return *answer->value;

@@ -14,6 +14,7 @@
 #include "base/deadline.h"
 #include "postgres/scram.h"
 #include "postgres/startup.h"
+#include "protocol/pooler_status.h"
 #include "proxy/conversation.h"
 #include "proxy/listeners.h"
 #include "proxy/message_tracker.h"
@@ -39,6 +40,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void terminate();
   // Ends a newcomer that has kept us waiting since before `since`; false if it is no such one.
   bool give_way(steady_clock::time_point since);
+  // "" until it has shown who it is, and when it has left.
+  const std::string& endpoint() const;
+  // Counts it in, and tells of it and its server if `details`.
+  void describe(PoolerStatus& into, bool details) const;
 
  private:
   // ---- session.cc ----
@@ -123,6 +128,21 @@ class Session : public std::enable_shared_from_this<Session> {
   void set_pin(std::string_view reason);
   wire::ErrorFields loss(std::string_view why) const;
 
+  // ---- describing.cc ----
+  ClientState client_state() const;
+  PoolMode pool_mode() const;
+  std::string database() const;
+  void describe_client(PoolerClient& client) const;
+  void describe_server(PoolerServer& server) const;
+  void begin_tally();
+  void request_came(size_t bytes);
+  void request_answered();
+
+  // ---- admin_session.cc ----
+  bool is_admin() const;
+  Task<void> serve_admin();
+  Task<PoolerStatus> own_status();
+
   // ---- relay.cc ----
   Task<void> relay(Deadline deadline);
   Task<void> carry_both_ways();
@@ -180,6 +200,16 @@ class Session : public std::enable_shared_from_this<Session> {
   bool pin_expired_ = false;
   LenderPtr lender_;  // While the server can be asked for.
   std::string pin_;   // Why the server is kept, as counted in the metrics.
+
+  // ---- For the census ----
+  TallyPtr tally_;  // Null until it has been greeted.
+  uint64_t queries_ = 0;
+  uint64_t transactions_ = 0;
+  steady_clock::time_point asked_ = since_;  // When the request under way, or the last one, came.
+  steady_clock::time_point transaction_began_;
+  bool asking_ = false;  // asked_ has not been answered yet.
+  bool in_transaction_ = false;
+  std::optional<steady_clock::time_point> waits_since_;  // For a server.
 
   // ---- Listening ----
   ListenerPtr listener_;

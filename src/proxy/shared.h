@@ -8,6 +8,7 @@
 #include "postgres/wire.h"
 #include "proxy/auth_limits.h"
 #include "proxy/cancel_keys.h"
+#include "proxy/census.h"
 #include "proxy/descriptors.h"
 #include "proxy/listeners.h"
 #include "proxy/password_checks.h"
@@ -95,6 +96,7 @@ struct Shared {
   StatementTexts texts;
   Pools pools;
   Listeners listeners;
+  Census census{endpoints, pools};
   Metrics metrics;
   AuthLimits auth_limits;
   PasswordChecks password_checks;

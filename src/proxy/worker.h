@@ -2,11 +2,14 @@
 // `context`, to which any thread may post.
 #pragma once
 #include <list>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
+#include "protocol/pooler_status.h"
 #include "proxy/asio.h"
 
 namespace halogen::proxy {
@@ -48,10 +51,18 @@ class Buffer {
   std::unique_ptr<char[]> bytes_;
 };
 
+// What the sessions of one endpoint and database have done on this worker.
+struct Tally {
+  PoolerTotals totals;
+  std::chrono::steady_clock::time_point last_used = std::chrono::steady_clock::now();
+};
+using TallyPtr = std::shared_ptr<Tally>;
+
 struct Worker : std::enable_shared_from_this<Worker> {
   BufferPool buffers;
   std::unordered_set<Session*> sessions;
   std::list<Session*> newcomers;  // Not authenticated yet, the oldest first.
+  std::map<std::pair<std::string, std::string>, TallyPtr> tallies;  // By endpoint and database.
   // Last, so that it goes first: with it go the coroutines that still wait, which use the others.
   asio::io_context context{1};
 };

@@ -13,6 +13,7 @@
 #include "control/catalog.h"
 #include "control/projects.h"
 #include "control/suspend.h"
+#include "protocol/pooler_status.h"
 
 namespace halogen::control::api {
 
@@ -63,7 +64,8 @@ struct Services {
   std::function<std::vector<ComponentStatus>()> components;
   // Where an endpoint's data directory is or would be, running or not.
   std::function<std::string(const std::string& endpoint_id)> data_directory;
-  std::string platform;  // JSON object merged into /status: addresses, home, version.
+  Pooler* pooler = nullptr;  // Nobody: there are no clients.
+  std::string platform;      // JSON object merged into /status: addresses, home, version.
 };
 
 using Handler = Response (*)(Services&, const Request&);
@@ -100,6 +102,8 @@ Response get_endpoint(Services&, const Request&);
 Response update_endpoint(Services&, const Request&);
 Response start_endpoint(Services&, const Request&);
 Response suspend_endpoint(Services&, const Request&);
+// pooler.cc
+Response get_pooler(Services&, const Request&);
 // operations.cc
 Response list_operations(Services&, const Request&);
 Response get_operation(Services&, const Request&);

@@ -29,6 +29,7 @@ const std::vector<Route>& routes() {
       {"GET", PROJECT "/endpoints", list_endpoints},
       {"GET", ENDPOINT, get_endpoint},
       {"PATCH", ENDPOINT, update_endpoint},
+      {"GET", ENDPOINT "/pooler", get_pooler},
       {"POST", ENDPOINT "/start", start_endpoint},
       {"POST", ENDPOINT "/suspend", suspend_endpoint},
       {"GET", PROJECT "/operations", list_operations},

@@ -189,7 +189,7 @@ class StorageBench {
 
   void flush() {
     Stopwatch watch;
-    server_->flush(id_);
+    server_->flush(id_, Deadline::after(std::chrono::minutes(1)));
     fmt::print("| (the rest is written to files in {:.2f} s) | |\n", watch.seconds());
   }
 

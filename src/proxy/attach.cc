@@ -72,6 +72,7 @@ Task<void> Session::attach(std::string& to_server) {
     co_return;
   }
   PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
+  shared_.pools.configure(pool_, settings);
   auto since = steady_clock::now();
   Deadline deadline = Deadline::after(settings.query_wait_timeout);
   while (!deadline.passed()) {

@@ -211,21 +211,23 @@ Task<bool> Session::hear_server(Server& server) {
 Task<void> Session::server_ended(ServerPtr server) {
   const std::optional<wire::ErrorFields>& fatal = talk_->fatal();
   bool restoring = talk_->restoring();
-  bool used = in_use_ && !(pool_ && talk_->movable());
   std::string out;
   bool sayable = true;
   if (fatal && restoring) {
     last_words_ = *fatal;
     talk_->server_lost(*fatal, out);
     out.clear();
-  } else if (fatal && (used || !pool_) && fatal->sqlstate != kCrashShutdown &&
-             current_start() == server->start && takes_connections(server->cancel_target.socket)) {
+  } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
+             current_start() == server->start &&
+             takes_connections(server->cancel_target.socket)) {
     last_words_ = *fatal;  // The compute is well: somebody ended this session.
     talk_->server_lost(*fatal, out);
     out.clear();
   } else {
     bool expired = std::exchange(pin_expired_, false);
-    sayable = talk_->server_lost(loss(expired ? kIdleTooLong : kComputeGone), out);
+    std::string why(expired ? kIdleTooLong : kComputeGone);
+    if (fatal && fatal->sqlstate != kCrashShutdown) why = fatal->message;
+    sayable = talk_->server_lost(loss(why), out);
   }
   drop_server();
   if (!sayable) client_left_ = true;

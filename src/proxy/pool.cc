@@ -100,6 +100,11 @@ bool Pools::take_slot(Pool& pool, Closed& closed) {
   return true;
 }
 
+void Pools::configure(const PoolPtr& pool, const PoolSettings& settings) {
+  MutexLock lock(mutex_);
+  pool->endpoint.lock()->settings = settings;
+}
+
 ReportedPtr Pools::greeting(const PoolPtr& pool, uint64_t start, const std::string& startup) {
   MutexLock lock(mutex_);
   if (pool->endpoint.lock()->address.start != start) return nullptr;

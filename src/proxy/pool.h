@@ -97,6 +97,9 @@ class Pools {
   void compute_is(const std::string& endpoint, const ComputeAddress& address,
                   const PoolSettings& settings);
 
+  // They count from now on, whatever is open already.
+  void configure(const PoolPtr& pool, const PoolSettings& settings);
+
   // What clients that start like this are told at their greeting; null if nobody has looked yet.
   ReportedPtr greeting(const PoolPtr& pool, uint64_t start, const std::string& startup);
   void set_greeting(const PoolPtr& pool, uint64_t start, const std::string& startup,

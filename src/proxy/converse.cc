@@ -218,8 +218,7 @@ Task<void> Session::server_ended(ServerPtr server) {
     talk_->server_lost(*fatal, out);
     out.clear();
   } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
-             current_start() == server->start &&
-             takes_connections(server->cancel_target.socket)) {
+             current_start() == server->start && takes_connections(server->cancel_target.socket)) {
     last_words_ = *fatal;  // The compute is well: somebody ended this session.
     talk_->server_lost(*fatal, out);
     out.clear();

@@ -132,7 +132,8 @@ TEST(AdminConversation, ParametersAreRefused) {
 
 TEST(AdminConversation, BytesThatAreNoProtocolAreCorrupt) {
   for (std::string bytes : {message('?', ""), message('Q', "not ended"), message('D', ""),
-                            message('B', "\0\0\xff\xff"sv), std::string("Q\xff\xff\xff\xff", 5)}) {
+                            message('P', "\0show pools\0\0\0"sv) + message('B', "\0\0\xff\xff"sv),
+                            std::string("Q\xff\xff\xff\xff", 5)}) {
     AdminConversation conversation;
     std::string out;
     EXPECT_THROW(conversation.take(bytes, {}, out), Error);

@@ -75,6 +75,7 @@ struct Census::Taking {
     for (Statuses& part : parts)
       for (auto& [endpoint, status] : part) add(std::move(status), all[endpoint]);
     census.pools_.describe(question.endpoint, question.details, all);
+    std::erase_if(all, [this](const auto& one) { return !census.endpoints_.exists(one.first); });
     for (auto& [endpoint, status] : all) {
       status.endpoint = endpoint;
       status.settings = census.endpoints_.pool_settings(endpoint);

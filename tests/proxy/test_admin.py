@@ -214,6 +214,13 @@ def test_metrics_per_endpoint_go_with_it(platform, project, clients):
     assert told["halogen_pooler_request_seconds_count"] >= 4
     assert told['halogen_pooler_request_seconds_bucket{le="+Inf"}'] == told["halogen_pooler_request_seconds_count"]
     assert any(name.startswith("halogen_pooler_pinned{reason=") for name in told), told
+    other = platform.create_project("short-lived")
+    other.query("select 1")
+    assert metrics_of(platform, other)["halogen_pooler_queries_total"] == 1
+    endpoint = other.endpoint()
+    other.delete()
+    with urllib.request.urlopen(f"http://127.0.0.1:{platform.http_port}/metrics") as answer:
+        assert endpoint not in answer.read().decode()
 
 
 def test_servers_are_kept_ready_while_the_compute_runs(platform, project):

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from chaos.test_kill import SEED, Writer
+from chaos.test_kill import SEED
+from fixtures.load import Writer
 from fixtures.platform import wait_until
 
 PAGE, SEGMENT = 8192, 16 << 20

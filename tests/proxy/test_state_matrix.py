@@ -311,7 +311,8 @@ def test_currval_is_ones_own_or_an_error(platform, project, sessions):
     assert len(answers) == 80
 
 
-def test_random_after_setseed_repeats(project, sessions, pooled):
+def test_random_after_setseed_repeats(platform, project, sessions, pooled):
+    platform.set_pooler(project, default_pool_size=4)  # Each of these keeps its server.
     for _ in range(3):
         wire = TlsWire(project.connection_string(pooled=pooled))
         sessions.append(wire)

@@ -31,15 +31,16 @@ class Script {
       case 0:
         return say.query("COPYIN").data("1").data(dice_.of({"2", "bad"})).copy_done();
       case 1:
-        return say.once("COPYIN").sync().data("1").copy_done().sync();
+        return say.once("COPYIN").sync().data("1").copy_done().parse("", "SELECT a").sync();
       case 2:
         return say.call();
       case 3:
       case 4:
       case 5:
       case 6: {
-        std::string sql = statement();
-        while (dice_.one_in(5)) sql += "; " + statement(true);
+        bool several = dice_.one_in(4);
+        std::string sql = statement(several);
+        while (several && !dice_.one_in(3)) sql += "; " + statement(true);
         return say.query(sql);
       }
       default:
@@ -52,10 +53,10 @@ class Script {
  private:
   std::string name() { return dice_.of({"n1", "n2"}); }
 
-  // DEALLOCATE is known only if it stands alone.
+  // Statements of the protocol are known to SQL only if it is one statement.
   std::string statement(bool among_others = false) {
     std::string prepared = dice_.of({"p1", "p2"});
-    std::string protocol = among_others ? prepared : dice_.of({"n1", "n2", "n3"});
+    std::string any = among_others ? prepared : dice_.of({"n1", "n2", "n3"});
     return dice_.of({"SELECT a", "SELECT b", "TABLE " + table_, "SHOW work_mem", "SHOW TimeZone",
                      "ROWS 3", "ALTER " + table_ + " " + dice_.of({"1", "2"}),
                      "SET work_mem " + dice_.of({"1", "2"}), "SET TimeZone " + dice_.of({"1", "2"}),
@@ -63,8 +64,8 @@ class Script {
                      "BEGIN", "COMMIT", "COMMIT", "ROLLBACK", "LOCK k", "UNLOCK k", "UNLOCK k",
                      "NEXTVAL", "FAIL", "BAD", "NOTICE n", "COPYOUT", "DEALLOCATE ALL",
                      "DISCARD ALL", "PREPARE " + prepared + " AS " + dice_.of({"SELECT p", "ROWS 2"}),
-                     "EXECUTE " + prepared, "DEALLOCATE " + prepared, "EXECUTE " + protocol,
-                     (among_others ? "EXECUTE " : "DEALLOCATE ") + protocol});
+                     "EXECUTE " + prepared, "DEALLOCATE " + prepared, "EXECUTE " + any,
+                     "DEALLOCATE " + any});
   }
 
   void extended(Say& say) {
@@ -115,7 +116,6 @@ struct Party {
   Party(FakeCluster& cluster, StatementTexts& texts, Dice& dice, size_t i)
       : startup{{"work_mem", std::to_string(i % 2)}, {"TimeZone", std::to_string(i % 3)}},
         client(texts, {startup.begin(), startup.end()}),
-        own(cluster, {startup, false}),
         script(dice, "t" + std::to_string(i)) {
     cluster.columns["t" + std::to_string(i)] = 1;
     own_cluster = cluster;
@@ -124,7 +124,6 @@ struct Party {
   FakeSession::Settings startup;
   Client client;
   FakeCluster own_cluster;
-  FakePostgres own;
   Script script;
   std::string said;      // All of it.
   std::string unsaid;    // Of that, what the conversation has not got yet.
@@ -158,8 +157,10 @@ class Model {
   void act(Party& party, size_t steps) {
     Client& client = party.client;
     bool idle = party.unsaid.empty() && client.heard.empty() && client.talk.nothing_under_way();
-    if (party.steps <= steps && (idle || (party.unsaid.empty() && dice_.one_in(4)))) {
-      Say say = party.steps++ == steps ? Script::last() : party.script.next();
+    bool ahead = party.unsaid.empty() && dice_.one_in(4);
+    if (party.steps <= steps && (idle || ahead)) {
+      Say say = party.script.next();
+      if (party.steps++ == steps) say = Script::last();
       party.said += say.bytes;
       party.unsaid += say.bytes;
     }
@@ -170,7 +171,8 @@ class Model {
     }
     if (!client.server() && Conversation::worth_a_server(client.heard)) attach(client);
     if (client.server()) work(client, piece);
-    if (idle && party.steps > steps && client.talk.movable() && !client.server()) finish(party);
+    bool all_said = party.steps > steps && party.unsaid.empty() && client.heard.empty();
+    if (all_said && client.talk.movable() && !client.server()) finish(party);
   }
 
   void attach(Client& client) {
@@ -206,7 +208,13 @@ class Model {
     while (at < got.size() && at < wanted.size() && got[at] == wanted[at]) at++;
     at = at < 200 ? 0 : at - 200;
     ADD_FAILURE() << "got    ..." << got.substr(at, 400) << "\nwanted ..."
-                  << wanted.substr(at, 400) << "\nmessage " << std::ranges::count(got.substr(0, at + 200), 'Z');
+                  << wanted.substr(at, 400) << dump(party.said);
+  }
+
+  static std::string dump(std::string said) {
+    for (char& c : said)
+      if (c < 32) c = '.';
+    return "\nsaid " + said;
   }
 
   Dice dice_;

@@ -1,7 +1,7 @@
 // What a client and its servers say to each other, in turns and in pieces of any size. Only
 // Errc::corrupt may come of it; nothing may crash, and little is made of little.
-#include "base/error.h"
 #include "proxy/conversation.h"
+#include "base/error.h"
 
 namespace {
 

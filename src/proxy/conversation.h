@@ -221,7 +221,7 @@ class Conversation {
   uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
   wire::ErrorFields refresh_failure_;
   uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.
-  uint64_t hash_ = 0;       // Of a description that is coming in.
+  uint64_t hash_ = 0;         // Of a description that is coming in.
   uint64_t server_body_ = 0;
   bool server_body_dropped_ = false;
   std::optional<wire::ErrorFields> fatal_;

@@ -193,13 +193,18 @@ Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end
   ClientStatement& statement = found->second;
   if (named.deallocates) renamed.dropped = named.name;
   bool there = server_->statements.find(statement.text) != nullptr;
+  bool refreshed = refreshed_ == statement.text->id;
   // A Sync of ours would end what the client has not ended yet.
-  if (!there && end == 'S' && amid_pipeline() && !refreshed_) return Ensured::there;
-  if (named.deallocates && !there && std::exchange(refreshed_, 0) == statement.text->id)
-    return Ensured::there;  // It cannot be prepared any more: the server says that there is none.
-  if (!named.deallocates || !there)
+  if (!there && !refreshed && end == 'S' && amid_pipeline()) return Ensured::there;
+  if (!named.deallocates) {
     if (Ensured outcome = ensure(statement, end, to_server); outcome != Ensured::there)
       return outcome;
+  } else if (refreshed_ = 0; !there) {
+    // If it cannot be prepared any more, the server says that there is none.
+    if (refreshed) return Ensured::there;
+    refresh(statement.text, end, to_server);
+    return Ensured::wait;
+  }
   renamed.sql.append(sql.substr(0, named.name_begin));
   renamed.sql.append("\"" + statement.text->server_name() + "\"");
   renamed.sql.append(sql.substr(named.name_end));
@@ -217,8 +222,10 @@ Conversation::Step Conversation::take_parse(const ClientMessage& message, std::s
     Ensured there = names_.empty() || message.size > kMaxRenamedSql
                         ? Ensured::there
                         : rename_in_sql(text_at(parse, 0), 'H', renamed, to_server);
-    if (there == Ensured::wait) return Step::wait;
-    if (there == Ensured::failed) return Step::done;
+    if (there != Ensured::there) {  // Whatever comes of it, the one before is gone.
+      unnamed_.reset();
+      return there == Ensured::wait ? Step::wait : Step::done;
+    }
     if (!renamed.sql.empty()) {
       renamed.sql.append(parse.substr(parse.find('\0')));
       parse = renamed.sql;

@@ -47,8 +47,7 @@ bool drops_all(std::string_view body) {
 wire::ErrorFields transaction_failed() {
   wire::ErrorFields why;
   why.sqlstate = "25P02";
-  why.message =
-      "current transaction is aborted, commands ignored until end of transaction block";
+  why.message = "current transaction is aborted, commands ignored until end of transaction block";
   return why;
 }
 
@@ -304,6 +303,7 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
   }
   uint64_t text = front.text ? front.text->id : 0;
   skip_to_sync();
+  refreshed_ = 0;
   if (waiting_) {
     refreshed_ = text;
     refresh_failure_ = std::move(fields);

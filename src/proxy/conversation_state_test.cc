@@ -106,15 +106,21 @@ TEST_F(ConversationState, IsNotAtRestInTransactionsAndPipelines) {
     Say say;
     bool at_rest;
   };
-  std::vector<Case> cases{
-      {Say().query("BEGIN"), false},     {Say().query("FAIL"), false},
-      {Say().query("ROLLBACK"), true},   {Say().parse("", "SELECT x").flush(), false},
-      {Say().sync(), true},              {Say().query("COPYIN"), false},
-      {Say().copy_done(), true},         {Say().once("COPYIN").flush(), false},
-      {Say().copy_done().sync(), true},  {Say().flush(), true},
-      {Say().query("SELECT x"), true},   {Say().run("none").flush(), false},
-      {Say().query("SELECT x"), false},  {Say().sync(), true},
-      {Say().once("ROWS 3").sync(), true}};
+  std::vector<Case> cases{{Say().query("BEGIN"), false},
+                          {Say().query("FAIL"), false},
+                          {Say().query("ROLLBACK"), true},
+                          {Say().parse("", "SELECT x").flush(), false},
+                          {Say().sync(), true},
+                          {Say().query("COPYIN"), false},
+                          {Say().copy_done(), true},
+                          {Say().once("COPYIN").flush(), false},
+                          {Say().copy_done().sync(), true},
+                          {Say().flush(), true},
+                          {Say().query("SELECT x"), true},
+                          {Say().run("none").flush(), false},
+                          {Say().query("SELECT x"), false},
+                          {Say().sync(), true},
+                          {Say().once("ROWS 3").sync(), true}};
   ann.attach(one);
   for (size_t i = 0; i < cases.size(); i++) {
     ann.says(cases[i].say);

@@ -170,8 +170,7 @@ TEST_F(ConversationStatements, InAFailedTransactionItIsRefusedForThat) {
 TEST_F(ConversationStatements, AParseThatFailsLeavesNoName) {
   EXPECT_EQ(ann.on(one, Say().parse("s", "BAD").run("s").sync()), "E(42601) Z(I)");
   EXPECT_EQ(ann.on(one, Say().run("s").sync()), "E(26000) Z(I)");
-  EXPECT_EQ(ann.on(one, Say().parse("s", "SELECT a").run("s").sync()),
-            "1 2 D(a) C(SELECT 1) Z(I)");
+  EXPECT_EQ(ann.on(one, Say().parse("s", "SELECT a").run("s").sync()), "1 2 D(a) C(SELECT 1) Z(I)");
 }
 
 TEST_F(ConversationStatements, ErrorsUndoWhatWasSkipped) {
@@ -194,8 +193,9 @@ TEST_F(ConversationStatements, SkippedUntilASyncThatComesLater) {
 
 TEST_F(ConversationStatements, TheLeastUsedIsClosedWhereThereAreTooMany) {
   for (size_t i = 0; i <= ServerStatements::kMost; i++)
-    ASSERT_EQ(ann.on(one, Say().parse("s" + std::to_string(i), "SELECT " + std::to_string(i)).sync()),
-              "1 Z(I)");
+    ASSERT_EQ(
+        ann.on(one, Say().parse("s" + std::to_string(i), "SELECT " + std::to_string(i)).sync()),
+        "1 Z(I)");
   EXPECT_EQ(one.postgres.session.prepared().size(), ServerStatements::kMost);
   EXPECT_EQ(ann.on(one, Say().run("s0").run("s2").sync()),
             "2 D(0) C(SELECT 1) 2 D(2) C(SELECT 1) Z(I)");

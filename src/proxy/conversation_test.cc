@@ -27,8 +27,7 @@ TEST_F(ConversationTest, PipelinesAcrossTransactions) {
 TEST_F(ConversationTest, PortalsThatAreReadInParts) {
   Say say;
   say.parse("s", "ROWS 3").bind("s", {}, "p").describe_portal("p").execute("p", 2);
-  EXPECT_EQ(ann.on(one, say.execute("p", 2).sync()),
-            "1 2 T(1) D(0) D(1) s D(2) C(SELECT 3) Z(I)");
+  EXPECT_EQ(ann.on(one, say.execute("p", 2).sync()), "1 2 T(1) D(0) D(1) s D(2) C(SELECT 3) Z(I)");
 }
 
 TEST_F(ConversationTest, DescribeOfStatementsAndPortalsWithoutRows) {
@@ -185,18 +184,17 @@ TEST(ConversationPieces, EveryBoundaryOfAShortOne) {
     std::string words = client.says({say.bytes.substr(0, cut)});
     std::string more = client.says({say.bytes.substr(cut)});
     if (!words.empty() && !more.empty()) words += " ";
-    EXPECT_EQ(words + more,
-              "1 2 D(v) C(SELECT 1) Z(I) T(1) D(argument) C(SELECT 1) Z(I)") << cut;
+    EXPECT_EQ(words + more, "1 2 D(v) C(SELECT 1) Z(I) T(1) D(argument) C(SELECT 1) Z(I)") << cut;
   }
 }
 
 // ---- What is no protocol ----
 
 TEST_F(ConversationTest, FromTheClient) {
-  std::vector<std::string> bad{std::string("Q\0\0\0\3", 5), std::string("Q\x7f\0\0\0", 5),
+  std::vector<std::string> bad{std::string("Q\0\0\0\3", 5),    std::string("Q\x7f\0\0\0", 5),
                                Say().add('P', "no end").bytes, Say().add('P', {"a\0b", 3}).bytes,
                                Say().add('B', "no end").bytes, Say().add('D').bytes,
-                               Say().add('C', "S").bytes, Say().add('?').bytes,
+                               Say().add('C', "S").bytes,      Say().add('?').bytes,
                                std::string("P\x3f\0\0\0", 5)};
   for (auto& bytes : bad) {
     Client client(texts);

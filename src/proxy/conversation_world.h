@@ -108,7 +108,7 @@ struct Server {
 
   FakePostgres postgres;
   ServerState state;
-  std::string to_it;     // On the way.
+  std::string to_it;  // On the way.
   std::string from_it;
 };
 
@@ -121,8 +121,7 @@ class Client {
     FakeCluster none;
     FakeSession::Settings settings;
     for (auto& [name, value] : startup) settings[name] = value;
-    talk.begins_with(
-        std::make_shared<Reported>(FakePostgres(none, {settings, false}).reported()));
+    talk.begins_with(std::make_shared<Reported>(FakePostgres(none, {settings, false}).reported()));
   }
 
   void attach(Server& server) {
@@ -158,8 +157,8 @@ class Client {
   }
   void take_heard() {
     while (true) {
-      size_t used = server_ ? talk.from_client(heard, server_->to_it)
-                            : talk.answer_client(heard, told);
+      size_t used =
+          server_ ? talk.from_client(heard, server_->to_it) : talk.answer_client(heard, told);
       heard.erase(0, used);
       if (used == 0) return;
     }

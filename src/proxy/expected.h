@@ -27,21 +27,21 @@ struct Expected {
   // What we have to do with the answer, beside passing it on.
   enum class Job : uint8_t {
     none,
-    restore,     // The session's state: not for the client.
-    abort,       // A failed transaction made anew: not for the client.
-    prepare,     // A statement this server lacked: not for the client, unless it fails.
-    learn,       // What a new statement looks like: not for the client.
-    verify,      // The same, of one that is prepared again; the client waits.
-    forget,      // A statement pushed out: not for the client.
-    name,        // The client's own Parse.
-    unname,      // The client's Close, or its DEALLOCATE by SQL.
-    raise,       // The server was made to fail; the client is told something else.
+    restore,  // The session's state: not for the client.
+    abort,    // A failed transaction made anew: not for the client.
+    prepare,  // A statement this server lacked: not for the client, unless it fails.
+    learn,    // What a new statement looks like: not for the client.
+    verify,   // The same, of one that is prepared again; the client waits.
+    forget,   // A statement pushed out: not for the client.
+    name,     // The client's own Parse.
+    unname,   // The client's Close, or its DEALLOCATE by SQL.
+    raise,    // The server was made to fail; the client is told something else.
   };
 
   Kind kind = Kind::sync;
   Job job = Job::none;
-  bool ends_unnamed = false;                       // The client's unnamed statement.
-  TextPtr unnamed_before;                          // What that was.
+  bool ends_unnamed = false;  // The client's unnamed statement.
+  TextPtr unnamed_before;     // What that was.
   TextPtr text;
   std::string name;                                // The client's, where the job needs it.
   std::unique_ptr<ClientStatement> before;         // What that name stood for, if undone.

@@ -197,8 +197,7 @@ class FakePostgres {
     return found->second;
   }
 
-  void take_bind(const std::string& body, const std::vector<std::string>& texts,
-                 std::string& out) {
+  void take_bind(const std::string& body, const std::vector<std::string>& texts, std::string& out) {
     session.start_command();
     Portal portal;
     portal.statement = find(texts.at(1));

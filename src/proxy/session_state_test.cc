@@ -43,10 +43,10 @@ TEST(SessionState, TheSameStateIsTheSameText) {
 
 TEST(SessionState, WhatIsNoReportIsCorrupt) {
   for (const char* text :
-       {"", "{", "nothing", R"({"settings": {"a": 1}})", R"({"settings": "a"})",
-        R"({"known": "a"})", R"({"known": [1]})", R"({"role": []})", R"({"prepared": [{}]})",
-        R"({"prepared": [{"statement": 1}]})", R"({"prepared": 1})", R"({"listen": {"a": 1}})",
-        R"({"deallocations": "x"})", R"({"sequence_used": "x"})", "[]", "1"}) {
+       {"", "{", "nothing", R"({"settings": {"a": 1}})", R"({"known": "a"})", R"({"known": [1]})",
+        R"({"role": []})", R"({"prepared": [{}]})", R"({"prepared": [{"statement": 1}]})",
+        R"({"prepared": 1})", R"({"listen": {"a": 1}})", R"({"deallocations": "x"})",
+        R"({"sequence_used": "x"})", "[]", "1"}) {
     try {
       parse_session_state(text);
       ADD_FAILURE() << text;
@@ -68,9 +68,9 @@ TEST(SessionState, QuotesReadTheSameInEverySession) {
 }
 
 TEST(SessionState, WhatIsNoUtf8IsRefused) {
-  for (const char* bad : {"\x80", "\xff", "a\xc3", "\xc3(", "\xc0\xaf", "\xe2\x82", "\xe2(\xac",
-                          "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x90",
-                          "\xe0\x80\xaf", "\xf0\x80\x80\xaf"})
+  for (const char* bad :
+       {"\x80", "\xff", "a\xc3", "\xc3(", "\xc0\xaf", "\xe2\x82", "\xe2(\xac", "\xed\xa0\x80",
+        "\xf5\x80\x80\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x90", "\xe0\x80\xaf", "\xf0\x80\x80\xaf"})
     EXPECT_THROW(quoted(bad), Error) << bad;
 }
 

@@ -78,7 +78,7 @@ TEST(ServerStatements, TheLeastUsedIsTheSurplus) {
     server.put(all.back(), i + 1);
   }
   EXPECT_EQ(server.take_surplus(), nullptr);
-  server.find(all[0]);   // Looking is use,
+  server.find(all[0]);    // Looking is use,
   server.put(all[1], 5);  // and so is putting.
   server.put(texts.find_or_add("one more"), 1);
   EXPECT_EQ(server.take_surplus(), all[2]);

@@ -128,7 +128,7 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   server_body_ = 0;
   status_ = 'I';
   in_exchange_ = open;
-  skipping_ = copy_in_ = restoring_ = waiting_ = false;
+  skipping_ = copy_in_ = restoring_ = waiting_ = settling_ = false;
   server_ = nullptr;
   forget_what_is_lost();
   return sayable;

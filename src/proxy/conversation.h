@@ -68,7 +68,7 @@ class Conversation {
 
   // While attached. Stops early when waiting(): go on when from_server() has ended that.
   size_t from_client(std::string_view bytes, std::string& to_server);
-  bool waiting() const { return waiting_; }
+  bool waiting() const { return waiting_ || settling_; }
   size_t from_server(std::string_view bytes, std::string& to_client);
   // While not attached. Stops before the first message that needs a server, or Terminate.
   size_t answer_client(std::string_view bytes, std::string& to_client);
@@ -163,6 +163,7 @@ class Conversation {
   };
   Ensured rename_in_sql(std::string_view sql, char end, Renamed& renamed, std::string& to_server);
   void unname(Expected& by, const std::string& name);
+  bool must_settle(std::string_view name);
   bool amid_pipeline() const {
     return in_exchange_ && (expected_.empty() || !expected_.back().ends_in_ready());
   }
@@ -217,7 +218,8 @@ class Conversation {
   bool skipping_ = false;     // After an error the server ignores all up to a Sync not sent yet.
   bool copy_in_ = false;      // Until the client ends its data, Sync is not answered.
   bool restoring_ = false;
-  bool waiting_ = false;
+  bool waiting_ = false;    // For a statement that is prepared again.
+  bool settling_ = false;   // For all Syncs that are under way.
   uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
   wire::ErrorFields refresh_failure_;
   uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.

@@ -54,7 +54,7 @@ size_t Conversation::from_client(std::string_view bytes, std::string& to_server)
     if (!client_body_dropped_) to_server.append(bytes.substr(0, used));
     client_body_ -= used;
   }
-  while (!waiting_) {
+  while (!waiting()) {
     std::optional<ClientMessage> message = next_message(bytes.substr(used));
     if (!message) break;
     if (message->type == 'X') break;
@@ -187,18 +187,24 @@ Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end
                                                   std::string& to_server) {
   NamedStatementSql named;
   if (!parse_named_statement(sql, named)) return Ensured::there;
+  if (must_settle(named.name)) return Ensured::wait;
   auto found = names_.find(named.name);
   if (found == names_.end()) return Ensured::there;
   ClientStatement& statement = found->second;
   if (named.deallocates) renamed.dropped = named.name;
   bool there = server_->statements.find(statement.text) != nullptr;
+  bool refreshed = refreshed_ == statement.text->id;
   // A Sync of ours would end what the client has not ended yet.
-  if (!there && end == 'S' && amid_pipeline() && !refreshed_) return Ensured::there;
-  if (named.deallocates && !there && std::exchange(refreshed_, 0) == statement.text->id)
-    return Ensured::there;  // It cannot be prepared any more: the server says that there is none.
-  if (!named.deallocates || !there)
+  if (!there && !refreshed && end == 'S' && amid_pipeline()) return Ensured::there;
+  if (!named.deallocates) {
     if (Ensured outcome = ensure(statement, end, to_server); outcome != Ensured::there)
       return outcome;
+  } else if (refreshed_ = 0; !there) {
+    // If it cannot be prepared any more, the server says that there is none.
+    if (refreshed) return Ensured::there;
+    refresh(statement.text, end, to_server);
+    return Ensured::wait;
+  }
   renamed.sql.append(sql.substr(0, named.name_begin));
   renamed.sql.append("\"" + statement.text->server_name() + "\"");
   renamed.sql.append(sql.substr(named.name_end));
@@ -216,8 +222,10 @@ Conversation::Step Conversation::take_parse(const ClientMessage& message, std::s
     Ensured there = names_.empty() || message.size > kMaxRenamedSql
                         ? Ensured::there
                         : rename_in_sql(text_at(parse, 0), 'H', renamed, to_server);
-    if (there == Ensured::wait) return Step::wait;
-    if (there == Ensured::failed) return Step::done;
+    if (there != Ensured::there) {  // Whatever comes of it, the one before is gone.
+      unnamed_.reset();
+      return there == Ensured::wait ? Step::wait : Step::done;
+    }
     if (!renamed.sql.empty()) {
       renamed.sql.append(parse.substr(parse.find('\0')));
       parse = renamed.sql;
@@ -229,6 +237,7 @@ Conversation::Step Conversation::take_parse(const ClientMessage& message, std::s
     unnamed_drops_ = std::move(renamed.dropped);
     return Step::done;
   }
+  if (must_settle(name)) return Step::wait;
   if (names_.contains(std::string(name))) {
     wire::ErrorFields why;
     why.sqlstate = "42P05";
@@ -268,6 +277,20 @@ void Conversation::parse_unnamed(const TextPtr& text, Job job, std::string& to_s
   put_body(to_server, 'P', {kZero, text->parse});
   expect(Kind::parse, job, text);
   server_->unnamed = text;
+}
+
+// What a name stands for depends on a request that has been sent, but not answered.
+bool Conversation::must_settle(std::string_view name) {
+  bool ended = false;
+  for (auto one = expected_.end(); one != expected_.begin();) {
+    --one;
+    ended |= one->ends_in_ready();
+    bool named = one->job == Job::name || one->job == Job::unname || one->ends_unnamed;
+    if (!named || one->kind == Kind::query || one->name != name) continue;
+    settling_ = ended;
+    break;
+  }
+  return settling_;
 }
 
 void Conversation::ensure_unnamed(std::string& to_server) {
@@ -333,6 +356,7 @@ Conversation::Step Conversation::take_bind(const ClientMessage& message, std::st
   std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
   std::string_view server_name = name;
   std::string ours;
+  if (must_settle(name)) return Step::wait;
   if (name.empty()) {
     ensure_unnamed(to_server);
   } else if (auto found = names_.find(std::string(name)); found != names_.end()) {
@@ -366,6 +390,7 @@ Conversation::Step Conversation::take_describe(const ClientMessage& message,
   std::string_view body = message.body();
   if (body.size() < 2 || body.back() != '\0') malformed('D');
   std::string name(text_at(body, 1));
+  if (body[0] == 'S' && must_settle(name)) return Step::wait;
   auto found = body[0] == 'S' && !name.empty() ? names_.find(name) : names_.end();
   if (found != names_.end()) {
     Ensured there = ensure(found->second, 'H', to_server);

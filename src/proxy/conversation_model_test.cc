@@ -1,8 +1,8 @@
 // Many clients on few servers, at random: each must see what it would see on a server of its own.
 //
 // Kept out of the scripts is what is known to differ: currval after a move, what PREPARE by SQL
-// made of a table that has changed since, and Describe of what gives no rows in a failed
-// transaction.
+// made of a table that has changed since, Describe of what gives no rows in a failed transaction,
+// and what is sent behind a DEALLOCATE ALL before its answer has come.
 #include <random>
 
 #include "proxy/conversation_world.h"
@@ -32,15 +32,16 @@ class Script {
       case 0:
         return say.query("COPYIN").data("1").data(dice_.of({"2", "bad"})).copy_done();
       case 1:
-        return say.once("COPYIN").sync().data("1").copy_done().sync();
+        return say.once("COPYIN").sync().data("1").copy_done().parse("", "SELECT a").sync();
       case 2:
         return say.call();
       case 3:
       case 4:
       case 5:
       case 6: {
-        std::string sql = statement();
-        while (dice_.one_in(5)) sql += "; " + statement(true);
+        bool several = dice_.one_in(4);
+        std::string sql = statement(several);
+        while (several && !dice_.one_in(3)) sql += "; " + statement(true);
         return say.query(sql);
       }
       default:
@@ -53,10 +54,10 @@ class Script {
  private:
   std::string name() { return dice_.of({"n1", "n2"}); }
 
-  // DEALLOCATE is known only if it stands alone.
+  // Statements of the protocol are known to SQL only if it is one statement.
   std::string statement(bool among_others = false) {
     std::string prepared = dice_.of({"p1", "p2"});
-    std::string protocol = among_others ? prepared : dice_.of({"n1", "n2", "n3"});
+    std::string any = among_others ? prepared : dice_.of({"n1", "n2", "n3"});
     return dice_.of({"SELECT a",
                      "SELECT b",
                      "TABLE " + table_,
@@ -87,8 +88,8 @@ class Script {
                      "PREPARE " + prepared + " AS " + dice_.of({"SELECT p", "ROWS 2"}),
                      "EXECUTE " + prepared,
                      "DEALLOCATE " + prepared,
-                     "EXECUTE " + protocol,
-                     (among_others ? "EXECUTE " : "DEALLOCATE ") + protocol});
+                     "EXECUTE " + any,
+                     "DEALLOCATE " + any});
   }
 
   void extended(Say& say) {
@@ -119,15 +120,15 @@ class Script {
         say.run("", {"v"}).flush();
         return;
       case 9:  // The unnamed statement must not stay so: it has a name of ours in it.
-        say.once(dice_.of({"EXECUTE n3", "DEALLOCATE n3"})).parse("", text);
+        if (!say.bytes.empty()) return;
+        say.once(dice_.of({"EXECUTE n3", "DEALLOCATE n3"})).sync().parse("", text);
         return;
       case 10:
         say.bind(dice_.of({"n1", ""}), {"v"}, "p").execute("p", 1).describe_portal("p");
         return;
       default:
-        say.once(
-            dice_.of({"BEGIN", "COMMIT", "ROLLBACK", "FAIL", "SET TimeZone 3", "RESET work_mem",
-                      "NEXTVAL", "SET work_mem 3", "DEALLOCATE ALL", "COPYOUT", "BAD"}));
+        say.once(dice_.of({"BEGIN", "COMMIT", "ROLLBACK", "FAIL", "SET TimeZone 3",
+                           "RESET work_mem", "NEXTVAL", "SET work_mem 3", "COPYOUT", "BAD"}));
         return;
     }
   }
@@ -140,7 +141,6 @@ struct Party {
   Party(FakeCluster& cluster, StatementTexts& texts, Dice& dice, size_t i)
       : startup{{"work_mem", std::to_string(i % 2)}, {"TimeZone", std::to_string(i % 3)}},
         client(texts, {startup.begin(), startup.end()}),
-        own(cluster, {startup, false}),
         script(dice, "t" + std::to_string(i)) {
     cluster.columns["t" + std::to_string(i)] = 1;
     own_cluster = cluster;
@@ -149,12 +149,12 @@ struct Party {
   FakeSession::Settings startup;
   Client client;
   FakeCluster own_cluster;
-  FakePostgres own;
   Script script;
   std::string said;      // All of it.
   std::string unsaid;    // Of that, what the conversation has not got yet.
   std::string expected;  // What its own server answers.
   size_t steps = 0;
+  bool drops_all = false;  // With what it said last.
   bool ended = false;
 };
 
@@ -183,8 +183,11 @@ class Model {
   void act(Party& party, size_t steps) {
     Client& client = party.client;
     bool idle = party.unsaid.empty() && client.heard.empty() && client.talk.nothing_under_way();
-    if (party.steps <= steps && (idle || (party.unsaid.empty() && dice_.one_in(4)))) {
-      Say say = party.steps++ == steps ? Script::last() : party.script.next();
+    bool ahead = party.unsaid.empty() && !party.drops_all && dice_.one_in(4);
+    if (party.steps <= steps && (idle || ahead)) {
+      Say say = party.script.next();
+      if (party.steps++ == steps) say = Script::last();
+      party.drops_all = say.bytes.find(" ALL") != std::string::npos;
       party.said += say.bytes;
       party.unsaid += say.bytes;
     }
@@ -195,7 +198,8 @@ class Model {
     }
     if (!client.server() && Conversation::worth_a_server(client.heard)) attach(client);
     if (client.server()) work(client, piece);
-    if (idle && party.steps > steps && client.talk.movable() && !client.server()) finish(party);
+    bool all_said = party.steps > steps && party.unsaid.empty() && client.heard.empty();
+    if (all_said && client.talk.movable() && !client.server()) finish(party);
   }
 
   void attach(Client& client) {
@@ -231,7 +235,13 @@ class Model {
     while (at < got.size() && at < wanted.size() && got[at] == wanted[at]) at++;
     at = at < 200 ? 0 : at - 200;
     ADD_FAILURE() << "got    ..." << got.substr(at, 400) << "\nwanted ..." << wanted.substr(at, 400)
-                  << "\nmessage " << std::ranges::count(got.substr(0, at + 200), 'Z');
+                  << dump(party.said);
+  }
+
+  static std::string dump(std::string said) {
+    for (char& c : said)
+      if (c < 32) c = '.';
+    return "\nsaid " + said;
   }
 
   Dice dice_;

@@ -254,7 +254,14 @@ void Conversation::undo(Expected& one) {
 
 // What comes later may stand on what came before it.
 void Conversation::undo_before(std::vector<Expected>::iterator end) {
-  while (end != expected_.begin()) undo(*--end);
+  TextPtr latest = unnamed_;
+  bool undone = false;
+  for (auto one = end; one != expected_.begin();) {
+    undone |= (--one)->ends_unnamed;
+    undo(*one);
+  }
+  auto later = std::find_if(end, expected_.end(), [](auto& one) { return one.ends_unnamed; });
+  if (undone && later != expected_.end()) later->unnamed_before = std::exchange(unnamed_, latest);
 }
 
 void Conversation::pop_copy_ends() {
@@ -296,6 +303,7 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
   }
   uint64_t text = front.text ? front.text->id : 0;
   skip_to_sync();
+  refreshed_ = 0;
   if (waiting_) {
     refreshed_ = text;
     refresh_failure_ = std::move(fields);
@@ -314,6 +322,8 @@ Conversation::Fate Conversation::judge_ready(std::string_view body, std::string&
   expected_.pop();
   pop_copy_ends();
   if (job == Job::verify) waiting_ = false;
+  settling_ = settling_ && std::any_of(expected_.begin(), expected_.end(),
+                                       [](const Expected& one) { return one.ends_in_ready(); });
   tell_view_changes(to_client);
   if (elsewhere_next_ && expected_.empty()) {
     elsewhere_ = std::move(*elsewhere_next_);

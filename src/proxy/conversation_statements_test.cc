@@ -139,6 +139,20 @@ TEST_F(ConversationStatements, WhatIsSkippedLeavesTheUnnamed) {
   EXPECT_EQ(ann.on(one, Say().run("").sync()), "2 D(a) C(SELECT 1) Z(I)");
 }
 
+// Whether the Parse was skipped is not known yet when the Bind is sent.
+TEST_F(ConversationStatements, BehindASyncItIsWhatTheServerMadeOfIt) {
+  bob.on(one, Say().query("SET work_mem 5"));
+  bob.on(two, Say().parse("", "SELECT b").sync());
+  for (Server* server : {&one, &two}) {
+    ann.on(*server, Say().parse("", "SELECT a").sync());
+    bob.on(*server, Say().parse("", "SELECT b").sync());
+    Say say;
+    say.run("none").parse("", "SELECT c").parse("s", "SELECT d").sync().run("").sync();
+    EXPECT_EQ(ann.on(*server, say.run("s").sync()),
+              "E(26000) Z(I) 2 D(a) C(SELECT 1) Z(I) E(26000) Z(I)");
+  }
+}
+
 // ---- Errors ----
 
 TEST_F(ConversationStatements, ANameThatIsTakenIsRefused) {

@@ -24,7 +24,8 @@ size_t decode_utf8(std::string_view text, uint32_t& code) {
     code = code << 6 | (at(i) & 0x3f);
   }
   bool surrogate = code >= 0xd800 && code < 0xe000;
-  return surrogate || code > 0x10ffff ? 0 : size;
+  bool overlong = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
+  return surrogate || overlong || code > 0x10ffff ? 0 : size;
 }
 
 // A string constant that reads the same whatever client_encoding and standard_conforming_strings

@@ -192,7 +192,8 @@ Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end
   if (found == names_.end()) return Ensured::there;
   ClientStatement& statement = found->second;
   if (named.deallocates) renamed.dropped = named.name;
-  bool there = server_->statements.find(statement.text) != nullptr;
+  Description* known = server_->statements.find(statement.text);
+  bool there = known != nullptr && *known != kNotDescribed;  // Else its Parse may yet be skipped.
   bool refreshed = refreshed_ == statement.text->id;
   // A Sync of ours would end what the client has not ended yet.
   if (!there && !refreshed && end == 'S' && amid_pipeline()) return Ensured::there;

@@ -411,6 +411,7 @@ Conversation::Step Conversation::take_describe(const ClientMessage& message,
 Conversation::Step Conversation::take_close(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
   if (body.size() < 2 || body.back() != '\0') malformed('C');
+  if (body[0] == 'S' && must_settle(text_at(body, 1))) return Step::wait;
   Expected& asked = expect(Kind::close);
   if (body[0] == 'S') {
     asked.name = text_at(body, 1);

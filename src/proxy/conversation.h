@@ -214,6 +214,7 @@ class Conversation {
   ServerState* server_ = nullptr;
   ExpectedQueue expected_;
   char status_ = 'I';
+  bool block_ended_ = false;  // Since then.
   bool in_exchange_ = false;  // The client asked something since the last ReadyForQuery.
   bool skipping_ = false;     // After an error the server ignores all up to a Sync not sent yet.
   bool copy_in_ = false;      // Until the client ends its data, Sync is not answered.

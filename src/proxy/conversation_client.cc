@@ -192,7 +192,8 @@ Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end
   if (found == names_.end()) return Ensured::there;
   ClientStatement& statement = found->second;
   if (named.deallocates) renamed.dropped = named.name;
-  bool there = server_->statements.find(statement.text) != nullptr;
+  Description* known = server_->statements.find(statement.text);
+  bool there = known != nullptr && *known != kNotDescribed;  // Else its Parse may yet be skipped.
   bool refreshed = refreshed_ == statement.text->id;
   // A Sync of ours would end what the client has not ended yet.
   if (!there && !refreshed && end == 'S' && amid_pipeline()) return Ensured::there;
@@ -410,6 +411,7 @@ Conversation::Step Conversation::take_describe(const ClientMessage& message,
 Conversation::Step Conversation::take_close(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
   if (body.size() < 2 || body.back() != '\0') malformed('C');
+  if (body[0] == 'S' && must_settle(text_at(body, 1))) return Step::wait;
   Expected& asked = expect(Kind::close);
   if (body[0] == 'S') {
     asked.name = text_at(body, 1);

@@ -123,6 +123,7 @@ Conversation::Fate Conversation::judge(char type, std::string_view body, std::st
         all_dropped_++;
         forget_statements();
       }
+      block_ended_ |= body.starts_with("ROLLBACK") || body.starts_with("COMMIT");
       if (expected_.front().kind == Kind::execute) return answered(Kind::execute);
       return hidden ? Fate::drop : Fate::pass;
     case 'G':
@@ -174,7 +175,8 @@ Conversation::Fate Conversation::judge_row_description(char type, std::string_vi
   }
   if (type == 'T') hash_ = hash_columns(hash_, body);
   Description description = std::max<uint64_t>(hash_, kNotDescribed + 1);
-  if (server_->statements.find(front.text) != nullptr)
+  // An error before may have taken it for skipped.
+  if (front.job == Job::verify || server_->statements.find(front.text) != nullptr)
     server_->statements.put(front.text, description);
   if (front.job == Job::learn) {
     auto named = names_.find(front.name);
@@ -276,7 +278,8 @@ void Conversation::skip_to_sync() {
                            [](const Expected& one) { return one.kind == Kind::sync; }));
   while (!expected_.empty() && expected_.front().kind != Kind::sync) expected_.pop();
   skipping_ = expected_.empty();
-  waiting_ = !expected_.empty() && expected_.front().job == Job::verify;
+  waiting_ = waiting_ && std::any_of(expected_.begin(), expected_.end(),
+                                     [](const Expected& one) { return one.job == Job::verify; });
   copy_in_ = false;
 }
 
@@ -297,14 +300,14 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
   Fate fate = Fate::pass;
   if (front.job == Job::raise) {
     // In a failed transaction nobody looks whether a name is taken.
-    bool failed = status_ == 'E' && front.replacement->sqlstate == "42P05";
+    bool failed = status_ == 'E' && !block_ended_ && front.replacement->sqlstate == "42P05";
     wire::put_error(to_client, failed ? transaction_failed() : *front.replacement);
     fate = Fate::drop;
   }
   uint64_t text = front.text ? front.text->id : 0;
   skip_to_sync();
   refreshed_ = 0;
-  if (waiting_) {
+  if (!expected_.empty() && expected_.front().job == Job::verify) {
     refreshed_ = text;
     refresh_failure_ = std::move(fields);
     fate = Fate::drop;
@@ -315,6 +318,7 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
 Conversation::Fate Conversation::judge_ready(std::string_view body, std::string& to_client) {
   if (expected_.empty() || !expected_.front().ends_in_ready() || body.size() != 1) unexpected('Z');
   status_ = body[0];
+  block_ended_ = false;
   copy_in_ = false;
   Expected& front = expected_.front();
   Job job = front.job;

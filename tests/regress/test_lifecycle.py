@@ -66,14 +66,28 @@ def test_an_idle_endpoint_suspends_by_itself_and_wakes_on_the_next_connection(pr
     assert project.query("select one from t") == [(1,)]
 
 
-def test_a_connected_session_keeps_the_compute_awake(project, platform):
+def test_an_idle_session_keeps_no_compute_awake_and_notices_nothing(project, platform):
     platform.set_suspend_timeout(project, 1)
     connection = project.connect()
-    with pytest.raises(AssertionError, match="did not happen"):
-        wait_until(lambda: project.compute()["state"] == "idle", seconds=3, what="suspend")
     with connection.cursor() as cursor:
-        cursor.execute("select 1")
+        cursor.execute("set work_mem = '7MB'")
+        wait_until(lambda: project.compute()["state"] == "idle", what="suspend")
+        cursor.execute("show work_mem")
+        assert cursor.fetchone() == ("7MB",)
+    connection.close()
+
+
+def test_a_session_that_cannot_be_moved_keeps_the_compute_awake(project, platform):
+    platform.set_suspend_timeout(project, 1)
+    connection = project.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("create temp table held as select 1")
+        with pytest.raises(AssertionError, match="did not happen"):
+            wait_until(lambda: project.compute()["state"] == "idle", seconds=3, what="suspend")
+        cursor.execute("table held")
         assert cursor.fetchone() == (1,)
+        cursor.execute("drop table held")
+        wait_until(lambda: project.compute()["state"] == "idle", what="suspend")
     connection.close()
 
 

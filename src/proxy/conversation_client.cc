@@ -303,7 +303,12 @@ bool Conversation::must_settle(std::string_view name) {
 
 void Conversation::ensure_unnamed(std::string& to_server) {
   if (unnamed_ && server_->unnamed == unnamed_) return;
-  if (unnamed_) return parse_unnamed(unnamed_, Job::prepare, to_server);
+  if (unnamed_) {
+    parse_unnamed(unnamed_, Job::prepare, to_server);
+    expected_.back().ends_unnamed = true;  // And makes it anew.
+    expected_.back().unnamed_before = unnamed_;
+    return;
+  }
   // Another client's may be there.
   put_body(to_server, 'C', {"S", kZero});
   expect(Kind::close, Job::forget);

@@ -164,9 +164,7 @@ class Conversation {
   Ensured rename_in_sql(std::string_view sql, char end, Renamed& renamed, std::string& to_server);
   void unname(Expected& by, const std::string& name);
   bool must_settle(std::string_view name);
-  bool amid_pipeline() const {
-    return in_exchange_ && (expected_.empty() || !expected_.back().ends_in_ready());
-  }
+  bool amid_pipeline();
   bool answer_one(const ClientMessage& message, std::string& to_client);
   bool hears_elsewhere() const { return state_->listen == elsewhere_; }
   bool told_by_server(std::string_view notification);

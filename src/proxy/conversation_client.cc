@@ -182,6 +182,13 @@ void Conversation::unname(Expected& by, const std::string& name) {
   names_.erase(found);
 }
 
+// The client has said something that waits for its Sync.
+bool Conversation::amid_pipeline() {
+  for (auto one = expected_.end(); one != expected_.begin();)
+    if ((--one)->kind != Kind::copy_end) return in_exchange_ && !one->ends_in_ready();
+  return in_exchange_;
+}
+
 // DEALLOCATE and EXECUTE know the statements of the protocol too, by the client's names.
 Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end, Renamed& renamed,
                                                   std::string& to_server) {
@@ -296,7 +303,12 @@ bool Conversation::must_settle(std::string_view name) {
 
 void Conversation::ensure_unnamed(std::string& to_server) {
   if (unnamed_ && server_->unnamed == unnamed_) return;
-  if (unnamed_) return parse_unnamed(unnamed_, Job::prepare, to_server);
+  if (unnamed_) {
+    parse_unnamed(unnamed_, Job::prepare, to_server);
+    expected_.back().ends_unnamed = true;  // And makes it anew.
+    expected_.back().unnamed_before = unnamed_;
+    return;
+  }
   // Another client's may be there.
   put_body(to_server, 'C', {"S", kZero});
   expect(Kind::close, Job::forget);

@@ -273,7 +273,7 @@ void Conversation::pop_copy_ends() {
 // After an error Postgres skips what follows up to the next Sync.
 void Conversation::skip_to_sync() {
   // A Parse that fails has ended the unnamed statement before.
-  if (expected_.front().kind == Kind::parse) expected_.front().unnamed_before.reset();
+  if (expected_.front().job == Job::name) expected_.front().unnamed_before.reset();
   undo_before(std::find_if(expected_.begin(), expected_.end(),
                            [](const Expected& one) { return one.kind == Kind::sync; }));
   while (!expected_.empty() && expected_.front().kind != Kind::sync) expected_.pop();

@@ -153,6 +153,13 @@ TEST_F(ConversationStatements, BehindASyncItIsWhatTheServerMadeOfIt) {
   }
 }
 
+TEST_F(ConversationStatements, WhatIsParsedAgainMayBeSkippedToo) {
+  ann.on(one, Say().parse("", "SELECT a").sync());
+  bob.on(two, Say().parse("", "SELECT b").sync());
+  EXPECT_EQ(ann.on(two, Say().run("none").run("").sync().run("").sync()),
+            "E(26000) Z(I) 2 D(a) C(SELECT 1) Z(I)");
+}
+
 // ---- Errors ----
 
 TEST_F(ConversationStatements, ANameThatIsTakenIsRefused) {

@@ -60,7 +60,6 @@ class ExpectedQueue {
   Expected& front() { return items_[head_]; }
   const Expected& front() const { return items_[head_]; }
   Expected& back() { return items_.back(); }
-  const Expected& back() const { return items_.back(); }
   Expected& push(Expected one) { return items_.emplace_back(std::move(one)); }
   void pop() {
     if (++head_ == items_.size()) {

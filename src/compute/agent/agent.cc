@@ -65,16 +65,15 @@ ComputeAgent::ComputeAgent(Options options)
     : options_(checked(std::move(options))), lock_(lock_home(options_.home)) {
   remove_leftovers();
   folders_ = std::make_unique<FolderPool>(options_.home, options_.ready_folders);
+  spares_ = std::make_unique<SparePostmasters>(*supervisor_, options_.run, options_.libraries);
   for (const auto& folder : endpoint_folders())
     if (!fs::exists(folder / Compute::kCleanFile)) Compute::discard_data(*folders_, folder);
   services_ = std::make_unique<ComputeServices>(ComputeServices{options_.pageserver,
                                                                 options_.safekeeper,
-                                                                *supervisor_,
                                                                 *folders_,
+                                                                *spares_,
                                                                 options_.home,
-                                                                options_.run,
                                                                 options_.libraries,
-                                                                options_.bin_dir,
                                                                 {}});
   services_->process_ended = [this](const std::string& id) {
     events_->post([this, id] { handle_end(id); });
@@ -93,6 +92,7 @@ ComputeAgent::~ComputeAgent() {
     computes.swap(computes_);
   }
   computes.clear();
+  spares_.reset();
   supervisor_.reset();  // Its thread posts to events_, so it ends first.
   events_.reset();
 }

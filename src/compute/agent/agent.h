@@ -21,7 +21,6 @@ class ComputeAgent : public ComputeHost {
     fs::path libraries;  // Of libhalogen_shim.so, halogen.so and halogen.sql.
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
-    fs::path bin_dir = {};       // Of Postgres; by default where Debian has it.
     size_t keep_suspended = 64;  // Data directories of suspended computes; more are deleted.
     size_t ready_folders = 4;    // Empty data directories made ahead.
     std::chrono::seconds stop_deadline{30};
@@ -64,6 +63,7 @@ class ComputeAgent : public ComputeHost {
   UniqueFd lock_;
   std::unique_ptr<Supervisor> supervisor_ = std::make_unique<Supervisor>();
   std::unique_ptr<FolderPool> folders_;
+  std::unique_ptr<SparePostmasters> spares_;
   std::unique_ptr<ComputeServices> services_;
 
   Mutex mutex_;

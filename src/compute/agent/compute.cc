@@ -144,11 +144,12 @@ std::optional<fs::path> Compute::kept_at(const ComputeSpec& spec, Lsn end) const
 
 void Compute::boot(Session& session, const TermStart& at, bool kept, StepTimes& times,
                    Deadline deadline) {
-  session.socket_folder = services_.run / random_name(8);
+  std::unique_ptr<SparePostmaster> spare = services_.spares.take(session.spec.major);
+  session.socket_folder = spare->socket_folder();
   prepare_data(session, at, kept, times, deadline);
-  make_private_folder(session.socket_folder);
   session.postmaster = std::make_unique<Postmaster>(
-      services_.supervisor, postmaster_options(session),
+      *spare, shim_environment(session),
+      Postmaster::Options{session.data, log_, session.socket_folder},
       [&services = services_, id = id_] { services.process_ended(id); });
   times.mark("spawn");
   session.postmaster->wait_ready(deadline);
@@ -189,21 +190,9 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   times.mark("files");
 }
 
-Postmaster::Options Compute::postmaster_options(const Session& session) const {
-  Postmaster::Options options;
-  options.program =
-      (services_.bin_dir.empty() ? postgres_bin_dir(session.spec.major) : services_.bin_dir) /
-      "postgres";
-  options.data = session.data;
-  options.log = log_;
-  options.socket_folder = session.socket_folder;
-  options.environment = {
-      "LD_PRELOAD=" + (services_.libraries / "libhalogen_shim.so").string(),
-      "HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
-      "HALOGEN_SHIM_DATA=" + session.data.string(),
-      "HALOGEN_PDEATHSIG=" + std::to_string(::getpid()),
-  };
-  return options;
+std::vector<std::string> Compute::shim_environment(const Session& session) const {
+  return {"HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
+          "HALOGEN_SHIM_DATA=" + session.data.string()};
 }
 
 void Compute::abandon() {

@@ -35,12 +35,10 @@ class StepTimes;
 struct ComputeServices {
   PageserverAdmin& pageserver;
   SafekeeperAdmin& safekeeper;
-  Supervisor& supervisor;
   FolderPool& folders;
+  SparePostmasters& spares;
   fs::path home;
-  fs::path run;
   fs::path libraries;
-  fs::path bin_dir;  // Empty: where Debian has that major version.
   // A compute's Postgres has ended, in whatever way. Called on the supervisor's thread.
   std::function<void(const std::string& endpoint_id)> process_ended;
 };
@@ -89,7 +87,7 @@ class Compute {
   void boot(Session& session, const TermStart& at, bool kept, StepTimes& times, Deadline deadline);
   void prepare_data(Session& session, const TermStart& at, bool kept, StepTimes& times,
                     Deadline deadline);
-  Postmaster::Options postmaster_options(const Session& session) const;
+  std::vector<std::string> shim_environment(const Session& session) const;
   std::shared_ptr<Session> current() const;
   std::shared_ptr<Session> take_session();
   // Logs an end that nobody asked for; false if there was none.

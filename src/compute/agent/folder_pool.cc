@@ -1,13 +1,8 @@
 #include "compute/agent/folder_pool.h"
 
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <future>
 
 #include "base/error.h"
 #include "base/ids.h"
@@ -18,12 +13,6 @@ namespace halogen::compute {
 namespace {
 
 const log::Logger logger("compute");
-
-// A wake takes its folder well before Postgres is ready. Under wakes without end the work comes
-// too.
-constexpr std::chrono::seconds kQuiet{1};
-constexpr std::chrono::seconds kLongestWait{20};
-constexpr int kLowestPriority = 19;
 
 // What initdb makes, parents first. The same for versions 15 to 18.
 constexpr const char* kFixedFolders[] = {
@@ -72,47 +61,12 @@ FolderPool::FolderPool(const fs::path& root, size_t ready_target)
   std::vector<fs::path> old;
   for (const fs::path& base : {pool_, trash_})
     for (const auto& entry : fs::directory_iterator(base)) old.push_back(entry.path());
-  worker_.post([this] {
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kLowestPriority);
-    refill(15);  // At once: nothing is awake yet.
-  });
+  worker_.post_now([this] { refill(15); });
   for (const fs::path& path : old) remove_later(path);
 }
 
-FolderPool::~FolderPool() {
-  MutexLock lock(mutex_);
-  stopping_ = true;
-  changed_.notify_all();
-}
-
-bool FolderPool::stopping() {
-  MutexLock lock(mutex_);
-  return stopping_;
-}
-
-void FolderPool::wait_for_quiet() {
-  MutexLock lock(mutex_);
-  const auto latest = std::chrono::steady_clock::now() + kLongestWait;
-  while (!stopping_ && settling_ == 0) {
-    auto until = std::min(last_use_ + kQuiet, latest);
-    if (std::chrono::steady_clock::now() >= until) return;
-    changed_.wait_until(mutex_, until);
-  }
-}
-
-void FolderPool::post(std::function<void()> job) {
-  {
-    MutexLock lock(mutex_);
-    last_use_ = std::chrono::steady_clock::now();
-  }
-  worker_.post([this, job = std::move(job)] {
-    wait_for_quiet();
-    if (!stopping()) job();
-  });
-}
-
 void FolderPool::remove_later(const fs::path& path) {
-  post([path] { remove_tree(path); });
+  worker_.post([path] { remove_tree(path); });
 }
 
 void FolderPool::build(int major, const fs::path& folder) {
@@ -138,7 +92,7 @@ void FolderPool::take(int major, const fs::path& destination) {
   } else if (::rename(ready.c_str(), destination.c_str()) != 0) {
     throw system_error(errno, destination.string());
   }
-  post([this, major] { refill(major); });
+  worker_.post([this, major] { refill(major); });
 }
 
 void FolderPool::refill(int major) {
@@ -165,19 +119,6 @@ void FolderPool::discard(const fs::path& folder) {
     throw system_error(errno, folder.string());
   }
   remove_later(grave);
-}
-
-void FolderPool::settle() {
-  {
-    MutexLock lock(mutex_);
-    ++settling_;
-    changed_.notify_all();
-  }
-  std::promise<void> done;
-  worker_.post([&done] { done.set_value(); });
-  done.get_future().wait();
-  MutexLock lock(mutex_);
-  --settling_;
 }
 
 }  // namespace halogen::compute

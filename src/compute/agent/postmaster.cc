@@ -24,20 +24,14 @@ uint64_t size_of(const fs::path& path) {
   return error ? 0 : size;
 }
 
-std::vector<std::string> full_environment(const Postmaster::Options& options) {
-  std::vector<std::string> environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
-                                          "HOME=" + options.data.string()};
-  environment.insert(environment.end(), options.environment.begin(), options.environment.end());
-  return environment;
-}
-
-Launch launch_of(const Postmaster::Options& options) {
+Launch launch_of(const fs::path& program, const std::vector<std::string>& arguments,
+                 const Postmaster::Options& options) {
   Launch launch;
-  launch.program = options.program.string();
+  launch.program = program.string();
   launch.arguments = {"-D", options.data.string()};
-  launch.arguments.insert(launch.arguments.end(), options.arguments.begin(),
-                          options.arguments.end());
-  launch.environment = full_environment(options);
+  launch.arguments.insert(launch.arguments.end(), arguments.begin(), arguments.end());
+  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
+                        "HOME=" + options.data.string()};
   launch.folder = options.data;
   launch.log = options.log;
   launch.notify_socket = options.socket_folder / "notify";
@@ -55,10 +49,22 @@ fs::path postgres_bin_dir(int major) {
   return bin;
 }
 
-Postmaster::Postmaster(Supervisor& supervisor, Options options, std::function<void()> on_exit)
+Postmaster::Postmaster(Supervisor& supervisor, const fs::path& program,
+                       const std::vector<std::string>& arguments, Options options)
     : options_(std::move(options)), log_start_(size_of(options_.log)) {
   refuse_root();
-  child_ = supervisor.spawn(launch_of(options_), std::move(on_exit));
+  child_ = supervisor.spawn(launch_of(program, arguments, options_));
+}
+
+Postmaster::Postmaster(SparePostmaster& spare, const std::vector<std::string>& environment,
+                       Options options, std::function<void()> on_exit)
+    : options_(std::move(options)), log_start_(size_of(options_.log)), child_(spare.take()) {
+  std::vector<std::string> words = {"PGDATA=" + options_.data.string(),
+                                    "HOME=" + options_.data.string(),
+                                    "HALOGEN_SHIM_LOG=" + options_.log.string()};
+  words.insert(words.end(), environment.begin(), environment.end());
+  if (!child_->release(words, std::move(on_exit)))
+    throw Error(Errc::unavailable, "postgres ended before it began ({})", child_->how_it_ended());
 }
 
 Postmaster::~Postmaster() {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "compute/agent/supervisor.h"
+#include "compute/agent/spare_postmasters.h"
 #include "protocol/compute_host.h"
 
 namespace halogen::compute {
@@ -18,16 +18,19 @@ fs::path postgres_bin_dir(int major);
 class Postmaster {
  public:
   struct Options {
-    fs::path program;                      // .../bin/postgres
-    fs::path data;                         // The data directory, which holds its configuration too.
-    fs::path log;                          // Appended to.
-    fs::path socket_folder;                // Ours alone; exists, is short, has mode 0700.
-    std::vector<std::string> environment;  // Besides the fixed ones, e.g. LD_PRELOAD.
-    std::vector<std::string> arguments;    // Besides -D.
+    fs::path data;           // The data directory, which holds its configuration too.
+    fs::path log;            // Appended to.
+    fs::path socket_folder;  // Ours alone; exists, is short, has mode 0700.
   };
 
-  // Spawns it. `on_exit` is called once when the process has ended, however; it must not block.
-  Postmaster(Supervisor& supervisor, Options options, std::function<void()> on_exit = {});
+  // Spawns `program` (.../bin/postgres) with `arguments` besides -D.
+  Postmaster(Supervisor& supervisor, const fs::path& program,
+             const std::vector<std::string>& arguments, Options options);
+  // Lets one that waits begin, in `spare`'s socket folder, with `environment` for the shim.
+  // `on_exit` is called once when the process has ended, however; it must not block. Throws
+  // unavailable if it has ended already.
+  Postmaster(SparePostmaster& spare, const std::vector<std::string>& environment, Options options,
+             std::function<void()> on_exit);
   // Kills what still runs.
   ~Postmaster();
   Postmaster(const Postmaster&) = delete;

@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 
 #include "base/error.h"
 #include "compute/agent/process.h"
@@ -35,12 +36,19 @@ UniqueFd bind_notify_socket(const fs::path& path) {
   return fd;
 }
 
+std::pair<UniqueFd, UniqueFd> socket_pair() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    throw system_error(errno, "socketpair");
+  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
 // posix_spawn's attributes and file actions, freed at scope end.
 struct SpawnPlan {
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_t actions;
 
-  explicit SpawnPlan(const Launch& launch) {
+  SpawnPlan(const Launch& launch, int input) {
     ::posix_spawnattr_init(&attributes);
     ::posix_spawnattr_setflags(
         &attributes,
@@ -51,7 +59,10 @@ struct SpawnPlan {
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setsigdefault(&attributes, &all);
     ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (input >= 0)
+      ::posix_spawn_file_actions_adddup2(&actions, input, 0);
+    else
+      ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, 1, launch.log.c_str(),
                                        O_WRONLY | O_CREAT | O_APPEND, 0600);
     ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
@@ -73,8 +84,8 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return out;
 }
 
-int spawn_process(const Launch& launch, int* pid) {
-  SpawnPlan plan(launch);
+int spawn_process(const Launch& launch, int input, int* pid) {
+  SpawnPlan plan(launch, input);
   std::vector<std::string> arguments = {launch.program};
   arguments.insert(arguments.end(), launch.arguments.begin(), launch.arguments.end());
   std::vector<std::string> environment = launch.environment;
@@ -87,6 +98,22 @@ int spawn_process(const Launch& launch, int* pid) {
 }  // namespace
 
 void Child::signal(int signal) const { send_signal(pidfd_, signal); }
+
+bool Child::release(const std::vector<std::string>& environment, std::function<void()> on_end) {
+  {
+    MutexLock lock(mutex_);
+    if (state_ == State::ended) return false;
+    on_end_ = std::move(on_end);
+  }
+  std::string text;
+  for (const std::string& word : environment) text.append(word).push_back('\0');
+  // Far less than a socket's buffer. If it has just died, its end is told as every end is.
+  ::send(hold_.get(), text.data(), text.size(), MSG_NOSIGNAL);
+  hold_.reset();
+  return true;
+}
+
+void Child::dismiss() { hold_.reset(); }
 
 Child::State Child::state() const {
   MutexLock lock(mutex_);
@@ -138,9 +165,14 @@ void Supervisor::wake() {
 
 std::shared_ptr<Child> Supervisor::spawn(const Launch& launch, std::function<void()> on_end) {
   auto child = std::make_shared<Child>();
-  child->on_end_ = std::move(on_end);
+  {
+    MutexLock lock(child->mutex_);
+    child->on_end_ = std::move(on_end);
+  }
   if (!launch.notify_socket.empty()) child->notify_ = bind_notify_socket(launch.notify_socket);
-  Request request{&launch, child};
+  UniqueFd input;
+  if (launch.held) std::tie(child->hold_, input) = socket_pair();
+  Request request{&launch, child, input.get()};
   MutexLock lock(mutex_);
   requests_.push_back(&request);
   wake();
@@ -167,7 +199,7 @@ void Supervisor::take_requests() {
   }
   for (Request* request : requests) {
     Child& child = *request->child;
-    int error = spawn_process(*request->launch, &child.pid_);
+    int error = spawn_process(*request->launch, request->input, &child.pid_);
     if (error == 0) {
       child.pidfd_ = open_pidfd(child.pid_);
       children_.push_back(request->child);
@@ -213,14 +245,16 @@ bool Supervisor::reap(Child& child) {
   if (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd_.get()), &info, WEXITED | WNOHANG) != 0 ||
       info.si_pid == 0)
     return false;
+  std::function<void()> on_end;
   {
     MutexLock lock(child.mutex_);
     child.state_ = Child::State::ended;
     child.status_ = info.si_status;
     child.how_ = info.si_code;
+    on_end = child.on_end_;
     child.changed_.notify_all();
   }
-  if (child.on_end_) child.on_end_();
+  if (on_end) on_end();
   return true;
 }
 

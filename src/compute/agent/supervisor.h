@@ -24,6 +24,7 @@ struct Launch {
   fs::path folder;                       // The working directory.
   fs::path log;                          // Standard output and error are appended here.
   fs::path notify_socket;  // Empty, or where to take sd_notify messages (at most 107 bytes).
+  bool held = false;       // It reads its standard input before it begins: Child::release().
 };
 
 // A child process. Safe from any thread.
@@ -31,6 +32,12 @@ class Child {
  public:
   int pid() const { return pid_; }
   void signal(int signal) const;
+
+  // A held child begins, with these ("NAME=value") in its environment; `on_end` as in spawn().
+  // False if it has ended before.
+  bool release(const std::vector<std::string>& environment, std::function<void()> on_end);
+  // A held child ends without having begun.
+  void dismiss();
 
   enum class State { starting, ready, ended };
   State state() const;
@@ -47,13 +54,14 @@ class Child {
   int pid_ = 0;
   UniqueFd pidfd_;
   UniqueFd notify_;
-  std::function<void()> on_end_;
+  UniqueFd hold_;  // Of whom release() or dismiss() is called.
 
   mutable Mutex mutex_;
   mutable CondVar changed_;
   State state_ GUARDED_BY(mutex_) = State::starting;
   int status_ GUARDED_BY(mutex_) = 0;  // si_status.
   int how_ GUARDED_BY(mutex_) = 0;     // si_code.
+  std::function<void()> on_end_ GUARDED_BY(mutex_);
 };
 
 class Supervisor {
@@ -70,6 +78,7 @@ class Supervisor {
   struct Request {
     const Launch* launch = nullptr;
     std::shared_ptr<Child> child;
+    int input = -1;  // Its standard input; else nothing.
     bool done = false;
     int error = 0;
   };

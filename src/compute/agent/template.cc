@@ -64,23 +64,18 @@ void run_initdb(Supervisor& supervisor, const fs::path& bin, const fs::path& scr
 }
 
 // Without the shim: these are whole, local files.
-Postmaster::Options server_options(const fs::path& bin, const fs::path& scratch,
-                                   const fs::path& libraries) {
-  Postmaster::Options options;
-  options.program = bin / "postgres";
-  options.data = scratch / "data";
-  options.log = scratch / "log";
-  options.socket_folder = scratch / "run";
+std::vector<std::string> server_arguments(const fs::path& socket_folder,
+                                          const fs::path& libraries) {
+  std::vector<std::string> arguments;
   for (const std::string& setting :
-       {"unix_socket_directories=" + options.socket_folder.string(),
-        std::string("listen_addresses="), std::string("fsync=off"),
-        std::string("full_page_writes=off"), std::string("autovacuum=off"),
-        std::string("shared_preload_libraries=halogen"),
+       {"unix_socket_directories=" + socket_folder.string(), std::string("listen_addresses="),
+        std::string("fsync=off"), std::string("full_page_writes=off"),
+        std::string("autovacuum=off"), std::string("shared_preload_libraries=halogen"),
         "dynamic_library_path=" + libraries.string() + ":$libdir"}) {
-    options.arguments.push_back("-c");
-    options.arguments.push_back(setting);
+    arguments.push_back("-c");
+    arguments.push_back(setting);
   }
-  return options;
+  return arguments;
 }
 
 void fill_databases(const ComputeAddress& address, const fs::path& libraries) {
@@ -106,8 +101,10 @@ TemplateCluster build_template_cluster(Supervisor& supervisor, int major, const 
   run_initdb(supervisor, bin, scratch);
   times.mark("initdb");
 
-  make_folder(scratch / "run");
-  Postmaster server(supervisor, server_options(bin, scratch, libraries));
+  const fs::path sockets = scratch / "run";
+  make_folder(sockets);
+  Postmaster server(supervisor, bin / "postgres", server_arguments(sockets, libraries),
+                    {scratch / "data", scratch / "log", sockets});
   server.wait_ready(Deadline::after(kStepDeadline));
   fill_databases(server.address(), libraries);
   if (!server.stop_cleanly(Deadline::after(kStepDeadline)))

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,6 +35,32 @@ void follow_parent(const char* parent) {
   if (::getppid() != pid) refuse("the platform that started us is gone");
 }
 
+// Until its standard input ends, a postmaster that was executed ahead of need waits here. What it
+// reads are NAME=value, each with a zero behind: its environment. Nothing: it is not needed.
+void wait_for_environment() {
+  // putenv() keeps pointers into it.
+  static char text[8192];
+  size_t size = 0;
+  for (;;) {
+    ssize_t got = sys::read(0, text + size, sizeof text - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    size += static_cast<size_t>(got);
+  }
+  if (size == 0) ::_exit(0);
+  if (size == sizeof text || text[size - 1] != 0) refuse("what to start with is cut off");
+  for (char* word = text; word < text + size; word += std::strlen(word) + 1) ::putenv(word);
+  const char* log = std::getenv("HALOGEN_SHIM_LOG");
+  int fd = log == nullptr ? -1 : sys::open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+  if (fd < 0) refuse("cannot open HALOGEN_SHIM_LOG");
+  sys::dup3(fd, 1, 0);
+  sys::dup3(fd, 2, 0);
+  sys::close(fd);
+  fd = sys::open("/dev/null", O_RDONLY);
+  sys::dup3(fd, 0, 0);
+  sys::close(fd);
+}
+
 // Only `postgres` itself is served: the programs that may lead to it by exec (setpriv, a shell)
 // pass on the environment as it is.
 bool loaded_into_postgres() {
@@ -43,6 +70,8 @@ bool loaded_into_postgres() {
 
 __attribute__((constructor)) void start() {
   if (!loaded_into_postgres()) return;
+  if (const char* parent = std::getenv("HALOGEN_PDEATHSIG")) follow_parent(parent);
+  if (std::getenv("HALOGEN_SHIM_HOLD") != nullptr) wait_for_environment();
   const char* manifest = std::getenv("HALOGEN_SHIM_MANIFEST");
   const char* data = std::getenv("HALOGEN_SHIM_DATA");
   if (manifest == nullptr || data == nullptr)
@@ -51,10 +80,9 @@ __attribute__((constructor)) void start() {
   if (!g_map.open(manifest, data, why, sizeof why)) refuse(why);
   g_is_postmaster = true;
   if (::pthread_atfork(nullptr, nullptr, in_forked_child) != 0) refuse("pthread_atfork failed");
-  if (const char* parent = std::getenv("HALOGEN_PDEATHSIG")) follow_parent(parent);
   // Not for what extensions and archive commands start.
-  for (const char* name :
-       {"LD_PRELOAD", "HALOGEN_SHIM_MANIFEST", "HALOGEN_SHIM_DATA", "HALOGEN_PDEATHSIG"})
+  for (const char* name : {"LD_PRELOAD", "HALOGEN_SHIM_MANIFEST", "HALOGEN_SHIM_DATA",
+                           "HALOGEN_SHIM_LOG", "HALOGEN_SHIM_HOLD", "HALOGEN_PDEATHSIG"})
     ::unsetenv(name);
 }
 

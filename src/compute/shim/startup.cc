@@ -1,4 +1,5 @@
 // startup.cc: what happens when the postmaster loads the library, and the extension's entry points.
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -8,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "compute/shim/hook.h"
+#include "compute/shim/memory.h"
 #include "compute/shim/page_client.h"
 #include "compute/shim/segments.h"
 #include "compute/shim/server_state.h"
@@ -71,7 +74,10 @@ bool loaded_into_postgres() {
 __attribute__((constructor)) void start() {
   if (!loaded_into_postgres()) return;
   if (const char* parent = std::getenv("HALOGEN_PDEATHSIG")) follow_parent(parent);
-  if (std::getenv("HALOGEN_SHIM_HOLD") != nullptr) wait_for_environment();
+  if (std::getenv("HALOGEN_SHIM_HOLD") != nullptr) {
+    reserve_shared_memory();
+    wait_for_environment();
+  }
   const char* manifest = std::getenv("HALOGEN_SHIM_MANIFEST");
   const char* data = std::getenv("HALOGEN_SHIM_DATA");
   if (manifest == nullptr || data == nullptr)
@@ -89,6 +95,17 @@ __attribute__((constructor)) void start() {
 }  // namespace
 
 extern "C" {
+
+// The postmaster waits for the startup process to end. Nothing of ours, Postgres' or its libraries'
+// is left to do then, but libc would call the destructors of some forty libraries, each a page
+// fault or several.
+[[noreturn]] void hook_exit(int status) HALOGEN_HOOK("exit");
+[[noreturn]] void hook_exit(int status) {
+  if (is_startup_process()) ::_exit(status);
+  using Exit = void (*)(int);
+  reinterpret_cast<Exit>(::dlsym(RTLD_NEXT, "exit"))(status);
+  __builtin_unreachable();
+}
 
 // For the extension, by dlsym. `path` is relative to the data directory and names a fork's first
 // segment (or segment N by ".N"); `block` counts from there. True if Postgres wrote the block since

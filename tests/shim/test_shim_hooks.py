@@ -35,11 +35,11 @@ def files(folder):
     give_to_postgres(source)
     run(TESTBED, "prepare", source, folder / "data", folder / "manifest", folder / "pages.sock", 2000)
 
-    def program(body, check=True, **environment):
+    def program(body, check=True, input=None, **environment):
         words = {"LD_PRELOAD": str(SHIM), "HALOGEN_SHIM_MANIFEST": str(folder / "manifest"),
                  "HALOGEN_SHIM_DATA": str(folder / "data"), "PATH": os.environ["PATH"], **environment}
         done = subprocess.run(["postgres", "-S", "-c", PRELUDE + body], executable="/usr/bin/python3", text=True,
-                              env={k: v for k, v in words.items() if v}, cwd=folder / "data",
+                              env={k: v for k, v in words.items() if v}, cwd=folder / "data", input=input,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **as_postgres())
         assert not check or done.returncode == 0, done.stdout
         return done
@@ -192,6 +192,48 @@ libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p
 for name in (b'LD_PRELOAD', b'HALOGEN_SHIM_MANIFEST', b'HALOGEN_SHIM_DATA', b'HALOGEN_PDEATHSIG'):
     assert libc.getenv(name) is None
 """, HALOGEN_PDEATHSIG=str(os.getpid()))
+
+
+def test_random_bytes_differ_in_forked_children(files):
+    files("""
+libc = ctypes.CDLL(None)
+def random(n):
+    buffer = ctypes.create_string_buffer(n)
+    assert libc.RAND_status() == 1 and libc.RAND_bytes(buffer, n) == 1
+    return buffer.raw
+seen = {random(16), random(16)}
+assert len(random(100000).strip(b'\\0')) > 99000
+for child in range(4):
+    out, into = os.pipe()
+    if os.fork() == 0:
+        os.write(into, random(16))
+        os._exit(0)
+    seen.add(os.read(out, 16))
+    os.wait()
+assert len(seen) == 6
+""")
+
+
+def test_one_that_is_held_begins_with_what_it_reads(files, folder):
+    log = folder / "log"
+    log.touch()
+    give_to_postgres(log)
+    words = [f"HALOGEN_SHIM_MANIFEST={folder / 'manifest'}", f"HALOGEN_SHIM_DATA={folder / 'data'}",
+             f"HALOGEN_SHIM_LOG={log}", "PGDATA=/some/where"]
+    held = {"HALOGEN_SHIM_HOLD": "1", "HALOGEN_SHIM_MANIFEST": "", "HALOGEN_SHIM_DATA": ""}
+    body = """
+assert os.pread(os.open(A, os.O_RDONLY), PAGE, 7 * PAGE) == page(7)
+libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p
+assert libc.getenv(b'PGDATA') == b'/some/where' and libc.getenv(b'HALOGEN_SHIM_HOLD') is None
+print('it went well', sys.stdin.read() == '')
+"""
+    done = files("import sys" + body, input="".join(word + "\0" for word in words), **held)
+    assert done.stdout == "" and log.read_text() == "it went well True\n"
+    done = files(body, input="", **held)
+    assert done.stdout == "" and done.returncode == 0
+    for broken in ("PGDATA=/x", "x" * 9000 + "\0"):
+        done = files(body, check=False, input=broken, **held)
+        assert done.returncode == 1 and "what to start with is cut off" in done.stdout
 
 
 @pytest.mark.parametrize("environment, why", [

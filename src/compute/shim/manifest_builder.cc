@@ -20,6 +20,8 @@
 namespace halogen::shim {
 namespace {
 
+constexpr size_t kMostOpenFiles = 128;
+
 struct Segment {
   SegmentId id;
   uint32_t pages = 0;
@@ -305,6 +307,8 @@ std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Ske
     if (block >= pages) continue;  // The relation shrank since.
     char name[kSegmentPathMax];
     format_segment(segment_id(hot.key), version.c_str(), name);
+    // Hot pages of one segment are mostly neighbours; and descriptors are few for some users.
+    if (files.size() >= kMostOpenFiles && !files.contains(name)) files.clear();
     UniqueFd& fd = files[name];
     if (!fd.valid()) {
       fs::path path = data_directory / name;

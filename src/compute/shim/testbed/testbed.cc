@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <map>
 #include <random>
@@ -27,6 +28,7 @@ namespace halogen::shim {
 namespace {
 
 constexpr int kMajor = 15;
+constexpr size_t kMostOpenFiles = 16;  // Of a connection.
 
 PageToken test_token() {
   PageToken token;
@@ -173,9 +175,13 @@ class Connection {
 
   int file_of(const PageKey& key) {
     uint32_t number = key.block / segment_pages(static_cast<uint8_t>(key.tag.kind));
+    if (files_.size() >= kMostOpenFiles) files_.clear();
     auto [found, fresh] = files_.try_emplace({key.tag, number});
-    if (fresh)
-      found->second = UniqueFd(::open((source_ / segment_file(key, kMajor)).c_str(), O_RDONLY));
+    if (fresh) {
+      fs::path file = source_ / segment_file(key, kMajor);
+      found->second = UniqueFd(::open(file.c_str(), O_RDONLY));
+      if (!found->second.valid() && errno != ENOENT) throw system_error(errno, file.string());
+    }
     return found->second.get();
   }
 

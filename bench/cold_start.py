@@ -12,14 +12,31 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).resolve().parent)]
 
 import psycopg2  # noqa: E402
 
-from fixtures.platform import Platform  # noqa: E402
+from fixtures.platform import Platform, free_port  # noqa: E402
+from stock import stock_postgres  # noqa: E402
 
 AWAKE = re.compile(r"(ep-[a-z0-9-]+): awake at \S+ in term \d+, (?:kept|new) data directory: (.*), total ([\d.]+) ms")
-SETTLE = 0.3  # Seconds for a suspend's own work to end: the figure is for otherwise idle cores.
+SETTLE = 1.8  # Seconds for what a suspend and a wake leave to do: the figure is for otherwise idle cores.
+
+
+TABLE = "create table t as select i, 'v' || i v from generate_series(1, 1000) i; create index on t (i)"
+
+
+def connect(string):
+    """Milliseconds to a connection, and from there to the row."""
+    begin = time.perf_counter()
+    connection = psycopg2.connect(string)
+    connected = time.perf_counter()
+    with connection.cursor() as cursor:
+        cursor.execute("select v from t where i = 77")
+        assert cursor.fetchone() == ("v77",)
+    end = time.perf_counter()
+    connection.close()
+    return (connected - begin) * 1000, (end - connected) * 1000
 
 
 class Subject:
@@ -33,25 +50,13 @@ class Subject:
         self.endpoint = self.project.endpoint()
         self.totals = {}
         self.steps = {}
-        self.project.query("create table t as select i, 'v' || i v from generate_series(1, 1000) i; create index on t (i)")
+        self.project.query(TABLE)
         for first in range(0, relations, 500):
             last = min(first + 500, relations) - 1
             self.project.query(f"do $$ begin for i in {first}..{last} loop execute format('create table r%s (i int)', i); end loop; end $$")
 
-    def connect(self):
-        """Milliseconds to a connection, and from there to the row."""
-        begin = time.perf_counter()
-        connection = psycopg2.connect(self.string)
-        connected = time.perf_counter()
-        with connection.cursor() as cursor:
-            cursor.execute("select v from t where i = 77")
-            assert cursor.fetchone() == ("v77",)
-        end = time.perf_counter()
-        connection.close()
-        return (connected - begin) * 1000, (end - connected) * 1000
-
     def awake(self, case):
-        self.totals.setdefault(case, []).append(sum(self.connect()))
+        self.totals.setdefault(case, []).append(sum(connect(self.string)))
 
     def wake(self, case, graveyard=None):
         self.project.suspend()
@@ -60,10 +65,10 @@ class Subject:
             os.rename(self.project.compute()["data_directory"], graveyard / f"{self.endpoint}-{time.monotonic_ns()}")
         time.sleep(SETTLE)
         log_from = self.platform.log_file.stat().st_size
-        connect, query = self.connect()
-        self.totals.setdefault(case, []).append(connect + query)
+        connected, query = connect(self.string)
+        self.totals.setdefault(case, []).append(connected + query)
         steps, total = self.agent_steps(log_from)
-        steps["session"] = connect - total  # Proxy, TLS, SCRAM, the backend's own start.
+        steps["session"] = connected - total  # Proxy, TLS, SCRAM, the backend's own start.
         steps["query"] = query
         self.steps.setdefault(case, []).append(steps)
 
@@ -81,8 +86,10 @@ def percentile(times, part):
     return times[min(len(times) - 1, int(part * len(times)))]
 
 
-def report(subjects, rounds):
+def report(subjects, stock, rounds):
     print(f"\n| cold start, ms ({rounds} wakes each) | p50 | p99 | min | max |\n|---|---|---|---|---|")
+    print(f"| a running stock server, TLS without a password | {statistics.median(stock):.0f} | {percentile(stock, 0.99):.0f} "
+          f"| {min(stock):.0f} | {max(stock):.0f} |")
     for case in subjects[0].totals:
         for subject in subjects:
             times = subject.totals[case]
@@ -104,18 +111,26 @@ def main():
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--relations", type=int, default=20000, help="0: only the project with a few relations")
     options = parser.parse_args()
-    with Platform.create("bench") as platform:
+    port = free_port()
+    with Platform.create("bench") as platform, stock_postgres(port):
+        string = f"host=127.0.0.1 port={port} user=cloud_admin dbname=postgres sslmode=require"
+        connection = psycopg2.connect(string)
+        connection.cursor().execute(TABLE)
+        connection.commit()
+        connection.close()
+        stock = []
         subjects = [Subject(platform, "few relations", 0)]
         if options.relations:
             subjects.append(Subject(platform, f"{options.relations} relations", options.relations))
         graveyard = platform.home / "graveyard"
         graveyard.mkdir()
         for _ in range(options.rounds):
+            stock.append(sum(connect(string)))
             for subject in subjects:
                 subject.awake("already awake")
                 subject.wake("kept data directory")
                 subject.wake("fresh skeleton", graveyard)
-        report(subjects, options.rounds)
+        report(subjects, stock, options.rounds)
 
 
 if __name__ == "__main__":

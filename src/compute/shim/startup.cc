@@ -2,8 +2,12 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -24,10 +28,37 @@ namespace {
   ::_exit(1);
 }
 
+// While a server starts, the first backends should have the processors, not the helper processes
+// that are forked before them: those begin this much later. Nobody waits for them.
+constexpr int64_t kHelpersWait = 100;  // Milliseconds.
+
+// When the startup process ended (now_ms()), 0 before. In memory that all processes share.
+constinit std::atomic<int64_t>* g_startup_ended = nullptr;
+// By the postmaster, since it last forked: the next child serves a client.
+constinit bool g_accepted = false;
+
+void share_startup_end() {
+  void* page = sys::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) refuse("out of memory");
+  g_startup_ended = static_cast<std::atomic<int64_t>*>(page);
+}
+
+void let_backends_go_first() {
+  int64_t ended = g_startup_ended->load();
+  int64_t wait = ended == 0 ? 0 : ended + kHelpersWait - now_ms();
+  if (wait <= 0) return;
+  timespec span{0, wait * 1000000};
+  // Postgres forks with all signals blocked, so what it is told meanwhile is not lost.
+  ::nanosleep(&span, nullptr);
+}
+
 void in_forked_child() {
+  if (g_is_postmaster && !g_accepted) let_backends_go_first();
   g_is_postmaster = false;
   ClientLease::reset_all();
 }
+
+void in_forking_parent() { g_accepted = false; }
 
 // The platform's death must end this postmaster: its page service and safekeeper are gone.
 void follow_parent(const char* parent) {
@@ -84,8 +115,10 @@ __attribute__((constructor)) void start() {
     refuse("HALOGEN_SHIM_MANIFEST or HALOGEN_SHIM_DATA is not set");
   char why[512];
   if (!g_map.open(manifest, data, why, sizeof why)) refuse(why);
+  share_startup_end();
   g_is_postmaster = true;
-  if (::pthread_atfork(nullptr, nullptr, in_forked_child) != 0) refuse("pthread_atfork failed");
+  if (::pthread_atfork(nullptr, in_forking_parent, in_forked_child) != 0)
+    refuse("pthread_atfork failed");
   // Not for what extensions and archive commands start.
   for (const char* name : {"LD_PRELOAD", "HALOGEN_SHIM_MANIFEST", "HALOGEN_SHIM_DATA",
                            "HALOGEN_SHIM_LOG", "HALOGEN_SHIM_HOLD", "HALOGEN_PDEATHSIG"})
@@ -101,10 +134,19 @@ extern "C" {
 // fault or several.
 [[noreturn]] void hook_exit(int status) HALOGEN_HOOK("exit");
 [[noreturn]] void hook_exit(int status) {
-  if (is_startup_process()) ::_exit(status);
+  if (is_startup_process()) {
+    g_startup_ended->store(now_ms());
+    ::_exit(status);
+  }
   using Exit = void (*)(int);
   reinterpret_cast<Exit>(::dlsym(RTLD_NEXT, "exit"))(status);
   __builtin_unreachable();
+}
+
+int hook_accept(int fd, sockaddr* from, socklen_t* size) HALOGEN_HOOK("accept");
+int hook_accept(int fd, sockaddr* from, socklen_t* size) {
+  g_accepted = true;
+  return static_cast<int>(::syscall(SYS_accept, fd, from, size));
 }
 
 // For the extension, by dlsym. `path` is relative to the data directory and names a fork's first

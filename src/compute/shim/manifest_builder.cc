@@ -292,6 +292,9 @@ std::string segment_file(const PageKey& key, int major) {
   return path;
 }
 
+// Many wakes at once must not want all the descriptors there are.
+constexpr size_t kOpenFiles = 200;
+
 std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Skeleton& skeleton) {
   if (skeleton.hot_pages.empty()) return {};
   SegmentPages segment_sizes = sizes_of_hot_segments(skeleton);
@@ -305,6 +308,7 @@ std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Ske
     if (block >= pages) continue;  // The relation shrank since.
     char name[kSegmentPathMax];
     format_segment(segment_id(hot.key), version.c_str(), name);
+    if (files.size() >= kOpenFiles) files.clear();  // Those that come again are opened again.
     UniqueFd& fd = files[name];
     if (!fd.valid()) {
       fs::path path = data_directory / name;

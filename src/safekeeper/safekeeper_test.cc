@@ -317,7 +317,7 @@ std::string stream(const fs::path& folder, TimelineId id, Lsn from, Lsn end) {
       got += as_text(message->data);
     }
   }
-  return got;
+  return got.substr(0, end - from);  // The server writes things of its own now and then.
 }
 
 TEST_F(SafekeeperTest, TrimAndDeleteEndWhatReadersCanHave) {
@@ -373,6 +373,9 @@ TEST_F(SafekeeperTest, AFullDiskDelaysCommitsAndLosesNothing) {
 // A child process runs a safekeeper under a synchronous write load and is killed at a random
 // moment; another takes over. What Postgres was told is durable must be there.
 TEST_F(SafekeeperTest, AfterKillNineAllThatWasAcknowledgedIsThere) {
+#if __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "a child forked from several threads may not start any under this sanitizer";
+#endif
   StockCluster cluster;
   cluster.start();
   cluster.sql("create table t(a int)");

@@ -1,4 +1,4 @@
-# halogen_module(NAME [SOURCES ...] [DEPENDS modules...] [LINKS libraries...])
+# halogen_module(NAME [SUBDIRS ...] [DEPENDS modules...] [LINKS libraries...] [PRECOMPILE headers...])
 #
 # One folder is one module is one static library. Sources are every *.cc in the folder (and the
 # folders named in SUBDIRS) but *_test.cc, which together make the module's test program. DEPENDS names
@@ -23,8 +23,22 @@ if(HALOGEN_SANITIZE)
   target_link_options(halogen_options INTERFACE -fsanitize=${HALOGEN_LINK_SANITIZE})
 endif()
 
+# Headers that most sources include, compiled once: for a build of everything without ccache (CI), which takes a third
+# less time. Not for daily work: ccache finds less then, and an #include that is missing would not be noticed.
+option(HALOGEN_PCH "Precompiled headers" OFF)
+set(PCH_LIBRARY <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <deque> <filesystem> <functional> <map>
+  <memory> <mutex> <optional> <random> <set> <span> <string> <string_view> <thread> <unordered_map> <utility> <vector>
+  <condition_variable> <fmt/core.h> <fmt/format.h>)
+set(PCH_TEST ${PCH_LIBRARY} <gtest/gtest.h> <gmock/gmock.h>)
+
+function(halogen_precompile TARGET)
+  if(HALOGEN_PCH)
+    target_precompile_headers(${TARGET} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
 function(halogen_module NAME)
-  cmake_parse_arguments(ARG "" "" "SUBDIRS;DEPENDS;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SUBDIRS;DEPENDS;LINKS;PRECOMPILE" ${ARGN})
   set(DIRS . ${ARG_SUBDIRS})
   set(SOURCES)
   set(TESTS)
@@ -43,6 +57,7 @@ function(halogen_module NAME)
   if(SOURCES)
     add_library(halogen_${NAME} STATIC ${SOURCES})
     target_link_libraries(halogen_${NAME} PUBLIC halogen_options ${ARG_DEPENDS} ${ARG_LINKS})
+    halogen_precompile(halogen_${NAME} ${PCH_LIBRARY} ${ARG_PRECOMPILE})
   else()
     add_library(halogen_${NAME} INTERFACE)
     target_link_libraries(halogen_${NAME} INTERFACE halogen_options ${ARG_DEPENDS} ${ARG_LINKS})
@@ -50,6 +65,7 @@ function(halogen_module NAME)
   if(TESTS AND NOT HALOGEN_FUZZ)
     add_executable(${NAME}_test ${TESTS})
     target_link_libraries(${NAME}_test PRIVATE halogen_${NAME} GTest::gmock GTest::gtest_main)
+    halogen_precompile(${NAME}_test ${PCH_TEST} ${ARG_PRECOMPILE})
     add_test(NAME ${NAME} COMMAND ${NAME}_test)
   endif()
 endfunction()

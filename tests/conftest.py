@@ -3,9 +3,30 @@
 Environment: HALOGEN_BIN (the program, default build/dev/bin/halogen).
 """
 
+from pathlib import Path
+
 import pytest
 
 from fixtures.platform import Platform
+
+TESTS = Path(__file__).parent
+# Tests run side by side, each worker with a platform of its own; what shares another costly fixture stays on one worker.
+SHARING = ("drivers/test_crowd.py", "drivers/test_pipelines.py", "proxy/test_state_matrix.py", "session", "shim")
+# Begun first, so that no worker is left alone with one of them at the end.
+LONG = ("regress/test_replay.py", "chaos", "proxy/test_many_clients.py", *SHARING)
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
+def pytest_collection_modifyitems(items):
+    def rank(item):
+        path = item.path.relative_to(TESTS)
+        return next((i for i, name in enumerate(LONG) if path.is_relative_to(name)), len(LONG))
+
+    for item in items:
+        for name in SHARING:
+            if item.path.is_relative_to(TESTS / name):
+                item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,8 @@ TEST_F(EndpointManagerTest, AnIdleSuspendThatMeetsClientsLeavesTheComputeRunning
   host_.clients = true;
   manager_->set_idle_timeout(ep_, 1);
   wake_now();
-  std::this_thread::sleep_for(milliseconds(1300));
+  Deadline deadline = Deadline::after(milliseconds(10'000));
+  while (host_.suspends == 0 && !deadline.passed()) std::this_thread::sleep_for(milliseconds(2));
   EXPECT_GE(host_.suspends, 1);
   EXPECT_TRUE(reaches(ComputeState::active));
   EXPECT_TRUE(host_.running(ep_));

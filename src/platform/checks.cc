@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -13,6 +12,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "platform/disk_watch.h"
 
 namespace halogen::platform {
 namespace {
@@ -153,9 +153,7 @@ void check_disk_space(const fs::path& folder) {
   std::error_code ignored;
   while (!fs::exists(existing, ignored) && existing.has_relative_path())
     existing = existing.parent_path();
-  struct statvfs space{};
-  if (::statvfs(existing.c_str(), &space) != 0) throw system_error(errno, existing.string());
-  uint64_t free = uint64_t{space.f_bavail} * space.f_frsize;
+  uint64_t free = free_space(existing);
   if (free >= kLeastSpace) return;
   throw Error(Errc::io,
               "the disk of {} is nearly full ({} MiB free, {} MiB wanted): free some space, or set "

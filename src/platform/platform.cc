@@ -15,6 +15,7 @@
 #include "pageserver/pageserver.h"
 #include "pageserver/redo/redo_pool.h"
 #include "platform/checks.h"
+#include "platform/disk_watch.h"
 #include "platform/privileges.h"
 #include "proxy/proxy.h"
 #include "safekeeper/safekeeper.h"
@@ -90,6 +91,7 @@ void prepare(Options& options) {
 
 // In the order of their dependencies; destroyed in the reverse.
 struct Platform::Services {
+  std::unique_ptr<DiskWatch> disk;
   std::unique_ptr<safekeeper::Safekeeper> safekeeper;
   std::unique_ptr<pageserver::RedoPool> redo;
   std::unique_ptr<pageserver::Pageserver> pageserver;
@@ -135,6 +137,7 @@ void Platform::start() {
 void Platform::start_storage() {
   progress_("Starting storage");
   Services& s = *services_;
+  s.disk = std::make_unique<DiskWatch>(layout_.home);
   for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
     make_private_folder(layout_.home / part);
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(safekeeper::Safekeeper::Options{
@@ -234,6 +237,7 @@ void Platform::stop() {
   s.pageserver.reset();
   s.redo.reset();
   s.safekeeper.reset();
+  s.disk.reset();
   logger.info("stopped");
   log::flush();
 }

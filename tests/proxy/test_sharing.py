@@ -152,28 +152,32 @@ def test_a_server_terminated_in_a_transaction_is_that_clients_error(project, poo
 
 # --- cancel ---------------------------------------------------------------------------------------
 
-def test_cancel_reaches_the_right_one_of_many(pool):
+def test_cancel_reaches_the_right_one_of_many(pool, project):
     string = pool(default_pool_size=10)
+    holder = project.connect()
+    holder.cursor().execute("select pg_advisory_lock(1)")
     connections = [psycopg2.connect(string) for _ in range(10)]
     results = [None] * 10
 
-    def sleep(i):
+    def wait(i):
         with connections[i].cursor() as cursor:
             try:
-                cursor.execute("select pg_sleep(2)")
-                results[i] = "slept"
+                cursor.execute("select pg_advisory_xact_lock_shared(1)")
+                results[i] = "waited"
             except psycopg2.errors.QueryCanceled:
                 results[i] = "cancelled"
 
-    threads = [threading.Thread(target=sleep, args=(i,)) for i in range(10)]
+    threads = [threading.Thread(target=wait, args=(i,)) for i in range(10)]
     for thread in threads:
         thread.start()
-    time.sleep(0.7)
+    wait_until(lambda: project.query("select count(*) from pg_locks where locktype = 'advisory' and not granted") == [(10,)])
     for i in (2, 5, 7):
         connections[i].cancel()
+    wait_until(lambda: results.count("cancelled") >= 3)
+    holder.close()
     for thread in threads:
         thread.join()
-    assert results == ["cancelled" if i in (2, 5, 7) else "slept" for i in range(10)]
+    assert results == ["cancelled" if i in (2, 5, 7) else "waited" for i in range(10)]
     for connection in connections:
         connection.close()
 

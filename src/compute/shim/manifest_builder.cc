@@ -20,8 +20,6 @@
 namespace halogen::shim {
 namespace {
 
-constexpr size_t kMostOpenFiles = 128;
-
 struct Segment {
   SegmentId id;
   uint32_t pages = 0;
@@ -294,6 +292,9 @@ std::string segment_file(const PageKey& key, int major) {
   return path;
 }
 
+// Many wakes at once must not want all the descriptors there are.
+constexpr size_t kOpenFiles = 200;
+
 std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Skeleton& skeleton) {
   if (skeleton.hot_pages.empty()) return {};
   SegmentPages segment_sizes = sizes_of_hot_segments(skeleton);
@@ -307,8 +308,7 @@ std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Ske
     if (block >= pages) continue;  // The relation shrank since.
     char name[kSegmentPathMax];
     format_segment(segment_id(hot.key), version.c_str(), name);
-    // Hot pages of one segment are mostly neighbours; and descriptors are few for some users.
-    if (files.size() >= kMostOpenFiles && !files.contains(name)) files.clear();
+    if (files.size() >= kOpenFiles) files.clear();  // Those that come again are opened again.
     UniqueFd& fd = files[name];
     if (!fd.valid()) {
       fs::path path = data_directory / name;

@@ -7,6 +7,7 @@
 //   status MANIFEST                                           prints counters
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +15,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <random>
 #include <thread>
@@ -28,7 +30,6 @@ namespace halogen::shim {
 namespace {
 
 constexpr int kMajor = 15;
-constexpr size_t kMostOpenFiles = 16;  // Of a connection.
 
 PageToken test_token() {
   PageToken token;
@@ -175,12 +176,14 @@ class Connection {
 
   int file_of(const PageKey& key) {
     uint32_t number = key.block / segment_pages(static_cast<uint8_t>(key.tag.kind));
-    if (files_.size() >= kMostOpenFiles) files_.clear();
     auto [found, fresh] = files_.try_emplace({key.tag, number});
     if (fresh) {
-      fs::path file = source_ / segment_file(key, kMajor);
-      found->second = UniqueFd(::open(file.c_str(), O_RDONLY));
-      if (!found->second.valid() && errno != ENOENT) throw system_error(errno, file.string());
+      found->second = UniqueFd(::open((source_ / segment_file(key, kMajor)).c_str(), O_RDONLY));
+      // A file that is not there is pages of zeroes; anything else would be a lie.
+      if (!found->second.valid() && errno != ENOENT) {
+        std::perror("shim_testbed");
+        std::abort();
+      }
     }
     return found->second.get();
   }
@@ -266,6 +269,11 @@ int run(const std::vector<std::string>& words) {
 }  // namespace halogen::shim
 
 int main(int argc, char** argv) {
+  rlimit files{};  // Each connection keeps open what it has read.
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   try {
     return halogen::shim::run({argv + 1, argv + argc});
   } catch (const std::exception& error) {

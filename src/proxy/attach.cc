@@ -90,7 +90,7 @@ Task<void> Session::attach(std::string& to_server) {
     // Direct connections have taken the room: somebody else's server, or one of theirs, may go.
     grant.reset();
     co_await wait_for_event(Deadline::after(kNoRoomPause));
-    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (must_end()) throw Error(Errc::cancelled, "cancelled");
   }
   auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - since);
   shared_.metrics.queue_timeouts.add();
@@ -145,14 +145,13 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
   in_line_ = true;
   shared_.metrics.waiting.add();
   auto since = steady_clock::now();
-  while (!grant_ && !deadline.passed() && !client_left_ && !shared_.stopping)
-    co_await wait_for_event(deadline);
+  while (!grant_ && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
   shared_.metrics.waiting.sub();
   shared_.metrics.queue_seconds.observe(
       std::chrono::duration<double>(steady_clock::now() - since).count());
   in_line_ = false;
   shared_.pools.withdraw(pool_, waiter);
-  if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
   co_return std::exchange(grant_, std::nullopt);
 }
 

@@ -15,6 +15,7 @@ Task<void> Session::relay(Deadline deadline) {
   watching_ = false;
   co_await greet_client(server_->state.reported);
   relay_ = &server_->stream;
+  shared_.replicating++;
   enter(State::active);
   co_await carry_both_ways();
 }

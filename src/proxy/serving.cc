@@ -188,7 +188,7 @@ Task<ServerPtr> Session::connect(const wire::Parameters& parameters, Deadline de
       throw Refused(kCannotConnectNow, "the compute of this endpoint takes no connections",
                     "Try again shortly; if it persists, see the platform's log.", Errc::timed_out);
     co_await wait_for_event(Deadline::after(kRetryPause));
-    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (must_end()) throw Error(Errc::cancelled, "cancelled");
   }
 }
 

@@ -42,6 +42,7 @@ Session::~Session() {
   worker_.sessions.erase(this);
   leave_newcomers();
   shared_.metrics.of(state_).sub();
+  if (relay_ != nullptr) shared_.replicating--;  // First: they are sessions, too.
   shared_.sessions--;
 }
 
@@ -71,7 +72,21 @@ void Session::start() {
       worker_.context, [self = shared_from_this()] { return self->run(); }, asio::detached);
 }
 
+bool Session::has_work() const {
+  if (state_ != State::active || !talk_) return false;
+  return telling_ || waits_since_ || !heard_.empty() || client_.buffered() || !talk_->at_rest();
+}
+
+void Session::retire() {
+  if (retired_ || state_ == State::closing || relay_ != nullptr || has_work()) return;
+  retired_ = true;
+  shared_.drained++;
+  client_.cancel();
+  signal_event();
+}
+
 void Session::terminate() {
+  if (has_work()) shared_.cut_off++;
   client_.cancel();
   if (server_) server_->stream.cancel();
   if (relay_ != nullptr) relay_->cancel();
@@ -104,7 +119,7 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
     return refused->fields();
   }
   if (client_left_) return std::nullopt;
-  if (shared_.stopping) {
+  if (retired_ || shared_.stopping) {
     return Refused("57P01", "terminating connection due to administrator command",
                    "The platform is being stopped. Connect again when it is back.")
         .fields();
@@ -179,7 +194,7 @@ Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) 
     co_await client_.write(message);
   }
   client_.shutdown_send();
-  limit(shared_.stopping ? kLingerTimeAtStop : kLingerTime);
+  limit(shared_.draining ? kLingerTimeAtStop : kLingerTime);
   char unwanted[512];
   while (co_await client_.read_some(unwanted) > 0) {
   }

@@ -38,6 +38,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void start();
   // The proxy stops: the client is told, and the connection closed.
   void terminate();
+  // The proxy drains: as terminate() if nothing is under way for the client. Replication goes on.
+  void retire();
   // Ends a newcomer that has kept us waiting since before `since`; false if it is no such one.
   bool give_way(steady_clock::time_point since);
   // "" until it has shown who it is, and when it has left.
@@ -59,6 +61,9 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> deliver_cancel(const CancelTarget& target);
   Task<void> say_goodbye(const std::optional<wire::ErrorFields>& reason);
   void enter(State state);
+  // In a transaction, or with a request that has not been answered.
+  bool has_work() const;
+  bool must_end() const { return client_left_ || retired_ || shared_.stopping; }
   void leave_newcomers();
   size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
@@ -179,6 +184,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool timed_out_ = false;    // deadline_timer_ fired.
   bool crowded_out_ = false;  // By give_way().
   bool looking_up_ = false;   // The client waits for us, not we for it.
+  bool retired_ = false;      // By retire().
   bool client_left_ = false;  // It ended its side, or is gone.
   bool watching_ = false;     // watch_client() is wanted.
 
@@ -238,7 +244,7 @@ Task<std::optional<Outcome<T>>> Session::answer_of(Ask ask, Deadline deadline) {
     });
   });
   while (!answer->has_value() && !deadline.passed()) {
-    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (must_end()) throw Error(Errc::cancelled, "cancelled");
     co_await wait_for_event(deadline);
   }
   co_return std::move(*answer);

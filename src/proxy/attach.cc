@@ -72,7 +72,7 @@ Task<void> Session::attach(std::string& to_server) {
     co_return;
   }
   PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
-  shared_.pools.configure(pool_, settings);
+  shared_.pools.set_settings(route_.endpoint, settings);
   auto since = steady_clock::now();
   Deadline deadline = Deadline::after(settings.query_wait_timeout);
   while (!deadline.passed()) {
@@ -87,7 +87,8 @@ Task<void> Session::attach(std::string& to_server) {
       adopt(std::move(grant->server), to_server);
       co_return;
     }
-    // Direct connections have taken the room: somebody else's server, or one of theirs, may go.
+    // Others than pools have taken the room: direct clients, or who goes past us. Nothing says when
+    // the compute has a place again: a backend gives its own back a while after it was closed.
     grant.reset();
     co_await wait_for_event(Deadline::after(kNoRoomPause));
     if (must_end()) throw Error(Errc::cancelled, "cancelled");

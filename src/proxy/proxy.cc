@@ -79,12 +79,13 @@ struct Proxy::Impl {
   void start();
   void drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on);
   void stop();
-  void for_all_sessions(void (Session::*act)());
+  void for_all_sessions(std::function<void(Session&)> act);
   void end_listening();
   void listen();
   bool try_listen(int wanted);
   Task<void> accept(tcp::acceptor& acceptor);
   Task<void> keep_pools();
+  void forget(const std::string& endpoint);
   void warm_pools();
   Task<void> warm(Pools::Lack lack);
   void run(size_t number);
@@ -236,11 +237,29 @@ Task<void> Proxy::Impl::keep_pools() {
     asio::error_code ignored;
     pause.expires_after(kSweepInterval);
     co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-    for (const std::string& endpoint : shared->pools.endpoints())
-      shared->pools.set_settings(endpoint, endpoints.pool_settings(endpoint));
+    for (const std::string& endpoint : shared->pools.endpoints()) {
+      if (endpoints.exists(endpoint))
+        shared->pools.set_settings(endpoint, endpoints.pool_settings(endpoint));
+      else
+        forget(endpoint);
+    }
     shared->pools.sweep();
     warm_pools();
   }
+}
+
+// It has been deleted. Sessions have been woken for it, so pools know all that are in use.
+void Proxy::Impl::forget(const std::string& endpoint) {
+  for_all_sessions([endpoint](Session& session) {
+    if (session.endpoint() == endpoint) session.lose_endpoint();
+  });
+  for (const auto& worker : workers)
+    asio::post(worker->context, [endpoint, worker = worker.get()] {
+      std::erase_if(worker->tallies, [&](auto& one) { return one.first.first == endpoint; });
+    });
+  shared->listeners.forget(endpoint);
+  shared->auth_limits.forget(endpoint);
+  shared->pools.forget(endpoint);
 }
 
 void Proxy::Impl::warm_pools() {
@@ -335,12 +354,12 @@ void Proxy::Impl::end_listening() {
   });
 }
 
-void Proxy::Impl::for_all_sessions(void (Session::*act)()) {
+void Proxy::Impl::for_all_sessions(std::function<void(Session&)> act) {
   for (const auto& worker : workers) {
     asio::post(worker->context, [act, worker = worker.get()] {
       std::vector<std::shared_ptr<Session>> sessions;  // Some end at once.
       for (Session* session : worker->sessions) sessions.push_back(session->shared_from_this());
-      for (const auto& session : sessions) (session.get()->*act)();
+      for (const auto& session : sessions) act(*session);
     });
   }
 }

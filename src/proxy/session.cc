@@ -15,6 +15,11 @@ constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
 constexpr std::chrono::seconds kCancelTime{10};
 constexpr char kTlsHandshake = 0x16;
 
+Refused going_down() {
+  return Refused("57P01", "terminating connection due to administrator command",
+                 "The platform is being stopped. Connect again when it is back.");
+}
+
 Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket)); }
 
 }  // namespace
@@ -78,15 +83,27 @@ bool Session::has_work() const {
 }
 
 void Session::retire() {
-  if (retired_ || state_ == State::closing || relay_ != nullptr || has_work()) return;
-  retired_ = true;
+  if (last_words_ || state_ == State::closing || relay_ != nullptr || has_work()) return;
   shared_.drained++;
-  client_.cancel();
-  signal_event();
+  end_with(going_down());
+}
+
+void Session::lose_endpoint() {
+  if (last_words_ || state_ == State::closing) return;
+  end_with(Refused("57P04", "terminating connection because its endpoint has been deleted"));
+}
+
+void Session::end_with(const Refused& why) {
+  last_words_ = why.fields();
+  interrupt();
 }
 
 void Session::terminate() {
   if (has_work()) shared_.cut_off++;
+  interrupt();
+}
+
+void Session::interrupt() {
   client_.cancel();
   if (server_) server_->stream.cancel();
   if (relay_ != nullptr) relay_->cancel();
@@ -119,11 +136,11 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
     return refused->fields();
   }
   if (client_left_) return std::nullopt;
-  if (retired_ || shared_.stopping) {
-    return Refused("57P01", "terminating connection due to administrator command",
-                   "The platform is being stopped. Connect again when it is back.")
-        .fields();
-  }
+  if (last_words_) return last_words_;
+  if (shared_.stopping) return going_down().fields();
+  // As a failed attempt, so that nobody keeps many waiting for long.
+  if (crowded_out_ || timed_out_)
+    shared_.auth_limits.end({address_, "", user_}, AuthLimits::Result::wrong, steady_clock::now());
   if (crowded_out_) {
     log_end("cut off before it was authenticated: others wait for its place");
     return too_many_newcomers().fields();
@@ -265,9 +282,10 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
 Task<void> Session::forward_cancel(ClientKey ours) {
   std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
   if (!target) co_return;  // As Postgres: silence, whatever was wrong.
-  shared_.metrics.cancels.add();
+  bool allowed = shared_.endpoints.address_allowed(target->endpoint, address_);
+  (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
   try {
-    co_await deliver_cancel(*target);
+    if (allowed) co_await deliver_cancel(*target);
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", peer_, error.what());
   }

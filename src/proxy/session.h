@@ -40,6 +40,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void terminate();
   // The proxy drains: as terminate() if nothing is under way for the client. Replication goes on.
   void retire();
+  // The endpoint has been deleted.
+  void lose_endpoint();
   // Ends a newcomer that has kept us waiting since before `since`; false if it is no such one.
   bool give_way(steady_clock::time_point since);
   // "" until it has shown who it is, and when it has left.
@@ -63,7 +65,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void enter(State state);
   // In a transaction, or with a request that has not been answered.
   bool has_work() const;
-  bool must_end() const { return client_left_ || retired_ || shared_.stopping; }
+  void end_with(const Refused& why);
+  void interrupt();
+  bool must_end() const { return client_left_ || last_words_ || shared_.stopping; }
   void leave_newcomers();
   size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
@@ -184,7 +188,6 @@ class Session : public std::enable_shared_from_this<Session> {
   bool timed_out_ = false;    // deadline_timer_ fired.
   bool crowded_out_ = false;  // By give_way().
   bool looking_up_ = false;   // The client waits for us, not we for it.
-  bool retired_ = false;      // By retire().
   bool client_left_ = false;  // It ended its side, or is gone.
   bool watching_ = false;     // watch_client() is wanted.
 

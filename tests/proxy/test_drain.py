@@ -87,11 +87,13 @@ def test_clients_that_never_stop_lose_nothing_that_was_confirmed(own_platform, r
     def work(i):
         try:
             connection = psycopg2.connect(string)
+            connection.autocommit = True
             cursor = connection.cursor()
             while True:
+                cursor.execute("begin")
                 cursor.execute("insert into t values (1)")
                 cursor.execute("insert into t values (2)")
-                connection.commit()
+                cursor.execute("commit")
                 confirmed[i] += 1
         except psycopg2.Error as error:
             ends[i] = str(error)

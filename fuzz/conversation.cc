@@ -1,7 +1,9 @@
-// What a client and its servers say to each other, in turns and in pieces of any size. Only
+// What a client and its servers say to each other, in turns and in pieces of any size; or a client
+// and the admin view. Only
 // Errc::corrupt may come of it; nothing may crash, and little is made of little.
 #include "proxy/conversation.h"
 #include "base/error.h"
+#include "proxy/admin.h"
 
 namespace {
 
@@ -88,15 +90,32 @@ class Run {
   size_t given_ = 0;
 };
 
+void talk_to_admin(std::string_view bytes) {
+  proxy::AdminConversation admin;
+  PoolerStatus status;
+  status.endpoint = "ep-a";
+  status.pools.emplace_back().database = "d";
+  status.clients.emplace_back().role = "r";
+  status.totals["d"];
+  size_t given = bytes.size();
+  Party client;
+  for (; !bytes.empty() && !admin.ended(); bytes.remove_prefix(std::min<size_t>(50, bytes.size())))
+    client.hears(bytes.substr(0, 50),
+                 [&](auto in, auto& out) { return admin.take(in, status, out); });
+  CHECK(client.told.size() < 100'000 + 10'000 * given);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view rest(reinterpret_cast<const char*>(data), size);
   if (rest.empty()) return 0;
   Run run(rest[0] & 1);
+  bool admin = rest[0] & 2;
   rest.remove_prefix(1);
   try {
-    while (rest.size() >= 2) {
+    if (admin) talk_to_admin(rest);
+    while (!admin && rest.size() >= 2) {
       auto what = static_cast<uint8_t>(rest[0]);
       size_t piece = std::min<size_t>(static_cast<uint8_t>(rest[1]), rest.size() - 2);
       run.turn(what, rest.substr(2, piece));

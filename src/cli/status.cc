@@ -63,7 +63,7 @@ void show_status(const Context& context) {
     print_status(status);
 }
 
-void stop(const Context& context) {
+void stop(const Context& context, bool now) {
   platform::Layout layout = context.layout();
   std::optional<int> pid = platform::running_pid(layout);
   if (!pid) {
@@ -73,6 +73,7 @@ void stop(const Context& context) {
   if (::kill(*pid, SIGTERM) != 0)
     throw Error(Errc::permission_denied, "cannot stop pid {}: {}. Use sudo?", *pid,
                 std::strerror(errno));
+  if (now) ::kill(*pid, SIGINT);  // The second signal; one of a kind could be lost.
   fmt::print(stderr, "Stopping (pid {})...\n", *pid);
   if (!platform::wait_for_end(*pid, Deadline::after(kStopDeadline)))
     throw Error(Errc::timed_out, "pid {} has not stopped within {} s. See the log: {}", *pid,
@@ -101,7 +102,9 @@ void add_status(CLI::App& app, Context& context) {
   status->callback([&context] { show_status(context); });
 
   CLI::App* down = app.add_subcommand("down", "Stop the platform; its data stays");
-  down->callback([&context] { stop(context); });
+  auto now = std::make_shared<bool>(false);
+  down->add_flag("--now", *now, "Do not wait for clients to end their transactions");
+  down->callback([&context, now] { stop(context, *now); });
 
   auto follow = std::make_shared<bool>(false);
   auto lines = std::make_shared<int>(100);

@@ -25,17 +25,19 @@ struct UpFlags {
   std::string host = "127.0.0.1";
   int pg_port = 5432;
   int http_port = 8080;
+  int drain_seconds = 10;
   std::string libraries;
 };
 
 // A signal asks to stop by a byte in a pipe: nothing else is safe in a handler, and a blocked mask
-// would be inherited by every Postgres. The second signal ends at once.
+// would be inherited by every Postgres. The second signal is for clients that are waited for, the
+// third ends at once.
 int stop_pipe[2] = {-1, -1};
 volatile sig_atomic_t stops_asked = 0;
 
 void ask_to_stop(int) {
-  if (stops_asked != 0) ::_exit(kFailed);
-  stops_asked = 1;
+  if (stops_asked == 2) ::_exit(kFailed);
+  stops_asked = stops_asked + 1;
   char byte = 0;
   [[maybe_unused]] ssize_t ignored = ::write(stop_pipe[1], &byte, 1);
 }
@@ -44,6 +46,7 @@ void catch_signals() {
   if (::pipe2(stop_pipe, O_CLOEXEC) != 0) throw system_error(errno, "pipe");
   struct sigaction action{};
   action.sa_handler = ask_to_stop;
+  sigfillset(&action.sa_mask);
   for (int signal : {SIGTERM, SIGINT}) ::sigaction(signal, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
@@ -80,7 +83,8 @@ void print_result(const Context& context, const json& result) {
 }
 
 // Runs until a signal; `ready` is told once the platform answers.
-void run_platform(const platform::Options& options, const platform::Progress& progress,
+void run_platform(const platform::Options& options, std::chrono::seconds drain_time,
+                  const platform::Progress& progress,
                   const std::function<void(const json&)>& ready) {
   catch_signals();
   platform::Platform platform(options, progress);
@@ -88,6 +92,7 @@ void run_platform(const platform::Options& options, const platform::Progress& pr
   ready(result_of(platform));
   wait_for_signal();
   progress("Stopping");
+  platform.drain(drain_time, [] { return stops_asked < 2; });
   platform.stop();
 }
 
@@ -97,7 +102,8 @@ void say(int fd, char kind, const std::string& text) {
   [[maybe_unused]] ssize_t ignored = ::write(fd, line.data(), line.size());
 }
 
-[[noreturn]] void run_detached(const platform::Options& options, UniqueFd to_parent) {
+[[noreturn]] void run_detached(const platform::Options& options, std::chrono::seconds drain_time,
+                               UniqueFd to_parent) {
   int fd = to_parent.get();
   try {
     ::setsid();
@@ -108,7 +114,7 @@ void say(int fd, char kind, const std::string& text) {
     ::dup2(output.get(), 1);
     ::dup2(output.get(), 2);
     run_platform(
-        options,
+        options, drain_time,
         [&](const std::string& line) {
           if (to_parent.valid()) say(fd, '.', line);
         },
@@ -123,7 +129,8 @@ void say(int fd, char kind, const std::string& text) {
   }
 }
 
-void detach(const Context& context, const platform::Options& options) {
+void detach(const Context& context, const platform::Options& options,
+            std::chrono::seconds drain_time) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw system_error(errno, "pipe");
   UniqueFd from_child(ends[0]);
@@ -133,7 +140,7 @@ void detach(const Context& context, const platform::Options& options) {
   if (pid < 0) throw system_error(errno, "fork");
   if (pid == 0) {
     from_child.reset();
-    run_detached(options, std::move(to_parent));
+    run_detached(options, drain_time, std::move(to_parent));
   }
   to_parent.reset();
   FILE* lines = ::fdopen(from_child.release(), "r");
@@ -158,9 +165,10 @@ void up(const Context& context, const UpFlags& flags) {
   options.http_port = flags.http_port;
   options.libraries = library_folder(flags);
   platform::prepare(options);
-  if (flags.detach) return detach(context, options);
+  std::chrono::seconds drain_time(flags.drain_seconds);
+  if (flags.detach) return detach(context, options, drain_time);
   run_platform(
-      options, [](const std::string& line) { fmt::print(stderr, "{}...\n", line); },
+      options, drain_time, [](const std::string& line) { fmt::print(stderr, "{}...\n", line); },
       [&](const json& result) {
         print_result(context, result);
         fmt::print(stderr, "\nCtrl-C stops it; the data stays.\n");
@@ -182,6 +190,12 @@ void add_up(CLI::App& app, Context& context) {
   command->add_option("--http-port", flags->http_port, "For the API; 0: any free one")
       ->envname("HALOGEN_HTTP_PORT")
       ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command
+      ->add_option("--drain-timeout", flags->drain_seconds,
+                   "For transactions to end when it is stopped, in seconds")
+      ->envname("HALOGEN_DRAIN_TIMEOUT")
+      ->check(CLI::Range(0, 120))
       ->capture_default_str();
   command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
   command->footer("Example:\n  halogen up --detach --pg-port 5433");

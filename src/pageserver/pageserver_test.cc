@@ -217,7 +217,7 @@ class LivePageserverTest : public PageserverTest {
  protected:
   void SetUp() override {
     stock_.start(settings());
-    stock_.sql(read_file(fs::path(__FILE__).parent_path() / "../compute/extension/halogen.sql"));
+    stock_.sql(read_file(testing::TestFolder::extension_sql()));
     stock_.sql(fmt::format("CREATE ROLE \"{}\" LOGIN REPLICATION;", id_.str()));
     stock_.stop();
     start_ = stock_.end();

@@ -223,6 +223,10 @@ void Platform::describe() {
       });
 }
 
+void Platform::drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on) {
+  services_->proxy->drain(patience, goes_on);
+}
+
 void Platform::stop() {
   Services& s = *services_;
   if (!s.safekeeper) return;

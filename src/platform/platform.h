@@ -1,5 +1,6 @@
 // platform.h: every service in one process, wired together. The only place that sees them all.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -36,6 +37,8 @@ class Platform {
   // Starts everything, in the order of dependencies; makes the template, if there is none, and the
   // first project. Then platform.json is there. What was started is stopped again if it throws.
   void start();
+  // Ends clients as they come to rest, so that stop() cuts off few: see Proxy::drain().
+  void drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on);
   // The reverse; computes are suspended cleanly.
   void stop();
 

@@ -72,7 +72,7 @@ Task<void> Session::attach(std::string& to_server) {
     co_return;
   }
   PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
-  shared_.pools.configure(pool_, settings);
+  shared_.pools.set_settings(route_.endpoint, settings);
   auto since = steady_clock::now();
   Deadline deadline = Deadline::after(settings.query_wait_timeout);
   while (!deadline.passed()) {
@@ -87,10 +87,11 @@ Task<void> Session::attach(std::string& to_server) {
       adopt(std::move(grant->server), to_server);
       co_return;
     }
-    // Direct connections have taken the room: somebody else's server, or one of theirs, may go.
+    // Others than pools have taken the room: direct clients, or who goes past us. Nothing says when
+    // the compute has a place again: a backend gives its own back a while after it was closed.
     grant.reset();
     co_await wait_for_event(Deadline::after(kNoRoomPause));
-    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (must_end()) throw Error(Errc::cancelled, "cancelled");
   }
   auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - since);
   shared_.metrics.queue_timeouts.add();
@@ -145,14 +146,13 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
   in_line_ = true;
   shared_.metrics.waiting.add();
   auto since = steady_clock::now();
-  while (!grant_ && !deadline.passed() && !client_left_ && !shared_.stopping)
-    co_await wait_for_event(deadline);
+  while (!grant_ && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
   shared_.metrics.waiting.sub();
   shared_.metrics.queue_seconds.observe(
       std::chrono::duration<double>(steady_clock::now() - since).count());
   in_line_ = false;
   shared_.pools.withdraw(pool_, waiter);
-  if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
   co_return std::exchange(grant_, std::nullopt);
 }
 

@@ -101,6 +101,20 @@ void AuthLimits::end(const Attempt& attempt, Result result, Clock::time_point no
   finish(endpoints_, attempt.endpoint);
 }
 
+void AuthLimits::forget(const std::string& endpoint) {
+  MutexLock lock(mutex_);
+  auto forget = [](Table& table, auto is_of) {
+    std::erase_if(table.uses, [&](const std::string& key) {
+      if (!is_of(key)) return false;
+      table.buckets.erase(key);
+      return true;
+    });
+  };
+  std::string within = " " + endpoint + " ";
+  forget(endpoints_, [&](const std::string& key) { return key == endpoint; });
+  forget(logins_, [&](const std::string& key) { return key.find(within) != std::string::npos; });
+}
+
 bool AuthLimits::is_worn_out(const IpAddress& address, Clock::time_point now) {
   MutexLock lock(mutex_);
   Bucket* bucket = find(addresses_, address_key(address), now);

@@ -66,6 +66,8 @@ class AuthLimits {
   // Before any work.
   Answer begin(const Attempt& attempt, Clock::time_point now);
   void end(const Attempt& attempt, Result result, Clock::time_point now);
+  // The endpoint has been deleted.
+  void forget(const std::string& endpoint);
   // True for an address that is made to wait, has been told so often, and from which nobody is
   // trusted: it is not worth a TLS handshake. A call that says false counts as telling it.
   bool is_worn_out(const IpAddress& address, Clock::time_point now);

@@ -146,7 +146,7 @@ Task<void> Session::hold_back(steady_clock::duration time) {
   Deadline until = Deadline::after(time);
   while (!until.passed()) {
     co_await wait_for_event(until);
-    if (timed_out_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (timed_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
   }
   looking_up_ = false;
 }

@@ -6,7 +6,7 @@
 
 namespace halogen::proxy {
 
-ClientKey CancelKeys::add(size_t secret_size) {
+ClientKey CancelKeys::add(size_t secret_size, const std::string& endpoint) {
   ClientKey ours;
   ours.secret.resize(secret_size);
   random_bytes(ours.secret.data(), secret_size);
@@ -15,7 +15,7 @@ ClientKey CancelKeys::add(size_t secret_size) {
     random_bytes(&ours.pid, sizeof ours.pid);
     ours.pid &= 0x7fffffff;  // Clients take it for a signed number.
     if (ours.pid == 0) continue;
-    if (entries_.try_emplace(ours.pid, Entry{ours.secret}).second) return ours;
+    if (entries_.try_emplace(ours.pid, Entry{ours.secret, endpoint}).second) return ours;
   }
 }
 
@@ -44,8 +44,11 @@ std::optional<CancelTarget> CancelKeys::begin(const ClientKey& key) {
   const std::string& right = found->second.secret;
   if (key.secret.size() != right.size()) return std::nullopt;
   if (CRYPTO_memcmp(key.secret.data(), right.data(), right.size()) != 0) return std::nullopt;
-  if (found->second.target) found->second.under_way++;
-  return found->second.target;
+  std::optional<CancelTarget> target = found->second.target;
+  if (!target) return std::nullopt;
+  found->second.under_way++;
+  target->endpoint = found->second.endpoint;
+  return target;
 }
 
 void CancelKeys::end(uint32_t pid) {

@@ -28,14 +28,15 @@ constexpr size_t kShortSecret = 4;
 constexpr size_t kLongSecret = 32;
 
 struct CancelTarget {
-  std::string socket;  // Path of the compute's unix socket.
-  BackendKey key;      // The backend's own.
+  std::string socket;      // Path of the compute's unix socket.
+  BackendKey key;          // The backend's own.
+  std::string endpoint{};  // Of the client, as told to add().
 };
 
 class CancelKeys {
  public:
   // A pair not in use, to be told to the client. It stands for nothing yet.
-  ClientKey add(size_t secret_size = kShortSecret);
+  ClientKey add(size_t secret_size = kShortSecret, const std::string& endpoint = {});
   void remove(uint32_t pid);
   // From now on it stands for this backend.
   void point(uint32_t pid, const CancelTarget& target);
@@ -51,6 +52,7 @@ class CancelKeys {
  private:
   struct Entry {
     std::string secret;
+    std::string endpoint;
     std::optional<CancelTarget> target;
     int under_way = 0;
   };

@@ -2,7 +2,9 @@
 //
 // Kept out of the scripts is what is known to differ: currval after a move, what PREPARE by SQL
 // made of a table that has changed since, Describe of what gives no rows in a failed transaction,
-// and what is sent behind a DEALLOCATE ALL before its answer has come.
+// and what is sent behind a DEALLOCATE ALL before its answer has come. HALOGEN_MODEL_SEEDS: how
+// many worlds are tried, for more than the usual 60.
+#include <cstdlib>
 #include <random>
 
 #include "proxy/conversation_world.h"
@@ -253,7 +255,9 @@ class Model {
 };
 
 TEST(ConversationModel, EachClientSeesWhatItWouldOnAServerOfItsOwn) {
-  for (uint32_t seed = 1; seed <= 60; seed++) {
+  const char* more = std::getenv("HALOGEN_MODEL_SEEDS");
+  for (uint32_t seed = 1; seed <= (more == nullptr ? 60 : std::strtoul(more, nullptr, 10));
+       seed++) {
     Model(seed).run(40);
     if (::testing::Test::HasFailure()) FAIL() << "seed " << seed;
   }

@@ -156,7 +156,7 @@ Task<void> Session::send_to_server(std::string_view bytes) {
     logger.debug("client {}: {}", peer_, error.what());
     server->stream.cancel();
   }
-  if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
 }
 
 void Session::spawn_server_loop() {
@@ -175,6 +175,7 @@ Task<void> Session::server_loop(ServerPtr server) {
     while (server_ == server) {
       if (!co_await hear_server(*server)) break;
       if (server_ == server) settle();
+      if (shared_.draining) retire();
     }
   } catch (const Error& error) {
     if (server_ != server) co_return;

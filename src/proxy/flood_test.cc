@@ -198,6 +198,22 @@ TEST_F(FloodTest, HalfOpenClientsAreCutAtTheStartupTimeout) {
   EXPECT_EQ(endpoints_.opened, 0);
 }
 
+TEST_F(FloodTest, AnAddressWhoseClientsNeverLogInIsRefusedAfterAWhile) {
+  int port = start([](Proxy::Options& options) {
+               options.startup_timeout = milliseconds(500);
+               options.auth_limits.address = {3, 0.1};
+             }).port();
+  std::deque<RawClient> silent;
+  for (int i = 0; i < 4; i++) {
+    silent.emplace_back(port, "127.0.0.3");
+    EXPECT_TRUE(silent.back().request_tls({.sni = kSni}));
+  }
+  wait_for_starting(4);
+  wait_for_starting(0);
+  EXPECT_EQ(log_in("127.0.0.3", kPassword).sqlstate, "28000");
+  EXPECT_EQ(log_in("127.0.0.1", kPassword).sqlstate, "00000");
+}
+
 TEST_F(FloodTest, MoreNewcomersThanAllowedAreToldSo) {
   int port = start([](Proxy::Options& options) {
                options.startup_timeout = milliseconds(500);

@@ -42,10 +42,13 @@ void Hub::compute_is(const ComputeAddress& address) {
 }
 
 void Hub::ready(uint64_t start, std::function<void()> done) {
+  bool already;
   {
     MutexLock lock(mutex_);
-    waiting_.emplace_back(start, std::move(done));
+    already = ready_start_ >= start;
+    if (!already) waiting_.emplace_back(start, std::move(done));
   }
+  if (already) return done();
   poke();
 }
 
@@ -221,6 +224,7 @@ void Hub::settled() {
     bool there = server_ != nullptr && !answer_due_;
     bool never = heard_.empty() || stopping_;
     uint64_t failed = failed_start_;
+    if (there) ready_start_ = server_->start;
     for (Heard& one : heard_) {
       if (one.confirmed || !there) continue;
       one.confirmed = std::all_of(one.channels.begin(), one.channels.end(),

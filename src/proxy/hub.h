@@ -43,6 +43,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
   std::optional<ComputeAddress> address_ GUARDED_BY(mutex_);
   std::vector<std::pair<uint64_t, std::function<void()>>> waiting_ GUARDED_BY(mutex_);
   uint64_t failed_start_ GUARDED_BY(mutex_) = 0;  // Not tried again.
+  uint64_t ready_start_ GUARDED_BY(mutex_) = 0;   // Listened to, once.
   bool running_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 

@@ -21,14 +21,20 @@ void Listeners::listen(const PoolKey& key, Worker& worker, const ListenerPtr& li
   hub->listen(listener, channels);
 }
 
+std::vector<std::shared_ptr<Hub>> Listeners::hubs_of(const std::string& endpoint) {
+  std::vector<std::shared_ptr<Hub>> hubs;
+  for (auto one = hubs_.lower_bound({endpoint, ""});
+       one != hubs_.end() && one->first.first == endpoint; ++one)
+    hubs.push_back(one->second);
+  return hubs;
+}
+
 void Listeners::compute_is(const std::string& endpoint, const ComputeAddress& address) {
   std::vector<std::shared_ptr<Hub>> hubs;
   {
     MutexLock lock(mutex_);
     computes_[endpoint] = address;
-    for (auto one = hubs_.lower_bound({endpoint, ""});
-         one != hubs_.end() && one->first.first == endpoint; ++one)
-      hubs.push_back(one->second);
+    hubs = hubs_of(endpoint);
   }
   for (auto& hub : hubs) hub->compute_is(address);
 }
@@ -39,11 +45,20 @@ void Listeners::ready(const std::string& endpoint, uint64_t start, std::function
   std::vector<std::shared_ptr<Hub>> hubs;
   {
     MutexLock lock(mutex_);
-    for (auto one = hubs_.lower_bound({endpoint, ""});
-         one != hubs_.end() && one->first.first == endpoint; ++one)
-      hubs.push_back(one->second);
+    hubs = hubs_of(endpoint);
   }
   for (auto& hub : hubs) hub->ready(start, [all] {});
+}
+
+void Listeners::forget(const std::string& endpoint) {
+  std::vector<std::shared_ptr<Hub>> hubs;
+  {
+    MutexLock lock(mutex_);
+    hubs = hubs_of(endpoint);
+    computes_.erase(endpoint);
+    std::erase_if(hubs_, [&](const auto& one) { return one.first.first == endpoint; });
+  }
+  for (auto& hub : hubs) hub->stop();
 }
 
 void Listeners::clear() {

@@ -39,16 +39,21 @@ class Listeners {
               const std::vector<std::string>& channels);
   // Where the endpoint's compute takes connections from now on.
   void compute_is(const std::string& endpoint, const ComputeAddress& address);
-  // Calls back once all hubs of the endpoint listen there, or cannot; at once if there are none.
+  // Calls back once all hubs of the endpoint listen there, or cannot; at once if there are none, or
+  // they did so before.
   void ready(const std::string& endpoint, uint64_t start, std::function<void()> done);
+  // The endpoint has been deleted.
+  void forget(const std::string& endpoint);
   // Ends all; workers still run.
   void clear();
 
  private:
+  std::vector<std::shared_ptr<Hub>> hubs_of(const std::string& endpoint) REQUIRES(mutex_);
+
   using Place = std::pair<std::string, std::string>;  // Endpoint, database.
   Mutex mutex_;
   std::map<Place, std::shared_ptr<Hub>> hubs_ GUARDED_BY(mutex_);
-  std::map<std::string, ComputeAddress> computes_ GUARDED_BY(mutex_);  // Of endpoints with hubs.
+  std::map<std::string, ComputeAddress> computes_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::proxy

@@ -76,8 +76,7 @@ Task<void> Session::listeners_ready(uint64_t start, Deadline deadline) {
                               if (auto session = weak.lock()) session->signal_event();
                             });
                           });
-  while (!*done && !deadline.passed() && !client_left_ && !shared_.stopping)
-    co_await wait_for_event(deadline);
+  while (!*done && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
 }
 
 }  // namespace halogen::proxy

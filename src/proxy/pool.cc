@@ -21,6 +21,7 @@ struct Pools::PoolEndpoint {
   std::map<PoolKey, PoolPtr> pools;
 
   int most() const { return std::max(1, address.max_connections - kKeptFree); }
+  void close_idle(Pool& pool, Closed& closed);
 };
 
 // Guarded by Pools::mutex_.
@@ -39,6 +40,13 @@ struct Pool {
     return std::max(1, of.address.max_connections * 9 / 10);
   }
 };
+
+void Pools::PoolEndpoint::close_idle(Pool& pool, Closed& closed) {
+  pool.open -= static_cast<int>(pool.idle.size());
+  open -= static_cast<int>(pool.idle.size());
+  std::move(pool.idle.begin(), pool.idle.end(), std::back_inserter(closed));
+  pool.idle.clear();
+}
 
 void Slot::give_back() {
   if (pools_ == nullptr) return;
@@ -59,25 +67,33 @@ PoolPtr Pools::find_or_add(const PoolKey& key) {
   return pool;
 }
 
-void Pools::compute_is(const std::string& name, const ComputeAddress& address,
-                       const PoolSettings& settings) {
+bool Pools::compute_is(const std::string& name, const ComputeAddress& address) {
   Closed closed;
   MutexLock lock(mutex_);
   auto& endpoint = endpoints_[name];
   if (!endpoint) endpoint = std::make_shared<PoolEndpoint>();
-  endpoint->settings = settings;
   bool another = endpoint->wakes == 0 || endpoint->address.start != address.start;
   endpoint->address = address;
-  if (!another) return;
+  if (!another) return false;
   endpoint->gone = false;
   endpoint->wakes++;
   for (auto& [key, pool] : endpoint->pools) {
-    pool->open -= static_cast<int>(pool->idle.size());
-    endpoint->open -= static_cast<int>(pool->idle.size());
-    std::move(pool->idle.begin(), pool->idle.end(), std::back_inserter(closed));
-    pool->idle.clear();
+    endpoint->close_idle(*pool, closed);
     pool->greetings.clear();
   }
+  return true;
+}
+
+// Nobody comes by a pool that only the map has while the lock is held.
+void Pools::forget(const std::string& name) {
+  Closed closed;
+  MutexLock lock(mutex_);
+  auto found = endpoints_.find(name);
+  if (found == endpoints_.end()) return;
+  auto& pools = found->second->pools;
+  for (auto& [key, pool] : pools) found->second->close_idle(*pool, closed);
+  std::erase_if(pools, [](const auto& one) { return one.second.use_count() == 1; });
+  if (pools.empty()) endpoints_.erase(found);
 }
 
 // Room for one more server, if need be that of another pool's idle one.
@@ -98,11 +114,6 @@ bool Pools::take_slot(Pool& pool, Closed& closed) {
   pool.open++;
   endpoint->open++;
   return true;
-}
-
-void Pools::configure(const PoolPtr& pool, const PoolSettings& settings) {
-  MutexLock lock(mutex_);
-  pool->endpoint.lock()->settings = settings;
 }
 
 ReportedPtr Pools::greeting(const PoolPtr& pool, uint64_t start, const std::string& startup) {
@@ -377,10 +388,7 @@ void Pools::clear() {
   MutexLock lock(mutex_);
   for (auto& [name, endpoint] : endpoints_)
     for (auto& [key, pool] : endpoint->pools) {
-      std::move(pool->idle.begin(), pool->idle.end(), std::back_inserter(closed));
-      pool->open -= static_cast<int>(pool->idle.size());
-      endpoint->open -= static_cast<int>(pool->idle.size());
-      pool->idle.clear();
+      endpoint->close_idle(*pool, closed);
       pool->waiting.clear();
     }
 }

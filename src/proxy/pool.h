@@ -94,11 +94,8 @@ class Pools {
  public:
   PoolPtr find_or_add(const PoolKey& key);
   // From now on servers are of this start of the endpoint's compute; older idle ones are closed.
-  void compute_is(const std::string& endpoint, const ComputeAddress& address,
-                  const PoolSettings& settings);
-
-  // They count from now on, whatever is open already.
-  void configure(const PoolPtr& pool, const PoolSettings& settings);
+  // False if that was known.
+  bool compute_is(const std::string& endpoint, const ComputeAddress& address);
 
   // What clients that start like this are told at their greeting; null if nobody has looked yet.
   ReportedPtr greeting(const PoolPtr& pool, uint64_t start, const std::string& startup);
@@ -119,9 +116,12 @@ class Pools {
   // The server, ready for a query, goes to whoever is next, or lies idle.
   void give(ServerPtr server, Slot slot);
 
-  // As set now.
+  // They count from now on, whatever is open already.
   void set_settings(const std::string& endpoint, const PoolSettings& settings);
   std::vector<std::string> endpoints();
+  // The endpoint has been deleted: its idle servers go. Again until it is not among endpoints() any
+  // more: it stays while somebody has a pool of it.
+  void forget(const std::string& endpoint);
   // Closes what has been idle or open for too long, or was closed by the compute.
   void sweep();
   // Where a server is to be opened and given to a pool that has fewer than it is to keep warm. Only

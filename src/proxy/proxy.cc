@@ -23,6 +23,7 @@ const log::Logger logger("proxy");
 constexpr std::chrono::milliseconds kAcceptPause{100};  // Out of descriptors or memory.
 constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kStopTime{5};
+constexpr std::chrono::milliseconds kDrainStep{20};
 constexpr std::chrono::seconds kWarmTime{10};  // To open a server that nobody waits for.
 constexpr int kPortAttempts = 16;
 constexpr int kBacklog = 65'535;  // The system cuts it down to net.core.somaxconn.
@@ -76,11 +77,15 @@ struct Proxy::Impl {
       : options(std::move(the_options)), endpoints(the_endpoints) {}
 
   void start();
+  void drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on);
   void stop();
+  void for_all_sessions(std::function<void(Session&)> act);
+  void end_listening();
   void listen();
   bool try_listen(int wanted);
   Task<void> accept(tcp::acceptor& acceptor);
   Task<void> keep_pools();
+  void forget(const std::string& endpoint);
   void warm_pools();
   Task<void> warm(Pools::Lack lack);
   void run(size_t number);
@@ -201,12 +206,12 @@ void Proxy::Impl::look_after_certificates() {
 Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
   asio::steady_timer pause(acceptor.get_executor());
   bool warned = false;
-  while (!shared->stopping) {
+  while (acceptor.is_open()) {
     const auto& worker = workers[next_worker++ % workers.size()];
     tcp::socket socket(worker->context);
     asio::error_code error;
     co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
-    if (shared->stopping) break;
+    if (!acceptor.is_open()) break;
     if (!error) {
       warned = false;
       hand_over(worker, std::move(socket));
@@ -232,11 +237,29 @@ Task<void> Proxy::Impl::keep_pools() {
     asio::error_code ignored;
     pause.expires_after(kSweepInterval);
     co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-    for (const std::string& endpoint : shared->pools.endpoints())
-      shared->pools.set_settings(endpoint, endpoints.pool_settings(endpoint));
+    for (const std::string& endpoint : shared->pools.endpoints()) {
+      if (endpoints.exists(endpoint))
+        shared->pools.set_settings(endpoint, endpoints.pool_settings(endpoint));
+      else
+        forget(endpoint);
+    }
     shared->pools.sweep();
     warm_pools();
   }
+}
+
+// It has been deleted. Sessions have been woken for it, so pools know all that are in use.
+void Proxy::Impl::forget(const std::string& endpoint) {
+  for_all_sessions([endpoint](Session& session) {
+    if (session.endpoint() == endpoint) session.lose_endpoint();
+  });
+  for (const auto& worker : workers)
+    asio::post(worker->context, [endpoint, worker = worker.get()] {
+      std::erase_if(worker->tallies, [&](auto& one) { return one.first.first == endpoint; });
+    });
+  shared->listeners.forget(endpoint);
+  shared->auth_limits.forget(endpoint);
+  shared->pools.forget(endpoint);
 }
 
 void Proxy::Impl::warm_pools() {
@@ -324,27 +347,51 @@ void Proxy::Impl::make_room(Worker& worker) {
   }
 }
 
+void Proxy::Impl::end_listening() {
+  asio::post(workers.front()->context, [this] {
+    asio::error_code ignored;
+    for (auto& acceptor : acceptors) acceptor->close(ignored);
+  });
+}
+
+void Proxy::Impl::for_all_sessions(std::function<void(Session&)> act) {
+  for (const auto& worker : workers) {
+    asio::post(worker->context, [act, worker = worker.get()] {
+      std::vector<std::shared_ptr<Session>> sessions;  // Some end at once.
+      for (Session* session : worker->sessions) sessions.push_back(session->shared_from_this());
+      for (const auto& session : sessions) act(*session);
+    });
+  }
+}
+
+// Sessions look themselves whenever a server has answered; what else they may do is not worth a
+// look of its own, and found here.
+void Proxy::Impl::drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on) {
+  if (!running) return;
+  logger.info("draining, for at most {} s: {} clients", patience.count() / 1000,
+              shared->sessions.load());
+  shared->draining = true;
+  end_listening();
+  Deadline deadline = Deadline::after(patience);
+  while (shared->sessions > shared->replicating && !deadline.passed() && goes_on()) {
+    for_all_sessions(&Session::retire);
+    std::this_thread::sleep_for(kDrainStep);
+  }
+  logger.info("drained: {} clients, {} are left", shared->drained.load(), shared->sessions.load());
+}
+
 void Proxy::Impl::stop() {
   if (!std::exchange(running, false)) return;
   metrics = metrics::Registration();
-  shared->stopping = true;
+  shared->draining = shared->stopping = true;
   {
     MutexLock lock(mutex);
     stopping = true;
     stop_asked.notify_all();
   }
   certificate_thread.join();
-  asio::post(workers.front()->context, [this] {
-    asio::error_code ignored;
-    for (auto& acceptor : acceptors) acceptor->close(ignored);
-  });
-  for (const auto& worker : workers) {
-    asio::post(worker->context, [worker = worker.get()] {
-      std::vector<std::shared_ptr<Session>> sessions;  // terminate() can end some at once.
-      for (Session* session : worker->sessions) sessions.push_back(session->shared_from_this());
-      for (const auto& session : sessions) session->terminate();
-    });
-  }
+  end_listening();
+  for_all_sessions(&Session::terminate);
   Deadline deadline = Deadline::after(kStopTime);
   while (shared->sessions > 0 && !deadline.passed())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -355,7 +402,7 @@ void Proxy::Impl::stop() {
   threads.clear();
   acceptors.clear();
   workers.clear();
-  logger.info("stopped");
+  logger.info("stopped; {} clients cut off", shared->cut_off.load());
 }
 
 Proxy::Proxy(Options options, Endpoints& endpoints)
@@ -364,6 +411,9 @@ Proxy::Proxy(Options options, Endpoints& endpoints)
 Proxy::~Proxy() { stop(); }
 
 void Proxy::start() { impl_->start(); }
+void Proxy::drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on) {
+  impl_->drain(patience, goes_on);
+}
 void Proxy::stop() { impl_->stop(); }
 int Proxy::port() const { return impl_->port; }
 PoolerStatus Proxy::pooler_status(const std::string& endpoint_id, bool details) {

@@ -5,6 +5,7 @@
 // called from one other thread. The process ignores SIGPIPE from start() on.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +48,9 @@ class Proxy : public Pooler {
 
   // Makes certificates, listens, and returns. Throws unavailable if the port is taken, io.
   void start();
+  // Ends listening, and every session once it has nothing under way; waits for that as long as
+  // `patience` and `goes_on()` let it. For replication it does not wait. stop() must follow.
+  void drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on);
   // Ends listening, tells every client that it is terminated (57P01), closes, and returns when all
   // are gone or 5 s have passed. Idempotent.
   void stop();

@@ -77,7 +77,7 @@ TEST(MessageTracker, ImpossibleLengthIsNeverABoundary) {
 TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   CancelKeys keys;
   ClientKey one = keys.add();
-  ClientKey two = keys.add(kLongSecret);
+  ClientKey two = keys.add(kLongSecret, "ep-b");
   EXPECT_EQ(one.secret.size(), 4u);
   EXPECT_EQ(two.secret.size(), 32u);
   EXPECT_GT(static_cast<int32_t>(one.pid), 0);
@@ -94,6 +94,8 @@ TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   EXPECT_TRUE(keys.point_nowhere(one.pid));
   EXPECT_FALSE(keys.begin(one));
   EXPECT_EQ(keys.begin(two)->socket, "/b");
+  EXPECT_EQ(keys.begin(two)->endpoint, "ep-b");
+  keys.end(two.pid);
   keys.end(two.pid);
   keys.remove(two.pid);
   EXPECT_FALSE(keys.begin(two));

@@ -15,6 +15,7 @@ Task<void> Session::relay(Deadline deadline) {
   watching_ = false;
   co_await greet_client(server_->state.reported);
   relay_ = &server_->stream;
+  shared_.replicating++;
   enter(State::active);
   co_await carry_both_ways();
 }
@@ -31,7 +32,7 @@ Task<void> Session::carry_both_ways() {
   while (!upstream_done_) co_await wait_for_event(Deadline::never());
 
   if (client_left_) co_return;
-  if (shared_.stopping && from_server_.at_boundary()) throw Error(Errc::cancelled, "cancelled");
+  if (must_end() && from_server_.at_boundary()) throw Error(Errc::cancelled, "cancelled");
   // Postgres says why it ends a session: an error and then nothing more. Where it could not, we do.
   client_.allow();
   if (!client_.can_talk() || !from_server_.at_boundary() || from_server_.last_type() == 'E')

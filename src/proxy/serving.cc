@@ -126,7 +126,7 @@ Task<ReportedPtr> Session::first_report() {
 }
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {
-  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size());
+  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size(), route_.endpoint);
   if (server_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
   std::string out;
   wire::put_authentication_ok(out);
@@ -156,9 +156,8 @@ Task<ComputeAddress> Session::wake(Deadline deadline) {
       [this](auto done) { shared_.endpoints.wake(route_.endpoint, std::move(done)); }, deadline);
   if (answer && answer->value) {
     usable_ = answer->value->start;
-    shared_.pools.compute_is(route_.endpoint, *answer->value,
-                             shared_.endpoints.pool_settings(route_.endpoint));
-    shared_.listeners.compute_is(route_.endpoint, *answer->value);
+    if (shared_.pools.compute_is(route_.endpoint, *answer->value))
+      shared_.listeners.compute_is(route_.endpoint, *answer->value);
     co_await listeners_ready(answer->value->start, deadline);
     co_return *answer->value;
   }
@@ -188,7 +187,7 @@ Task<ServerPtr> Session::connect(const wire::Parameters& parameters, Deadline de
       throw Refused(kCannotConnectNow, "the compute of this endpoint takes no connections",
                     "Try again shortly; if it persists, see the platform's log.", Errc::timed_out);
     co_await wait_for_event(Deadline::after(kRetryPause));
-    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (must_end()) throw Error(Errc::cancelled, "cancelled");
   }
 }
 

@@ -15,6 +15,11 @@ constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
 constexpr std::chrono::seconds kCancelTime{10};
 constexpr char kTlsHandshake = 0x16;
 
+Refused going_down() {
+  return Refused("57P01", "terminating connection due to administrator command",
+                 "The platform is being stopped. Connect again when it is back.");
+}
+
 Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket)); }
 
 }  // namespace
@@ -42,6 +47,7 @@ Session::~Session() {
   worker_.sessions.erase(this);
   leave_newcomers();
   shared_.metrics.of(state_).sub();
+  if (relay_ != nullptr) shared_.replicating--;  // First: they are sessions, too.
   shared_.sessions--;
 }
 
@@ -71,7 +77,33 @@ void Session::start() {
       worker_.context, [self = shared_from_this()] { return self->run(); }, asio::detached);
 }
 
+bool Session::has_work() const {
+  if (state_ != State::active || !talk_) return false;
+  return telling_ || waits_since_ || !heard_.empty() || client_.buffered() || !talk_->at_rest();
+}
+
+void Session::retire() {
+  if (last_words_ || state_ == State::closing || relay_ != nullptr || has_work()) return;
+  shared_.drained++;
+  end_with(going_down());
+}
+
+void Session::lose_endpoint() {
+  if (last_words_ || state_ == State::closing) return;
+  end_with(Refused("57P04", "terminating connection because its endpoint has been deleted"));
+}
+
+void Session::end_with(const Refused& why) {
+  last_words_ = why.fields();
+  interrupt();
+}
+
 void Session::terminate() {
+  if (has_work()) shared_.cut_off++;
+  interrupt();
+}
+
+void Session::interrupt() {
   client_.cancel();
   if (server_) server_->stream.cancel();
   if (relay_ != nullptr) relay_->cancel();
@@ -104,11 +136,11 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
     return refused->fields();
   }
   if (client_left_) return std::nullopt;
-  if (shared_.stopping) {
-    return Refused("57P01", "terminating connection due to administrator command",
-                   "The platform is being stopped. Connect again when it is back.")
-        .fields();
-  }
+  if (last_words_) return last_words_;
+  if (shared_.stopping) return going_down().fields();
+  // As a failed attempt, so that nobody keeps many waiting for long.
+  if (crowded_out_ || timed_out_)
+    shared_.auth_limits.end({address_, "", user_}, AuthLimits::Result::wrong, steady_clock::now());
   if (crowded_out_) {
     log_end("cut off before it was authenticated: others wait for its place");
     return too_many_newcomers().fields();
@@ -179,7 +211,7 @@ Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) 
     co_await client_.write(message);
   }
   client_.shutdown_send();
-  limit(shared_.stopping ? kLingerTimeAtStop : kLingerTime);
+  limit(shared_.draining ? kLingerTimeAtStop : kLingerTime);
   char unwanted[512];
   while (co_await client_.read_some(unwanted) > 0) {
   }
@@ -250,9 +282,10 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
 Task<void> Session::forward_cancel(ClientKey ours) {
   std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
   if (!target) co_return;  // As Postgres: silence, whatever was wrong.
-  shared_.metrics.cancels.add();
+  bool allowed = shared_.endpoints.address_allowed(target->endpoint, address_);
+  (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
   try {
-    co_await deliver_cancel(*target);
+    if (allowed) co_await deliver_cancel(*target);
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", peer_, error.what());
   }

@@ -38,6 +38,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void start();
   // The proxy stops: the client is told, and the connection closed.
   void terminate();
+  // The proxy drains: as terminate() if nothing is under way for the client. Replication goes on.
+  void retire();
+  // The endpoint has been deleted.
+  void lose_endpoint();
   // Ends a newcomer that has kept us waiting since before `since`; false if it is no such one.
   bool give_way(steady_clock::time_point since);
   // "" until it has shown who it is, and when it has left.
@@ -59,6 +63,11 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> deliver_cancel(const CancelTarget& target);
   Task<void> say_goodbye(const std::optional<wire::ErrorFields>& reason);
   void enter(State state);
+  // In a transaction, or with a request that has not been answered.
+  bool has_work() const;
+  void end_with(const Refused& why);
+  void interrupt();
+  bool must_end() const { return client_left_ || last_words_ || shared_.stopping; }
   void leave_newcomers();
   size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
@@ -238,7 +247,7 @@ Task<std::optional<Outcome<T>>> Session::answer_of(Ask ask, Deadline deadline) {
     });
   });
   while (!answer->has_value() && !deadline.passed()) {
-    if (client_left_ || shared_.stopping) throw Error(Errc::cancelled, "cancelled");
+    if (must_end()) throw Error(Errc::cancelled, "cancelled");
     co_await wait_for_event(deadline);
   }
   co_return std::move(*answer);

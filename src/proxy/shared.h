@@ -104,6 +104,10 @@ struct Shared {
   LogLimit log_limit;
   std::atomic<int> unauthenticated = 0;
   std::atomic<int> sessions = 0;
+  std::atomic<int> replicating = 0;    // Of the sessions.
+  std::atomic<bool> draining = false;  // Sessions end as they come to rest; stays so.
+  std::atomic<int> drained = 0;        // Sessions that did.
+  std::atomic<int> cut_off = 0;        // Those that had work when the proxy stopped.
   std::atomic<bool> stopping = false;
 };
 

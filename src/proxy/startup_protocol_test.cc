@@ -206,6 +206,25 @@ TEST_F(StartupProtocolTest, LongCancelKeysCancelAndCutOnesDoNot) {
   EXPECT_EQ(client.next('E').error().sqlstate, "57014");
 }
 
+TEST_F(StartupProtocolTest, CancelRequestsFromAddressesThatAreNotAllowedAreNotPassedOn) {
+  start();
+  RawClient client = encrypted();
+  client.log_in(kProtocol32, kAlice, kRight);
+  std::string key = client.next('K').body;
+  client.next('Z');
+  std::string query;
+  wire::put_query(query, "select pg_sleep(1)");
+  client.send(query);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  endpoints_.refuse("127.0.0.2");
+  RawClient other(proxy_->port(), "127.0.0.2");
+  Writer packet;
+  packet.be_put(static_cast<uint32_t>(8 + key.size())).be_put(wire::kCancelRequest).text(key);
+  other.send(packet.view());
+  EXPECT_TRUE(other.closed());
+  EXPECT_EQ(client.next('C').type, 'C');
+}
+
 TEST_F(StartupProtocolTest, CancelRequestsMayBeEncrypted) {
   start();
   RawClient client = encrypted();

@@ -5,6 +5,7 @@ import time
 from fixtures.many import Clients
 
 MANY = 10_000
+TOGETHER = 5  # Endpoints whose computes run at a time.
 NOTHING_WRONG = {"errors": 0, "first_error": ""}
 
 
@@ -39,15 +40,25 @@ def test_thousands_who_arrive_at_a_sleeping_endpoint_cause_one_wake(project, pla
     assert len(wakes) <= 1, wakes
 
 
-def test_clients_of_many_endpoints(platform):
-    projects = [platform.create_project(f"one of many {i}") for i in range(10)]
+def test_ten_thousand_clients_of_a_hundred_endpoints(platform):
+    """Computes run for a few endpoints at a time; the clients of all stay."""
+    projects, groups = [], []
     try:
-        with Clients(2000, [project.connection_string(pooled=True) for project in projects]) as clients:
-            assert well(clients.connected) is True
-            for project in projects[:5]:
+        for _ in range(100 // TOGETHER):
+            group = [platform.create_project(f"one of many {len(projects) + i}") for i in range(TOGETHER)]
+            projects += group
+            groups.append(Clients(100 * TOGETHER, [project.connection_string(pooled=True) for project in group]))
+            assert well(groups[-1].connected) is True
+            for project in group:
                 project.suspend()
+        for clients in groups[0], groups[-1]:
             assert well(clients.tell("all")) is True
-            assert clients.tell("check")["disturbed"] == 0
+        assert [clients.tell("check")["disturbed"] for clients in groups] == [0] * len(groups)
+        asleep = {project.endpoint() for project in projects[TOGETHER:-TOGETHER]}
+        states = [compute["state"] for compute in platform.status()["computes"] if compute["endpoint"] in asleep]
+        assert states == ["idle"] * len(asleep)
     finally:
+        for clients in groups:
+            clients.__exit__()
         for project in projects:
             project.delete()

@@ -177,15 +177,11 @@ class RedoTruth : public ::testing::Test {
  protected:
   void SetUp() override {
     server_.start();
-    server_.sql(read_file(extension_sql()));
+    server_.sql(read_file(testing::TestFolder::extension_sql()));
     server_.stop();
     before_ = testing::read_all_pages(server_.data(), kDatabase);
     from_ = server_.control().checkpoint_location;
     server_.start();
-  }
-
-  static fs::path extension_sql() {
-    return fs::path(__FILE__).parent_path() / "../../compute/extension/halogen.sql";
   }
 
   // Stops the server and rebuilds every page of `after` that WAL or the start accounts for.

@@ -57,6 +57,9 @@ class TestFolder {
     return options;
   }
 
+  // Built beside the library.
+  static fs::path extension_sql() { return built_extension().replace_filename("halogen.sql"); }
+
  private:
   // build/<preset>/bin/<test> and build/<preset>/lib/halogen.so.
   static fs::path built_extension() {

@@ -149,6 +149,7 @@ void EndpointManager::use_ended(const std::string& endpoint_id) {
   if (!machine || machine->uses == 0) return;
   if (--machine->uses > 0) return;
   machine->idle_since = steady_clock::now();
+  if (machine->timeout() < 0) return;
   // The watcher may sleep beyond the moment that this endpoint is due; it need not be told of more.
   if (!std::exchange(machine->watched, true)) idle_changed_.notify_all();
 }

@@ -10,6 +10,15 @@ constexpr int kKeptFree = 5;
 
 using Closed = std::vector<ServerPtr>;  // Destroyed without the lock.
 
+LenderPtr next_lender(std::vector<std::weak_ptr<Lender>>& lenders) {
+  LenderPtr lender;
+  while (!lender && !lenders.empty()) {
+    lender = lenders.front().lock();
+    lenders.erase(lenders.begin());
+  }
+  return lender;
+}
+
 }  // namespace
 
 struct Pools::PoolEndpoint {
@@ -149,8 +158,7 @@ std::optional<Grant> Pools::pick_idle(const PoolPtr& pool, uint64_t start,
     }
     ServerPtr server = std::move(*best);
     pool->idle.erase(best);
-    if (server->start == start && server->quiet())
-      return Grant{std::move(server), Slot(*this, pool)};
+    if (server->start == start) return Grant{std::move(server), Slot(*this, pool)};
     closed.push_back(std::move(server));
     pool->open--;
     pool->endpoint.lock()->open--;
@@ -158,26 +166,40 @@ std::optional<Grant> Pools::pick_idle(const PoolPtr& pool, uint64_t start,
   return std::nullopt;
 }
 
+// Whether a server is quiet is a system call, and asked without the lock.
 std::optional<Grant> Pools::take_idle(const PoolPtr& pool, uint64_t start,
                                       const std::string& startup, uint64_t owner) {
-  Closed closed;
-  MutexLock lock(mutex_);
-  return pick_idle(pool, start, startup, owner, closed);
+  while (true) {
+    Closed closed;
+    std::optional<Grant> grant;
+    {
+      MutexLock lock(mutex_);
+      grant = pick_idle(pool, start, startup, owner, closed);
+    }
+    if (!grant || grant->server->quiet()) return grant;
+    grant->server.reset();  // Before its slot.
+  }
 }
 
 std::optional<Grant> Pools::acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
                                     uint64_t owner, WaiterPtr waiter) {
-  Closed closed;
   LenderPtr lender;
-  {
-    MutexLock lock(mutex_);
-    if (auto grant = pick_idle(pool, start, startup, owner, closed)) return grant;
-    if (pool->waiting.empty() && take_slot(*pool, closed)) return Grant{nullptr, Slot(*this, pool)};
-    pool->waiting.push_back(std::move(waiter));
-    while (!lender && !pool->lenders.empty()) {
-      lender = pool->lenders.front().lock();
-      pool->lenders.erase(pool->lenders.begin());
+  while (true) {
+    Closed closed;
+    std::optional<Grant> grant;
+    {
+      MutexLock lock(mutex_);
+      grant = pick_idle(pool, start, startup, owner, closed);
+      if (!grant && pool->waiting.empty() && take_slot(*pool, closed))
+        return Grant{nullptr, Slot(*this, pool)};
+      if (!grant) {
+        pool->waiting.push_back(std::move(waiter));
+        lender = next_lender(pool->lenders);
+      }
     }
+    if (!grant) break;
+    if (grant->server->quiet()) return grant;
+    grant->server.reset();
   }
   if (lender) lender->asked();
   return std::nullopt;

@@ -154,8 +154,10 @@ void Proxy::Impl::start() {
                                     keep_secret(options.certificate_directory / "scram.secret"));
   std::signal(SIGPIPE, SIG_IGN);
 
+  // The other half of the cores is for the computes: a query costs them more than it costs us, and
+  // one thread that is never idle carries more than two that wake each other.
   size_t count = options.threads > 0 ? static_cast<size_t>(options.threads)
-                                     : std::max(1u, std::thread::hardware_concurrency());
+                                     : std::max(1u, std::thread::hardware_concurrency() / 2);
   for (size_t i = 0; i < count; i++) workers.push_back(std::make_shared<Worker>());
   try {
     listen();

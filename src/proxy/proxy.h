@@ -1,8 +1,8 @@
 // proxy.h: where clients arrive: TLS, the endpoint they mean, SCRAM, a compute woken for them, and
 // then their bytes carried both ways until one side leaves.
 //
-// Threads: one event loop per core; a session stays on the one it was given. start() and stop() are
-// called from one other thread. The process ignores SIGPIPE from start() on.
+// Threads: one event loop per two cores; a session stays on the one it was given. start() and
+// stop() are called from one other thread. The process ignores SIGPIPE from start() on.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -28,7 +28,7 @@ class Proxy : public Pooler {
     fs::path certificate_directory;
     std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>, or
     std::string region;                // <endpoint>.<domain>.
-    int threads = 0;                   // 0 is one per core.
+    int threads = 0;                   // 0 is one per two cores.
     std::chrono::milliseconds startup_timeout{60'000};  // Until authenticated.
     std::chrono::milliseconds wake_timeout{60'000};     // For a compute to be there.
     int max_unauthenticated = 4000;  // Connections that have not shown who they are.

@@ -86,9 +86,8 @@ bool Stream::quiet() {
 }
 
 void Stream::move_to(asio::io_context& context) {
-  auto protocol = socket_.local_endpoint().protocol();
   int fd = socket_.release();
-  socket_ = Socket(context, protocol, fd);
+  socket_ = Socket(context, Socket::protocol_type(asio::local::stream_protocol()), fd);
   socket_.native_non_blocking(true);
 }
 

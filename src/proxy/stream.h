@@ -41,7 +41,7 @@ class Stream {
   bool gone();
   // Not encrypted; no byte and no end has come that has not been read.
   bool quiet();
-  // Not encrypted, and nobody waits on it: from now on events are told to another loop.
+  // A unix socket, and nobody waits on it: from now on events are told to another loop.
   void move_to(asio::io_context& context);
   // First byte without taking it; the socket is readable and not encrypted yet.
   char peek_first();

@@ -21,7 +21,8 @@ const log::Logger logger("compute");
 
 constexpr size_t kLongestRunPath = 80;  // "/xxxxxxxx/.s.PGSQL.5432" must fit into 107 bytes.
 constexpr std::chrono::seconds kLeftoversDeadline{30};
-constexpr std::chrono::seconds kLogRotation{60};
+constexpr std::chrono::seconds kHousekeeping{60};
+constexpr std::chrono::seconds kRoleConnectionKept{30};  // Without a login.
 
 // The id is a folder's name, so it must not be able to be anything else.
 void check_endpoint_id(const std::string& id) {
@@ -79,8 +80,9 @@ ComputeAgent::ComputeAgent(Options options)
     events_->post([this, id] { handle_end(id); });
   };
   events_ = std::make_unique<Worker>("hg-computes");
-  events_->every(kLogRotation, [this] {
+  events_->every(kHousekeeping, [this] {
     for (const auto& compute : all()) compute->rotate_log();
+    drop_unused_role_connections();
   });
 }
 
@@ -143,12 +145,14 @@ ComputeAddress ComputeAgent::start(const ComputeSpec& spec, Deadline deadline) {
 
 ComputeStopped ComputeAgent::suspend(const std::string& endpoint_id, bool force,
                                      Deadline deadline) {
+  take_role_connection(endpoint_id);
   ComputeStopped stopped = find_or_make(endpoint_id)->suspend(force, deadline);
   events_->post([this] { limit_kept(); });
   return stopped;
 }
 
 void ComputeAgent::destroy(const std::string& endpoint_id) {
+  take_role_connection(endpoint_id);
   find_or_make(endpoint_id)->destroy();
   MutexLock lock(mutex_);
   computes_.erase(endpoint_id);
@@ -166,10 +170,50 @@ std::vector<ComputeProcess> ComputeAgent::processes() {
   return out;
 }
 
+// Every client that logs in asks. What a connection costs is the backend that Postgres makes for
+// it, so one is kept for those that come soon.
 std::vector<StoredRole> ComputeAgent::roles(const std::string& endpoint_id) {
   Deadline deadline = Deadline::after(options_.sql_deadline);
-  SqlConnection connection(find_or_make(endpoint_id)->address(), "postgres", deadline);
-  return read_roles(connection, deadline);
+  ComputeAddress address = find_or_make(endpoint_id)->address();
+  std::unique_ptr<SqlConnection> sql = take_role_connection(endpoint_id);
+  std::optional<std::vector<StoredRole>> roles;
+  if (sql) {
+    try {
+      roles = read_roles(*sql, deadline);
+    } catch (const Error& error) {
+      logger.debug("{}: the kept connection is of no use: {}", endpoint_id, error.what());
+    }
+  }
+  if (!roles) {
+    sql = std::make_unique<SqlConnection>(address, "postgres", deadline);
+    roles = read_roles(*sql, deadline);
+  }
+  keep_role_connection(endpoint_id, std::move(sql));
+  return *std::move(roles);
+}
+
+std::unique_ptr<SqlConnection> ComputeAgent::take_role_connection(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  auto kept = role_connections_.extract(endpoint_id);
+  return kept.empty() ? nullptr : std::move(kept.mapped().sql);
+}
+
+void ComputeAgent::keep_role_connection(const std::string& endpoint_id,
+                                        std::unique_ptr<SqlConnection> sql) {
+  RoleConnection kept{std::move(sql), steady_clock::now()};
+  MutexLock lock(mutex_);
+  std::swap(role_connections_[endpoint_id], kept);  // Another's is closed without the lock.
+}
+
+void ComputeAgent::drop_unused_role_connections() {
+  std::vector<RoleConnection> dropped;
+  MutexLock lock(mutex_);
+  for (auto one = role_connections_.begin(); one != role_connections_.end();) {
+    auto next = std::next(one);
+    if (steady_clock::now() - one->second.used >= kRoleConnectionKept)
+      dropped.push_back(std::move(role_connections_.extract(one).mapped()));
+    one = next;
+  }
 }
 
 void ComputeAgent::execute(const std::string& endpoint_id, const std::string& database,
@@ -209,11 +253,14 @@ void ComputeAgent::limit_kept() {
 }
 
 void ComputeAgent::stop_all() {
+  std::map<std::string, RoleConnection> unused;
   {
     MutexLock lock(mutex_);
+    unused.swap(role_connections_);
     stopping_ = true;
     exit_callback_ = nullptr;
   }
+  unused.clear();
   Deadline deadline = Deadline::after(options_.stop_deadline);
   std::vector<std::thread> threads;
   for (const auto& compute : all()) {

@@ -13,6 +13,8 @@
 
 namespace halogen::compute {
 
+class SqlConnection;
+
 class ComputeAgent : public ComputeHost {
  public:
   struct Options {
@@ -58,6 +60,14 @@ class ComputeAgent : public ComputeHost {
   void remove_leftovers();
   void limit_kept();
   void stop_all();
+  // A connection that roles() keeps for its next call. Null: none.
+  struct RoleConnection {
+    std::unique_ptr<SqlConnection> sql;
+    steady_clock::time_point used;
+  };
+  std::unique_ptr<SqlConnection> take_role_connection(const std::string& endpoint_id);
+  void keep_role_connection(const std::string& endpoint_id, std::unique_ptr<SqlConnection> sql);
+  void drop_unused_role_connections();
 
   Options options_;
   UniqueFd lock_;
@@ -68,6 +78,7 @@ class ComputeAgent : public ComputeHost {
 
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<Compute>> computes_ GUARDED_BY(mutex_);
+  std::map<std::string, RoleConnection> role_connections_ GUARDED_BY(mutex_);
   std::function<void(const std::string&)> exit_callback_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::unique_ptr<Worker> events_;  // Last: its jobs use all of the above.

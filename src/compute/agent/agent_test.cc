@@ -112,6 +112,23 @@ TEST_F(ComputeAgentTest, TheTemplateHasTheRolesAndTheDatabaseOfAProject) {
   EXPECT_EQ(query(agent, "SELECT pg_has_role('neondb_owner', 'pg_write_all_data', 'MEMBER')"), "t");
 }
 
+TEST_F(ComputeAgentTest, QuestionsAboutRolesShareAConnectionAsLongAsItWorks) {
+  ComputeAgent agent(options());
+  agent.start(spec(), soon());
+  agent.roles("ep-one");
+  const std::string kept =
+      " FROM pg_stat_activity WHERE query LIKE '%pg_authid%' AND pid <> pg_backend_pid()";
+  std::string pid = query(agent, "SELECT pid" + kept);
+  ASSERT_NE(pid, "");
+  agent.execute("ep-one", "postgres", "CREATE ROLE newcomer LOGIN");
+  auto named = [](const StoredRole& role) { return role.name == "newcomer"; };
+  auto roles = agent.roles("ep-one");
+  EXPECT_TRUE(std::any_of(roles.begin(), roles.end(), named)) << "asked anew each time";
+  EXPECT_EQ(query(agent, "SELECT string_agg(pid::text, ' ')" + kept), pid);
+  query(agent, "SELECT pg_terminate_backend(" + pid + ", 5000)");
+  EXPECT_FALSE(agent.roles("ep-one").empty());
+}
+
 TEST_F(ComputeAgentTest, BootsWithoutRecoveryAndWritesNoParameterChange) {
   ComputeAgent agent(options());
   ComputeSpec changed = spec();

@@ -293,8 +293,10 @@ bool Conversation::must_settle(std::string_view name) {
   for (auto one = expected_.end(); one != expected_.begin();) {
     --one;
     ended |= one->ends_in_ready();
-    bool named = one->job == Job::name || one->job == Job::unname || one->ends_unnamed;
-    if (!named || one->kind == Kind::query || one->name != name) continue;
+    // A simple query ends the unnamed statement whether it fails or not.
+    bool named = one->job == Job::name || one->job == Job::unname ||
+                 (one->ends_unnamed && one->kind != Kind::query);
+    if (!named || one->name != name) continue;
     settling_ = ended;
     break;
   }

@@ -177,21 +177,31 @@ TEST_F(StartupProtocolTest, OtherMajorVersionsAreRefused) {
   EXPECT_EQ(error.message, "unsupported frontend protocol 4.0: server supports 3.0 to 3.2");
 }
 
+// Of a client that has logged in. Returns the key that cancels it.
+std::string begin_query(RawClient& client, const char* sql) {
+  std::string key = client.next('K').body;
+  client.next('Z');
+  std::string query;
+  wire::put_query(query, sql);
+  client.send(query);
+  return key;
+}
+
+void send_cancel(RawClient& client, std::string_view key) {
+  Writer packet;
+  packet.be_put(static_cast<uint32_t>(8 + key.size())).be_put(wire::kCancelRequest).text(key);
+  client.send(packet.view());
+  EXPECT_TRUE(client.closed());
+}
+
 TEST_F(StartupProtocolTest, LongCancelKeysCancelAndCutOnesDoNot) {
   start();
   RawClient client = encrypted();
   client.log_in(kProtocol32, kAlice, kRight);
-  std::string key = client.next('K').body;
-  client.next('Z');
-  std::string query;
-  wire::put_query(query, "select pg_sleep(20)");
-  client.send(query);
+  std::string key = begin_query(client, "select pg_sleep(20)");
   auto cancel = [&](std::string_view told) {
     RawClient other = connect();
-    Writer packet;
-    packet.be_put(static_cast<uint32_t>(8 + told.size())).be_put(wire::kCancelRequest).text(told);
-    other.send(packet.view());
-    EXPECT_TRUE(other.closed());
+    send_cancel(other, told);
   };
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   cancel(key.substr(0, 8));
@@ -210,18 +220,11 @@ TEST_F(StartupProtocolTest, CancelRequestsFromAddressesThatAreNotAllowedAreNotPa
   start();
   RawClient client = encrypted();
   client.log_in(kProtocol32, kAlice, kRight);
-  std::string key = client.next('K').body;
-  client.next('Z');
-  std::string query;
-  wire::put_query(query, "select pg_sleep(1)");
-  client.send(query);
+  std::string key = begin_query(client, "select pg_sleep(1)");
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   endpoints_.refuse("127.0.0.2");
   RawClient other(proxy_->port(), "127.0.0.2");
-  Writer packet;
-  packet.be_put(static_cast<uint32_t>(8 + key.size())).be_put(wire::kCancelRequest).text(key);
-  other.send(packet.view());
-  EXPECT_TRUE(other.closed());
+  send_cancel(other, key);
   EXPECT_EQ(client.next('C').type, 'C');
 }
 

@@ -15,6 +15,8 @@ struct CachedPage {
   std::string page;  // 8192 bytes.
 };
 
+using PagePtr = std::shared_ptr<const CachedPage>;
+
 struct PageCacheKey {
   uint64_t timeline = 0;  // Timeline::number(): never used twice in a process.
   PageKey page;

@@ -191,13 +191,11 @@ void Pageserver::add_hot_pages(Timeline& timeline, Skeleton& skeleton, Deadline 
   if (keys.empty()) return;
   ExistingPages existing(skeleton);
   std::erase_if(keys, [&](const PageKey& key) { return !existing.contains(key); });
-  std::string pages = timeline.read_pages(keys, skeleton.lsn, deadline);
-  skeleton.hot_pages.reserve(keys.size());
-  for (size_t i = 0; i < keys.size(); i++) {
-    HotPage& hot = skeleton.hot_pages.emplace_back();
-    hot.key = keys[i];
-    std::memcpy(hot.page.data(), pages.data() + i * kPageSize, kPageSize);
-  }
+  std::vector<PagePtr> pages = timeline.share_pages(keys, skeleton.lsn, deadline);
+  for (size_t i = 0; i < keys.size(); i++)
+    if (pages[i])
+      skeleton.hot_pages.push_back(
+          {keys[i], std::shared_ptr<const std::string>(pages[i], &pages[i]->page)});
 }
 
 }  // namespace halogen::pageserver

@@ -206,8 +206,7 @@ TEST_F(PageserverTest, TheSkeletonBringsThePagesThatTheLastBootAskedFor) {
   Skeleton skeleton = server_->skeleton(id, lsn, soon());
   ASSERT_EQ(skeleton.hot_pages.size(), 1u) << "not those that do not exist";
   EXPECT_EQ(skeleton.hot_pages[0].key, pg_class);
-  EXPECT_EQ(std::string(skeleton.hot_pages[0].page.data(), kPageSize),
-            server_->read_page(id, pg_class, lsn, soon()));
+  EXPECT_EQ(*skeleton.hot_pages[0].page, server_->read_page(id, pg_class, lsn, soon()));
   TimelineId other = create(base, lsn);
   EXPECT_EQ(server_->skeleton(other, lsn, soon()).hot_pages.size(), 1u) << "other projects too";
 }

@@ -77,18 +77,32 @@ std::string Timeline::read_page(const PageKey& key, Lsn lsn, Deadline deadline) 
 }
 
 std::string Timeline::read_pages(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline) {
+  std::string out(keys.size() * kPageSize, '\0');
+  each_page(keys, lsn, deadline, [&](size_t i, const PagePtr& page) {
+    if (page) std::memcpy(out.data() + i * kPageSize, page->page.data(), kPageSize);
+  });
+  return out;
+}
+
+std::vector<PagePtr> Timeline::share_pages(const std::vector<PageKey>& keys, Lsn lsn,
+                                           Deadline deadline) {
+  std::vector<PagePtr> out(keys.size());
+  each_page(keys, lsn, deadline, [&](size_t i, PagePtr page) { out[i] = std::move(page); });
+  return out;
+}
+
+template <typename Take>
+void Timeline::each_page(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline, Take take) {
   wait_for(lsn, deadline);
   auto start = steady_clock::now();
-  std::string out(keys.size() * kPageSize, '\0');
   size_t parts = (keys.size() + kPagesPerPart - 1) / kPagesPerPart;
   parts_.jobs.run(parts, [&](size_t part) {
     size_t end = std::min(keys.size(), (part + 1) * kPagesPerPart);
     for (size_t i = part * kPagesPerPart; i < end; i++)
-      read_arrived(keys[i], lsn, deadline, out.data() + i * kPageSize);
+      take(i, read_arrived(keys[i], lsn, deadline));
   });
   the_metrics().pages.add(static_cast<double>(keys.size()));
   the_metrics().read.observe(seconds_since(start));
-  return out;
 }
 
 const Timeline& Timeline::owner(Lsn lsn) const {
@@ -98,7 +112,7 @@ const Timeline& Timeline::owner(Lsn lsn) const {
 }
 
 // The newest that may be used for a read at `lsn`, here or where history is shared.
-std::shared_ptr<const CachedPage> Timeline::cached(const PageKey& key, Lsn lsn) const {
+PagePtr Timeline::cached(const PageKey& key, Lsn lsn) const {
   for (const Timeline* at = this; at; at = at->ancestor_.get()) {
     auto found = at->parts_.cache.get({at->number_, key});
     if (found && found->lsn <= lsn) return found;
@@ -107,15 +121,12 @@ std::shared_ptr<const CachedPage> Timeline::cached(const PageKey& key, Lsn lsn) 
   return nullptr;
 }
 
-// Pages that were never there are zeros, which `to` holds already.
-void Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char* to) {
+PagePtr Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline) {
   auto known = cached(key, lsn);
   Chain chain = store_->collect_above(Key::page(key), lsn, known ? known->lsn : Lsn(0));
   if (chain.empty()) {
-    if (!known) return;
-    the_metrics().hits.add();
-    std::memcpy(to, known->page.data(), kPageSize);
-    return;
+    if (known) the_metrics().hits.add();
+    return known;
   }
   auto start = steady_clock::now();
   std::optional<std::string> base;
@@ -131,12 +142,11 @@ void Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char
     the_metrics().rebuilt.add();
     the_metrics().build.observe(seconds_since(start));
   }
-  std::memcpy(to, built->page.data(), kPageSize);
   PageCacheKey cache_key{owner(newest).number_, key};
   // A read in the past does not push out what the present needs.
   auto now_there = parts_.cache.get(cache_key);
-  if (!now_there || now_there->lsn < newest)
-    parts_.cache.put(cache_key, std::move(built), kPageSize + 128);
+  if (!now_there || now_there->lsn < newest) parts_.cache.put(cache_key, built, kPageSize + 128);
+  return built;
 }
 
 std::string Timeline::make_image(const PageKey& key, const Chain& chain) const {

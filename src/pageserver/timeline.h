@@ -48,11 +48,16 @@ class Timeline {
   std::string read_page(const PageKey& key, Lsn lsn, Deadline deadline);
   // Many pages, one after another in the result.
   std::string read_pages(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline);
+  // The same, without a copy of what the page cache holds; null where there never was a page.
+  std::vector<PagePtr> share_pages(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline);
 
  private:
   void wait_for(Lsn lsn, Deadline deadline) const;
-  void read_arrived(const PageKey& key, Lsn lsn, Deadline deadline, char* to);
-  std::shared_ptr<const CachedPage> cached(const PageKey& key, Lsn lsn) const;
+  // Calls take(index, page) for each of them, from several threads.
+  template <typename Take>
+  void each_page(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline, Take take);
+  PagePtr read_arrived(const PageKey& key, Lsn lsn, Deadline deadline);
+  PagePtr cached(const PageKey& key, Lsn lsn) const;
   // Whose history a version at `lsn` belongs to: branches share what they share.
   const Timeline& owner(Lsn lsn) const;
   std::string make_image(const PageKey& key, const Chain& chain) const;

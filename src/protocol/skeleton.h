@@ -3,8 +3,8 @@
 // The pageserver makes it from the metadata it keeps natively; the compute agent turns it into a
 // data directory.
 #pragma once
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -35,7 +35,7 @@ struct SkeletonFile {
 
 struct HotPage {
   PageKey key;
-  std::array<char, kPageSize> page;
+  std::shared_ptr<const std::string> page;  // kPageSize bytes, shared with the page cache.
 };
 
 // The counters of a checkpoint, free of any major version's layout.

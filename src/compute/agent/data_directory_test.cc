@@ -102,7 +102,7 @@ TEST_F(DataDirectoryTest, RelationFilesAreLeftToTheShimButForHotPages) {
   skeleton_.relations = {{cold, 10}, {hot, 10}};
   skeleton_.hot_pages.emplace_back();
   skeleton_.hot_pages[0].key = {hot, 7};
-  skeleton_.hot_pages[0].page.fill('p');
+  skeleton_.hot_pages[0].page = std::make_shared<std::string>(kPageSize, 'p');
   fs::path folder = fill(Lsn(2 * kWalSegmentSize));
   EXPECT_FALSE(fs::exists(folder / "base/5/100"));
   std::string file = read_file(folder / "base/5/200");

@@ -316,7 +316,7 @@ std::vector<PageKey> install_hot_pages(const fs::path& data_directory, const Ske
       if (::ftruncate(fd.get(), static_cast<off_t>(pages) * kPageSize) != 0)
         throw system_error(errno, path.string());
     }
-    pwrite_all(fd.get(), as_bytes({hot.page.data(), kPageSize}), uint64_t{block} * kPageSize);
+    pwrite_all(fd.get(), as_bytes(*hot.page), uint64_t{block} * kPageSize);
     written.push_back(hot.key);
   }
   return written;

@@ -121,7 +121,7 @@ TEST_F(ManifestBuilder, HotPagesArePresentAndInTheirFiles) {
   fs::create_directories(folder_ / "data/base/5");
   HotPage hot;
   hot.key = {RelTag::relation(1663, 5, 16384, Fork::main), 129};
-  hot.page.fill('h');
+  hot.page = std::make_shared<std::string>(kPageSize, 'h');
   skeleton_.hot_pages.push_back(hot);
   hot.key.block = 300;  // Past the end: the relation shrank since somebody asked for it.
   skeleton_.hot_pages.push_back(hot);

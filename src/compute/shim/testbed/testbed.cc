@@ -88,8 +88,7 @@ void add_hot_pages(Skeleton& skeleton, const fs::path& source) {
     hot.key = {relation.tag, 0};
     fs::path file = source / segment_file(hot.key, kMajor);
     UniqueFd fd = open_file(file, O_RDONLY);
-    std::string page = pread_exact(fd.get(), kPageSize, 0);
-    std::copy(page.begin(), page.end(), hot.page.begin());
+    hot.page = std::make_shared<std::string>(pread_exact(fd.get(), kPageSize, 0));
     skeleton.hot_pages.push_back(hot);
   }
 }

@@ -161,6 +161,7 @@ class Conversation {
     std::string sql;      // Empty if there is nothing to be changed.
     std::string dropped;  // The name that will be gone.
   };
+  bool may_name(const ClientMessage& message) const;
   Ensured rename_in_sql(std::string_view sql, char end, Renamed& renamed, std::string& to_server);
   void unname(Expected& by, const std::string& name);
   bool must_settle(std::string_view name);
@@ -180,6 +181,7 @@ class Conversation {
   Fate judge_ready(std::string_view body, std::string& to_client);
   Fate judge_row_description(char type, std::string_view body);
   Fate answered(Expected::Kind kind);
+  void learn(const std::string& name, const TextPtr& text, Description description);
   void forget_statements();
   void copy_in_begins();
   void take_report(std::string_view report);

@@ -143,7 +143,7 @@ void Conversation::take_sync(const ClientMessage& message, std::string& to_serve
 
 Conversation::Step Conversation::take_query(const ClientMessage& message, std::string& to_server) {
   Renamed renamed;
-  if (!names_.empty() && message.size < kMaxRenamedSql) {
+  if (may_name(message)) {
     if (!message.complete()) return Step::incomplete;
     Ensured there = rename_in_sql(text_at(message.body(), 0), 'S', renamed, to_server);
     if (there == Ensured::wait) return Step::wait;
@@ -189,6 +189,12 @@ bool Conversation::amid_pipeline() {
   return in_exchange_;
 }
 
+// Its SQL may be about one of the client's statements: it has some, or what took the last one away
+// may yet be undone.
+bool Conversation::may_name(const ClientMessage& message) const {
+  return message.size < kMaxRenamedSql && !(names_.empty() && expected_.empty());
+}
+
 // DEALLOCATE and EXECUTE know the statements of the protocol too, by the client's names.
 Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end, Renamed& renamed,
                                                   std::string& to_server) {
@@ -227,9 +233,8 @@ Conversation::Step Conversation::take_parse(const ClientMessage& message, std::s
   std::string_view parse = body.substr(name.size() + 1);
   if (name.empty()) {
     Renamed renamed;
-    Ensured there = names_.empty() || message.size > kMaxRenamedSql
-                        ? Ensured::there
-                        : rename_in_sql(text_at(parse, 0), 'H', renamed, to_server);
+    Ensured there = may_name(message) ? rename_in_sql(text_at(parse, 0), 'H', renamed, to_server)
+                                      : Ensured::there;
     if (there != Ensured::there) {  // Whatever comes of it, the one before is gone.
       unnamed_.reset();
       return there == Ensured::wait ? Step::wait : Step::done;

@@ -179,9 +179,7 @@ Conversation::Fate Conversation::judge_row_description(char type, std::string_vi
   if (front.job == Job::verify || server_->statements.find(front.text) != nullptr)
     server_->statements.put(front.text, description);
   if (front.job == Job::learn) {
-    auto named = names_.find(front.name);
-    if (named != names_.end() && named->second.text == front.text)
-      named->second.description = description;
+    learn(front.name, front.text, description);
   } else if (front.job == Job::verify) {
     refreshed_ = front.text->id;
     // With Sync behind it, that one's answer is waited for.
@@ -189,6 +187,15 @@ Conversation::Fate Conversation::judge_row_description(char type, std::string_vi
   }
   expected_.pop();
   return Fate::drop;
+}
+
+void Conversation::learn(const std::string& name, const TextPtr& text, Description description) {
+  auto note = [&](ClientStatement& statement) {
+    if (statement.text == text) statement.description = description;
+  };
+  if (auto named = names_.find(name); named != names_.end()) note(named->second);
+  for (Expected& later : expected_)  // What takes it away may yet be undone.
+    if (later.before && later.name == name) note(*later.before);
 }
 
 void Conversation::copy_in_begins() {

@@ -70,6 +70,13 @@ TEST_F(ConversationStatements, WhoParsedAfterTheTableChangedIsHelpedWhereTheOldO
   EXPECT_EQ(ann.on(one, Say().run("s").sync()), "E(0A000) Z(I)");
 }
 
+TEST_F(ConversationStatements, ACloseThatIsSkippedKeepsWhatTheStatementLooksLike) {
+  EXPECT_EQ(ann.on(one, Say().parse("s", "TABLE t").run("none").close("s").sync()),
+            "1 E(26000) Z(I)");
+  cluster.columns["t"] = 2;
+  EXPECT_EQ(ann.on(two, Say().run("s").sync()), "E(0A000) Z(I)");
+}
+
 TEST_F(ConversationStatements, AChangedOneFailsItsTransactionAndSkipsToSync) {
   ann.on(one, Say().parse("s", "TABLE t").sync());
   cluster.columns["t"] = 2;
@@ -250,6 +257,26 @@ TEST_F(ConversationStatements, ADeallocateThatIsSkippedForgetsNothing) {
             "C(BEGIN) Z(T) E(22012) Z(E) E(25P02) Z(E)");
   EXPECT_EQ(ann.on(one, Say().query("ROLLBACK").run("s").sync()),
             "C(ROLLBACK) Z(I) 2 D(a) C(SELECT 1) Z(I)");
+}
+
+TEST_F(ConversationStatements, WhatTakesTheLastOneAwayMayYetBeSkipped) {
+  for (bool simple : {true, false}) {
+    ann.on(one, Say().parse("s", "SELECT a").sync());
+    Say skipped = Say().run("none").close("s").sync();
+    Say say = simple ? skipped.query("DEALLOCATE s") : skipped.once("DEALLOCATE s").sync();
+    EXPECT_EQ(ann.on(one, say),
+              simple ? "E(26000) Z(I) C(DEALLOCATE) Z(I)" : "E(26000) Z(I) 1 2 C(DEALLOCATE) Z(I)");
+    EXPECT_EQ(ann.on(one, Say().run("s").sync()), "E(26000) Z(I)");
+  }
+}
+
+TEST_F(ConversationStatements, DeallocateBehindTheParseInOneRequest) {
+  EXPECT_EQ(ann.on(one, Say().parse("s", "SELECT a").once("DEALLOCATE s").sync()),
+            "1 1 2 C(DEALLOCATE) Z(I)");
+  EXPECT_EQ(ann.on(one, Say().run("s").sync()), "E(26000) Z(I)");
+  Say skipped = Say().run("none").parse("s", "SELECT a").once("DEALLOCATE s").sync();
+  EXPECT_EQ(ann.on(one, skipped.parse("s", "SELECT b").run("s").sync()),
+            "E(26000) Z(I) 1 2 D(b) C(SELECT 1) Z(I)");
 }
 
 TEST_F(ConversationStatements, DeallocateAllAndDiscardAllForgetAll) {

@@ -51,14 +51,15 @@ class Waiting {
 bool Session::attach_at_once(std::string& to_server) {
   begin_use();
   if (!usable_ || !pool_) return false;
-  std::optional<Grant> grant =
-      shared_.pools.take_idle(pool_, *usable_, talk_->startup(), talk_->id());
+  std::optional<Grant> grant = shared_.pools.take_idle(pool_, wanted());
   if (!grant) return false;
   slot_ = std::move(grant->slot);
   adopt(std::move(grant->server), to_server);
   spawn_server_loop();
   return true;
 }
+
+Wanted Session::wanted() const { return {*usable_, talk_->startup(), talk_->id(), &worker_}; }
 
 // Waits for a server as long as that may take. Where none comes free in time the next request of
 // the client is refused; throws where there can be none at all.
@@ -128,6 +129,7 @@ wire::Parameters Session::session_parameters() const {
 
 Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
   auto waiter = std::make_shared<Waiter>();
+  waiter->worker = &worker_;
   waiter->granted = [worker = worker_.weak_from_this(), weak = weak_from_this()](Grant grant) {
     std::shared_ptr<Worker> alive = worker.lock();
     if (!alive) return;
@@ -139,8 +141,7 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
       session->signal_event();
     });
   };
-  std::optional<Grant> grant =
-      shared_.pools.acquire(pool_, *usable_, talk_->startup(), talk_->id(), waiter);
+  std::optional<Grant> grant = shared_.pools.acquire(pool_, wanted(), waiter);
   if (grant) co_return grant;
   grant_.reset();
   in_line_ = true;

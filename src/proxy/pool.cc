@@ -141,24 +141,27 @@ void Pools::set_greeting(const PoolPtr& pool, uint64_t start, const std::string&
   pool->greetings[startup] = std::move(reported);
 }
 
-// One that begins as the client does is preferred, above all the one it had before: the others have
-// to be made like it first.
-std::optional<Grant> Pools::pick_idle(const PoolPtr& pool, uint64_t start,
-                                      const std::string& startup, uint64_t owner, Closed& closed) {
+// The one that the client had before is the best, then one that begins as the client does: any
+// other has to be made like it first. Of several, one of the same worker.
+std::optional<Grant> Pools::pick_idle(const PoolPtr& pool, const Wanted& wanted, Closed& closed) {
   constexpr size_t kLookedAt = 8;
+  auto worth = [&](const Server& server) {
+    if (server.state.startup != wanted.startup) return 0;
+    if (server.state.owner == wanted.owner) return 3;
+    return server.worker == wanted.worker ? 2 : 1;
+  };
   while (!pool->idle.empty()) {
     auto best = std::prev(pool->idle.end());
-    size_t looked_at = 0;
-    for (auto one = pool->idle.rbegin(); one != pool->idle.rend() && looked_at++ < kLookedAt;
-         ++one) {
-      if ((*one)->state.startup != startup) continue;
-      bool own = (*one)->state.owner == owner;
-      if (own || (*best)->state.startup != startup) best = std::prev(one.base());
-      if (own) break;
+    int best_worth = worth(**best);
+    for (size_t i = 1; i < std::min(kLookedAt, pool->idle.size()) && best_worth < 3; i++) {
+      auto one = pool->idle.end() - static_cast<std::ptrdiff_t>(i + 1);
+      if (worth(**one) <= best_worth) continue;
+      best = one;
+      best_worth = worth(**one);
     }
     ServerPtr server = std::move(*best);
     pool->idle.erase(best);
-    if (server->start == start) return Grant{std::move(server), Slot(*this, pool)};
+    if (server->start == wanted.start) return Grant{std::move(server), Slot(*this, pool)};
     closed.push_back(std::move(server));
     pool->open--;
     pool->endpoint.lock()->open--;
@@ -167,29 +170,27 @@ std::optional<Grant> Pools::pick_idle(const PoolPtr& pool, uint64_t start,
 }
 
 // Whether a server is quiet is a system call, and asked without the lock.
-std::optional<Grant> Pools::take_idle(const PoolPtr& pool, uint64_t start,
-                                      const std::string& startup, uint64_t owner) {
+std::optional<Grant> Pools::take_idle(const PoolPtr& pool, const Wanted& wanted) {
   while (true) {
     Closed closed;
     std::optional<Grant> grant;
     {
       MutexLock lock(mutex_);
-      grant = pick_idle(pool, start, startup, owner, closed);
+      grant = pick_idle(pool, wanted, closed);
     }
     if (!grant || grant->server->quiet()) return grant;
     grant->server.reset();  // Before its slot.
   }
 }
 
-std::optional<Grant> Pools::acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
-                                    uint64_t owner, WaiterPtr waiter) {
+std::optional<Grant> Pools::acquire(const PoolPtr& pool, const Wanted& wanted, WaiterPtr waiter) {
   LenderPtr lender;
   while (true) {
     Closed closed;
     std::optional<Grant> grant;
     {
       MutexLock lock(mutex_);
-      grant = pick_idle(pool, start, startup, owner, closed);
+      grant = pick_idle(pool, wanted, closed);
       if (!grant && pool->waiting.empty() && take_slot(*pool, closed))
         return Grant{nullptr, Slot(*this, pool)};
       if (!grant) {
@@ -224,6 +225,23 @@ bool Pools::withdraw(const PoolPtr& pool, const WaiterPtr& waiter) {
   return true;
 }
 
+// Who has been passed over often enough is next, wherever it waits.
+WaiterPtr Pools::next_in_line(Pool& pool, const Worker* worker) {
+  constexpr size_t kLookedAt = 16;
+  constexpr int kPassedOver = 16;
+  auto& line = pool.waiting;
+  auto next = line.begin();
+  if ((*next)->passed_over < kPassedOver) {
+    auto end = line.begin() + static_cast<std::ptrdiff_t>(std::min(kLookedAt, line.size()));
+    auto near = std::find_if(next, end, [&](auto& one) { return one->worker == worker; });
+    if (near != end) next = near;
+  }
+  for (auto one = line.begin(); one != next; ++one) (*one)->passed_over++;
+  WaiterPtr waiter = std::move(*next);
+  line.erase(next);
+  return waiter;
+}
+
 void Pools::give(ServerPtr server, Slot slot) {
   PoolPtr pool = slot.pool();
   WaiterPtr next;
@@ -239,8 +257,7 @@ void Pools::give(ServerPtr server, Slot slot) {
       slot.keep();
       return;
     } else {
-      next = std::move(pool->waiting.front());
-      pool->waiting.pop_front();
+      next = next_in_line(*pool, server->worker);
     }
   }
   if (next) next->granted(Grant{std::move(server), std::move(slot)});

@@ -3,8 +3,9 @@
 // A pool is for one (endpoint, database, role): servers differ in what they hold, not in who they
 // are. Each open server, and each that is being opened, has a Slot; there are as many as the
 // endpoint's settings say, and over all pools of an endpoint no more than its max_connections
-// leave. Who finds neither an idle server nor a free slot waits in line, first come, first served,
-// whatever worker it is on. A server of an earlier start of the compute is never given out.
+// leave. Who finds neither an idle server nor a free slot waits in line, first come, first served;
+// but to go to another worker costs a server a wake of its thread, so who waits on the server's own
+// goes before, for a while. A server of an earlier start of the compute is never given out.
 //
 // Threads: any. Callbacks run without the lock, on the thread that made them possible.
 #pragma once
@@ -67,10 +68,21 @@ struct Grant {
   Slot slot;
 };
 
+// Who wants a server: the current start of the compute, what it is to begin with (startup_items()),
+// the conversation, and where that takes place.
+struct Wanted {
+  uint64_t start;
+  const std::string& startup;
+  uint64_t owner;
+  const Worker* worker;
+};
+
 // One in line. Called at most once, unless it has been withdrawn.
 struct Waiter {
   std::function<void(Grant)> granted;
+  const Worker* worker;
   steady_clock::time_point since = steady_clock::now();
+  int passed_over = 0;  // So many times for one that came later.
 };
 using WaiterPtr = std::shared_ptr<Waiter>;
 
@@ -103,12 +115,9 @@ class Pools {
                     ReportedPtr reported);
 
   // An idle server, if there is one; as acquire().
-  std::optional<Grant> take_idle(const PoolPtr& pool, uint64_t start, const std::string& startup,
-                                 uint64_t owner);
-  // A grant at once, or `waiter` is put in line. An idle server that holds what the client wants,
-  // `startup` and `owner` first, is preferred.
-  std::optional<Grant> acquire(const PoolPtr& pool, uint64_t start, const std::string& startup,
-                               uint64_t owner, WaiterPtr waiter);
+  std::optional<Grant> take_idle(const PoolPtr& pool, const Wanted& wanted);
+  // A grant at once, or `waiter` is put in line.
+  std::optional<Grant> acquire(const PoolPtr& pool, const Wanted& wanted, WaiterPtr waiter);
   // Whoever has to wait from now on may ask for this one's server. Forgotten when `lender` goes.
   void can_lend(const PoolPtr& pool, const LenderPtr& lender);
   // False if it has been granted (or is about to be).
@@ -148,8 +157,9 @@ class Pools {
   // Grants what can be granted; the caller runs them without the lock.
   using Grants = std::vector<std::pair<WaiterPtr, Grant>>;
   void serve_line(PoolEndpoint& endpoint, Grants& grants) REQUIRES(mutex_);
-  std::optional<Grant> pick_idle(const PoolPtr& pool, uint64_t start, const std::string& startup,
-                                 uint64_t owner, std::vector<ServerPtr>& closed) REQUIRES(mutex_);
+  std::optional<Grant> pick_idle(const PoolPtr& pool, const Wanted& wanted,
+                                 std::vector<ServerPtr>& closed) REQUIRES(mutex_);
+  static WaiterPtr next_in_line(Pool& pool, const Worker* worker);
   static PoolStatus status_of(const PoolEndpoint& endpoint, const Pool& pool);
   bool take_slot(Pool& pool, std::vector<ServerPtr>& closed) REQUIRES(mutex_);
 

@@ -122,6 +122,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> listeners_ready(uint64_t start, Deadline deadline);
 
   // ---- attach.cc ----
+  Wanted wanted() const;
   bool attach_at_once(std::string& to_server);
   Task<void> attach(std::string& to_server);
   Task<void> attach_or_refuse(std::string& to_server);

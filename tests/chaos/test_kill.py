@@ -43,6 +43,7 @@ def run_rounds(project, kill):
     print(f"seed {SEED}")
     chance = random.Random(SEED)
     writers = start_writers(project, 4)
+    wait_until(lambda: all(w.acknowledged for w in writers), seconds=90, what="a first commit of each")
     for round in range(ROUNDS):
         before = [writer.acknowledged for writer in writers]
         wait_until(lambda: any(w.acknowledged > b for w, b in zip(writers, before)), seconds=90, what="a commit")
@@ -55,6 +56,7 @@ def run_rounds(project, kill):
     with project.superuser("neondb") as connection, connection.cursor() as cursor:
         cursor.execute("create extension if not exists amcheck")
         cursor.execute("select bt_index_check('load_pkey', true)")
+    return writers
 
 
 def test_committed_rows_survive_the_death_of_the_compute_and_its_directory(platform, project):
@@ -98,7 +100,9 @@ def test_what_wal_does_not_carry_survives_kill_9_right_after_a_suspend(own_platf
 @pytest.mark.timeout(1200)
 def test_computes_killed_under_load_lose_nothing_acknowledged(platform, project):
     platform.expect_log("ended unexpectedly|exited")
-    run_rounds(project, lambda round: kill_compute(project))
+    writers = run_rounds(project, lambda round: kill_compute(project))
+    for writer in writers:  # Direct or pooled: an honest error, and the connection stays.
+        assert writer.errors == {"57P01"} and writer.connections == 1
 
 
 @pytest.mark.timeout(1800)

@@ -31,10 +31,11 @@ def test_twenty_thousand_relations_are_not_made_at_boot(many_relations, folder):
             assert compute.sql("select * from t777") == [(777,)]
             first_row = time.monotonic() - started
             made = len(compute.files())
+            status = compute.status()
             print(f"ready after {ready * 1000:.0f} ms, first row after {first_row * 1000:.0f} ms, "
-                  f"{made} files made, {compute.status()}")
-            assert made == compute.status()["files_made"]
-            assert made < 300
+                  f"{made} files made, {status}")
+            # The server's own processes may make more at any moment.
+            assert made <= status["files_made"] <= len(compute.files()) < 300
             size, = compute.sql("select pg_database_size('postgres') > 20000")[0]
             assert size
             assert len(compute.files()) > 20000

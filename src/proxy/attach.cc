@@ -237,29 +237,48 @@ void Session::lend() {
   shared_.pools.can_lend(pool_, lender_);
 }
 
-// The session does nothing, but holds what cannot be moved: for so long, and no longer.
+// The session does nothing, but holds what cannot be moved: for so long, and no longer. Setting a
+// timer is a system call, so it is not set for each request: when it fires, it looks.
 void Session::watch_pin() {
   std::string_view reason = talk_->pinned_by();
   if (pool_ && reason == kSequence && talk_->at_rest()) lend();
+  if (pin_.empty())
+    pin_bound_ = shared_.endpoints.pool_settings(route_.endpoint).pinned_idle_timeout;
   set_pin(reason.empty() ? "transaction" : reason);
-  auto bound = shared_.endpoints.pool_settings(route_.endpoint).pinned_idle_timeout;
-  pin_timer_.expires_after(bound);
-  pin_timer_.async_wait([weak = weak_from_this(), bound](asio::error_code error) {
+  unused_since_ = steady_clock::now();
+  auto end = *unused_since_ + pin_bound_;
+  if (!pin_watched_ || end < pin_timer_.expiry()) look_at_pin(end);
+}
+
+void Session::look_at_pin(steady_clock::time_point when) {
+  pin_watched_ = true;
+  pin_timer_.expires_at(when);
+  pin_timer_.async_wait([weak = weak_from_this()](asio::error_code error) {
     auto session = weak.lock();
-    if (error || !session || session->pin_.empty() || !session->server_) return;
-    session->log_end(
-        fmt::format("held its compute for {} s without using it ({}): its server is closed",
-                    bound.count() / 1000, session->pin_));
-    session->pin_expired_ = true;
-    session->server_->stream.cancel();
+    if (error || !session) return;
+    session->pin_watched_ = false;
+    if (session->unused_since_ && session->server_) session->end_pin();
   });
+}
+
+// If it is time.
+void Session::end_pin() {
+  auto end = *unused_since_ + pin_bound_;
+  if (steady_clock::now() < end) {
+    look_at_pin(end);
+    return;
+  }
+  log_end(fmt::format("held its compute for {} s without using it ({}): its server is closed",
+                      pin_bound_.count() / 1000, pin_));
+  pin_expired_ = true;
+  server_->stream.cancel();
 }
 
 void Session::set_pin(std::string_view reason) {
   if (pin_ == reason) return;
   if (!pin_.empty()) {
     shared_.metrics.pinned(pin_).sub();
-    pin_timer_.cancel();
+    unused_since_.reset();
     lender_.reset();
   }
   pin_ = reason;

@@ -76,7 +76,7 @@ Task<bool> Session::hear() {
     } while (result.state == Io::done && client_.buffered() && size < BufferPool::kBufferSize);
     shared_.metrics.bytes_in.add(static_cast<double>(size));
     if (size > 0) {
-      pin_timer_.cancel();
+      unused_since_.reset();
       lender_.reset();
       request_came(size);
       std::string_view bytes(buffer.data(), size);

@@ -134,6 +134,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void drop_server();
   wire::Parameters session_parameters() const;
   void watch_pin();
+  void look_at_pin(steady_clock::time_point when);
+  void end_pin();
   void lend();
   void set_pin(std::string_view reason);
   wire::ErrorFields loss(std::string_view why) const;
@@ -206,10 +208,13 @@ class Session : public std::enable_shared_from_this<Session> {
   bool telling_ = false;        // Bytes are on their way to the client.
   asio::steady_timer told_;     // Cancelled when they are out.
   int server_loops_ = 0;
-  asio::steady_timer pin_timer_;
-  bool pin_expired_ = false;
-  LenderPtr lender_;  // While the server can be asked for.
   std::string pin_;   // Why the server is kept, as counted in the metrics.
+  LenderPtr lender_;  // While the server can be asked for.
+  std::optional<steady_clock::time_point> unused_since_;  // While it is kept for nothing else.
+  std::chrono::milliseconds pin_bound_{0};                // For how long it may be.
+  asio::steady_timer pin_timer_;
+  bool pin_watched_ = false;  // pin_timer_ is set.
+  bool pin_expired_ = false;
 
   // ---- For the census ----
   TallyPtr tally_;  // Null until it has been greeted.

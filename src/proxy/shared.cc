@@ -1,5 +1,7 @@
 #include "proxy/shared.h"
 
+#include <unordered_map>
+
 namespace halogen::proxy {
 namespace {
 
@@ -72,9 +74,17 @@ Metrics::Metrics()
       wake_seconds(metrics::histogram("halogen_proxy_wake_seconds",
                                       "From authenticated to the first ReadyForQuery.")) {}
 
+// There are few reasons, and a transaction is one: looked up by label once per thread.
 metrics::Gauge Metrics::pinned(const std::string& reason) {
-  return metrics::gauge("halogen_proxy_pinned", "Sessions that keep their server, by reason.",
-                        {{"reason", reason}});
+  thread_local std::unordered_map<std::string, metrics::Gauge> known;
+  auto found = known.find(reason);
+  if (found == known.end())
+    found = known
+                .emplace(reason, metrics::gauge("halogen_proxy_pinned",
+                                                "Sessions that keep their server, by reason.",
+                                                {{"reason", reason}}))
+                .first;
+  return found->second;
 }
 
 metrics::Gauge& Metrics::of(State state) {

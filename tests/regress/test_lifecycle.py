@@ -1,5 +1,6 @@
 """Suspend, wake, branches, and coming back after a stop: what a user sees of a database whose compute comes and goes."""
 
+import contextlib
 import json
 import os
 import re
@@ -89,6 +90,30 @@ def test_a_session_that_cannot_be_moved_keeps_the_compute_awake(project, platfor
         cursor.execute("drop table held")
         wait_until(lambda: project.compute()["state"] == "idle", what="suspend")
     connection.close()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_but_not_for_longer_than_the_bound(project, platform, pooled):
+    platform.set_pooler(project, pinned_idle_timeout=1)
+    connection = psycopg2.connect(project.connection_string(pooled=pooled))
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute("create temp table t as select 7 i")
+        cursor.execute("select pg_sleep(2)")  # That is no idling.
+        cursor.execute("select i from t; begin")
+        pid = connection.info.backend_pid
+        query = "select count(*) from pg_stat_activity where usename = 'neondb_owner'"
+        with project.superuser("neondb") as other, other.cursor() as looking:
+            def servers():
+                looking.execute(query)
+                other.rollback()  # What a transaction has seen of this view stays.
+                return looking.fetchone()[0]
+            wait_until(lambda: servers() == 0, what="the end of its server")
+        with pytest.raises(psycopg2.errors.AdminShutdown, match="idle for too long"):
+            cursor.execute("select i from t")
+        cursor.execute("rollback")
+        cursor.execute("select to_regclass('t')")
+        assert cursor.fetchone() == (None,) and connection.info.backend_pid == pid
 
 
 def test_many_connections_to_a_sleeping_endpoint_all_get_in(project):

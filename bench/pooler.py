@@ -145,14 +145,13 @@ def connects(ways, options):
 
 def memory(ways, options):
     print("\n| idle TLS clients | | KB per client | connects/s | errors | p50 us | p99 us | lost while idle |\n" + "|---" * 8 + "|")
+    ways = [way for way in ways if way.pid is not None]
+    before = {way.name: way.rss() for way in ways}  # Once: what clients leave, the next ones take.
     for count in options.idle:
         for way in ways:
-            if way.pid is None:
-                continue
-            before = way.rss()
             with Clients(count, [way.string]) as clients:
                 asked = clients.tell("query 3 4")
-                held = (way.rss() - before) / count / 1024
+                held = (way.rss() - before[way.name]) / count / 1024
                 lost = clients.tell("check")["disturbed"]
             errors = clients.connected["errors"] + asked["errors"]
             print(f"| {count} | {way.name} | {held:.1f} | {clients.connected['per_second']} | {errors} | {asked['p50_us']} | "

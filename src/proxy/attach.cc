@@ -237,8 +237,8 @@ void Session::lend() {
   shared_.pools.can_lend(pool_, lender_);
 }
 
-// The session does nothing, but holds what cannot be moved: for so long, and no longer. Setting a
-// timer is a system call, so it is not set for each request: when it fires, it looks.
+// The session does nothing, but holds what cannot be moved: for so long, and no longer. In a
+// transaction that is after each statement: the timer stays set, and looks when it fires.
 void Session::watch_pin() {
   std::string_view reason = talk_->pinned_by();
   if (pool_ && reason == kSequence && talk_->at_rest()) lend();

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from chaos.test_kill import SEED
-from fixtures.load import Writer
+from fixtures.load import start_writers, stop_writers
 from fixtures.platform import wait_until
 
 PAGE, SEGMENT = 8192, 16 << 20
@@ -65,10 +65,7 @@ def test_a_compute_boots_wherever_in_a_wal_page_history_ends(project, platform, 
 def test_branches_at_any_moment_of_a_write_load_are_whole(project):
     print(f"seed {SEED}")
     chance = random.Random(SEED)
-    project.query("create table load (lane int, i bigint, pad text, primary key (lane, i))")
-    writers = [Writer(project, lane) for lane in range(4)]
-    for writer in writers:
-        writer.start()
+    writers = start_writers(project, 4)
     wait_until(lambda: all(writer.acknowledged > 20 for writer in writers), seconds=60, what="commits")
     for moment in range(MOMENTS):
         time.sleep(chance.uniform(0, 0.2))
@@ -84,7 +81,4 @@ def test_branches_at_any_moment_of_a_write_load_are_whole(project):
             cursor.execute("create extension if not exists amcheck")
             cursor.execute("select bt_index_check('load_pkey', true)")
         project.suspend(name)
-    for writer in writers:
-        writer.stop = True
-    for writer in writers:
-        writer.join(60)
+    stop_writers(project, writers)

@@ -72,8 +72,10 @@
 //   'session_authorization', name
 //   'role', name
 //   'listen', channel
-//   'prepare', text             Runs this PREPARE statement. If that fails, because a table is gone
-//                               or the text is none, it is left out; the report that follows tells.
+//   'prepare', text             Runs this PREPARE statement. If that fails, because a table is gone,
+//                               the session has it all the same (reports tell it, though
+//                               pg_prepared_statements does not), and EXECUTE tries again. A text
+//                               that is none, or has the name of one before it, is left out.
 //
 // Dropped: prepared statements made by SQL (those of the protocol stay), channels, holdable
 // cursors, temporary objects, session advisory locks, what currval and lastval know. Startup

@@ -170,9 +170,9 @@ TEST(PasswordChecks, TellRightFromWrong) {
 }
 
 TEST(PasswordChecks, AFloodForOneEndpointLeavesRoomAndTurnsForOthers) {
-  PasswordChecks checks({.threads = 1, .max_waiting = 8, .max_waiting_in_all = 100});
   std::atomic<int> refused = 0;
   std::atomic<int> done = 0;
+  PasswordChecks checks({.threads = 1, .max_waiting = 8, .max_waiting_in_all = 100});
   for (int i = 0; i < 50; i++) {
     checks.check("ep-flooded", slow_verifier(), "guess", [&](Outcome<bool> outcome) {
       if (outcome.value)

@@ -43,7 +43,7 @@ struct Say {
   }
   Say& once(const std::string& sql) { return parse("", sql).run(""); }
   Say& close(const std::string& name) { return add('C', "S" + name + '\0'); }
-  Say& call() { return add('F', integer(1, 4) + integer(0, 6)); }
+  Say& call() { return add('F', integer(1, 4) + integer(0, 2) + integer(0, 4)); }
   Say& sync() { return add('S'); }
   Say& flush() { return add('H'); }
   Say& data(std::string_view text) { return add('d', text); }

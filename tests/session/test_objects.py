@@ -124,7 +124,7 @@ def test_holdable_cursors_rolled_back_or_failed(session):
 def test_prepared_statements_have_their_own_text(session):
     session.query("select 1; /* c */ prepare a (int, text) as select $1, $2, 'ü' \n ; prepare \"B b\" as select 2")
     assert session.state == {"prepared": [
-        {"name": "a", "statement": "/* c */ prepare a (int, text) as select $1, $2, 'ü'", "from_sql": True},
+        {"name": "a", "statement": "/* c */ prepare a (int, text) as select $1, $2, 'ü' \n ;", "from_sql": True},
         {"name": "B b", "statement": 'prepare "B b" as select 2', "from_sql": True}]}
     session.query("execute a(1, 'x')")
     assert session.reports == 1

@@ -235,12 +235,56 @@ def test_notifications_arrive_after_a_restore(server, session):
     other.close()
 
 
-def test_a_statement_that_cannot_be_prepared_is_left_out(session):
-    good = {"name": "g", "statement": "prepare g as select 1", "from_sql": True}
-    restore(session, ("setting", "work_mem", "1024"), ("prepare", "prepare x as select * from gone"),
+def prepared(name, text):
+    return {"name": name, "statement": text, "from_sql": True}
+
+
+def test_a_statement_that_cannot_be_prepared_stays_what_it_was(session):
+    good, late = prepared("g", "prepare g as select 1"), prepared("x", "prepare x as select a + 1 from gone;")
+    restore(session, ("setting", "work_mem", "1024"), ("prepare", late["statement"]), ("prepare", "prepare x as select 1"),
             ("prepare", good["statement"]), ("prepare", "prepare g as select 2"), ("listen", "a"))
-    assert session.state == {"settings": {"work_mem": "1024"}, "prepared": [good], "listen": ["a"]}
+    state = {"settings": {"work_mem": "1024"}, "prepared": [good, late], "listen": ["a"]}
+    assert session.state == state
     assert session.one("execute g") == "1"
+    assert session.fails("execute x") == "42P01"
+    assert session.fails("prepare x as select 3") == "42P05"
+    assert session.fails("begin; execute x") == "42P01" and session.query("rollback") == []
+    assert session.state == state
+    restore_state(session, session.state)
+    assert session.state == state
+    session.query("create temp table gone as select 41 a")
+    assert session.one("explain (costs off) execute x") == "Seq Scan on gone"
+    assert session.one("execute x") == "42"
+    assert session.fails("prepare x as select 3") == "42P05"
+    assert session.state["prepared"] == [good, late]
+
+
+@pytest.mark.parametrize("execute, answer", [("execute x", "12DCZ"), ("explain (costs off) execute x", "12DCZ"),
+                                             ("create table public.made as execute x", "12CZ")])
+def test_a_late_statement_is_there_for_the_extended_protocol(session, execute, answer):
+    restore(session, ("prepare", "prepare x as select a from gone"))
+    session.query("create temp table gone as select 41 a")
+    assert kinds(session.extended(execute)) == answer
+    assert session.one("execute x") == "41"
+    session.query("drop table if exists public.made")
+
+
+@pytest.mark.parametrize("undo, count", [("deallocate x", 0), ("deallocate all", 1), ("discard all", 1)])
+def test_a_late_statement_can_be_deallocated(session, undo, count):
+    restore(session, ("prepare", "prepare x as select * from gone"))
+    messages = session.simple(undo)
+    assert [body for kind, body in messages if kind == "C"] == [undo.upper().encode().replace(b" X", b"") + b"\0"]
+    assert session.state == ({"deallocations": count} if count else {})
+    assert session.fails("execute x") == session.fails("deallocate x") == "26000"
+    session.query("prepare x as select 7")
+    assert session.one("execute x") == "7"
+
+
+def test_a_late_statement_goes_with_its_session(session):
+    restore(session, ("prepare", "prepare x as select * from gone"))
+    restore(session)
+    assert session.state == {}
+    assert session.fails("execute x") == "26000"
 
 
 @pytest.mark.parametrize("text", ["select 1", "create table injected (a int)", "prepare p as select 1; drop table plain",

@@ -58,6 +58,16 @@ void hg_session_objects(StringInfo out, bool privileged_setting);
 List* hg_session_channels(void);           // LISTEN's, in order (char*).
 const char* hg_session_lasting_pin(void);  // One that no statement undoes; NULL if there is none.
 
+// session_prepared.c: statements prepared by SQL; those that could not be prepared anew are late.
+void hg_session_watch_prepared(void);
+void hg_session_append_prepared(StringInfo out);
+void hg_session_drop_prepared(void);
+void hg_session_prepare_all(const List* texts);  // char*; in a transaction.
+// Before PREPARE of the query text `text`: ERROR if a late one has the name.
+void hg_session_check_name(const char* name, const char* text);
+// Before DEALLOCATE, NULL for all. True if it was a late one: then Postgres knows of none.
+bool hg_session_deallocate_late(const char* name);
+
 // session_restore.c: SET halogen.session.
 bool hg_session_is_restore(const Node* statement);
 void hg_session_restore(const VariableSetStmt* statement, bool top_level);

@@ -1,4 +1,4 @@
-// session_objects.c: channels, prepared statements, and what ties a session to its server.
+// session_objects.c: channels, and what ties a session to its server.
 #include "session.h"
 
 #include "access/genam.h"
@@ -8,7 +8,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
-#include "commands/prepare.h"
 #include "executor/executor.h"
 #include "replication/origin.h"
 #include "replication/slot.h"
@@ -44,44 +43,6 @@ static void append_channels(StringInfo out) {
   const List* channels = hg_session_channels();
   hg_session.listened = channels != NIL;
   hg_json_names(out, "listen", channels);
-}
-
-// Its own text, cut out of the query it came in.
-static void append_prepared(StringInfo out, const PreparedStatement* statement) {
-  const char* text = statement->plansource->query_string;
-  const RawStmt* raw = statement->plansource->raw_parse_tree;
-  if (raw->stmt_location > 0) text += raw->stmt_location;
-  size_t length = raw->stmt_len > 0 ? strnlen(text, raw->stmt_len) : strlen(text);
-  for (; length > 0 && isspace((unsigned char)*text); --length) ++text;
-  while (length > 0 && isspace((unsigned char)text[length - 1])) --length;
-
-  if (out->data[out->len - 1] == '}') appendStringInfoChar(out, ',');
-  appendStringInfoChar(out, '{');
-  hg_json_key(out, "name");
-  hg_json_item(out, statement->stmt_name, strlen(statement->stmt_name));
-  hg_json_key(out, "statement");
-  hg_json_item(out, text, length);
-  hg_json_key(out, "from_sql");
-  appendStringInfoString(out, "true}");
-}
-
-static void append_all_prepared(StringInfo out) {
-  int count = 0;
-  ListCell* cell;
-  foreach (cell, hg_session.prepared) {
-    const PreparedStatement* statement = FetchPreparedStatement(lfirst(cell), false);
-    if (statement == NULL || !statement->from_sql) {
-      pfree(lfirst(cell));
-      hg_session.prepared = foreach_delete_current(hg_session.prepared, cell);
-      continue;
-    }
-    if (count++ == 0) {
-      hg_json_key(out, "prepared");
-      appendStringInfoChar(out, '[');
-    }
-    append_prepared(out, statement);
-  }
-  if (count > 0) appendStringInfoChar(out, ']');
 }
 
 static bool has_holdable_cursor(void) {
@@ -176,7 +137,7 @@ static void append_pins(StringInfo out, bool privileged) {
 
 void hg_session_objects(StringInfo out, bool privileged) {
   append_channels(out);
-  append_all_prepared(out);
+  hg_session_append_prepared(out);
   if (hg_session.sequence_used) {
     hg_json_key(out, "sequence_used");
     appendStringInfoString(out, "true");

@@ -110,20 +110,10 @@ static void refuse_what_stays(void) {
             errmsg("it holds what cannot be undone: %s", pin));
 }
 
-static void drop_statements(void) {
-  ListCell* cell;
-  foreach (cell, hg_session.prepared) {
-    const PreparedStatement* statement = FetchPreparedStatement(lfirst(cell), false);
-    if (statement != NULL && statement->from_sql) DropPreparedStatement(lfirst(cell), false);
-  }
-  list_free_deep(hg_session.prepared);
-  hg_session.prepared = NIL;
-}
-
 static void drop_objects(void) {
   hg_session_restoring("objects of the session before", "");
   PortalHashTableDeleteAll();
-  drop_statements();
+  hg_session_drop_prepared();
   if (hg_holds_advisory_lock()) LockReleaseAll(USER_LOCKMETHOD, true);
   ResetSequenceCaches();
   hg_session.sequence_used = hg_session.sequence_read = false;
@@ -240,68 +230,6 @@ static void set_identity(const Wanted* wanted) {
   if (wanted->role != NULL) set_or_reset("role", wanted->role);
 }
 
-// ---- Prepared statements ----
-
-static void run_prepare(const char* text) {
-  List* statements = raw_parser(text, RAW_PARSE_DEFAULT);
-  const RawStmt* raw = list_length(statements) == 1 ? linitial(statements) : NULL;
-  if (raw == NULL || !IsA(raw->stmt, PrepareStmt)) malformed("not one PREPARE statement");
-  PlannedStmt* plan = makeNode(PlannedStmt);
-  plan->commandType = CMD_UTILITY;
-  plan->utilityStmt = raw->stmt;
-  plan->stmt_location = raw->stmt_location;
-  plan->stmt_len = raw->stmt_len;
-  PushActiveSnapshot(GetTransactionSnapshot());
-  ProcessUtility(plan, text, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
-  PopActiveSnapshot();
-}
-
-// A table it names may be gone: then the session goes on without the statement. Being told to stop,
-// a deadlock or a full memory are another matter.
-static void forgive(ErrorData* error) {
-  const int class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-  if (class == ERRCODE_OPERATOR_INTERVENTION || class == ERRCODE_INSUFFICIENT_RESOURCES ||
-      class == ERRCODE_TRANSACTION_ROLLBACK || class == ERRCODE_INTERNAL_ERROR)
-    ReThrowError(error);
-  ereport(DEBUG1, errmsg("statement not restored: %s", error->message));
-  FreeErrorData(error);
-}
-
-static void try_prepare(const char* text) {
-  MemoryContext old = CurrentMemoryContext;
-  ResourceOwner owner = CurrentResourceOwner;
-  hg_session_restoring("prepared statement", "");
-  BeginInternalSubTransaction(NULL);
-  MemoryContextSwitchTo(old);
-  PG_TRY();
-  {
-    run_prepare(text);
-    ReleaseCurrentSubTransaction();
-    MemoryContextSwitchTo(old);
-    CurrentResourceOwner = owner;
-  }
-  PG_CATCH();
-  {
-    MemoryContextSwitchTo(old);
-    ErrorData* error = CopyErrorData();
-    FlushErrorState();
-    RollbackAndReleaseCurrentSubTransaction();
-    MemoryContextSwitchTo(old);
-    CurrentResourceOwner = owner;
-    forgive(error);
-  }
-  PG_END_TRY();
-}
-
-// They were prepared before: that the session has to wait for their tables now is not its fault.
-static void prepare_all(const List* statements) {
-  const int timeout = LockTimeout;
-  LockTimeout = 0;
-  ListCell* cell;
-  foreach (cell, statements) try_prepare(lfirst(cell));
-  LockTimeout = timeout;
-}
-
 // ---- All of it ----
 
 // What was meant for the session before: its timeout, a cancel that came late.
@@ -322,7 +250,7 @@ static void restore(const VariableSetStmt* statement) {
   set_known(wanted.known);
   set_identity(&wanted);
   set_channels(wanted.channels);
-  prepare_all(wanted.statements);
+  hg_session_prepare_all(wanted.statements);
   hg_session.dirty = true;
 }
 

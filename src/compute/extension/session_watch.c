@@ -31,8 +31,13 @@ static void remember(List** names, const char* name) {
   MemoryContextSwitchTo(old);
 }
 
+static void drop_all_prepared(void) {
+  ++hg_session.deallocations;
+  hg_session_deallocate_late(NULL);
+}
+
 // What a utility statement is about to do. DISCARD ALL in a transaction block is refused.
-static void note_before(Node* statement, bool top_level) {
+static void note_before(Node* statement, const char* text, bool top_level) {
   switch (nodeTag(statement)) {
     case T_FetchStmt:
     case T_ExecuteStmt:
@@ -58,14 +63,15 @@ static void note_before(Node* statement, bool top_level) {
         remember(&hg_session.cursors, ((DeclareCursorStmt*)statement)->portalname);
       break;
     case T_PrepareStmt:
+      hg_session_check_name(((PrepareStmt*)statement)->name, text);
       remember(&hg_session.prepared, ((PrepareStmt*)statement)->name);
       break;
     case T_DeallocateStmt:
-      if (((DeallocateStmt*)statement)->name == NULL) ++hg_session.deallocations;
+      if (((DeallocateStmt*)statement)->name == NULL) drop_all_prepared();
       break;
     case T_DiscardStmt:
       if (((DiscardStmt*)statement)->target == DISCARD_ALL && !IsInTransactionBlock(top_level))
-        ++hg_session.deallocations;
+        drop_all_prepared();
       hg_session.temp_dirty = true;
       break;
     case T_CopyStmt:
@@ -83,6 +89,12 @@ static void note_done(NodeTag tag, bool sequences_discarded) {
   if (sequences_discarded) hg_session.sequence_used = hg_session.sequence_read = false;
 }
 
+static bool deallocates_late(Node* statement) {
+  if (!IsA(statement, DeallocateStmt)) return false;
+  const char* name = ((DeallocateStmt*)statement)->name;
+  return name != NULL && hg_session_deallocate_late(name);
+}
+
 static void watch_utility(PlannedStmt* plan, const char* text, bool read_only_tree,
                           ProcessUtilityContext context, ParamListInfo parameters,
                           QueryEnvironment* environment, DestReceiver* destination,
@@ -96,7 +108,11 @@ static void watch_utility(PlannedStmt* plan, const char* text, bool read_only_tr
     hg_session_restore((VariableSetStmt*)statement, context == PROCESS_UTILITY_TOPLEVEL);
     return;
   }
-  note_before(statement, context == PROCESS_UTILITY_TOPLEVEL);
+  note_before(statement, text, context == PROCESS_UTILITY_TOPLEVEL);
+  if (deallocates_late(statement)) {
+    if (completion != NULL) SetQueryCompletion(completion, CMDTAG_DEALLOCATE, 0);
+    return;
+  }
   (next_utility != NULL ? next_utility : standard_ProcessUtility)(
       plan, text, read_only_tree, context, parameters, environment, destination, completion);
   note_done(tag, discards);  // The statement itself may be gone by now.
@@ -173,4 +189,5 @@ void hg_session_watch(void) {
   ExecutorStart_hook = watch_executor_start;
   next_object_access = object_access_hook;
   object_access_hook = watch_object_access;
+  hg_session_watch_prepared();
 }

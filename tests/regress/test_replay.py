@@ -1,20 +1,18 @@
 """Replay is truth: what storage rebuilds from WAL is what Postgres itself has, page by page and as a dump."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from fixtures.platform import ROOT
+from fixtures import suite
 from fixtures.replay import compare_database
 
 PGBIN = Path("/usr/lib/postgresql/15/bin")
-SUITE = Path(os.environ.get("HALOGEN_PG_REGRESS", ROOT.parent / "shared/pg-regress/run.sh"))
 
-# What the suite wants of a server to run all that it has, and a quiet server for the page comparison.
-SETTINGS = {"wal_level": "logical", "max_prepared_transactions": "10", "max_replication_slots": "10", "max_connections": "60"}
+# "guc" wants a server process that has not loaded PL/pgSQL yet, "stats" counts the statements of one process.
+NOT_POOLED = ["guc", "stats"]
 
 
 @pytest.fixture
@@ -64,30 +62,14 @@ def assert_same(lines, before):
     assert not differing and len(lines) == len(before), differing[:5]
 
 
-def run_core_suite(project, tmp_path_factory):
-    work = Path(f"/var/tmp/pg-regress-{os.getuid()}")
-    out = tmp_path_factory.mktemp("regress")
-    for parent in [out, *out.parents]:
-        if str(parent).startswith("/tmp/pytest"):
-            os.chmod(parent, 0o755)
-    env = dict(os.environ, PGHOST=project.compute()["socket_folder"], PGPORT="5432", PGUSER="cloud_admin",
-               REGRESS_WORK=str(work), REGRESS_OUT=str(out))
-    done = subprocess.run([SUITE, "core"], env=env, text=True, capture_output=True, timeout=1500)
-    return done, out
-
-
-@pytest.mark.skipif(not SUITE.exists(), reason="PostgreSQL's own suite is not beside this checkout")
-@pytest.mark.parametrize("shared_buffers", ["128MB", "1MB"])
+@suite.needed
+@pytest.mark.parametrize("shared_buffers, server_of, excluded", [("128MB", suite.pooled, NOT_POOLED), ("1MB", suite.past_the_proxy, [])])
 @pytest.mark.timeout(1800)
-def test_the_core_regression_suite_passes_and_replays(project, platform, shared_buffers, tmp_path_factory):
-    for name, value in {**SETTINGS, "shared_buffers": shared_buffers}.items():
-        platform.set_pg_setting(project, name, value)
-    project.suspend()
-    project.query("select 1")
+def test_the_core_regression_suite_passes_and_replays(project, platform, shared_buffers, server_of, excluded,
+                                                      tmp_path_factory):
+    suite.prepare(platform, project, shared_buffers=shared_buffers)
     keep = project.connect()
-    done, out = run_core_suite(project, tmp_path_factory)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "core: 217 passed, 0 failed" in done.stdout
+    suite.run(server_of(project), tmp_path_factory, ["core"], passes=217 - len(excluded), excluded=excluded)
 
     keep.close()
     platform.set_pg_setting(project, "autovacuum", "off")

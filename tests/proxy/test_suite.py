@@ -1,0 +1,14 @@
+"""Sessions are told from private ones by nothing, even if each transaction gets a new server process."""
+
+from fixtures import suite
+
+# Those that are about what a session holds; test_setup comes before them.
+TESTS = ["transactions", "portals_p2", "combocid", "namespace", "create_role", "async", "advisory_lock", "guc",
+         "prepare", "plancache", "temp", "copy2", "largeobject", "password", "prepared_xacts"]
+
+
+@suite.needed
+def test_the_suite_does_not_notice_that_each_transaction_has_another_server(platform, project, tmp_path_factory):
+    suite.prepare(platform, project)
+    platform.set_pooler(project, server_lifetime=0)
+    suite.run(suite.pooled(project), tmp_path_factory, ["core", "tests", *TESTS], passes=1 + len(TESTS))

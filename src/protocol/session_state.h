@@ -72,7 +72,7 @@
 //   'session_authorization', name
 //   'role', name
 //   'listen', channel
-//   'prepare', text             Runs this PREPARE statement. If that fails, because a table is gone,
+//   'prepare', text             Runs this PREPARE statement. If that fails, as a table is gone,
 //                               the session has it all the same (reports tell it, though
 //                               pg_prepared_statements does not), and EXECUTE tries again. A text
 //                               that is none, or has the name of one before it, is left out.

@@ -1,4 +1,4 @@
-// session_prepared.c: statements prepared by SQL: reported, and prepared anew in another connection.
+// session_prepared.c: statements made by PREPARE: told, and prepared anew in another connection.
 //
 // One that cannot be prepared when its session is restored, because a table it names is gone, is
 // *late*: Postgres does not know it, the session has it all the same. It is prepared when it is

@@ -24,9 +24,9 @@ void CancelKeys::remove(uint32_t pid) {
   entries_.erase(pid);
 }
 
-void CancelKeys::point(uint32_t pid, const CancelTarget& target) {
+void CancelKeys::point(uint32_t pid, CancelTargetPtr target) {
   MutexLock lock(mutex_);
-  if (auto found = entries_.find(pid); found != entries_.end()) found->second.target = target;
+  if (auto found = entries_.find(pid); found != entries_.end()) found->second.target.swap(target);
 }
 
 bool CancelKeys::point_nowhere(uint32_t pid) {
@@ -44,10 +44,10 @@ std::optional<CancelTarget> CancelKeys::begin(const ClientKey& key) {
   const std::string& right = found->second.secret;
   if (key.secret.size() != right.size()) return std::nullopt;
   if (CRYPTO_memcmp(key.secret.data(), right.data(), right.size()) != 0) return std::nullopt;
-  std::optional<CancelTarget> target = found->second.target;
-  if (!target) return std::nullopt;
+  if (!found->second.target) return std::nullopt;
   found->second.under_way++;
-  target->endpoint = found->second.endpoint;
+  CancelTarget target = *found->second.target;
+  target.endpoint = found->second.endpoint;
   return target;
 }
 

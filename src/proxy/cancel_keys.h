@@ -4,6 +4,7 @@
 // A client's key is four bytes, as protocol 3.0 has it, or kLongSecret since 3.2.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,13 +34,15 @@ struct CancelTarget {
   std::string endpoint{};  // Of the client, as told to add().
 };
 
+using CancelTargetPtr = std::shared_ptr<const CancelTarget>;  // Of a server, as long as it lives.
+
 class CancelKeys {
  public:
   // A pair not in use, to be told to the client. It stands for nothing yet.
   ClientKey add(size_t secret_size = kShortSecret, const std::string& endpoint = {});
   void remove(uint32_t pid);
   // From now on it stands for this backend.
-  void point(uint32_t pid, const CancelTarget& target);
+  void point(uint32_t pid, CancelTargetPtr target);
   // It stands for nothing any more. False if a request is on its way to the backend, which may then
   // interrupt whatever it does next.
   bool point_nowhere(uint32_t pid);
@@ -53,7 +56,7 @@ class CancelKeys {
   struct Entry {
     std::string secret;
     std::string endpoint;
-    std::optional<CancelTarget> target;
+    CancelTargetPtr target;
     int under_way = 0;
   };
   Mutex mutex_;

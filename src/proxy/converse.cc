@@ -40,6 +40,22 @@ Task<void> Session::converse() {
   if (failure) throw Error(*failure);
 }
 
+// What goes to the client without waiting leaves `bytes`; true if that is all.
+bool Session::tell_at_once(std::string_view& bytes) {
+  if (telling_) return false;
+  size_t size = client_.write_what_fits(bytes);
+  count_told(size);
+  bytes.remove_prefix(size);
+  if (!bytes.empty()) return false;
+  tell_notifications();
+  return true;
+}
+
+void Session::count_told(size_t size) {
+  shared_.metrics.bytes_out.add(static_cast<double>(size));
+  if (tally_) tally_->totals.sent += size;
+}
+
 // To the client, one at a time: both loops have something to say.
 Task<void> Session::tell(std::string_view bytes) {
   while (telling_) {
@@ -47,8 +63,7 @@ Task<void> Session::tell(std::string_view bytes) {
     co_await told_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
   telling_ = true;
-  shared_.metrics.bytes_out.add(static_cast<double>(bytes.size()));
-  if (tally_) tally_->totals.sent += bytes.size();
+  count_told(bytes.size());
   try {
     co_await client_.write(bytes);
   } catch (...) {
@@ -113,9 +128,11 @@ Task<bool> Session::hear() {
 Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
   while (!last_words_) {
     std::string out;
+    out.reserve(bytes.size());
     if (!talk_->attached()) {
       used += talk_->answer_client(bytes.substr(used), out);
-      if (!out.empty()) co_await tell(out);
+      std::string_view answer = out;
+      if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
       out.clear();
       std::string_view rest = bytes.substr(used);
       if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
@@ -133,7 +150,8 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
     size_t taken = talk_->from_client(bytes.substr(used), out);
     used += taken;
     bool asked = !out.empty();
-    if (asked) co_await send_to_server(out);
+    std::string_view to_server = out;
+    if (asked && !send_at_once(to_server)) co_await send_to_server(to_server);
     if (talk_->waiting()) co_return Next::verified;
     std::string_view rest = bytes.substr(used);
     if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
@@ -144,6 +162,13 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
     }
   }
   co_return Next::goodbye;
+}
+
+// What the server takes without waiting leaves `bytes`; true if that is all.
+bool Session::send_at_once(std::string_view& bytes) {
+  if (!server_) return true;
+  bytes.remove_prefix(server_->stream.write_what_fits(bytes));
+  return bytes.empty();
 }
 
 // Where it fails, the server's loop will find out and deal with it.
@@ -196,6 +221,7 @@ Task<bool> Session::hear_server(Server& server) {
   if (!server.unread.empty()) bytes = server.unread.append(bytes);
   bool waited = talk_->waiting() || talk_->restoring();
   std::string out;
+  out.reserve(bytes.size());
   size_t used = talk_->from_server(bytes, out);
   server.unread = std::string(bytes.substr(used));
   if (waited) signal_event();
@@ -204,7 +230,8 @@ Task<bool> Session::hear_server(Server& server) {
     request_answered();
     if (talk_->transaction_status() == 'I') out += std::exchange(notifications_, {});
   }
-  if (!out.empty()) co_await tell(out);
+  std::string_view answer = out;
+  if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
   co_return !fatal;
 }
 
@@ -219,7 +246,7 @@ Task<void> Session::server_ended(ServerPtr server) {
     talk_->server_lost(*fatal, out);
     out.clear();
   } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
-             current_start() == server->start && takes_connections(server->cancel_target.socket)) {
+             current_start() == server->start && takes_connections(server->cancel_target->socket)) {
     last_words_ = *fatal;  // The compute is well: somebody ended this session.
     talk_->server_lost(*fatal, out);
     out.clear();

@@ -82,7 +82,7 @@ void Session::describe_client(PoolerClient& client) const {
   client.pid = cancel_key_ ? cancel_key_->pid : 0;
   client.id = id_of(this);
   client.server = id_of(server_.get());
-  if (server_) client.server_pid = server_->cancel_target.key.pid;
+  if (server_) client.server_pid = server_->cancel_target->key.pid;
   client.connected = wall_time(since_);
   client.last_request = wall_time(asked_);
   if (waits_since_)
@@ -103,8 +103,8 @@ void Session::describe_server(PoolerServer& server) const {
 
 void Server::describe(PoolerServer& out) const {
   out.id = id_of(this);
-  out.pid = cancel_target.key.pid;
-  out.socket = cancel_target.socket;
+  out.pid = cancel_target->key.pid;
+  out.socket = cancel_target->socket;
   out.opened = wall_time(opened);
   out.last_used = wall_time(last_used);
   out.prepared_statements = state.statements.size();

@@ -83,8 +83,8 @@ TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   EXPECT_GT(static_cast<int32_t>(one.pid), 0);
   EXPECT_NE(one.pid, two.pid);
   EXPECT_FALSE(keys.begin(one));
-  keys.point(one.pid, {"/a", {1, 2}});
-  keys.point(two.pid, {"/b", {3, 4}});
+  keys.point(one.pid, std::make_shared<CancelTarget>(CancelTarget{"/a", {1, 2}}));
+  keys.point(two.pid, std::make_shared<CancelTarget>(CancelTarget{"/b", {3, 4}}));
   EXPECT_FALSE(keys.begin({one.pid, two.secret}));
   EXPECT_FALSE(keys.begin({one.pid, one.secret.substr(0, 3)}));
   EXPECT_FALSE(keys.begin({one.pid, ""}));

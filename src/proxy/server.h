@@ -22,6 +22,9 @@ struct Server {
 
   // Nothing has come that would not be ours to read: it is alive, as far as one can see.
   bool quiet() { return unread.empty() && stream.quiet(); }
+  // It was just now, when it was given back: not worth a system call. One that has failed since
+  // then fails the request, as if that had come while it failed.
+  bool just_used() const { return steady_clock::now() - last_used < std::chrono::milliseconds(10); }
   void move_to(Worker& another);
   void describe(PoolerServer& out) const;
 
@@ -29,7 +32,7 @@ struct Server {
   Stream stream;
   std::string unread;  // The beginning of a message.
   ServerState state;
-  CancelTarget cancel_target;
+  CancelTargetPtr cancel_target = std::make_shared<CancelTarget>();
   uint64_t start = 0;  // Of the compute: ComputeAddress::start.
   steady_clock::time_point opened = steady_clock::now();
   steady_clock::time_point last_used = opened;

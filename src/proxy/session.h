@@ -104,9 +104,12 @@ class Session : public std::enable_shared_from_this<Session> {
   // ---- converse.cc ----
   enum class Next { more, server, verified, goodbye };
   Task<void> converse();
+  bool tell_at_once(std::string_view& bytes);
+  void count_told(size_t size);
   Task<void> tell(std::string_view bytes);
   Task<bool> hear();
   Task<Next> take(std::string_view bytes, size_t& used);
+  bool send_at_once(std::string_view& bytes);
   Task<void> send_to_server(std::string_view bytes);
   void spawn_server_loop();
   Task<void> server_loop(ServerPtr server);

@@ -65,6 +65,16 @@ IoResult Stream::write_now(std::string_view from) {
   return tls_result(SSL_write(ssl_, from.data(), static_cast<int>(from.size())));
 }
 
+size_t Stream::write_what_fits(std::string_view from) {
+  size_t size = 0;
+  while (size < from.size()) {
+    IoResult result = write_now(from.substr(size));
+    if (result.state != Io::done) break;
+    size += result.size;
+  }
+  return size;
+}
+
 bool Stream::buffered() const { return ssl_ != nullptr && SSL_has_pending(ssl_) == 1; }
 
 bool Stream::gone() {

@@ -35,6 +35,8 @@ class Stream {
   // ---- At once ----
   IoResult read_now(std::span<char> to);
   IoResult write_now(std::string_view from);
+  // As much of it as the socket takes; the size. The rest, and any error, is for write().
+  size_t write_what_fits(std::string_view from);
   // Bytes that were read from the socket and not yet from here: do not wait for more.
   bool buffered() const;
   // The peer has closed, or the connection is broken. Reads nothing that is for read_now().

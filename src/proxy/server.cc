@@ -39,8 +39,8 @@ bool take_greeting(const wire::Message& message, const std::string& path, Opened
     case 'K': {
       Reader body(message.body);
       auto pid = body.be_get<uint32_t>();
-      server.cancel_target = std::make_shared<CancelTarget>(
-          CancelTarget{path, {pid, body.be_get<uint32_t>()}});
+      server.cancel_target =
+          std::make_shared<CancelTarget>(CancelTarget{path, {pid, body.be_get<uint32_t>()}});
       return false;
     }
     case 'E':

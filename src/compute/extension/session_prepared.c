@@ -207,7 +207,9 @@ static void watch_analyze(ParseState* state, Query* query, JumbleState* jumble) 
   const char* name = executed(query->utilityStmt);
   Late* late = name != NULL ? find_late(name) : NULL;
   if (late == NULL) return;
-  run_prepare(parse_prepare(late->text), late->text);
+  const RawStmt* raw = parse_prepare(late->text);
+  if (raw == NULL) return;  // It reads otherwise now: a setting of the parser has changed.
+  run_prepare(raw, late->text);
   forget_late(late);
 }
 

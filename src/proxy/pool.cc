@@ -178,7 +178,7 @@ std::optional<Grant> Pools::take_idle(const PoolPtr& pool, const Wanted& wanted)
       MutexLock lock(mutex_);
       grant = pick_idle(pool, wanted, closed);
     }
-    if (!grant || grant->server->just_used() || grant->server->quiet()) return grant;
+    if (!grant || grant->server->quiet()) return grant;
     grant->server.reset();  // Before its slot.
   }
 }
@@ -199,7 +199,7 @@ std::optional<Grant> Pools::acquire(const PoolPtr& pool, const Wanted& wanted, W
       }
     }
     if (!grant) break;
-    if (grant->server->just_used() || grant->server->quiet()) return grant;
+    if (grant->server->quiet()) return grant;
     grant->server.reset();
   }
   if (lender) lender->asked();

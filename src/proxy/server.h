@@ -21,10 +21,12 @@ struct Server {
   Server(Worker& the_worker, Socket socket) : worker(&the_worker), stream(std::move(socket)) {}
 
   // Nothing has come that would not be ours to read: it is alive, as far as one can see.
-  bool quiet() { return unread.empty() && stream.quiet(); }
-  // It was just now, when it was given back: not worth a system call. One that has failed since
-  // then fails the request, as if that had come while it failed.
-  bool just_used() const { return steady_clock::now() - last_used < std::chrono::milliseconds(10); }
+  // Just after it was given back that is not worth a system call: one that has failed since then
+  // fails the request, as if that had come while it failed.
+  bool quiet() {
+    bool just_used = steady_clock::now() - last_used < std::chrono::milliseconds(10);
+    return unread.empty() && (just_used || stream.quiet());
+  }
   void move_to(Worker& another);
   void describe(PoolerServer& out) const;
 

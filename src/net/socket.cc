@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -93,8 +94,24 @@ std::unique_ptr<addrinfo, AddressListFree> resolve(const std::string& host, int 
   hints.ai_flags = flags | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   int failed = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (failed) throw Error(Errc::unavailable, "resolve {}: {}", host, gai_strerror(failed));
+  if (failed)
+    throw Error((flags & AI_NUMERICHOST) != 0 ? Errc::invalid_argument : Errc::unavailable,
+                "resolve {}: {}", host, gai_strerror(failed));
   return std::unique_ptr<addrinfo, AddressListFree>(found);
+}
+
+Errc why_not_bound(int error) {
+  switch (error) {
+    case EADDRINUSE:
+      return Errc::already_exists;
+    case EACCES:
+      return Errc::permission_denied;
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+      return Errc::not_found;
+    default:
+      return Errc::io;
+  }
 }
 
 UniqueFd make_socket(int family) {
@@ -107,8 +124,7 @@ void start_listening(int fd, const sockaddr* address, socklen_t size, int backlo
                      const std::string& what) {
   if (::bind(fd, address, size) != 0) {
     int error = errno;
-    if (error == EADDRINUSE) throw Error(Errc::already_exists, "{} is already in use", what);
-    throw system_error(error, "bind " + what);
+    throw Error(why_not_bound(error), "bind {}: {}", what, std::strerror(error));
   }
   if (::listen(fd, backlog) != 0) throw system_error(errno, "listen on " + what);
 }
@@ -187,6 +203,18 @@ Socket connect_unix(const std::string& path, Deadline deadline) {
   return Socket(std::move(fd));
 }
 
+UniqueFd try_connect_unix(const std::string& path) {
+  sockaddr_un address = unix_address(path);
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd.valid() &&
+      ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    int error = errno;
+    fd.reset();
+    errno = error;
+  }
+  return fd;
+}
+
 Socket connect_tcp(const std::string& host, int port, Deadline deadline) {
   auto list = resolve(host, port, 0);
   const std::string what = fmt::format("{}:{}", host, port);
@@ -224,12 +252,15 @@ UniqueFd listen_unix(const std::string& path, int mode, int backlog) {
 
 UniqueFd listen_tcp(const std::string& address, int port, int backlog) {
   auto list = resolve(address, port, AI_PASSIVE | AI_NUMERICHOST);
-  UniqueFd fd = make_socket(list->ai_family);
+  const std::string what = fmt::format("{}:{}", address, port);
+  UniqueFd fd(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) throw Error(why_not_bound(errno), "socket for {}: {}", what, strerror(errno));
   int on = 1;
+  if (list->ai_family == AF_INET6)
+    setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  start_listening(fd.get(), list->ai_addr, list->ai_addrlen, backlog,
-                  fmt::format("{}:{}", address, port));
+  start_listening(fd.get(), list->ai_addr, list->ai_addrlen, backlog, what);
   return fd;
 }
 

@@ -58,12 +58,17 @@ class Socket {
 std::string postgres_socket_path(const std::string& folder, int port);
 
 Socket connect_unix(const std::string& path, Deadline deadline);
+// Now or not at all: not valid, with errno set, if that failed (EAGAIN: its queue is full). It will
+// not block.
+UniqueFd try_connect_unix(const std::string& path);
 // `host` is a numeric address or a name that resolves locally.
 Socket connect_tcp(const std::string& host, int port, Deadline deadline);
 
 // A socket file left by a dead process is replaced; already_exists if somebody listens there.
 UniqueFd listen_unix(const std::string& path, int mode = 0600, int backlog = 128);
-// Port 0 picks one: ask local_port.
+// A numeric address; one of IPv6 takes no clients of IPv4. Port 0 picks one: ask local_port. Throws
+// invalid_argument if it is none, already_exists if the port is taken, permission_denied, not_found
+// if the machine has no such address.
 UniqueFd listen_tcp(const std::string& address, int port, int backlog = 128);
 int local_port(int fd);
 

@@ -134,7 +134,7 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
     std::shared_ptr<Worker> alive = worker.lock();
     if (!alive) return;
     auto held = std::make_shared<Grant>(std::move(grant));
-    asio::post(alive->context, [weak, held] {
+    alive->loop.post([weak, held] {
       auto session = weak.lock();
       if (!session || !session->in_line_) return;  // The grant goes back with `held`.
       session->grant_ = std::move(*held);
@@ -227,7 +227,7 @@ void Session::lend() {
   lender_->asked = [worker = worker_.weak_from_this(), weak = weak_from_this()] {
     std::shared_ptr<Worker> alive = worker.lock();
     if (!alive) return;
-    asio::post(alive->context, [weak] {
+    alive->loop.post([weak] {
       auto session = weak.lock();
       if (!session || !session->lender_ || !session->server_ || session->telling_) return;
       if (session->talk_->at_rest() && session->talk_->pinned_by() == kSequence)
@@ -247,17 +247,12 @@ void Session::watch_pin() {
   set_pin(reason.empty() ? "transaction" : reason);
   unused_since_ = steady_clock::now();
   auto end = *unused_since_ + pin_bound_;
-  if (!pin_watched_ || end < pin_timer_.expiry()) look_at_pin(end);
+  if (end < pin_timer_.when()) look_at_pin(end);
 }
 
 void Session::look_at_pin(steady_clock::time_point when) {
-  pin_watched_ = true;
-  pin_timer_.expires_at(when);
-  pin_timer_.async_wait([weak = weak_from_this()](asio::error_code error) {
-    auto session = weak.lock();
-    if (error || !session) return;
-    session->pin_watched_ = false;
-    if (session->unused_since_ && session->server_) session->end_pin();
+  pin_timer_.set(when, [this] {
+    if (unused_since_ && server_) end_pin();
   });
 }
 

@@ -105,7 +105,7 @@ void Census::take(Question question, std::function<void(Statuses)> done) {
   for (const auto& weak : workers_) {
     std::shared_ptr<Worker> worker = weak.lock();
     if (!worker) continue;
-    asio::post(worker->context, [worker = worker.get(), taking] {
+    worker->loop.post([worker = worker.get(), taking] {
       Statuses part;
       tell(*worker, taking->question, part);
       MutexLock lock(taking->mutex);

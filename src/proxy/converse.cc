@@ -1,7 +1,8 @@
 // What the client says goes up, what the server says comes down; each in a loop of its own.
-#include <sys/socket.h>
+#include <cerrno>
 
 #include "base/log.h"
+#include "net/socket.h"
 #include "proxy/session.h"
 
 namespace halogen::proxy {
@@ -17,11 +18,7 @@ constexpr std::string_view kIdleTooLong =
 
 // Whether something listens there still.
 bool takes_connections(const std::string& path) {
-  asio::io_context unused;
-  asio::local::stream_protocol::socket socket(unused);
-  asio::error_code error;
-  socket.connect(path, error);
-  return !error;
+  return net::try_connect_unix(path).valid() || errno == EAGAIN;
 }
 
 }  // namespace
@@ -58,21 +55,18 @@ void Session::count_told(size_t size) {
 
 // To the client, one at a time: both loops have something to say.
 Task<void> Session::tell(std::string_view bytes) {
-  while (telling_) {
-    asio::error_code ignored;
-    co_await told_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  }
+  while (telling_) co_await told_;
   telling_ = true;
   count_told(bytes.size());
   try {
     co_await client_.write(bytes);
   } catch (...) {
     telling_ = false;
-    told_.cancel();
+    told_.signal();
     throw;
   }
   telling_ = false;
-  told_.cancel();
+  told_.signal();
   tell_notifications();
 }
 
@@ -186,12 +180,12 @@ Task<void> Session::send_to_server(std::string_view bytes) {
 
 void Session::spawn_server_loop() {
   server_loops_++;
-  asio::co_spawn(worker_.context, server_loop(server_),
-                 [self = shared_from_this()](std::exception_ptr failure) {
-                   self->server_loops_--;
-                   if (failure) self->client_.cancel();
-                   self->signal_event();
-                 });
+  worker_.loop.spawn(server_loop(server_),
+                     [self = shared_from_this()](const std::exception_ptr& failure) {
+                       self->server_loops_--;
+                       if (failure) self->client_.cancel();
+                       self->signal_event();
+                     });
 }
 
 // The server's side, as long as it is ours.

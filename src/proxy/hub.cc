@@ -64,15 +64,15 @@ void Hub::stop() {
 void Hub::poke() {
   std::shared_ptr<Worker> worker = worker_.lock();
   if (!worker) return;
-  asio::post(worker->context, [hub = shared_from_this(), worker = worker.get()] {
-    if (hub->event_ != nullptr) hub->event_->cancel();
+  worker->loop.post([hub = shared_from_this(), worker = worker.get()] {
+    if (hub->event_ != nullptr) hub->event_->signal();
     if (hub->server_ && !hub->answer_due_) hub->server_->stream.interrupt();
     bool running;
     {
       MutexLock lock(hub->mutex_);
       running = std::exchange(hub->running_, true);
     }
-    if (!running) asio::co_spawn(worker->context, [hub] { return hub->run(); }, asio::detached);
+    if (!running) worker->loop.spawn(hub->run(hub));
   });
 }
 
@@ -95,10 +95,10 @@ std::optional<std::string> Hub::next_query() {
   return query;
 }
 
-Task<void> Hub::run() {
-  auto self = shared_from_this();
+// `self` keeps it.
+Task<void> Hub::run(std::shared_ptr<Hub> /*self*/) {
   std::shared_ptr<Worker> worker = worker_.lock();
-  asio::steady_timer event(worker->context, asio::steady_timer::time_point::max());
+  Event event(worker->loop);
   event_ = &event;
   while (true) {
     bool there = false;
@@ -119,8 +119,7 @@ Task<void> Hub::run() {
     }
     if (there) continue;
     settled();
-    asio::error_code ignored;
-    co_await event.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await event;
   }
   event_ = nullptr;
   server_.reset();

@@ -25,7 +25,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
   using Callbacks = std::vector<std::function<void()>>;
 
   void poke();
-  Task<void> run();
+  Task<void> run(std::shared_ptr<Hub> self);
   // What is to be said next; nullopt if there is nothing to do before something changes.
   std::optional<std::string> next_query();
   Task<bool> connect();
@@ -49,7 +49,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
 
   // The worker's own.
   ServerPtr server_;
-  asio::steady_timer* event_ = nullptr;
+  Event* event_ = nullptr;  // While run() is.
   std::set<std::string> listening_;
   std::set<std::string> asked_;  // What listening_ will be when the answer is there.
   bool answer_due_ = false;

@@ -12,7 +12,7 @@ void Session::follow_channels() {
     auto post = [worker = worker_.weak_from_this(), weak = weak_from_this()](auto work) {
       std::shared_ptr<Worker> alive = worker.lock();
       if (!alive) return;
-      asio::post(alive->context, [weak, work = std::move(work)] {
+      alive->loop.post([weak, work = std::move(work)] {
         if (auto session = weak.lock(); session && session->talk_) work(*session);
       });
     };
@@ -34,15 +34,15 @@ void Session::channels_confirmed(const std::vector<std::string>& channels) {
   if (channels != talk_->state()->listen) return;
   talk_->heard_elsewhere(channels);
   if (!server_ || !talk_->nothing_under_way() || talk_->transaction_status() != 'I') return;
-  asio::co_spawn(
-      worker_.context,
-      [self = shared_from_this()]() -> Task<void> {
-        if (!self->server_ || !self->talk_->nothing_under_way()) co_return;
-        std::string sync;
-        self->talk_->sync(sync);
-        co_await self->send_to_server(sync);
-      },
-      [](std::exception_ptr) {});
+  worker_.loop.spawn(sync_server(), [self = shared_from_this()](const std::exception_ptr&) {});
+}
+
+// Has the server say again what it holds.
+Task<void> Session::sync_server() {
+  if (!server_ || !talk_->nothing_under_way()) co_return;
+  std::string sync;
+  talk_->sync(sync);
+  co_await send_to_server(sync);
 }
 
 void Session::notified(const std::string& message) {
@@ -56,12 +56,13 @@ void Session::tell_notifications() {
   bool can =
       !talk_->attached() || (talk_->nothing_under_way() && talk_->transaction_status() == 'I');
   if (notifications_.empty() || !can || telling_ || state_ != State::active) return;
-  asio::co_spawn(
-      worker_.context,
-      [self = shared_from_this()]() -> Task<void> {
-        co_await self->tell(std::exchange(self->notifications_, {}));
-      },
-      [](std::exception_ptr) {});  // A client that is gone is noticed by those who wait for it.
+  // A client that is gone is noticed by those who wait for it.
+  worker_.loop.spawn(tell_now(), [self = shared_from_this()](const std::exception_ptr&) {});
+}
+
+Task<void> Session::tell_now() {
+  std::string notifications = std::exchange(notifications_, {});
+  co_await tell(notifications);
 }
 
 // What the compute's clients notify from now on must not be missed by those that listen.
@@ -71,7 +72,7 @@ Task<void> Session::listeners_ready(uint64_t start, Deadline deadline) {
                           [worker = worker_.weak_from_this(), weak = weak_from_this(), done] {
                             std::shared_ptr<Worker> alive = worker.lock();
                             if (!alive) return;
-                            asio::post(alive->context, [weak, done] {
+                            alive->loop.post([weak, done] {
                               *done = true;
                               if (auto session = weak.lock()) session->signal_event();
                             });

@@ -20,10 +20,9 @@ class PoolsTest : public ::testing::Test {
   // As if it had been opened by a session there.
   ServerPtr server_at(const std::shared_ptr<Worker>& worker) {
     int fds[2];
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     peers_.emplace_back(fds[1]);
-    Socket socket(worker->context, Socket::protocol_type(asio::local::stream_protocol()), fds[0]);
-    auto server = std::make_shared<Server>(*worker, std::move(socket));
+    auto server = std::make_shared<Server>(*worker, UniqueFd(fds[0]));
     server->start = address_.start;
     return server;
   }

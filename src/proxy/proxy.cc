@@ -1,22 +1,25 @@
 #include "proxy/proxy.h"
 
+#include <fcntl.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <thread>
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "net/socket.h"
 #include "protocol/session_state.h"
 #include "proxy/pooler_metrics.h"
 #include "proxy/session.h"
 
 namespace halogen::proxy {
 namespace {
-
-using asio::ip::tcp;
 
 const log::Logger logger("proxy");
 
@@ -31,8 +34,8 @@ constexpr size_t kMostLookedAt = 16;
 constexpr int kMostToGiveWay = 2;  // For each that comes, so that room is made.
 
 // A peer that has vanished is noticed within about two minutes.
-void set_client_options(tcp::socket& socket) {
-  auto set = [fd = socket.native_handle()](int level, int name, int value) {
+void set_client_options(int fd) {
+  auto set = [fd](int level, int name, int value) {
     ::setsockopt(fd, level, name, &value, sizeof value);
   };
   set(IPPROTO_TCP, TCP_NODELAY, 1);
@@ -42,32 +45,60 @@ void set_client_options(tcp::socket& socket) {
   set(IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
-[[noreturn]] void cannot_listen(const std::string& host, int port, const asio::error_code& error) {
-  if (error == asio::error::address_in_use)
+[[noreturn]] void cannot_listen(const std::string& host, int port, const Error& error) {
+  if (error.code() == Errc::already_exists)
     throw Error(Errc::unavailable,
                 "port {} on {} is taken: another process listens there; stop it, or choose another "
                 "port with --pg-port",
                 port, host);
-  if (error == asio::error::access_denied)
+  if (error.code() == Errc::permission_denied)
     throw Error(Errc::permission_denied,
                 "not allowed to listen on port {} of {}; choose one above 1023 with --pg-port",
                 port, host);
-  throw Error(Errc::io, "cannot listen on port {} of {}: {}", port, host, error.message());
+  if (error.code() == Errc::invalid_argument)
+    throw Error(Errc::invalid_argument, "not an address to listen on: {}", host);
+  throw Error(Errc::io, "cannot listen on port {} of {}: {}", port, host, error.what());
 }
 
-std::optional<IpAddress> address_of(const tcp::endpoint& endpoint) {
-  std::string text = endpoint.address().to_string();
-  return IpAddress::parse(std::string_view(text).substr(0, text.find('%')));  // Without a zone.
+// Where clients come in.
+struct Door {
+  Door() = default;
+  Door(Loop& loop, UniqueFd listener)
+      : socket(std::move(listener)), watch(Watch::start(loop, socket.get())) {
+    ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
+  }
+
+  UniqueFd socket;
+  WatchPtr watch;  // Goes first.
+};
+
+// A client that has been accepted.
+struct Arrival {
+  UniqueFd socket;
+  sockaddr_storage from{};
+  socklen_t from_size = sizeof from;
+
+  // Numbers; "" if they cannot be told.
+  std::pair<std::string, std::string> host_and_port() const {
+    char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+    ::getnameinfo(reinterpret_cast<const sockaddr*>(&from), from_size, host, sizeof host, port,
+                  sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    return {host, port};
+  }
+};
+
+// Not valid, with errno set, if there is none, or it cannot be taken.
+Arrival take_arrival(int listener) {
+  Arrival arrival;
+  arrival.socket = UniqueFd(::accept4(listener, reinterpret_cast<sockaddr*>(&arrival.from),
+                                      &arrival.from_size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  return arrival;
 }
 
 std::string said(const Refused& refused) {
   std::string message;
   wire::put_error(message, refused.fields());
   return message;
-}
-
-bool no_such_address(const asio::error_code& error) {
-  return error == asio::error::address_family_not_supported || error.value() == EADDRNOTAVAIL;
 }
 
 }  // namespace
@@ -83,7 +114,7 @@ struct Proxy::Impl {
   void end_listening();
   void listen();
   bool try_listen(int wanted);
-  Task<void> accept(tcp::acceptor& acceptor);
+  Task<void> accept(Door& door);
   Task<void> keep_pools();
   void forget(const std::string& endpoint);
   void warm_pools();
@@ -91,7 +122,7 @@ struct Proxy::Impl {
   void run(size_t number);
   void look_after_certificates();
   std::optional<Refused> refusal(const IpAddress& address);
-  void hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket);
+  void hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival);
   void make_room(Worker& worker);
 
   Options options;
@@ -104,7 +135,7 @@ struct Proxy::Impl {
   std::atomic<Shared*> told_of = nullptr;  // `shared`, for other threads: once it is complete.
   metrics::Registration metrics;
   std::vector<std::shared_ptr<Worker>> workers;
-  std::vector<std::unique_ptr<tcp::acceptor>> acceptors;  // On the first worker.
+  std::vector<Door> doors;  // The first worker's.
   std::vector<std::thread> threads;
   // A thread of its own: making a certificate waits for the disk.
   std::thread certificate_thread;
@@ -115,25 +146,19 @@ struct Proxy::Impl {
 
 // False if the port is free on the first host and taken on another, and any will do.
 bool Proxy::Impl::try_listen(int wanted) {
-  acceptors.clear();
+  doors.clear();
   port = wanted;
   for (const std::string& host : options.hosts) {
-    asio::error_code error;
-    tcp::endpoint at(asio::ip::make_address(host, error), static_cast<uint16_t>(port));
-    if (error) throw Error(Errc::invalid_argument, "not an address to listen on: {}", host);
-    auto acceptor = std::make_unique<tcp::acceptor>(workers.front()->context);
-    acceptor->open(at.protocol(), error);
-    if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error && at.address().is_v6()) acceptor->set_option(asio::ip::v6_only(true), error);
-    if (!error) acceptor->bind(at, error);
-    if (!error) acceptor->listen(kBacklog, error);
-    if (error && no_such_address(error) && options.hosts.size() > 1) continue;
-    if (error && wanted == 0 && !acceptors.empty()) return false;
-    if (error) cannot_listen(host, port, error);
-    port = acceptor->local_endpoint().port();
-    acceptors.push_back(std::move(acceptor));
+    try {
+      doors.emplace_back(workers.front()->loop, net::listen_tcp(host, port, kBacklog));
+    } catch (const Error& error) {
+      if (error.code() == Errc::not_found && options.hosts.size() > 1) continue;
+      if (wanted == 0 && !doors.empty()) return false;
+      cannot_listen(host, port, error);
+    }
+    port = net::local_port(doors.back().socket.get());
   }
-  if (acceptors.empty())
+  if (doors.empty())
     throw Error(Errc::io, "none of the addresses to listen on is this machine's");
   return true;
 }
@@ -162,15 +187,15 @@ void Proxy::Impl::start() {
   try {
     listen();
   } catch (...) {
-    acceptors.clear();
+    doors.clear();
     workers.clear();
     throw;
   }
-  for (auto& acceptor : acceptors)
-    asio::co_spawn(workers.front()->context, accept(*acceptor), asio::detached);
+  Loop& first = workers.front()->loop;
+  for (Door& door : doors) first.spawn(accept(door));
+  first.spawn(keep_pools());
   shared->census.set_workers(workers);
   for (size_t i = 0; i < count; i++) threads.emplace_back([this, i] { run(i); });
-  asio::co_spawn(workers.front()->context, keep_pools(), asio::detached);
   certificate_thread = std::thread([this] { look_after_certificates(); });
   running = true;
   told_of = shared.get();
@@ -181,8 +206,7 @@ void Proxy::Impl::start() {
 
 void Proxy::Impl::run(size_t number) {
   ::pthread_setname_np(::pthread_self(), fmt::format("proxy-{}", number).c_str());
-  auto guard = asio::make_work_guard(workers[number]->context);
-  workers[number]->context.run();
+  workers[number]->loop.run();
 }
 
 void Proxy::Impl::look_after_certificates() {
@@ -205,40 +229,35 @@ void Proxy::Impl::look_after_certificates() {
   }
 }
 
-Task<void> Proxy::Impl::accept(tcp::acceptor& acceptor) {
-  asio::steady_timer pause(acceptor.get_executor());
+// One at a time, so that those who have been let in get their turn, too.
+Task<void> Proxy::Impl::accept(Door& door) {
   bool warned = false;
-  while (acceptor.is_open()) {
-    const auto& worker = workers[next_worker++ % workers.size()];
-    tcp::socket socket(worker->context);
-    asio::error_code error;
-    co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
-    if (!acceptor.is_open()) break;
-    if (!error) {
+  while (door.socket.valid()) {
+    if (!co_await door.watch->readable()) continue;
+    Arrival arrival = take_arrival(door.socket.get());
+    if (arrival.socket.valid()) {
       warned = false;
-      hand_over(worker, std::move(socket));
-    } else if (error != asio::error::connection_aborted) {
-      if (!std::exchange(warned, true)) logger.warn("cannot accept clients: {}", error.message());
-      if (error.value() == EMFILE || error.value() == ENFILE) {
-        // Also where nobody waits: the system looks for a descriptor first.
-        if (shared->descriptors.turn_away(acceptor.native_handle(), said(no_descriptors()))) {
-          shared->metrics.no_descriptor.add();
-          continue;
-        }
-      }
-      pause.expires_after(kAcceptPause);
-      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      hand_over(workers[next_worker++ % workers.size()], std::move(arrival));
+      continue;
     }
+    int error = errno;
+    if (error == EAGAIN || error == ECONNABORTED || error == EINTR) continue;
+    if (!std::exchange(warned, true))
+      logger.warn("cannot accept clients: {}", std::strerror(error));
+    // Also where nobody waits: the system looks for a descriptor first.
+    if ((error == EMFILE || error == ENFILE) &&
+        shared->descriptors.turn_away(door.socket.get(), said(no_descriptors()))) {
+      shared->metrics.no_descriptor.add();
+      continue;
+    }
+    co_await pause(workers.front()->loop, kAcceptPause);
   }
 }
 
 // Closes servers that have served their time, and opens those that are to be kept ready.
 Task<void> Proxy::Impl::keep_pools() {
-  asio::steady_timer pause(workers.front()->context);
   while (!shared->stopping) {
-    asio::error_code ignored;
-    pause.expires_after(kSweepInterval);
-    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await pause(workers.front()->loop, kSweepInterval);
     for (const std::string& endpoint : shared->pools.endpoints()) {
       if (endpoints.exists(endpoint))
         shared->pools.set_settings(endpoint, endpoints.pool_settings(endpoint));
@@ -256,7 +275,7 @@ void Proxy::Impl::forget(const std::string& endpoint) {
     if (session.endpoint() == endpoint) session.lose_endpoint();
   });
   for (const auto& worker : workers)
-    asio::post(worker->context, [endpoint, worker = worker.get()] {
+    worker->loop.post([endpoint, worker = worker.get()] {
       std::erase_if(worker->tallies, [&](auto& one) { return one.first.first == endpoint; });
     });
   shared->listeners.forget(endpoint);
@@ -266,7 +285,7 @@ void Proxy::Impl::forget(const std::string& endpoint) {
 
 void Proxy::Impl::warm_pools() {
   for (Pools::Lack& lack : shared->pools.lacking())
-    asio::co_spawn(workers.front()->context, warm(std::move(lack)), asio::detached);
+    workers.front()->loop.spawn(warm(std::move(lack)));
 }
 
 // No use of the compute: it is neither started nor kept awake for this.
@@ -312,24 +331,22 @@ std::optional<Refused> Proxy::Impl::refusal(const IpAddress& address) {
   return std::nullopt;
 }
 
-void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, tcp::socket socket) {
+void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival) {
   shared->metrics.opened.add();
-  asio::error_code error;
-  tcp::endpoint remote = socket.remote_endpoint(error);
-  std::optional<IpAddress> address = address_of(remote);
-  if (error || !address) return;  // Gone already.
+  auto [host, from_port] = arrival.host_and_port();
+  std::optional<IpAddress> address = IpAddress::parse(host.substr(0, host.find('%')));  // No zone.
+  if (!address) return;
   if (std::optional<Refused> refused = refusal(*address)) {
-    send_last_words(socket.native_handle(), said(*refused));
+    send_last_words(arrival.socket.get(), said(*refused));
     return;
   }
-  set_client_options(socket);
-  std::string peer = fmt::format("{}:{}", remote.address().to_string(), remote.port());
-  asio::post(worker->context, [this, worker = worker.get(), socket = std::move(socket),
-                               peer = std::move(peer), address = *address]() mutable {
+  set_client_options(arrival.socket.get());
+  auto socket = std::make_shared<UniqueFd>(std::move(arrival.socket));  // For std::function.
+  worker->loop.post([this, worker = worker.get(), socket, peer = fmt::format("{}:{}", host, from_port),
+                     address = *address] {
     if (shared->stopping) return;
     make_room(*worker);
-    std::make_shared<Session>(*shared, *worker, std::move(socket), std::move(peer), address)
-        ->start();
+    std::make_shared<Session>(*shared, *worker, std::move(*socket), peer, address)->start();
   });
 }
 
@@ -350,15 +367,14 @@ void Proxy::Impl::make_room(Worker& worker) {
 }
 
 void Proxy::Impl::end_listening() {
-  asio::post(workers.front()->context, [this] {
-    asio::error_code ignored;
-    for (auto& acceptor : acceptors) acceptor->close(ignored);
+  workers.front()->loop.post([this] {
+    for (Door& door : doors) door = Door();
   });
 }
 
 void Proxy::Impl::for_all_sessions(std::function<void(Session&)> act) {
   for (const auto& worker : workers) {
-    asio::post(worker->context, [act, worker = worker.get()] {
+    worker->loop.post([act, worker = worker.get()] {
       std::vector<std::shared_ptr<Session>> sessions;  // Some end at once.
       for (Session* session : worker->sessions) sessions.push_back(session->shared_from_this());
       for (const auto& session : sessions) act(*session);
@@ -399,10 +415,10 @@ void Proxy::Impl::stop() {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   shared->pools.clear();
   shared->listeners.clear();
-  for (const auto& worker : workers) worker->context.stop();
+  for (const auto& worker : workers) worker->loop.stop();
   for (std::thread& thread : threads) thread.join();
   threads.clear();
-  acceptors.clear();
+  doors.clear();
   workers.clear();
   logger.info("stopped; {} clients cut off", shared->cut_off.load());
 }

@@ -22,7 +22,7 @@ Task<void> Session::relay(Deadline deadline) {
 
 Task<void> Session::carry_both_ways() {
   auto self = shared_from_this();
-  asio::co_spawn(worker_.context, client_to_server(), [self](std::exception_ptr) {
+  worker_.loop.spawn(client_to_server(), [self](const std::exception_ptr&) {
     self->upstream_done_ = true;
     self->signal_event();
   });

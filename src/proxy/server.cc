@@ -1,7 +1,11 @@
 #include "proxy/server.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include "base/error.h"
 #include "base/log.h"
+#include "net/socket.h"
 #include "protocol/session_state.h"
 #include "proxy/shared.h"
 
@@ -12,10 +16,6 @@ const log::Logger logger("proxy");
 
 constexpr size_t kMaxGreetingMessage = 1 << 20;
 constexpr std::string_view kCannotConnectNow = "57P03";
-
-std::string socket_path(const ComputeAddress& address) {
-  return fmt::format("{}/.s.PGSQL.{}", address.socket_folder, address.port);
-}
 
 // Takes one message of the greeting; true when it was the last.
 bool take_greeting(const wire::Message& message, const std::string& path, Opened& out) {
@@ -72,47 +72,29 @@ Task<void> greet(const std::string& path, Opened& out) {
   server.unread = std::move(in);
 }
 
-// Cancels the stream when the time is up. One that is too late does no harm.
-class Alarm {
- public:
-  Alarm(asio::io_context& context, Stream& stream, Deadline deadline) : timer_(context) {
-    timer_.expires_at(deadline.at());
-    timer_.async_wait([&stream, alive = std::weak_ptr<bool>(alive_)](asio::error_code error) {
-      if (!error && !alive.expired()) stream.cancel();
-    });
-  }
-
- private:
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  asio::steady_timer timer_;
-};
-
 }  // namespace
 
 void Server::move_to(Worker& another) {
   if (worker == &another) return;
-  stream.move_to(another.context);
+  stream.move_to(another.loop);
   worker = &another;
 }
 
 Task<Opened> open_server(Worker& worker, const ComputeAddress& address,
                          const wire::Parameters& parameters, Deadline deadline) {
   Opened out;
-  std::string path = socket_path(address);
-  asio::local::stream_protocol::socket socket(worker.context);
-  asio::error_code error;
-  socket.open(asio::local::stream_protocol(), error);
-  if (!error) socket.native_non_blocking(true, error);
-  if (!error) socket.connect(path, error);
-  if (error.value() == EMFILE || error.value() == ENFILE) throw no_descriptors();
-  if (error) {
-    logger.info("no compute at {}: {}", path, error.message());
+  std::string path = net::postgres_socket_path(address.socket_folder, address.port);
+  UniqueFd socket = net::try_connect_unix(path);
+  if (!socket.valid()) {
+    if (errno == EMFILE || errno == ENFILE) throw no_descriptors();
+    logger.info("no compute at {}: {}", path, std::strerror(errno));
     co_return out;
   }
-  out.server = std::make_shared<Server>(worker, Socket(std::move(socket)));
+  out.server = std::make_shared<Server>(worker, std::move(socket));
   out.server->start = address.start;
   try {
-    Alarm alarm(worker.context, out.server->stream, deadline);
+    Timer alarm(worker.loop);
+    alarm.set(deadline.at(), [server = out.server.get()] { server->stream.cancel(); });
     co_await out.server->stream.write(wire::startup_packet(parameters));
     co_await greet(path, out);
   } catch (const Error& gone) {

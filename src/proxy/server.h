@@ -18,7 +18,8 @@
 namespace halogen::proxy {
 
 struct Server {
-  Server(Worker& the_worker, Socket socket) : worker(&the_worker), stream(std::move(socket)) {}
+  Server(Worker& the_worker, UniqueFd socket)
+      : worker(&the_worker), stream(the_worker.loop, std::move(socket)) {}
 
   // Nothing has come that would not be ours to read: it is alive, as far as one can see.
   // Just after it was given back that is not worth a system call: one that has failed since then

@@ -139,16 +139,24 @@ Task<void> Session::greet_client(const ReportedPtr& reported) {
 // A client may give up while it waits for a compute; then so do we.
 void Session::watch_client() {
   watching_ = true;
-  client_.when_readable([weak = weak_from_this()](asio::error_code error) {
+  worker_.loop.spawn(watch(weak_from_this()));
+}
+
+// Ends when there is something to read, whoever will: the session may be gone by then.
+Task<void> Session::watch(std::weak_ptr<Session> weak) {
+  bool ready = true;
+  while (ready) {
     auto session = weak.lock();
-    if (!session || error || !session->watching_) return;
-    if (session->client_.gone()) {
-      session->client_left_ = true;
-      session->signal_event();
-    } else if (!session->client_.buffered()) {
-      session->watch_client();
-    }
-  });
+    if (!session || !session->watching_ || session->client_.buffered()) co_return;
+    Watch::Wait readable = session->client_.readable();
+    session.reset();
+    ready = co_await readable;
+    session = weak.lock();
+    if (!ready || !session || !session->watching_ || !session->client_.gone()) continue;
+    session->client_left_ = true;
+    session->signal_event();
+    co_return;
+  }
 }
 
 Task<ComputeAddress> Session::wake(Deadline deadline) {

@@ -1,8 +1,9 @@
 #include "proxy/session.h"
 
-#include <sys/socket.h>
+#include <cerrno>
 
 #include "base/log.h"
+#include "net/socket.h"
 
 namespace halogen::proxy {
 namespace {
@@ -13,6 +14,7 @@ constexpr std::chrono::seconds kFarewellTime{5};        // To take our last word
 constexpr std::chrono::milliseconds kLingerTime{2000};  // To close its side.
 constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
 constexpr std::chrono::seconds kCancelTime{10};
+constexpr std::chrono::milliseconds kCancelPause{10};
 constexpr char kTlsHandshake = 0x16;
 
 Refused going_down() {
@@ -20,22 +22,20 @@ Refused going_down() {
                  "The platform is being stopped. Connect again when it is back.");
 }
 
-Socket generic(asio::ip::tcp::socket socket) { return Socket(std::move(socket)); }
-
 }  // namespace
 
-Session::Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer,
+Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string peer,
                  const IpAddress& address)
     : shared_(shared),
       worker_(worker),
       peer_(std::move(peer)),
       address_(address),
-      client_(generic(std::move(socket))),
+      client_(worker.loop, std::move(socket)),
       startup_deadline_(Deadline::after(shared.options.startup_timeout)),
-      deadline_timer_(worker_.context),
-      event_(worker_.context),
-      told_(worker_.context, asio::steady_timer::time_point::max()),
-      pin_timer_(worker_.context) {
+      deadline_timer_(worker_.loop),
+      event_(worker_.loop),
+      told_(worker_.loop),
+      pin_timer_(worker_.loop) {
   worker_.sessions.insert(this);
   newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
   shared_.sessions++;
@@ -65,16 +65,13 @@ void Session::enter(State state) {
 }
 
 void Session::start() {
-  deadline_timer_.expires_at(startup_deadline_.at());
-  deadline_timer_.async_wait([session = weak_from_this()](asio::error_code error) {
-    auto alive = session.lock();
-    if (error || !alive || alive->state_ != State::starting) return;
-    alive->timed_out_ = true;
-    alive->client_.cancel();
-    alive->signal_event();
+  deadline_timer_.set(startup_deadline_.at(), [this] {
+    if (state_ != State::starting) return;
+    timed_out_ = true;
+    client_.cancel();
+    signal_event();
   });
-  asio::co_spawn(
-      worker_.context, [self = shared_from_this()] { return self->run(); }, asio::detached);
+  worker_.loop.spawn(run(shared_from_this()));
 }
 
 bool Session::has_work() const {
@@ -177,8 +174,8 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
   }
 }
 
-Task<void> Session::run() {
-  auto self = shared_from_this();
+// `self` keeps it.
+Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   std::optional<wire::ErrorFields> reason = co_await live();
   watching_ = false;
   enter(State::closing);
@@ -197,11 +194,7 @@ Task<void> Session::run() {
 // end our side, and give the client a little time to end its own.
 Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) {
   auto limit = [this](std::chrono::milliseconds time) {
-    deadline_timer_.expires_after(time);
-    deadline_timer_.async_wait([session = weak_from_this()](asio::error_code error) {
-      auto alive = session.lock();
-      if (!error && alive) alive->client_.cancel();
-    });
+    deadline_timer_.set(steady_clock::now() + time, [this] { client_.cancel(); });
   };
   client_.allow();
   if (reason && entered_ && client_.can_talk()) {
@@ -293,26 +286,26 @@ Task<void> Session::forward_cancel(ClientKey ours) {
 }
 
 Task<void> Session::deliver_cancel(const CancelTarget& target) {
-  asio::local::stream_protocol::socket socket(worker_.context);
-  asio::error_code error;
-  socket.connect(target.socket, error);  // A unix socket: at once, or not at all.
-  if (error) co_return;
-  cancel_ = std::make_unique<Stream>(Socket(std::move(socket)));
-  deadline_timer_.expires_after(kCancelTime);
-  deadline_timer_.async_wait([session = weak_from_this()](asio::error_code cancelled) {
-    auto alive = session.lock();
-    if (!cancelled && alive && alive->cancel_) alive->cancel_->cancel();
-  });
-  co_await cancel_->write(wire::cancel_request(target.key.pid, target.key.key));
+  Deadline deadline = Deadline::after(kCancelTime);
+  UniqueFd socket = net::try_connect_unix(target.socket);
+  while (!socket.valid() && errno == EAGAIN && !deadline.passed() && !must_end()) {
+    co_await wait_for_event(Deadline::after(kCancelPause));  // Many are being cancelled.
+    socket = net::try_connect_unix(target.socket);
+  }
+  if (!socket.valid()) co_return;
+  Stream stream(worker_.loop, std::move(socket));
+  Timer limit(worker_.loop);
+  limit.set(deadline.at(), [&stream] { stream.cancel(); });
+  co_await stream.write(wire::cancel_request(target.key.pid, target.key.key));
   char byte;
-  while (co_await cancel_->read_some({&byte, 1}) > 0) {
+  while (co_await stream.read_some({&byte, 1}) > 0) {
   }
 }
 
 Task<void> Session::wait_for_event(Deadline deadline) {
-  event_.expires_at(deadline.at());
-  asio::error_code ignored;
-  co_await event_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  Timer timer(worker_.loop);
+  timer.set(deadline.at(), [this] { signal_event(); });
+  co_await event_;
 }
 
 }  // namespace halogen::proxy

@@ -30,7 +30,7 @@ namespace halogen::proxy {
 class Session : public std::enable_shared_from_this<Session> {
  public:
   // `peer` is for the log.
-  Session(Shared& shared, Worker& worker, asio::ip::tcp::socket socket, std::string peer,
+  Session(Shared& shared, Worker& worker, UniqueFd socket, std::string peer,
           const IpAddress& address);
   ~Session();
 
@@ -51,7 +51,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   // ---- session.cc ----
-  Task<void> run();
+  Task<void> run(std::shared_ptr<Session> self);
   Task<std::optional<wire::ErrorFields>> live();
   std::optional<wire::ErrorFields> explain(const Error& error);
   // nullopt: there is nothing to serve (a cancel request, or the client said nothing).
@@ -100,6 +100,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void begin_use();
   void end_use();
   void watch_client();
+  static Task<void> watch(std::weak_ptr<Session> weak);
 
   // ---- converse.cc ----
   enum class Next { more, server, verified, goodbye };
@@ -120,8 +121,10 @@ class Session : public std::enable_shared_from_this<Session> {
   // ---- notifications.cc ----
   void follow_channels();
   void channels_confirmed(const std::vector<std::string>& channels);
+  Task<void> sync_server();
   void notified(const std::string& message);
   void tell_notifications();
+  Task<void> tell_now();
   Task<void> listeners_ready(uint64_t start, Deadline deadline);
 
   // ---- attach.cc ----
@@ -171,7 +174,7 @@ class Session : public std::enable_shared_from_this<Session> {
   template <typename T, typename Ask>
   Task<std::optional<Outcome<T>>> answer_of(Ask ask, Deadline deadline);
   Task<void> wait_for_event(Deadline deadline);
-  void signal_event() { event_.cancel(); }
+  void signal_event() { event_.signal(); }
 
   Shared& shared_;
   Worker& worker_;
@@ -182,8 +185,8 @@ class Session : public std::enable_shared_from_this<Session> {
   const steady_clock::time_point since_ = steady_clock::now();
   std::list<Session*>::iterator newcomer_;  // While starting.
   Deadline startup_deadline_;
-  asio::steady_timer deadline_timer_;  // Cancels client_ when it fires.
-  asio::steady_timer event_;           // Never fires by itself: cancelled is signalled.
+  Timer deadline_timer_;  // Cancels client_ when it fires.
+  Event event_;
 
   std::string user_;
   Route route_;
@@ -209,14 +212,13 @@ class Session : public std::enable_shared_from_this<Session> {
   bool in_line_ = false;
   std::optional<Grant> grant_;  // Come, while waiting in line.
   bool telling_ = false;        // Bytes are on their way to the client.
-  asio::steady_timer told_;     // Cancelled when they are out.
+  Event told_;                  // They are out.
   int server_loops_ = 0;
   std::string pin_;   // Why the server is kept, as counted in the metrics.
   LenderPtr lender_;  // While the server can be asked for.
   std::optional<steady_clock::time_point> unused_since_;  // While it is kept for nothing else.
   std::chrono::milliseconds pin_bound_{0};                // For how long it may be.
-  asio::steady_timer pin_timer_;
-  bool pin_watched_ = false;  // pin_timer_ is set.
+  Timer pin_timer_;
   bool pin_expired_ = false;
 
   // ---- For the census ----
@@ -235,7 +237,6 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string notifications_;          // Whole messages, to be told when nothing is under way.
 
   // ---- Carrying bytes ----
-  std::unique_ptr<Stream> cancel_;  // A cancel request's own connection.
   Stream* relay_ = nullptr;
   MessageTracker from_client_;
   MessageTracker from_server_;
@@ -250,7 +251,7 @@ Task<std::optional<Outcome<T>>> Session::answer_of(Ask ask, Deadline deadline) {
   ask([worker = worker_.weak_from_this(), session = weak_from_this(), answer](Outcome<T> outcome) {
     std::shared_ptr<Worker> alive = worker.lock();
     if (!alive) return;
-    asio::post(alive->context, [session, answer, outcome = std::move(outcome)]() mutable {
+    alive->loop.post([session, answer, outcome = std::move(outcome)]() mutable {
       *answer = std::move(outcome);
       if (auto waiting = session.lock()) waiting->signal_event();
     });

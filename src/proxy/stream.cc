@@ -22,16 +22,13 @@ IoResult plain_result(ssize_t returned, Io wanted) {
 
 }  // namespace
 
-Stream::Stream(Socket socket) : socket_(std::move(socket)) {
+Stream::Stream(Loop& loop, UniqueFd socket)
+    : socket_(std::move(socket)), watch_(Watch::start(loop, socket_.get())) {
   count_++;
-  asio::error_code ignored;
-  socket_.native_non_blocking(true, ignored);
 }
 
 Stream::~Stream() {
   SSL_free(ssl_);
-  asio::error_code ignored;
-  socket_.close(ignored);
   count_--;
 }
 
@@ -52,14 +49,14 @@ IoResult Stream::tls_result(int returned) {
 
 IoResult Stream::read_now(std::span<char> to) {
   if (ssl_ == nullptr)
-    return plain_result(::recv(socket_.native_handle(), to.data(), to.size(), 0), Io::want_read);
+    return plain_result(::recv(socket_.get(), to.data(), to.size(), 0), Io::want_read);
   ERR_clear_error();
   return tls_result(SSL_read(ssl_, to.data(), static_cast<int>(to.size())));
 }
 
 IoResult Stream::write_now(std::string_view from) {
   if (ssl_ == nullptr)
-    return plain_result(::send(socket_.native_handle(), from.data(), from.size(), MSG_NOSIGNAL),
+    return plain_result(::send(socket_.get(), from.data(), from.size(), MSG_NOSIGNAL),
                         Io::want_write);
   ERR_clear_error();
   return tls_result(SSL_write(ssl_, from.data(), static_cast<int>(from.size())));
@@ -81,7 +78,7 @@ bool Stream::gone() {
   char byte;
   IoResult result;
   if (ssl_ == nullptr) {
-    result = plain_result(::recv(socket_.native_handle(), &byte, 1, MSG_PEEK), Io::want_read);
+    result = plain_result(::recv(socket_.get(), &byte, 1, MSG_PEEK), Io::want_read);
   } else {
     ERR_clear_error();
     result = tls_result(SSL_peek(ssl_, &byte, 1));
@@ -91,24 +88,20 @@ bool Stream::gone() {
 
 bool Stream::quiet() {
   char byte;
-  ssize_t size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t size = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-void Stream::move_to(asio::io_context& context) {
-  int fd = socket_.release();
-  socket_ = Socket(context, Socket::protocol_type(asio::local::stream_protocol()), fd);
-  socket_.native_non_blocking(true);
-}
+void Stream::move_to(Loop& loop) { watch_ = Watch::start(loop, socket_.get()); }
 
 char Stream::peek_first() {
   char byte = 0;
-  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK) == 1 ? byte : '\0';
+  return ::recv(socket_.get(), &byte, 1, MSG_PEEK) == 1 ? byte : '\0';
 }
 
 bool Stream::has_arrived() {
   char byte;
-  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK) == 1;
+  return ::recv(socket_.get(), &byte, 1, MSG_PEEK) == 1;
 }
 
 void Stream::shutdown_send() {
@@ -116,15 +109,16 @@ void Stream::shutdown_send() {
     ERR_clear_error();
     SSL_shutdown(ssl_);
   }
-  ::shutdown(socket_.native_handle(), SHUT_WR);
+  ::shutdown(socket_.get(), SHUT_WR);
 }
 
-Task<void> Stream::wait(Io want) {
-  if (cancelled_) throw Error(Errc::cancelled, "cancelled");
-  asio::error_code error;
-  co_await socket_.async_wait(want == Io::want_write ? Socket::wait_write : Socket::wait_read,
-                              asio::redirect_error(asio::use_awaitable, error));
-  if (cancelled_ || error) throw Error(Errc::cancelled, "cancelled");
+bool Stream::Wait::await_ready() const {
+  if (stream_.cancelled_) throw Error(Errc::cancelled, "cancelled");
+  return false;
+}
+
+void Stream::Wait::await_resume() const {
+  if (!Watch::Wait::await_resume() || stream_.cancelled_) throw Error(Errc::cancelled, "cancelled");
 }
 
 Task<size_t> Stream::read_some(std::span<char> to) {
@@ -160,7 +154,7 @@ Task<void> Stream::write(std::string_view from) {
 }
 
 Task<void> Stream::accept_tls(const TlsContext& tls) {
-  ssl_ = tls.accept(socket_.native_handle());
+  ssl_ = tls.accept(socket_.get());
   intact_ = false;
   while (true) {
     ERR_clear_error();
@@ -173,10 +167,7 @@ Task<void> Stream::accept_tls(const TlsContext& tls) {
   intact_ = true;
 }
 
-void Stream::interrupt() {
-  asio::error_code ignored;
-  socket_.cancel(ignored);
-}
+void Stream::interrupt() { watch_->interrupt(); }
 
 void Stream::cancel() {
   cancelled_ = true;

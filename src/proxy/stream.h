@@ -1,6 +1,6 @@
 // stream.h: one connection, plain or TLS, read and written without blocking.
 //
-// OpenSSL works on the socket itself, and Asio only says when it is ready: so an idle connection
+// OpenSSL works on the socket itself, and the loop only says when it is ready: so an idle connection
 // holds no buffer, and bytes are copied once. One thread; at most one coroutine reads and one
 // writes at a time. Errors: unavailable (the peer is gone), cancelled.
 #pragma once
@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/asio.h"
+#include "proxy/loop.h"
 #include "proxy/tls.h"
 
 namespace halogen::proxy {
@@ -24,7 +24,8 @@ struct IoResult {
 
 class Stream {
  public:
-  explicit Stream(Socket socket);
+  // The socket must not block.
+  Stream(Loop& loop, UniqueFd socket);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -43,8 +44,8 @@ class Stream {
   bool gone();
   // Not encrypted; no byte and no end has come that has not been read.
   bool quiet();
-  // A unix socket, and nobody waits on it: from now on events are told to another loop.
-  void move_to(asio::io_context& context);
+  // A unix socket, and nobody waits on it: from now on another loop tells when it is ready.
+  void move_to(Loop& loop);
   // First byte without taking it; the socket is readable and not encrypted yet.
   char peek_first();
   // The peer has sent something, encrypted or not, that has not been read from the socket.
@@ -53,7 +54,16 @@ class Stream {
   void shutdown_send();
 
   // ---- Waiting ----
-  Task<void> wait(Io want);
+  class Wait : public Watch::Wait {
+   public:
+    Wait(Stream& stream, bool to_write) : Watch::Wait(*stream.watch_, to_write), stream_(stream) {}
+    bool await_ready() const;
+    void await_resume() const;
+
+   private:
+    Stream& stream_;
+  };
+  Wait wait(Io want) { return {*this, want == Io::want_write}; }
   // At least one byte, or 0 at the end.
   Task<size_t> read_some(std::span<char> to);
   Task<void> read_exactly(std::span<char> to);
@@ -66,11 +76,8 @@ class Stream {
   // Ends what waits, and what will, with `cancelled`; until allow().
   void cancel();
   void allow() { cancelled_ = false; }
-  // Calls `then` once when readable or cancelled.
-  template <typename Then>
-  void when_readable(Then then) {
-    socket_.async_wait(Socket::wait_read, std::move(then));
-  }
+  // For who looks on, and may outlive it: false if interrupted, or gone.
+  Watch::Wait readable() { return watch_->readable(); }
 
   bool encrypted() const { return ssl_ != nullptr; }
   // Nothing half-said: in no TLS handshake, and no write was left in the middle.
@@ -82,7 +89,8 @@ class Stream {
 
   static inline std::atomic<size_t> count_ = 0;
 
-  Socket socket_;
+  UniqueFd socket_;
+  WatchPtr watch_;
   ssl_st* ssl_ = nullptr;
   bool cancelled_ = false;
   bool intact_ = true;

@@ -1,5 +1,5 @@
 // worker.h: one event loop, and what its sessions share. Touched by its own thread only, but for
-// `context`, to which any thread may post.
+// `loop`, to which any thread may post.
 #pragma once
 #include <list>
 #include <map>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "protocol/pooler_status.h"
-#include "proxy/asio.h"
+#include "proxy/loop.h"
 
 namespace halogen::proxy {
 
@@ -64,7 +64,7 @@ struct Worker : std::enable_shared_from_this<Worker> {
   std::list<Session*> newcomers;  // Not authenticated yet, the oldest first.
   std::map<std::pair<std::string, std::string>, TallyPtr> tallies;  // By endpoint and database.
   // Last, so that it goes first: with it go the coroutines that still wait, which use the others.
-  asio::io_context context{1};
+  Loop loop;
 };
 
 }  // namespace halogen::proxy

@@ -256,8 +256,7 @@ UniqueFd listen_tcp(const std::string& address, int port, int backlog) {
   UniqueFd fd(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) throw Error(why_not_bound(errno), "socket for {}: {}", what, strerror(errno));
   int on = 1;
-  if (list->ai_family == AF_INET6)
-    setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (list->ai_family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   start_listening(fd.get(), list->ai_addr, list->ai_addrlen, backlog, what);

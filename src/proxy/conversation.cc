@@ -121,7 +121,7 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
     told = false;
   }
   if (open || (silent && (transaction_lost_ || !pinned_by().empty())))
-    refusal_ = Refusal{why, told};
+    refusal_ = std::make_unique<Refusal>(Refusal{why, told});
   undo_before(expected_.end());
   expected_.clear();
   client_body_dropped_ = true;

@@ -73,7 +73,9 @@ class Conversation {
   // While not attached. Stops before the first message that needs a server, or Terminate.
   size_t answer_client(std::string_view bytes, std::string& to_client);
   // Makes the next request be answered with this error.
-  void refuse(const wire::ErrorFields& why) { refusal_ = Refusal{why, false}; }
+  void refuse(const wire::ErrorFields& why) {
+    refusal_ = std::make_unique<Refusal>(Refusal{why, false});
+  }
   // These bytes begin with a message that should be given a server: not with half a one.
   static bool worth_a_server(std::string_view bytes);
 
@@ -108,7 +110,7 @@ class Conversation {
   // What it has been told since; null before.
   const ReportedPtr& view() const { return view_; }
   // What ends the server: FATAL, or that it could not be made this client's. Not passed on.
-  const std::optional<wire::ErrorFields>& fatal() const { return fatal_; }
+  const wire::ErrorFields* fatal() const { return fatal_.get(); }
 
   // Since the last call.
   struct Counts {
@@ -204,10 +206,10 @@ class Conversation {
   std::string unnamed_drops_;           // The unnamed statement deallocates this name.
   std::vector<std::string> elsewhere_;  // Channels that somebody else hears.
   std::optional<std::vector<std::string>> elsewhere_next_;
-  std::vector<std::string> told_;  // Notifications by servers, while that may overlap.
-  std::optional<Refusal> refusal_;
-  bool transaction_lost_ = false;  // The client must see a failed transaction until it ends it.
-  uint64_t client_body_ = 0;       // Left of a message that is passed on in pieces.
+  std::vector<std::string> told_;     // Notifications by servers, while that may overlap.
+  std::unique_ptr<Refusal> refusal_;  // Errors are boxed: most clients never have any.
+  bool transaction_lost_ = false;     // The client must see a failed transaction until it ends it.
+  uint64_t client_body_ = 0;          // Left of a message that is passed on in pieces.
   bool client_body_dropped_ = false;
 
   // The server's side.
@@ -222,12 +224,12 @@ class Conversation {
   bool waiting_ = false;    // For a statement that is prepared again.
   bool settling_ = false;   // For all Syncs that are under way.
   uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
-  wire::ErrorFields refresh_failure_;
+  std::unique_ptr<wire::ErrorFields> refresh_failure_;  // If it could not be prepared.
   uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.
   uint64_t hash_ = 0;         // Of a description that is coming in.
   uint64_t server_body_ = 0;
   bool server_body_dropped_ = false;
-  std::optional<wire::ErrorFields> fatal_;
+  std::unique_ptr<wire::ErrorFields> fatal_;
   Counts counts_;
 };
 

@@ -330,8 +330,8 @@ Conversation::Ensured Conversation::ensure(ClientStatement& statement, char end,
   if (there != nullptr && refreshed && statement.description == kNotDescribed)
     statement.description = *there;
   if (there != nullptr && *there == statement.description) return Ensured::there;
-  if (there == nullptr && refreshed) {
-    raise(std::move(refresh_failure_), to_server);
+  if (there == nullptr && refreshed && refresh_failure_) {
+    raise(std::move(*refresh_failure_), to_server);
     return Ensured::failed;
   }
   if (there != nullptr && refreshed) {

@@ -182,6 +182,7 @@ Conversation::Fate Conversation::judge_row_description(char type, std::string_vi
     learn(front.name, front.text, description);
   } else if (front.job == Job::verify) {
     refreshed_ = front.text->id;
+    refresh_failure_.reset();
     // With Sync behind it, that one's answer is waited for.
     waiting_ = std::next(expected_.begin()) != expected_.end();
   }
@@ -294,7 +295,7 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
   wire::ErrorFields fields = wire::parse_error(as_bytes(body));
   bool unrestored = restoring_ && !expected_.empty() && expected_.front().job == Job::restore;
   if (fields.severity == "FATAL" || fields.severity == "PANIC" || unrestored) {
-    fatal_ = std::move(fields);
+    fatal_ = std::make_unique<wire::ErrorFields>(std::move(fields));
     return Fate::drop;
   }
   if (expected_.empty()) return Fate::pass;
@@ -316,7 +317,7 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
   refreshed_ = 0;
   if (!expected_.empty() && expected_.front().job == Job::verify) {
     refreshed_ = text;
-    refresh_failure_ = std::move(fields);
+    refresh_failure_ = std::make_unique<wire::ErrorFields>(std::move(fields));
     fate = Fate::drop;
   }
   return fate;

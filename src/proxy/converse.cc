@@ -219,7 +219,7 @@ Task<bool> Session::hear_server(Server& server) {
   size_t used = talk_->from_server(bytes, out);
   server.unread = std::string(bytes.substr(used));
   if (waited) signal_event();
-  bool fatal = talk_->fatal().has_value();
+  bool fatal = talk_->fatal() != nullptr;
   if (talk_->nothing_under_way()) {
     request_answered();
     if (talk_->transaction_status() == 'I') out += std::exchange(notifications_, {});
@@ -231,17 +231,18 @@ Task<bool> Session::hear_server(Server& server) {
 
 // The server has closed, failed, or is closed by us.
 Task<void> Session::server_ended(ServerPtr server) {
-  const std::optional<wire::ErrorFields>& fatal = talk_->fatal();
+  const wire::ErrorFields* fatal = talk_->fatal();
   bool restoring = talk_->restoring();
   std::string out;
   bool sayable = true;
   if (fatal && restoring) {
-    last_words_ = *fatal;
+    last_words_ = std::make_unique<wire::ErrorFields>(*fatal);
     talk_->server_lost(*fatal, out);
     out.clear();
   } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
              current_start() == server->start && takes_connections(server->cancel_target->socket)) {
-    last_words_ = *fatal;  // The compute is well: somebody ended this session.
+    last_words_ = std::make_unique<wire::ErrorFields>(
+        *fatal);  // The compute is well: somebody ended this session.
     talk_->server_lost(*fatal, out);
     out.clear();
   } else {

@@ -103,7 +103,8 @@ void Loop::post(Work work) {
   }
   if (!was_empty || thread_.load() == std::this_thread::get_id()) return;
   uint64_t one = 1;
-  if (::write(doorbell_.get(), &one, sizeof one) < 0 && errno != EAGAIN) die("eventfd write failed");
+  if (::write(doorbell_.get(), &one, sizeof one) < 0 && errno != EAGAIN)
+    die("eventfd write failed");
 }
 
 void Loop::do_posted() {
@@ -154,8 +155,8 @@ void Loop::wait() {
 // In milliseconds, rounded up; -1 if there is none.
 int Loop::until_next_timer() const {
   if (timers_.empty()) return -1;
-  auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first -
-                                                           steady_clock::now());
+  auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - steady_clock::now());
   constexpr int64_t kMost = 3'600'000;
   return static_cast<int>(std::clamp<int64_t>(left.count(), 0, kMost));
 }
@@ -201,8 +202,7 @@ Task<void> pause(Loop& loop, steady_clock::duration time) {
 WatchPtr Watch::start(Loop& loop, int fd) { return WatchPtr(new Watch(loop, fd)); }
 
 void Watch::Wait::await_suspend(std::coroutine_handle<> coroutine) {
-  watch_.register_for(watch_.registered_ |
-                      static_cast<uint32_t>(to_write_ ? EPOLLOUT : EPOLLIN));
+  watch_.register_for(watch_.registered_ | static_cast<uint32_t>(to_write_ ? EPOLLOUT : EPOLLIN));
   sleep(coroutine, to_write_ ? watch_.writers_ : watch_.readers_);
 }
 

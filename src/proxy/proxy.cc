@@ -158,8 +158,7 @@ bool Proxy::Impl::try_listen(int wanted) {
     }
     port = net::local_port(doors.back().socket.get());
   }
-  if (doors.empty())
-    throw Error(Errc::io, "none of the addresses to listen on is this machine's");
+  if (doors.empty()) throw Error(Errc::io, "none of the addresses to listen on is this machine's");
   return true;
 }
 
@@ -342,8 +341,8 @@ void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, Arrival arriv
   }
   set_client_options(arrival.socket.get());
   auto socket = std::make_shared<UniqueFd>(std::move(arrival.socket));  // For std::function.
-  worker->loop.post([this, worker = worker.get(), socket, peer = fmt::format("{}:{}", host, from_port),
-                     address = *address] {
+  worker->loop.post([this, worker = worker.get(), socket,
+                     peer = fmt::format("{}:{}", host, from_port), address = *address] {
     if (shared->stopping) return;
     make_room(*worker);
     std::make_shared<Session>(*shared, *worker, std::move(*socket), peer, address)->start();

@@ -91,7 +91,7 @@ void Session::lose_endpoint() {
 }
 
 void Session::end_with(const Refused& why) {
-  last_words_ = why.fields();
+  last_words_ = std::make_unique<wire::ErrorFields>(why.fields());
   interrupt();
 }
 
@@ -133,7 +133,7 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
     return refused->fields();
   }
   if (client_left_) return std::nullopt;
-  if (last_words_) return last_words_;
+  if (last_words_) return *last_words_;
   if (shared_.stopping) return going_down().fields();
   // As a failed attempt, so that nobody keeps many waiting for long.
   if (crowded_out_ || timed_out_)

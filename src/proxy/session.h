@@ -204,11 +204,11 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Conversation> talk_;
   PoolPtr pool_;  // Of a pooled session.
   ServerPtr server_;
-  Slot slot_;                                    // Of a pooled session's server.
-  std::string heard_;                            // From the client, not used yet.
-  bool in_use_ = false;                          // begin_use() counts.
-  std::optional<uint64_t> usable_;               // Which start of the compute, while in use.
-  std::optional<wire::ErrorFields> last_words_;  // The session ends with these.
+  Slot slot_;                                      // Of a pooled session's server.
+  std::string heard_;                              // From the client, not used yet.
+  bool in_use_ = false;                            // begin_use() counts.
+  std::optional<uint64_t> usable_;                 // Which start of the compute, while in use.
+  std::unique_ptr<wire::ErrorFields> last_words_;  // The session ends with these.
   bool in_line_ = false;
   std::optional<Grant> grant_;  // Come, while waiting in line.
   bool telling_ = false;        // Bytes are on their way to the client.

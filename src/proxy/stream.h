@@ -1,8 +1,8 @@
 // stream.h: one connection, plain or TLS, read and written without blocking.
 //
-// OpenSSL works on the socket itself, and the loop only says when it is ready: so an idle connection
-// holds no buffer, and bytes are copied once. One thread; at most one coroutine reads and one
-// writes at a time. Errors: unavailable (the peer is gone), cancelled.
+// OpenSSL works on the socket itself, and the loop only says when it is ready: so an idle
+// connection holds no buffer, and bytes are copied once. One thread; at most one coroutine reads
+// and one writes at a time. Errors: unavailable (the peer is gone), cancelled.
 #pragma once
 #include <atomic>
 #include <memory>

@@ -215,8 +215,7 @@ void Watch::register_for(uint32_t events) {
   if (events == registered_) return;
   int change = registered_ == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
   epoll_event event{.events = events, .data = {.ptr = this}};
-  bool more = (events & ~registered_) != 0;  // Less may have been forestalled by Release.
-  if (::epoll_ctl(loop_.epoll_.get(), change, fd_, &event) != 0 && more)
+  if (::epoll_ctl(loop_.epoll_.get(), change, fd_, &event) != 0)
     throw system_error(errno, "epoll_ctl");
   registered_ = events;
 }
@@ -224,7 +223,6 @@ void Watch::register_for(uint32_t events) {
 // What nobody waits for is not asked for any more, or it would be told again at once. An error is
 // told unasked, so with nobody there the descriptor goes altogether.
 void Watch::happened(uint32_t events) {
-  if (released_) return;
   bool over = (events & (EPOLLERR | EPOLLHUP)) != 0;
   uint32_t unwanted = 0;
   if ((events & EPOLLIN) != 0 || over) {
@@ -235,7 +233,9 @@ void Watch::happened(uint32_t events) {
     if (writers_.alone()) unwanted |= EPOLLOUT;
     loop_.wake_all(writers_, true);
   }
-  register_for(registered_ & ~unwanted);
+  if ((registered_ & unwanted) == 0) return;
+  MutexLock lock(loop_.mutex_);
+  if (!released_) register_for(registered_ & ~unwanted);
 }
 
 // On another thread the loop may be about to tell it of an event, which it has fetched already: so
@@ -247,8 +247,11 @@ void Watch::Release::operator()(Watch* watch) const {
     delete watch;
     return;
   }
-  watch->released_ = true;
-  ::epoll_ctl(watch->loop_.epoll_.get(), EPOLL_CTL_DEL, watch->fd_, nullptr);
+  {
+    MutexLock lock(watch->loop_.mutex_);
+    watch->released_ = true;
+    ::epoll_ctl(watch->loop_.epoll_.get(), EPOLL_CTL_DEL, watch->fd_, nullptr);
+  }
   watch->loop_.post([kept = std::shared_ptr<Watch>(watch, [](Watch* last) { delete last; })] {});
 }
 

@@ -208,7 +208,7 @@ class Watch {
   Loop& loop_;
   const int fd_;
   uint32_t registered_ = 0;  // What epoll is asked for.
-  std::atomic<bool> released_ = false;
+  bool released_ = false;    // Under the loop's mutex.
   Link readers_;
   Link writers_;
 };

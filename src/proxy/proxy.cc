@@ -62,14 +62,17 @@ void set_client_options(int fd) {
 
 // Where clients come in.
 struct Door {
-  Door() = default;
   Door(Loop& loop, UniqueFd listener)
       : socket(std::move(listener)), watch(Watch::start(loop, socket.get())) {
     ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   }
+  void close() {
+    watch.reset();
+    socket.reset();
+  }
 
   UniqueFd socket;
-  WatchPtr watch;  // Goes first.
+  WatchPtr watch;
 };
 
 // A client that has been accepted.
@@ -367,7 +370,7 @@ void Proxy::Impl::make_room(Worker& worker) {
 
 void Proxy::Impl::end_listening() {
   workers.front()->loop.post([this] {
-    for (Door& door : doors) door = Door();
+    for (Door& door : doors) door.close();
   });
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <ctime>
 #include <thread>
 
 #include "base/metrics.h"
@@ -67,6 +68,31 @@ TEST_F(FloodTest, WrongPasswordsAreRefusedAfterAWhileAndOthersLetIn) {
   EXPECT_EQ(psql("", "select 1").output, "1\n");
   std::this_thread::sleep_for(seconds(5));
   EXPECT_EQ(log_in("127.0.0.2", kPassword).sqlstate, "00000");
+}
+
+// Not the loop, nor the processor: a client that stops within a TLS record, as a bad network makes it,
+// is waited for like any other.
+TEST_F(FloodTest, HalfARecordKeepsNobodyBusy) {
+  start([](Proxy::Options& options) { options.threads = 1; });
+  RawClient client(proxy_->port());
+  ASSERT_TRUE(client.request_tls({}));
+  client.log_in(wire::kProtocol3, kAlice, std::string("endpoint=ep-test;") + kPassword);
+  ASSERT_EQ(client.next('Z').type, 'Z');
+  std::string query;
+  wire::put_query(query, "select 42");
+  std::string record = client.encrypted(query);
+  for (size_t cut : {size_t{2}, record.size() / 2, record.size() - 1}) {
+    std::string_view all = record;
+    client.send_in_the_clear(all.substr(0, cut));
+    EXPECT_EQ(psql("", "select 1").output, "1\n");
+    std::clock_t before = std::clock();
+    std::this_thread::sleep_for(milliseconds(200));
+    EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 10);
+    client.send_in_the_clear(all.substr(cut));
+    EXPECT_EQ(client.next('D').type, 'D');
+    EXPECT_EQ(client.next('Z').type, 'Z');
+    record = client.encrypted(query);
+  }
 }
 
 // Before any SCRAM: the refusal is the first thing said.

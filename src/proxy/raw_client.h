@@ -52,6 +52,19 @@ class RawClient {
     else
       write_all(socket_.get(), as_bytes(bytes));
   }
+  // The TLS records that send() would write, for the test to write piece by piece.
+  std::string encrypted(std::string_view bytes) {
+    BIO* out = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(ssl_.get(), out);
+    EXPECT_EQ(SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())),
+              static_cast<int>(bytes.size()));
+    char* records = nullptr;
+    auto size = static_cast<size_t>(BIO_get_mem_data(out, &records));
+    std::string result(records, size);
+    SSL_set_fd(ssl_.get(), socket_.get());
+    return result;
+  }
+  void send_in_the_clear(std::string_view bytes) { write_all(socket_.get(), as_bytes(bytes)); }
   // False if the peer has gone.
   bool try_send(std::string_view bytes) {
     return ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0;

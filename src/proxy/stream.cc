@@ -47,11 +47,17 @@ IoResult Stream::tls_result(int returned) {
   }
 }
 
+IoResult Stream::tls_read_result(int returned) {
+  IoResult result = tls_result(returned);
+  starved_ = result.state == Io::want_read;
+  return result;
+}
+
 IoResult Stream::read_now(std::span<char> to) {
   if (ssl_ == nullptr)
     return plain_result(::recv(socket_.get(), to.data(), to.size(), 0), Io::want_read);
   ERR_clear_error();
-  return tls_result(SSL_read(ssl_, to.data(), static_cast<int>(to.size())));
+  return tls_read_result(SSL_read(ssl_, to.data(), static_cast<int>(to.size())));
 }
 
 IoResult Stream::write_now(std::string_view from) {
@@ -72,7 +78,9 @@ size_t Stream::write_what_fits(std::string_view from) {
   return size;
 }
 
-bool Stream::buffered() const { return ssl_ != nullptr && SSL_has_pending(ssl_) == 1; }
+bool Stream::buffered() const {
+  return ssl_ != nullptr && !starved_ && SSL_has_pending(ssl_) == 1;
+}
 
 bool Stream::gone() {
   char byte;
@@ -81,7 +89,7 @@ bool Stream::gone() {
     result = plain_result(::recv(socket_.get(), &byte, 1, MSG_PEEK), Io::want_read);
   } else {
     ERR_clear_error();
-    result = tls_result(SSL_peek(ssl_, &byte, 1));
+    result = tls_read_result(SSL_peek(ssl_, &byte, 1));
   }
   return result.state == Io::closed || result.state == Io::failed;
 }

@@ -38,7 +38,8 @@ class Stream {
   IoResult write_now(std::string_view from);
   // As much of it as the socket takes; the size. The rest, and any error, is for write().
   size_t write_what_fits(std::string_view from);
-  // Bytes that were read from the socket and not yet from here: do not wait for more.
+  // Bytes that were read from the socket and not yet from here: do not wait for more. A part of a
+  // TLS record is none.
   bool buffered() const;
   // The peer has closed, or the connection is broken. Reads nothing that is for read_now().
   bool gone();
@@ -86,12 +87,14 @@ class Stream {
 
  private:
   IoResult tls_result(int returned);
+  IoResult tls_read_result(int returned);
 
   static inline std::atomic<size_t> count_ = 0;
 
   UniqueFd socket_;
   WatchPtr watch_;
   ssl_st* ssl_ = nullptr;
+  bool starved_ = false;  // Of what OpenSSL holds, nothing can be read without more.
   bool cancelled_ = false;
   bool intact_ = true;
 };

@@ -75,7 +75,10 @@ Task<bool> Session::hear() {
   Next next = Next::more;
   IoResult result;
   Io state = Io::want_read;
-  if (!client_.buffered()) co_await client_.wait(state);
+  if (client_.buffered())
+    co_await worker_.loop.next_round();  // Others, too, while it goes on sending.
+  else
+    co_await client_.wait(state);
   while (true) {
     Buffer buffer(worker_.buffers);
     size_t size = 0;

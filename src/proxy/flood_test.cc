@@ -70,8 +70,8 @@ TEST_F(FloodTest, WrongPasswordsAreRefusedAfterAWhileAndOthersLetIn) {
   EXPECT_EQ(log_in("127.0.0.2", kPassword).sqlstate, "00000");
 }
 
-// Not the loop, nor the processor: a client that stops within a TLS record, as a bad network makes it,
-// is waited for like any other.
+// Not the loop, nor the processor: a client that stops within a TLS record, as a bad network makes
+// it, is waited for like any other.
 TEST_F(FloodTest, HalfARecordKeepsNobodyBusy) {
   start([](Proxy::Options& options) { options.threads = 1; });
   RawClient client(proxy_->port());

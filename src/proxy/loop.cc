@@ -140,7 +140,7 @@ void Loop::resume_woken() {
 // Nobody else's code runs in here: what an event is for is still there when it is looked at.
 void Loop::wait() {
   epoll_event events[kMostEvents];
-  int count = ::epoll_wait(epoll_.get(), events, kMostEvents, until_next_timer());
+  int count = ::epoll_wait(epoll_.get(), events, kMostEvents, longest_wait());
   if (count < 0 && errno != EINTR) die("epoll_wait failed");
   for (int i = 0; i < count; i++) {
     if (auto* watch = static_cast<Watch*>(events[i].data.ptr)) {
@@ -150,10 +150,12 @@ void Loop::wait() {
       [[maybe_unused]] ssize_t size = ::read(doorbell_.get(), &rung, sizeof rung);
     }
   }
+  wake_all(next_round_, true);
 }
 
-// In milliseconds, rounded up; -1 if there is none.
-int Loop::until_next_timer() const {
+// In milliseconds, rounded up; -1 for ever.
+int Loop::longest_wait() const {
+  if (!next_round_.alone()) return 0;
   if (timers_.empty()) return -1;
   auto left =
       std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - steady_clock::now());

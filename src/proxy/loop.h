@@ -94,6 +94,18 @@ class Loop {
   // kept by its arguments, or by `done`.
   void spawn(Task<void> task, std::function<void(std::exception_ptr)> done = {});
 
+  // To be awaited by who has more to do, but not before others: goes on after the next look at what
+  // is ready.
+  class Round : public Sleeper {
+   public:
+    explicit Round(Loop& loop) : loop_(loop) {}
+    void await_suspend(std::coroutine_handle<> coroutine) { sleep(coroutine, loop_.next_round_); }
+
+   private:
+    Loop& loop_;
+  };
+  Round next_round() { return Round(*this); }
+
  private:
   friend class Event;
   friend class Timer;
@@ -109,11 +121,12 @@ class Loop {
   void resume_woken();
   void fire_timers();
   void wait();
-  int until_next_timer() const;
+  int longest_wait() const;
 
   UniqueFd epoll_;
   UniqueFd doorbell_;  // An eventfd: something is posted.
   Link woken_;
+  Link next_round_;
   Link roots_;
   Timers timers_;
   std::atomic<std::thread::id> thread_{};  // Of run().

@@ -64,6 +64,12 @@ class LoopTest : public testing::Test {
     for (int i = 0; i < times; i++) co_await hear_once(pair);
     loop_.stop();
   }
+  Task<void> work_on(int rounds) {
+    for (int i = 1; i <= rounds; i++) {
+      co_await loop_.next_round();
+      said_ += std::to_string(i);
+    }
+  }
   Task<void> ask() {
     depth_ = co_await answer();
     loop_.stop();
@@ -280,6 +286,16 @@ TEST_F(LoopTest, AnyThreadMayReleaseAWatch) {
   }
   loop_.stop();
   thread.join();
+}
+
+// Nobody sleeps meanwhile.
+TEST_F(LoopTest, WhoWaitsForTheNextRoundLetsOthersGoFirst) {
+  Pair pair(loop_);
+  loop_.spawn(work_on(3), [this](const std::exception_ptr&) { loop_.stop(); });
+  loop_.spawn(hear_once(pair));
+  pair.say("heard");
+  loop_.run();
+  EXPECT_EQ(said_, "heard;123");
 }
 
 TEST_F(LoopTest, ATaskGivesWhatItReturns) {

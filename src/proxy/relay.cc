@@ -65,7 +65,10 @@ Task<void> Session::server_to_client() {
 Task<void> Session::carry_from_client() {
   Io state = Io::want_read;
   while (true) {
-    if (state == Io::want_write || !client_.buffered()) co_await client_.wait(state);
+    if (state == Io::want_write || !client_.buffered())
+      co_await client_.wait(state);
+    else
+      co_await worker_.loop.next_round();
     state = Io::want_read;
     Buffer buffer(worker_.buffers);
     size_t size = 0;

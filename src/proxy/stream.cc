@@ -78,9 +78,7 @@ size_t Stream::write_what_fits(std::string_view from) {
   return size;
 }
 
-bool Stream::buffered() const {
-  return ssl_ != nullptr && !starved_ && SSL_has_pending(ssl_) == 1;
-}
+bool Stream::buffered() const { return ssl_ != nullptr && !starved_ && SSL_has_pending(ssl_) == 1; }
 
 bool Stream::gone() {
   char byte;

@@ -244,8 +244,8 @@ Task<void> Session::server_ended(ServerPtr server) {
     out.clear();
   } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
              current_start() == server->start && takes_connections(server->cancel_target->socket)) {
-    last_words_ = std::make_unique<wire::ErrorFields>(
-        *fatal);  // The compute is well: somebody ended this session.
+    // The compute is well: somebody ended this session.
+    last_words_ = std::make_unique<wire::ErrorFields>(*fatal);
     talk_->server_lost(*fatal, out);
     out.clear();
   } else {

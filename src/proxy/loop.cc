@@ -29,19 +29,12 @@ struct Loop::Root {
   promise_type& promise;
 };
 
-// Goes to the end of the line.
-struct Loop::Turn : Sleeper {
-  explicit Turn(Loop& the_loop) : loop(the_loop) {}
-  void await_suspend(std::coroutine_handle<> coroutine) { sleep(coroutine, loop.woken_); }
-  Loop& loop;
-};
-
 void Loop::spawn(Task<void> task, std::function<void(std::exception_ptr)> done) {
   run_alone(std::move(task), std::move(done)).promise.join(roots_);
 }
 
 Loop::Root Loop::run_alone(Task<void> task, std::function<void(std::exception_ptr)> done) {
-  co_await Turn(*this);
+  co_await RingWait(woken_);  // At the end of the line.
   std::exception_ptr failure;
   try {
     co_await task;

@@ -75,6 +75,16 @@ class Sleeper : public Link {
   bool ready_ = false;
 };
 
+// One that waits in a ring, until that is woken.
+class RingWait : public Sleeper {
+ public:
+  explicit RingWait(Link& ring) : ring_(ring) {}
+  void await_suspend(std::coroutine_handle<> coroutine) { sleep(coroutine, ring_); }
+
+ private:
+  Link& ring_;
+};
+
 class Loop {
  public:
   using Work = std::function<void()>;
@@ -96,15 +106,7 @@ class Loop {
 
   // To be awaited by who has more to do, but not before others: goes on after the next look at what
   // is ready.
-  class Round : public Sleeper {
-   public:
-    explicit Round(Loop& loop) : loop_(loop) {}
-    void await_suspend(std::coroutine_handle<> coroutine) { sleep(coroutine, loop_.next_round_); }
-
-   private:
-    Loop& loop_;
-  };
-  Round next_round() { return Round(*this); }
+  RingWait next_round() { return RingWait(next_round_); }
 
  private:
   friend class Event;
@@ -112,7 +114,6 @@ class Loop {
   friend class Watch;
   using Timers = std::multimap<steady_clock::time_point, class Timer*>;
   struct Root;
-  struct Turn;
 
   Root run_alone(Task<void> task, std::function<void(std::exception_ptr)> done);
   bool is_mine() const;
@@ -139,18 +140,9 @@ class Loop {
 // Something that happens, again and again. Those that wait at that moment go on.
 class Event {
  public:
-  class Wait : public Sleeper {
-   public:
-    explicit Wait(Event& event) : event_(event) {}
-    void await_suspend(std::coroutine_handle<> coroutine) { sleep(coroutine, event_.sleepers_); }
-
-   private:
-    Event& event_;
-  };
-
   explicit Event(Loop& loop) : loop_(loop) {}
 
-  Wait operator co_await() { return Wait(*this); }
+  RingWait operator co_await() { return RingWait(sleepers_); }
   void signal() { loop_.wake_all(sleepers_, true); }
 
  private:
@@ -185,7 +177,7 @@ class Timer {
 Task<void> pause(Loop& loop, steady_clock::duration time);
 
 // Says when a descriptor can be read or written. The descriptor is the caller's, and must be open
-// until release().
+// until this is released.
 class Watch {
  public:
   class Wait : public Sleeper {
@@ -199,7 +191,6 @@ class Watch {
   };
   // Any number may wait; all go on. Also at the peer's end, or an error.
   Wait readable() { return {*this, false}; }
-  Wait writable() { return {*this, true}; }
   // Those that wait go on, with false.
   void interrupt();
 

@@ -1,9 +1,9 @@
 // What a client and its servers say to each other, in turns and in pieces of any size; or a client
 // and the admin view. Only
 // Errc::corrupt may come of it; nothing may crash, and little is made of little.
-#include "proxy/conversation.h"
+#include "proxy/conversation/conversation.h"
 #include "base/error.h"
-#include "proxy/admin.h"
+#include "proxy/admin/admin.h"
 
 namespace {
 

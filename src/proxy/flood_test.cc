@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "base/metrics.h"
-#include "proxy/raw_client.h"
-#include "proxy/test_world.h"
+#include "proxy/testing/raw_client.h"
+#include "proxy/testing/test_world.h"
 
 namespace halogen::proxy {
 namespace {

@@ -15,8 +15,8 @@
 #include "base/mutex.h"
 #include "net/socket.h"
 #include "protocol/session_state.h"
-#include "proxy/pooler_metrics.h"
-#include "proxy/session.h"
+#include "proxy/session/pooler_metrics.h"
+#include "proxy/session/session.h"
 
 namespace halogen::proxy {
 namespace {

@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 
 #include "postgres/wire.h"
-#include "proxy/raw_client.h"
-#include "proxy/test_world.h"
+#include "proxy/testing/raw_client.h"
+#include "proxy/testing/test_world.h"
 
 namespace halogen::proxy {
 

@@ -1,0 +1,77 @@
+#include "proxy/auth/route.h"
+
+#include <algorithm>
+
+#include "postgres/startup.h"
+
+namespace halogen::proxy {
+namespace {
+
+constexpr std::string_view kPooler = "-pooler";
+constexpr size_t kMaxLabel = 63;  // DNS.
+
+// nullopt for what cannot be an endpoint's name at all, so that odd bytes go no further.
+std::optional<Route> route_of_name(std::string_view name) {
+  if (name.empty() || name.size() > kMaxLabel) return std::nullopt;
+  Route route;
+  for (char c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');  // Host names have no case.
+    if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-') return std::nullopt;
+    route.endpoint.push_back(c);
+  }
+  if (route.endpoint.ends_with(kPooler)) {
+    route.endpoint.resize(route.endpoint.size() - kPooler.size());
+    route.pooled = true;
+  }
+  if (route.endpoint.empty()) return std::nullopt;
+  return route;
+}
+
+std::optional<std::string_view> after_prefix(std::string_view text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  return text.substr(prefix.size());
+}
+
+}  // namespace
+
+std::optional<Route> route_of_host(std::string_view host) {
+  std::optional<Route> route = route_of_name(host.substr(0, host.find('.')));
+  if (!route || !route->endpoint.starts_with("ep-")) return std::nullopt;
+  return route;
+}
+
+std::optional<Route> take_route_of_options(wire::Parameters& parameters) {
+  auto options = std::find_if(parameters.begin(), parameters.end(),
+                              [](const auto& parameter) { return parameter.first == "options"; });
+  if (options == parameters.end()) return std::nullopt;
+  std::optional<Route> route;
+  bool found = false;
+  std::vector<std::string> rest;
+  for (std::string& word : startup::split_options(options->second)) {
+    auto name = after_prefix(word, "endpoint=");
+    if (!name) name = after_prefix(word, "project=");
+    if (!name) {
+      rest.push_back(std::move(word));
+      continue;
+    }
+    found = true;
+    if (auto named = route_of_name(*name)) route = std::move(named);
+  }
+  if (!found) return std::nullopt;
+  options->second = startup::join_options(rest);
+  if (rest.empty()) parameters.erase(options);
+  return route;
+}
+
+std::optional<PasswordRoute> route_of_password(std::string_view text) {
+  auto rest = after_prefix(text, "endpoint=");
+  if (!rest) rest = after_prefix(text, "project=");
+  if (!rest) return std::nullopt;
+  size_t end = rest->find_first_of(";$");
+  if (end == rest->npos) return std::nullopt;
+  std::optional<Route> route = route_of_name(rest->substr(0, end));
+  if (!route) return std::nullopt;
+  return PasswordRoute{std::move(*route), rest->substr(end + 1)};
+}
+
+}  // namespace halogen::proxy

@@ -1,0 +1,236 @@
+// conversation.h: what a client and the servers it is given say to each other. Pure: bytes in,
+// bytes out.
+//
+// A client keeps its conversation for life; servers come and go. While one is attached,
+// from_client() and from_server() pass messages on, rename prepared statements, put in what the
+// server lacks (the session's state, a statement) and take out the answers to that. Every message
+// of the client that will be answered is noted in `expected_`, so each answer finds who asked.
+// While none is attached, answer_client() says what can be said without a server: the news that one
+// was lost.
+//
+// Both directions take bytes from outside: Errc::corrupt on what is no protocol. They return how
+// much they used; the rest is the beginning of a message, to be given again with more behind it.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "postgres/wire.h"
+#include "proxy/conversation/expected.h"
+#include "proxy/conversation/session_state.h"
+#include "proxy/conversation/statements.h"
+
+namespace halogen::proxy {
+
+// Parameters as ParameterStatus last told them. Shared between clients that were told the same.
+using Reported = std::map<std::string, std::string>;
+using ReportedPtr = std::shared_ptr<const Reported>;
+
+// What a server connection holds. Kept with the connection, whoever is attached.
+struct ServerState {
+  StatePtr state = fresh_state();
+  std::string startup;  // startup_items() that it was opened with, or has been given since.
+  ReportedPtr reported = std::make_shared<Reported>();
+  ServerStatements statements;
+  TextPtr unnamed;     // The unnamed statement; null if there is none, or it is not known.
+  uint64_t owner = 0;  // The conversation that used it last.
+};
+
+class Conversation {
+ public:
+  struct Options {
+    StatementTexts& texts;
+    std::string startup;  // startup_items() of the client.
+    bool pooled = false;  // Servers are shared: one that only listens is not kept for that.
+  };
+  explicit Conversation(Options options);
+
+  // ---- A server for the client ----
+
+  // Bytes for the server come first: what makes it this client's. It must have no answers under
+  // way.
+  void attach(ServerState& server, std::string& to_server);
+  // Asks for the outcome of attach() where no message of the client is to follow.
+  void sync(std::string& to_server);
+  // At rest only; the server stays as it is.
+  void detach();
+  // The server is gone, or of no use: `why` goes to the client if it loses anything by that, now or
+  // with its next request. False if the client is in the middle of a message of the server's, so
+  // that nothing can be said to it any more.
+  bool server_lost(const wire::ErrorFields& why, std::string& to_client);
+  bool attached() const { return server_ != nullptr; }
+
+  // ---- Bytes ----
+
+  // While attached. Stops early when waiting(): go on when from_server() has ended that.
+  size_t from_client(std::string_view bytes, std::string& to_server);
+  bool waiting() const { return waiting_ || settling_; }
+  size_t from_server(std::string_view bytes, std::string& to_client);
+  // While not attached. Stops before the first message that needs a server, or Terminate.
+  size_t answer_client(std::string_view bytes, std::string& to_client);
+  // Makes the next request be answered with this error.
+  void refuse(const wire::ErrorFields& why) {
+    refusal_ = std::make_unique<Refusal>(Refusal{why, false});
+  }
+  // These bytes begin with a message that should be given a server: not with half a one.
+  static bool worth_a_server(std::string_view bytes);
+
+  // Somebody else hears these channels for the client from now on: what servers say of them is not
+  // passed on. That counts when the server has said all that it had to say by now, so with one
+  // attached sync() helps.
+  void heard_elsewhere(std::vector<std::string> channels);
+  // The client has been told of this notification by its server already, just before that.
+  bool was_told(std::string_view notification);
+
+  // ---- Where we are ----
+
+  // Nothing under way, in no transaction.
+  bool at_rest() const;
+  // At rest, and the session can be given another server.
+  bool movable() const { return at_rest() && pinned_by().empty(); }
+  // Why it cannot, now; "" if it can.
+  std::string_view pinned_by() const;
+  // No answer is owed, and no message half passed on.
+  bool nothing_under_way() const {
+    return expected_.empty() && client_body_ == 0 && server_body_ == 0;
+  }
+  bool restoring() const { return restoring_; }
+  // What refuse() or a loss left to be told.
+  wire::ErrorFields refusal() const { return refusal_ ? refusal_->why : wire::ErrorFields{}; }
+  char transaction_status() const { return status_; }
+  const StatePtr& state() const { return state_; }
+  const std::string& startup() const { return startup_; }
+  uint64_t id() const { return id_; }
+  // What the client has been told at its greeting.
+  void begins_with(ReportedPtr reported) { view_ = std::move(reported); }
+  // What it has been told since; null before.
+  const ReportedPtr& view() const { return view_; }
+  // What ends the server: FATAL, or that it could not be made this client's. Not passed on.
+  const wire::ErrorFields* fatal() const { return fatal_.get(); }
+
+  // Since the last call.
+  struct Counts {
+    uint64_t queries = 0;
+    uint64_t transactions = 0;
+  };
+  Counts take_counts() { return std::exchange(counts_, {}); }
+
+ private:
+  enum class Step { done, incomplete, wait };
+  struct Refusal {
+    wire::ErrorFields why;
+    bool told = false;
+  };
+
+  // ---- conversation_client.cc ----
+  struct ClientMessage {
+    char type;
+    std::string_view bytes;  // All of it that is there, with the header.
+    size_t size;             // Of the whole.
+    bool complete() const { return bytes.size() == size; }
+    std::string_view body() const { return bytes.substr(5); }
+  };
+  static std::optional<ClientMessage> next_message(std::string_view bytes);
+  Step take(const ClientMessage& message, std::string& to_server);
+  Step take_query(const ClientMessage& message, std::string& to_server);
+  Step take_parse(const ClientMessage& message, std::string& to_server);
+  Step take_bind(const ClientMessage& message, std::string& to_server);
+  Step take_describe(const ClientMessage& message, std::string& to_server);
+  Step take_close(const ClientMessage& message, std::string& to_server);
+  void take_sync(const ClientMessage& message, std::string& to_server);
+  void pass(const ClientMessage& message, std::string& to_server);
+  void drop(const ClientMessage& message);
+  Expected& expect(Expected::Kind kind, Expected::Job job = Expected::Job::none,
+                   TextPtr text = nullptr);
+  void prepare(const TextPtr& text, Expected::Job job, std::string& to_server);
+  void close_statement(const TextPtr& text, std::string& to_server);
+  void refresh(const TextPtr& text, char end, std::string& to_server);
+  void parse_unnamed(const TextPtr& text, Expected::Job job, std::string& to_server);
+  void describe(const TextPtr& text, Expected::Job job, std::string& to_server);
+  // Makes sure that the server has a statement: done, wait, or the server was made to raise an
+  // error in its place.
+  enum class Ensured { there, wait, failed };
+  Ensured ensure(ClientStatement& statement, char end, std::string& to_server);
+  void raise(wire::ErrorFields why, std::string& to_server);
+  // Makes sure that the server knows no unnamed statement but the client's.
+  void ensure_unnamed(std::string& to_server);
+  void end_unnamed(Expected& by);
+  struct Renamed {
+    std::string sql;      // Empty if there is nothing to be changed.
+    std::string dropped;  // The name that will be gone.
+  };
+  bool may_name(const ClientMessage& message) const;
+  Ensured rename_in_sql(std::string_view sql, char end, Renamed& renamed, std::string& to_server);
+  void unname(Expected& by, const std::string& name);
+  bool must_settle(std::string_view name);
+  bool amid_pipeline();
+  bool answer_one(const ClientMessage& message, std::string& to_client);
+  bool hears_elsewhere() const { return state_->listen == elsewhere_; }
+  bool told_by_server(std::string_view notification);
+  void restore(std::string& to_server);
+  void forget_what_is_lost();
+
+  // ---- conversation_server.cc ----
+  // What from_server() does with a message: most are passed on as they are.
+  enum class Fate { pass, drop };
+  Fate judge(char type, std::string_view body, std::string& to_client);
+  Fate judge_status(std::string_view body);
+  Fate judge_error(std::string_view body, std::string& to_client);
+  Fate judge_ready(std::string_view body, std::string& to_client);
+  Fate judge_row_description(char type, std::string_view body);
+  Fate answered(Expected::Kind kind);
+  void learn(const std::string& name, const TextPtr& text, Description description);
+  void forget_statements();
+  void copy_in_begins();
+  void take_report(std::string_view report);
+  void skip_to_sync();
+  void pop_copy_ends();
+  void undo(Expected& one);
+  void undo_before(std::vector<Expected>::iterator end);
+  void tell_view_changes(std::string& to_client);
+
+  StatementTexts& texts_;
+  const std::string startup_;
+  const bool pooled_;
+  const uint64_t id_;
+
+  // The client's side.
+  StatePtr state_ = fresh_state();
+  ReportedPtr view_;  // Null until a first server has been greeted.
+  std::unordered_map<std::string, ClientStatement> names_;
+  TextPtr unnamed_;
+  std::string unnamed_drops_;           // The unnamed statement deallocates this name.
+  std::vector<std::string> elsewhere_;  // Channels that somebody else hears.
+  std::optional<std::vector<std::string>> elsewhere_next_;
+  std::vector<std::string> told_;     // Notifications by servers, while that may overlap.
+  std::unique_ptr<Refusal> refusal_;  // Errors are boxed: most clients never have any.
+  bool transaction_lost_ = false;     // The client must see a failed transaction until it ends it.
+  uint64_t client_body_ = 0;          // Left of a message that is passed on in pieces.
+  bool client_body_dropped_ = false;
+
+  // The server's side.
+  ServerState* server_ = nullptr;
+  ExpectedQueue expected_;
+  char status_ = 'I';
+  bool block_ended_ = false;  // Since then.
+  bool in_exchange_ = false;  // The client asked something since the last ReadyForQuery.
+  bool skipping_ = false;     // After an error the server ignores all up to a Sync not sent yet.
+  bool copy_in_ = false;      // Until the client ends its data, Sync is not answered.
+  bool restoring_ = false;
+  bool waiting_ = false;    // For a statement that is prepared again.
+  bool settling_ = false;   // For all Syncs that are under way.
+  uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
+  std::unique_ptr<wire::ErrorFields> refresh_failure_;  // If it could not be prepared.
+  uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.
+  uint64_t hash_ = 0;         // Of a description that is coming in.
+  uint64_t server_body_ = 0;
+  bool server_body_dropped_ = false;
+  std::unique_ptr<wire::ErrorFields> fatal_;
+  Counts counts_;
+};
+
+}  // namespace halogen::proxy

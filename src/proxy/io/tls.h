@@ -1,0 +1,44 @@
+// tls.h: the server's side of TLS 1.2 and 1.3, set up for many idle connections.
+#pragma once
+#include <string>
+
+#include "base/mutex.h"
+#include "proxy/io/certificates.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
+
+namespace halogen::proxy {
+
+// Safe from any thread.
+class TlsContext {
+ public:
+  // Throws corrupt if the files cannot be used.
+  explicit TlsContext(const CertificateFiles& files);
+  ~TlsContext();
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+
+  // For new connections, if the certificate is another one now; those that are there keep theirs.
+  // True if it was. Throws as the constructor does, and then goes on with what it had.
+  bool reload(const CertificateFiles& files);
+
+  // A connection over a non-blocking socket, waiting for the client's hello. The caller frees it.
+  ssl_st* accept(int socket) const;
+
+ private:
+  mutable Mutex mutex_;
+  ssl_ctx_st* context_ GUARDED_BY(mutex_);
+};
+
+// Channel binding data of the certificate shown on this connection (tls-server-end-point).
+std::string certificate_hash(const ssl_st* ssl);
+
+// The host the client asked for; "" if it did not say.
+std::string sni_of(const ssl_st* ssl);
+// The client asked for the protocol "postgresql".
+bool alpn_agreed(const ssl_st* ssl);
+// The newest of this thread's OpenSSL errors, and clears them.
+std::string tls_error();
+
+}  // namespace halogen::proxy

@@ -1,0 +1,58 @@
+// server.h: a connection to a compute, and what it holds.
+//
+// Belongs to one worker at a time, the one whose session uses it; while it lies in a pool nobody
+// reads from it, and it can be moved to another worker.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/deadline.h"
+#include "protocol/compute_host.h"
+#include "protocol/pooler_status.h"
+#include "proxy/conversation/conversation.h"
+#include "proxy/io/stream.h"
+#include "proxy/io/worker.h"
+#include "proxy/pool/cancel_keys.h"
+
+namespace halogen::proxy {
+
+struct Server {
+  Server(Worker& the_worker, UniqueFd socket)
+      : worker(&the_worker), stream(the_worker.loop, std::move(socket)) {}
+
+  // Nothing has come that would not be ours to read: it is alive, as far as one can see.
+  // Just after it was given back that is not worth a system call: one that has failed since then
+  // fails the request, as if that had come while it failed.
+  bool quiet() {
+    bool just_used = steady_clock::now() - last_used < std::chrono::milliseconds(10);
+    return unread.empty() && (just_used || stream.quiet());
+  }
+  void move_to(Worker& another);
+  void describe(PoolerServer& out) const;
+
+  Worker* worker;
+  Stream stream;
+  std::string unread;  // The beginning of a message.
+  ServerState state;
+  CancelTargetPtr cancel_target = std::make_shared<CancelTarget>();
+  uint64_t start = 0;  // Of the compute: ComputeAddress::start.
+  steady_clock::time_point opened = steady_clock::now();
+  steady_clock::time_point last_used = opened;
+};
+
+using ServerPtr = std::shared_ptr<Server>;
+
+// What came of an attempt to connect.
+struct Opened {
+  ServerPtr server;                          // Ready for a query.
+  std::optional<wire::ErrorFields> refused;  // Postgres said no.
+  // Neither: the compute is not there, or takes no connections right now.
+};
+
+// `parameters` are those of a startup packet. Throws cancelled if `cancel` is set meanwhile,
+// timed_out.
+Task<Opened> open_server(Worker& worker, const ComputeAddress& address,
+                         const wire::Parameters& parameters, Deadline deadline);
+
+}  // namespace halogen::proxy

@@ -1,0 +1,278 @@
+// What the client says goes up, what the server says comes down; each in a loop of its own.
+#include <cerrno>
+
+#include "base/log.h"
+#include "net/socket.h"
+#include "proxy/session/session.h"
+
+namespace halogen::proxy {
+namespace {
+
+const log::Logger logger("proxy");
+
+constexpr std::string_view kCrashShutdown = "57P02";
+constexpr std::string_view kComputeGone =
+    "the connection to the compute was lost: it has stopped or failed";
+constexpr std::string_view kIdleTooLong =
+    "the session was ended on the compute: it was idle for too long";
+
+// Whether something listens there still.
+bool takes_connections(const std::string& path) {
+  return net::try_connect_unix(path).valid() || errno == EAGAIN;
+}
+
+}  // namespace
+
+// The client's side.
+Task<void> Session::converse() {
+  std::optional<Error> failure;
+  try {
+    while (co_await hear()) {
+    }
+  } catch (const Error& error) {
+    failure = error;
+  }
+  co_await let_server_finish(!failure.has_value());
+  if (last_words_) throw Refused(*last_words_);
+  if (failure) throw Error(*failure);
+}
+
+// What goes to the client without waiting leaves `bytes`; true if that is all.
+bool Session::tell_at_once(std::string_view& bytes) {
+  if (telling_) return false;
+  size_t size = client_.write_what_fits(bytes);
+  count_told(size);
+  bytes.remove_prefix(size);
+  if (!bytes.empty()) return false;
+  tell_notifications();
+  return true;
+}
+
+void Session::count_told(size_t size) {
+  shared_.metrics.bytes_out.add(static_cast<double>(size));
+  if (tally_) tally_->totals.sent += size;
+}
+
+// To the client, one at a time: both loops have something to say.
+Task<void> Session::tell(std::string_view bytes) {
+  while (telling_) co_await told_;
+  telling_ = true;
+  count_told(bytes.size());
+  try {
+    co_await client_.write(bytes);
+  } catch (...) {
+    telling_ = false;
+    told_.signal();
+    throw;
+  }
+  telling_ = false;
+  told_.signal();
+  tell_notifications();
+}
+
+// One helping of bytes from the client. False when it has said its last.
+Task<bool> Session::hear() {
+  Next next = Next::more;
+  IoResult result;
+  Io state = Io::want_read;
+  if (client_.buffered())
+    co_await worker_.loop.next_round();  // Others, too, while it goes on sending.
+  else
+    co_await client_.wait(state);
+  while (true) {
+    Buffer buffer(worker_.buffers);
+    size_t size = 0;
+    do {
+      result = client_.read_now(buffer.span().subspan(size));
+      if (result.state == Io::done) size += result.size;
+    } while (result.state == Io::done && client_.buffered() && size < BufferPool::kBufferSize);
+    shared_.metrics.bytes_in.add(static_cast<double>(size));
+    if (size > 0) {
+      unused_since_.reset();
+      lender_.reset();
+      request_came(size);
+      std::string_view bytes(buffer.data(), size);
+      if (!heard_.empty()) bytes = heard_.append(bytes);
+      size_t used = 0;
+      next = co_await take(bytes, used);
+      heard_ = std::string(bytes.substr(used));
+    }
+    if (result.state != Io::want_write) break;
+    co_await client_.wait(Io::want_write);
+  }
+  // No buffer is held while a server is waited for.
+  while (next == Next::server || next == Next::verified) {
+    std::string to_server;
+    if (next == Next::server) {
+      watch_client();
+      co_await attach_or_refuse(to_server);
+      watching_ = false;
+      if (server_) spawn_server_loop();
+      if (!to_server.empty()) co_await send_to_server(to_server);
+    }
+    while (talk_->attached() && talk_->waiting()) co_await wait_for_event(Deadline::never());
+    std::string held = std::move(heard_);
+    size_t used = 0;
+    next = co_await take(held, used);
+    heard_ = held.substr(used);
+  }
+  if (last_words_) co_return false;
+  if (result.state == Io::failed) client_left_ = true;
+  co_return next != Next::goodbye&& result.state != Io::closed&& result.state != Io::failed;
+}
+
+// Does what can be done with what the client said, and tells what has to come next.
+Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
+  while (!last_words_) {
+    std::string out;
+    out.reserve(bytes.size());
+    if (!talk_->attached()) {
+      used += talk_->answer_client(bytes.substr(used), out);
+      std::string_view answer = out;
+      if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
+      out.clear();
+      std::string_view rest = bytes.substr(used);
+      if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
+      if (!talk_->worth_a_server(rest)) co_return Next::more;
+      if (!attach_at_once(out)) co_return Next::server;
+    } else {
+      begin_use();
+      if (server_ && usable_ != server_->start) {  // Suspended meanwhile; it was at rest.
+        std::string nothing;
+        talk_->server_lost(loss(kComputeGone), nothing);
+        drop_server();
+        continue;
+      }
+    }
+    size_t taken = talk_->from_client(bytes.substr(used), out);
+    used += taken;
+    bool asked = !out.empty();
+    std::string_view to_server = out;
+    if (asked && !send_at_once(to_server)) co_await send_to_server(to_server);
+    if (talk_->waiting()) co_return Next::verified;
+    std::string_view rest = bytes.substr(used);
+    if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
+    if (!talk_->attached()) continue;
+    if (!asked && taken == 0) {
+      if (talk_->movable() && !telling_) settle();  // No server is held for half a message.
+      co_return Next::more;
+    }
+  }
+  co_return Next::goodbye;
+}
+
+// What the server takes without waiting leaves `bytes`; true if that is all.
+bool Session::send_at_once(std::string_view& bytes) {
+  if (!server_) return true;
+  bytes.remove_prefix(server_->stream.write_what_fits(bytes));
+  return bytes.empty();
+}
+
+// Where it fails, the server's loop will find out and deal with it.
+Task<void> Session::send_to_server(std::string_view bytes) {
+  ServerPtr server = server_;
+  if (!server) co_return;
+  try {
+    co_await server->stream.write(bytes);
+  } catch (const Error& error) {
+    logger.debug("client {}: {}", peer_, error.what());
+    server->stream.cancel();
+  }
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+}
+
+void Session::spawn_server_loop() {
+  server_loops_++;
+  worker_.loop.spawn(server_loop(server_),
+                     [self = shared_from_this()](const std::exception_ptr& failure) {
+                       self->server_loops_--;
+                       if (failure) self->client_.cancel();
+                       self->signal_event();
+                     });
+}
+
+// The server's side, as long as it is ours.
+Task<void> Session::server_loop(ServerPtr server) {
+  try {
+    while (server_ == server) {
+      if (!co_await hear_server(*server)) break;
+      if (server_ == server) settle();
+      if (shared_.draining) retire();
+    }
+  } catch (const Error& error) {
+    if (server_ != server) co_return;
+    logger.debug("client {}: {}", peer_, error.what());
+    if (error.code() == Errc::corrupt) log_end(error.what());
+  }
+  if (server_ == server) co_await server_ended(server);
+}
+
+// False at its end.
+Task<bool> Session::hear_server(Server& server) {
+  co_await server.stream.wait(Io::want_read);
+  Buffer buffer(worker_.buffers);
+  IoResult result = server.stream.read_now(buffer.span());
+  if (result.state == Io::want_read) co_return true;
+  if (result.state != Io::done) co_return false;
+  std::string_view bytes(buffer.data(), result.size);
+  if (!server.unread.empty()) bytes = server.unread.append(bytes);
+  bool waited = talk_->waiting() || talk_->restoring();
+  std::string out;
+  out.reserve(bytes.size());
+  size_t used = talk_->from_server(bytes, out);
+  server.unread = std::string(bytes.substr(used));
+  if (waited) signal_event();
+  bool fatal = talk_->fatal() != nullptr;
+  if (talk_->nothing_under_way()) {
+    request_answered();
+    if (talk_->transaction_status() == 'I') out += std::exchange(notifications_, {});
+  }
+  std::string_view answer = out;
+  if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
+  co_return !fatal;
+}
+
+// The server has closed, failed, or is closed by us.
+Task<void> Session::server_ended(ServerPtr server) {
+  const wire::ErrorFields* fatal = talk_->fatal();
+  bool restoring = talk_->restoring();
+  std::string out;
+  bool sayable = true;
+  if (fatal && restoring) {
+    last_words_ = std::make_unique<wire::ErrorFields>(*fatal);
+    talk_->server_lost(*fatal, out);
+    out.clear();
+  } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
+             current_start() == server->start && takes_connections(server->cancel_target->socket)) {
+    // The compute is well: somebody ended this session.
+    last_words_ = std::make_unique<wire::ErrorFields>(*fatal);
+    talk_->server_lost(*fatal, out);
+    out.clear();
+  } else {
+    bool expired = std::exchange(pin_expired_, false);
+    std::string why(expired ? kIdleTooLong : kComputeGone);
+    if (fatal && fatal->sqlstate != kCrashShutdown) why = fatal->message;
+    sayable = talk_->server_lost(loss(why), out);
+  }
+  drop_server();
+  if (!sayable) client_left_ = true;
+  if (!out.empty() && !client_left_) co_await tell(out);
+  if (last_words_ || !sayable) client_.cancel();
+  signal_event();
+}
+
+// The client has said its last. What it asked for is still done, and told.
+Task<void> Session::let_server_finish(bool in_peace) {
+  if (server_ && talk_->movable() && pool_ && !telling_) {
+    give_server();
+  } else if (server_) {
+    ServerPtr server = server_;
+    if (talk_->nothing_under_way() || client_left_ || last_words_ || !in_peace)
+      server->stream.cancel();
+    else
+      server->stream.shutdown_send();
+  }
+  while (server_loops_ > 0) co_await wait_for_event(Deadline::never());
+}
+
+}  // namespace halogen::proxy

@@ -1,0 +1,35 @@
+// options.h: what a proxy is started with.
+#pragma once
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "proxy/auth/auth_limits.h"
+#include "proxy/auth/password_checks.h"
+
+namespace halogen::proxy {
+
+struct ProxyOptions {
+  // Addresses, not names. Those that the machine does not have are passed over, but not all.
+  std::vector<std::string> hosts{"127.0.0.1", "::1"};
+  int port = 5432;  // 0 is any free one: see port().
+  // Made with certificates in it if need be: ca.crt is what clients verify against.
+  fs::path certificate_directory;
+  std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>, or
+  std::string region;                // <endpoint>.<domain>.
+  int threads = 0;                   // 0 is one per two cores.
+  std::chrono::milliseconds startup_timeout{60'000};  // Until authenticated.
+  std::chrono::milliseconds wake_timeout{60'000};     // For a compute to be there.
+  int max_unauthenticated = 4000;  // Connections that have not shown who they are.
+  // How often the server's certificate is looked at: renewed before its end, taken up if
+  // replaced.
+  std::chrono::milliseconds certificate_check = std::chrono::hours(12);
+  // For one that says nothing, while three quarters of these are taken.
+  std::chrono::milliseconds crowded_patience{2000};
+  AuthLimits::Options auth_limits{};
+  PasswordChecks::Options password_checks{};
+  size_t max_descriptors = 0;  // 0: what the system lets us have.
+};
+
+}  // namespace halogen::proxy

@@ -1,0 +1,155 @@
+// The proxy's parts without sockets: routes, message boundaries, certificates, cancel keys.
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "proxy/auth/route.h"
+#include "proxy/conversation/message_tracker.h"
+#include "proxy/io/certificates.h"
+#include "proxy/pool/cancel_keys.h"
+
+namespace halogen::proxy {
+namespace {
+
+TEST(Route, FirstLabelOfTheHost) {
+  EXPECT_EQ(route_of_host("ep-a-b-1.eu.localhost"), (Route{"ep-a-b-1", false}));
+  EXPECT_EQ(route_of_host("EP-A-pooler.localhost"), (Route{"ep-a", true}));
+  EXPECT_EQ(route_of_host("ep-a"), (Route{"ep-a", false}));
+  for (std::string_view host : {"", "localhost", "db.example.com", ".ep-a", "ep_a.x", "-pooler.x"})
+    EXPECT_FALSE(route_of_host(host)) << host;
+}
+
+TEST(Route, OptionIsTakenOutOfWhatIsPassedOn) {
+  wire::Parameters parameters{{"user", "u"}, {"options", "-c a=b\\ c endpoint=ep-x --d=e"}};
+  EXPECT_EQ(take_route_of_options(parameters), (Route{"ep-x", false}));
+  EXPECT_EQ(parameters[1].second, "-c a=b\\ c --d=e");
+  wire::Parameters alone{{"options", "project=ep-x-pooler"}, {"user", "u"}};
+  EXPECT_EQ(take_route_of_options(alone), (Route{"ep-x", true}));
+  EXPECT_EQ(alone, (wire::Parameters{{"user", "u"}}));
+  wire::Parameters none{{"options", "-c a=b"}};
+  EXPECT_FALSE(take_route_of_options(none));
+  EXPECT_EQ(none[0].second, "-c a=b");
+}
+
+TEST(Route, PasswordPrefixInBothSpellings) {
+  auto route = route_of_password("endpoint=ep-x;pa$s;word");
+  ASSERT_TRUE(route);
+  EXPECT_EQ(route->route.endpoint, "ep-x");
+  EXPECT_EQ(route->password, "pa$s;word");
+  route = route_of_password("endpoint=ep-x$secret;");
+  ASSERT_TRUE(route);
+  EXPECT_EQ(route->password, "secret;");
+  for (std::string_view text : {"", "secret", "endpoint=ep-x", "endpoint=;x", "endpoint=a b;x"})
+    EXPECT_FALSE(route_of_password(text)) << text;
+}
+
+TEST(MessageTracker, KnowsBoundariesHoweverTheBytesAreCut) {
+  std::string stream;
+  wire::put_error(stream, {});
+  wire::put_command_complete(stream, "SELECT 1");
+  wire::put_ready_for_query(stream, 'T');
+  for (size_t piece = 1; piece <= stream.size(); piece++) {
+    MessageTracker tracker;
+    size_t boundaries = 0;
+    for (size_t at = 0; at < stream.size(); at += piece) {
+      tracker.feed(std::string_view(stream).substr(at, piece));
+      if (tracker.at_boundary()) boundaries++;
+    }
+    EXPECT_TRUE(tracker.at_boundary());
+    EXPECT_EQ(tracker.last_type(), 'Z');
+    EXPECT_EQ(tracker.transaction_status(), 'T');
+    if (piece == 1) EXPECT_EQ(boundaries, 3u);
+    tracker.feed("D");
+    EXPECT_FALSE(tracker.at_boundary());
+  }
+}
+
+TEST(MessageTracker, ImpossibleLengthIsNeverABoundary) {
+  MessageTracker tracker;
+  tracker.feed(std::string_view("Q\0\0\0\3Q\0\0\0\4", 10));
+  EXPECT_TRUE(tracker.lost());
+  EXPECT_FALSE(tracker.at_boundary());
+}
+
+TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
+  CancelKeys keys;
+  ClientKey one = keys.add();
+  ClientKey two = keys.add(kLongSecret, "ep-b");
+  EXPECT_EQ(one.secret.size(), 4u);
+  EXPECT_EQ(two.secret.size(), 32u);
+  EXPECT_GT(static_cast<int32_t>(one.pid), 0);
+  EXPECT_NE(one.pid, two.pid);
+  EXPECT_FALSE(keys.begin(one));
+  keys.point(one.pid, std::make_shared<CancelTarget>(CancelTarget{"/a", {1, 2}}));
+  keys.point(two.pid, std::make_shared<CancelTarget>(CancelTarget{"/b", {3, 4}}));
+  EXPECT_FALSE(keys.begin({one.pid, two.secret}));
+  EXPECT_FALSE(keys.begin({one.pid, one.secret.substr(0, 3)}));
+  EXPECT_FALSE(keys.begin({one.pid, ""}));
+  ASSERT_TRUE(keys.begin(one));
+  EXPECT_FALSE(keys.point_nowhere(one.pid)) << "a request is on its way";
+  keys.end(one.pid);
+  EXPECT_TRUE(keys.point_nowhere(one.pid));
+  EXPECT_FALSE(keys.begin(one));
+  EXPECT_EQ(keys.begin(two)->socket, "/b");
+  EXPECT_EQ(keys.begin(two)->endpoint, "ep-b");
+  keys.end(two.pid);
+  keys.end(two.pid);
+  keys.remove(two.pid);
+  EXPECT_FALSE(keys.begin(two));
+}
+
+class CertificatesTest : public ::testing::Test {
+ protected:
+  CertificatesTest() { fs::create_directories(folder_); }
+  ~CertificatesTest() override { fs::remove_all(folder_); }
+  const fs::path folder_ = fs::temp_directory_path() / ("halogen-certificates-" + random_name(8));
+};
+
+TEST_F(CertificatesTest, CoverEndpointHostsAndAreSignedByTheCa) {
+  CertificateFiles files = make_certificates(folder_, "example.org", "eu");
+  FILE* in = fopen(files.certificate.c_str(), "r");
+  X509* certificate = PEM_read_X509(in, nullptr, nullptr, nullptr);
+  fclose(in);
+  ASSERT_NE(certificate, nullptr);
+  for (const char* host : {"ep-a.example.org", "ep-a-pooler.eu.example.org", "localhost"})
+    EXPECT_EQ(X509_check_host(certificate, host, 0, 0, nullptr), 1) << host;
+  EXPECT_EQ(X509_check_host(certificate, "ep-a.us.example.org", 0, 0, nullptr), 0);
+  EXPECT_EQ(X509_check_ip_asc(certificate, "127.0.0.1", 0), 1);
+  EXPECT_EQ(X509_check_ip_asc(certificate, "::1", 0), 1);
+  X509_free(certificate);
+  struct stat key{};
+  ASSERT_EQ(stat(files.key.c_str(), &key), 0);
+  EXPECT_EQ(key.st_mode & 0777, 0600u);
+  struct stat ca{};
+  ASSERT_EQ(stat(files.ca.c_str(), &ca), 0);
+  EXPECT_EQ(ca.st_mode & 0777, 0644u);
+}
+
+TEST_F(CertificatesTest, AreKeptWhileGoodAndMadeAnewForOtherNames) {
+  CertificateFiles files = make_certificates(folder_, "localhost", "");
+  std::string ca = read_file(files.ca);
+  std::string server = read_file(files.certificate);
+  make_certificates(folder_, "localhost", "");
+  EXPECT_EQ(read_file(files.certificate), server);
+  make_certificates(folder_, "localhost", "eu");
+  EXPECT_NE(read_file(files.certificate), server);
+  EXPECT_EQ(read_file(files.ca), ca);
+}
+
+TEST_F(CertificatesTest, DamagedCaIsNotReplacedSilently) {
+  CertificateFiles files = make_certificates(folder_, "localhost", "");
+  write_file(files.ca, "rubbish");
+  EXPECT_THROW(make_certificates(folder_, "localhost", ""), Error);
+}
+
+TEST_F(CertificatesTest, SecretIsMadeOnce) {
+  std::string secret = keep_secret(folder_ / "secret");
+  EXPECT_EQ(secret.size(), 32u);
+  EXPECT_EQ(keep_secret(folder_ / "secret"), secret);
+}
+
+}  // namespace
+}  // namespace halogen::proxy

@@ -1,0 +1,311 @@
+#include "proxy/session/session.h"
+
+#include <cerrno>
+
+#include "base/log.h"
+#include "net/socket.h"
+
+namespace halogen::proxy {
+namespace {
+
+const log::Logger logger("proxy");
+
+constexpr std::chrono::seconds kFarewellTime{5};        // To take our last words.
+constexpr std::chrono::milliseconds kLingerTime{2000};  // To close its side.
+constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
+constexpr std::chrono::seconds kCancelTime{10};
+constexpr std::chrono::milliseconds kCancelPause{10};
+constexpr char kTlsHandshake = 0x16;
+
+Refused going_down() {
+  return Refused("57P01", "terminating connection due to administrator command",
+                 "The platform is being stopped. Connect again when it is back.");
+}
+
+}  // namespace
+
+Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string peer,
+                 const IpAddress& address)
+    : shared_(shared),
+      worker_(worker),
+      peer_(std::move(peer)),
+      address_(address),
+      client_(worker.loop, std::move(socket)),
+      startup_deadline_(Deadline::after(shared.options.startup_timeout)),
+      deadline_timer_(worker_.loop),
+      event_(worker_.loop),
+      told_(worker_.loop),
+      pin_timer_(worker_.loop) {
+  worker_.sessions.insert(this);
+  newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
+  shared_.sessions++;
+  shared_.unauthenticated++;
+  shared_.metrics.starting.add();
+}
+
+Session::~Session() {
+  worker_.sessions.erase(this);
+  leave_newcomers();
+  shared_.metrics.of(state_).sub();
+  if (relay_ != nullptr) shared_.replicating--;  // First: they are sessions, too.
+  shared_.sessions--;
+}
+
+void Session::leave_newcomers() {
+  if (state_ != State::starting) return;
+  shared_.unauthenticated--;
+  worker_.newcomers.erase(newcomer_);
+}
+
+void Session::enter(State state) {
+  leave_newcomers();
+  shared_.metrics.of(state_).sub();
+  state_ = state;
+  shared_.metrics.of(state_).add();
+}
+
+void Session::start() {
+  deadline_timer_.set(startup_deadline_.at(), [this] {
+    if (state_ != State::starting) return;
+    timed_out_ = true;
+    client_.cancel();
+    signal_event();
+  });
+  worker_.loop.spawn(run(shared_from_this()));
+}
+
+bool Session::has_work() const {
+  if (state_ != State::active || !talk_) return false;
+  return telling_ || waits_since_ || !heard_.empty() || client_.buffered() || !talk_->at_rest();
+}
+
+void Session::retire() {
+  if (last_words_ || state_ == State::closing || relay_ != nullptr || has_work()) return;
+  shared_.drained++;
+  end_with(going_down());
+}
+
+void Session::lose_endpoint() {
+  if (last_words_ || state_ == State::closing) return;
+  end_with(Refused("57P04", "terminating connection because its endpoint has been deleted"));
+}
+
+void Session::end_with(const Refused& why) {
+  last_words_ = std::make_unique<wire::ErrorFields>(why.fields());
+  interrupt();
+}
+
+void Session::terminate() {
+  if (has_work()) shared_.cut_off++;
+  interrupt();
+}
+
+void Session::interrupt() {
+  client_.cancel();
+  if (server_) server_->stream.cancel();
+  if (relay_ != nullptr) relay_->cancel();
+  signal_event();
+}
+
+bool Session::give_way(steady_clock::time_point since) {
+  if (looking_up_ || crowded_out_ || since_ > since) return false;
+  crowded_out_ = true;
+  shared_.metrics.crowded_out.add();
+  client_.cancel();
+  signal_event();
+  return true;
+}
+
+void Session::log_end(std::string_view what) const {
+  int held_back = shared_.log_limit.admit();
+  if (held_back < 0) return;
+  std::string more = held_back > 0 ? fmt::format(" ({} such lines left out)", held_back) : "";
+  if (route_.endpoint.empty())
+    logger.info("client {}: {}{}", peer_, what, more);
+  else
+    logger.info("client {} of {} as \"{}\": {}{}", peer_, route_.endpoint, user_, what, more);
+}
+
+// What the client is to be told; nullopt where there is nobody to tell.
+std::optional<wire::ErrorFields> Session::explain(const Error& error) {
+  if (auto* refused = dynamic_cast<const Refused*>(&error)) {
+    if (error.code() != Errc::cancelled) log_end(error.what());
+    return refused->fields();
+  }
+  if (client_left_) return std::nullopt;
+  if (last_words_) return *last_words_;
+  if (shared_.stopping) return going_down().fields();
+  // As a failed attempt, so that nobody keeps many waiting for long.
+  if (crowded_out_ || timed_out_)
+    shared_.auth_limits.end({address_, "", user_}, AuthLimits::Result::wrong, steady_clock::now());
+  if (crowded_out_) {
+    log_end("cut off before it was authenticated: others wait for its place");
+    return too_many_newcomers().fields();
+  }
+  if (timed_out_) {
+    log_end("timed out before it was authenticated");
+    return Refused("08006", "canceling authentication due to timeout").fields();
+  }
+  if (error.code() == Errc::corrupt || error.code() == Errc::permission_denied) {
+    log_end(error.what());
+    return Refused(error.code() == Errc::corrupt ? "08P01" : "28000", error.what()).fields();
+  }
+  if (error.code() != Errc::cancelled && error.code() != Errc::unavailable)
+    log_end(error.what());
+  else
+    logger.debug("client {}: {}", peer_, error.what());
+  return std::nullopt;
+}
+
+Task<std::optional<wire::ErrorFields>> Session::live() {
+  try {
+    std::optional<startup::Packet> packet = co_await receive_startup();
+    if (packet) {
+      co_await authenticate(std::move(*packet));
+      deadline_timer_.cancel();
+      co_await serve();
+    }
+    co_return std::nullopt;
+  } catch (const Error& error) {
+    co_return explain(error);
+  } catch (const std::exception& error) {
+    logger.error("client {}: {}", peer_, error.what());
+    co_return std::nullopt;
+  }
+}
+
+// `self` keeps it.
+Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
+  std::optional<wire::ErrorFields> reason = co_await live();
+  watching_ = false;
+  enter(State::closing);
+  if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
+  if (talk_) drop_server();
+  end_use();
+  try {
+    co_await say_goodbye(reason);
+  } catch (const std::exception& error) {
+    logger.debug("client {}: {}", peer_, error.what());
+  }
+  deadline_timer_.cancel();
+}
+
+// Closing a socket with unread bytes in it sends a reset, which can overtake our last words: so we
+// end our side, and give the client a little time to end its own.
+Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) {
+  auto limit = [this](std::chrono::milliseconds time) {
+    deadline_timer_.set(steady_clock::now() + time, [this] { client_.cancel(); });
+  };
+  client_.allow();
+  if (reason && entered_ && client_.can_talk()) {
+    std::string message;
+    wire::put_error(message, *reason);
+    limit(kFarewellTime);
+    co_await client_.write(message);
+  }
+  client_.shutdown_send();
+  limit(shared_.draining ? kLingerTimeAtStop : kLingerTime);
+  char unwanted[512];
+  while (co_await client_.read_some(unwanted) > 0) {
+  }
+}
+
+Task<void> Session::begin_tls() {
+  entered_ = false;
+  co_await client_.accept_tls(shared_.tls);
+  entered_ = true;
+}
+
+Task<startup::Packet> Session::receive_packet() {
+  char word[4];
+  co_await client_.read_exactly(word);
+  entered_ = true;
+  size_t size = startup::body_size(byteswap(load<uint32_t>(word)));
+  std::string body(size, '\0');
+  co_await client_.read_exactly(body);
+  co_return startup::parse(as_bytes(body));
+}
+
+// Whoever sends more before our answer may be somebody between the client and us, whose words would
+// be taken for the client's (CVE-2021-23222).
+void Session::refuse_early_bytes(std::string_view request) {
+  if (client_.has_arrived())
+    throw Error(Errc::corrupt, "received unencrypted data after {} request", request);
+}
+
+Task<std::optional<startup::Packet>> Session::receive_startup() {
+  co_await client_.wait(Io::want_read);
+  if (client_.peek_first() == kTlsHandshake) {
+    co_await begin_tls();
+    if (!alpn_agreed(client_.ssl()))
+      throw Refused("08P01", "direct SSL connection without ALPN protocol negotiation");
+  }
+  bool gss_refused = false;
+  while (true) {
+    startup::Packet packet = co_await receive_packet();
+    switch (packet.kind) {
+      case startup::Kind::ssl_request:
+        if (client_.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
+        refuse_early_bytes("SSL");
+        co_await client_.write("S");
+        co_await begin_tls();
+        break;
+      case startup::Kind::gss_request:
+        if (std::exchange(gss_refused, true) || client_.encrypted())
+          throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
+        refuse_early_bytes("GSSAPI encryption");
+        co_await client_.write("N");
+        break;
+      case startup::Kind::cancel_request:
+        co_await forward_cancel({packet.cancel_pid, packet.cancel_key});
+        co_return std::nullopt;
+      case startup::Kind::unsupported:
+        throw Refused("0A000",
+                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
+                                  packet.major, packet.minor));
+      case startup::Kind::start:
+        if (!client_.encrypted())
+          throw Refused("28000", "connection is insecure (try using `sslmode=require`)");
+        co_return packet;
+    }
+  }
+}
+
+// The client waits until we close, which says that its request has been delivered.
+Task<void> Session::forward_cancel(ClientKey ours) {
+  std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
+  if (!target) co_return;  // As Postgres: silence, whatever was wrong.
+  bool allowed = shared_.endpoints.address_allowed(target->endpoint, address_);
+  (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
+  try {
+    if (allowed) co_await deliver_cancel(*target);
+  } catch (const Error& error) {
+    logger.debug("cancel request of {}: {}", peer_, error.what());
+  }
+  shared_.cancel_keys.end(ours.pid);
+}
+
+Task<void> Session::deliver_cancel(const CancelTarget& target) {
+  Deadline deadline = Deadline::after(kCancelTime);
+  UniqueFd socket = net::try_connect_unix(target.socket);
+  while (!socket.valid() && errno == EAGAIN && !deadline.passed() && !must_end()) {
+    co_await wait_for_event(Deadline::after(kCancelPause));  // Many are being cancelled.
+    socket = net::try_connect_unix(target.socket);
+  }
+  if (!socket.valid()) co_return;
+  Stream stream(worker_.loop, std::move(socket));
+  Timer limit(worker_.loop);
+  limit.set(deadline.at(), [&stream] { stream.cancel(); });
+  co_await stream.write(wire::cancel_request(target.key.pid, target.key.key));
+  char byte;
+  while (co_await stream.read_some({&byte, 1}) > 0) {
+  }
+}
+
+Task<void> Session::wait_for_event(Deadline deadline) {
+  Timer timer(worker_.loop);
+  timer.set(deadline.at(), [this] { signal_event(); });
+  co_await event_;
+}
+
+}  // namespace halogen::proxy

@@ -1,0 +1,63 @@
+// shared.h: what all sessions of a proxy share, whatever their thread. Safe from any.
+#pragma once
+#include <atomic>
+#include <string>
+
+#include "base/mutex.h"
+#include "proxy/auth/auth_limits.h"
+#include "proxy/auth/password_checks.h"
+#include "proxy/conversation/statements.h"
+#include "proxy/io/descriptors.h"
+#include "proxy/io/refused.h"
+#include "proxy/io/tls.h"
+#include "proxy/pool/cancel_keys.h"
+#include "proxy/pool/pool.h"
+#include "proxy/pubsub/listeners.h"
+#include "proxy/session/census.h"
+#include "proxy/session/metrics.h"
+#include "proxy/session/options.h"
+
+namespace halogen::proxy {
+
+// Lets through so many lines a second, so that a flood of failures is no flood of log.
+class LogLimit {
+ public:
+  // The number of lines held back since the last one; -1 if this one is to be held back too.
+  int admit();
+
+ private:
+  static constexpr int kPerSecond = 20;
+  Mutex mutex_;
+  std::chrono::steady_clock::time_point second_ GUARDED_BY(mutex_);
+  int lines_ GUARDED_BY(mutex_) = 0;
+  int held_back_ GUARDED_BY(mutex_) = 0;
+};
+
+struct Shared {
+  Shared(ProxyOptions the_options, Endpoints& the_endpoints, const CertificateFiles& files,
+         std::string the_secret);
+
+  const ProxyOptions options;
+  Endpoints& endpoints;
+  TlsContext tls;
+  const std::string secret;  // Makes up the verifiers of those who do not exist.
+  CancelKeys cancel_keys;
+  StatementTexts texts;
+  Pools pools;
+  Listeners listeners;
+  Census census{endpoints, pools};
+  Metrics metrics;
+  AuthLimits auth_limits;
+  PasswordChecks password_checks;
+  Descriptors descriptors;
+  LogLimit log_limit;
+  std::atomic<int> unauthenticated = 0;
+  std::atomic<int> sessions = 0;
+  std::atomic<int> replicating = 0;    // Of the sessions.
+  std::atomic<bool> draining = false;  // Sessions end as they come to rest; stays so.
+  std::atomic<int> drained = 0;        // Sessions that did.
+  std::atomic<int> cut_off = 0;        // Those that had work when the proxy stopped.
+  std::atomic<bool> stopping = false;
+};
+
+}  // namespace halogen::proxy

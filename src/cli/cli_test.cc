@@ -47,6 +47,7 @@ TEST_F(CliTest, WrongUsageIsTwoAndHelpIsZeroWithExamples) {
   EXPECT_EQ(call({"frobnicate"}), kUsage);
   EXPECT_EQ(call({}), kUsage);
   EXPECT_EQ(call({"up", "--pg-port", "99999"}), kUsage);
+  EXPECT_EQ(call({"up", "--isolation", "walls"}), kUsage);
   EXPECT_EQ(call({"projects", "delete"}), kUsage);
   EXPECT_EQ(call({"--help"}), kOk);
   EXPECT_NE(out_.find("halogen up --detach"), std::string::npos);

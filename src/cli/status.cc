@@ -27,12 +27,21 @@ json full_status(const Api& api) {
   return status;
 }
 
+std::string isolation_missing(const json& status) {
+  std::string names;
+  for (const json& layer : status.at("isolation").at("without"))
+    names += (names.empty() ? "" : ", ") + layer.get<std::string>();
+  return names;
+}
+
 void print_status(const json& status) {
   fmt::print("Halogen is running in {} (pid {}, since {}).\n", status.value("home", ""),
              status.value("pid", 0), status.value("started_at", ""));
   fmt::print("  Postgres  {}:{}\n  API       {}\n  CA file   {}\n  Log       {}\n\n",
              status.value("pg_host", ""), status.value("pg_port", 0), status.value("api_url", ""),
              status.value("ca_file", ""), status.value("log_file", ""));
+  if (std::string missing = isolation_missing(status); !missing.empty())
+    fmt::print("WARNING: tenants are not isolated: without {}.\n\n", missing);
   std::vector<std::vector<std::string>> rows = {{"COMPONENT", "STATE", ""}};
   for (const json& part : status["components"])
     rows.push_back({part.value("name", ""), part.value("state", ""), part.value("detail", "")});

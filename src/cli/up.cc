@@ -26,6 +26,8 @@ struct UpFlags {
   int pg_port = 5432;
   int http_port = 8080;
   int drain_seconds = 10;
+  std::string isolation = "rooms";
+  std::vector<std::string> without;
   std::string libraries;
 };
 
@@ -61,6 +63,15 @@ void wait_for_signal() {
 fs::path library_folder(const UpFlags& flags) {
   if (!flags.libraries.empty()) return flags.libraries;
   return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib";
+}
+
+IsolationLayers isolation_layers(const UpFlags& flags) {
+  IsolationLayers layers;
+  layers.rooms = flags.isolation == "rooms";
+  for (const std::string& name : flags.without)
+    if (!take_out(layers, name))
+      throw Error(Errc::invalid_argument, "there is no layer of isolation named \"{}\"", name);
+  return layers;
 }
 
 json result_of(const platform::Platform& platform) {
@@ -164,6 +175,7 @@ void up(const Context& context, const UpFlags& flags) {
   options.pg_port = flags.pg_port;
   options.http_port = flags.http_port;
   options.libraries = library_folder(flags);
+  options.layers = isolation_layers(flags);
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
   if (flags.detach) return detach(context, options, drain_time);
@@ -197,6 +209,17 @@ void add_up(CLI::App& app, Context& context) {
       ->envname("HALOGEN_DRAIN_TIMEOUT")
       ->check(CLI::Range(0, 120))
       ->capture_default_str();
+  command
+      ->add_option("--isolation", flags->isolation,
+                   "rooms: computes see neither the machine nor each other; none: a database's "
+                   "owner can become this program's user")
+      ->envname("HALOGEN_ISOLATION")
+      ->check(CLI::IsMember({"rooms", "none"}))
+      ->capture_default_str();
+  // For tests/isolation: each attack must succeed once the layer that stops it is out.
+  command->add_option("--unsafe-without", flags->without, "Layers of isolation to leave out")
+      ->delimiter(',')
+      ->group("");
   command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
   command->footer("Example:\n  halogen up --detach --pg-port 5433");
   command->callback([&context, flags] { up(context, *flags); });

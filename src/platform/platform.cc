@@ -62,6 +62,13 @@ std::string now_text() {
   return text;
 }
 
+std::vector<std::string_view> names_of_layers_out(const IsolationLayers& layers) {
+  std::vector<std::string_view> names;
+  for (const auto& [name, layer] : kIsolationLayers)
+    if (!(layers.*layer)) names.push_back(name);
+  return names;
+}
+
 log::Level log_level() {
   const char* wanted = std::getenv("HALOGEN_LOG");
   return wanted != nullptr && std::string(wanted) == "debug" ? log::Level::debug : log::Level::info;
@@ -118,6 +125,8 @@ Platform::~Platform() { stop(); }
 
 void Platform::start() {
   logger.info("starting in {} (pid {})", layout_.home.string(), ::getpid());
+  if (std::string out = layers_out(options_.layers); !out.empty())
+    logger.warn("tenants are not isolated from each other and from the platform: without {}", out);
   try {
     start_storage();
     make_template();
@@ -155,7 +164,8 @@ void Platform::start_storage() {
                                      .run = layout_.run / "compute",
                                      .libraries = options_.libraries,
                                      .pageserver = *s.pageserver,
-                                     .safekeeper = *s.safekeeper});
+                                     .safekeeper = *s.safekeeper,
+                                     .layers = options_.layers});
 }
 
 void Platform::make_template() {
@@ -201,6 +211,7 @@ void Platform::describe() {
   Description self = description();
   nlohmann::json shape = nlohmann::json::parse(self.to_json());
   shape.erase("api_key");
+  shape["isolation"] = {{"without", names_of_layers_out(options_.layers)}};
   shape["wal_host"] = services_->safekeeper->wal_host();
   shape["wal_port"] = services_->safekeeper->wal_port();
   services_->control->describe(

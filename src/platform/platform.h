@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "platform/home.h"
+#include "protocol/isolation.h"
 
 namespace halogen::platform {
 
@@ -17,6 +18,7 @@ struct Options {
   int http_port = 8080;            // Likewise.
   std::string region = "us-east-1";
   std::string domain = "localhost";
+  IsolationLayers layers{};
   fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
 };
 

@@ -75,6 +75,7 @@ ComputeAgent::ComputeAgent(Options options)
                                                                 *spares_,
                                                                 options_.home,
                                                                 options_.libraries,
+                                                                options_.layers,
                                                                 {}});
   services_->process_ended = [this](const std::string& id) {
     events_->post([this, id] { handle_end(id); });

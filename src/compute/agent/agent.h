@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "compute/agent/compute.h"
 #include "compute/agent/template.h"
+#include "protocol/isolation.h"
 
 namespace halogen::compute {
 
@@ -23,6 +24,7 @@ class ComputeAgent : public ComputeHost {
     fs::path libraries;  // Of libhalogen_shim.so, halogen.so and halogen.sql.
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
+    IsolationLayers layers{};    // Those that are out count from a compute's next start on.
     size_t keep_suspended = 64;  // Data directories of suspended computes; more are deleted.
     size_t ready_folders = 4;    // Empty data directories made ahead.
     std::chrono::seconds stop_deadline{30};

@@ -191,8 +191,11 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
 }
 
 std::vector<std::string> Compute::shim_environment(const Session& session) const {
-  return {"HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
-          "HALOGEN_SHIM_DATA=" + session.data.string()};
+  std::vector<std::string> words = {"HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
+                                    "HALOGEN_SHIM_DATA=" + session.data.string()};
+  if (std::string out = layers_out(services_.layers); !out.empty())
+    words.push_back(fmt::format("{}={}", kWithoutLayers, out));
+  return words;
 }
 
 void Compute::abandon() {

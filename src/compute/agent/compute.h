@@ -23,6 +23,7 @@
 #include "compute/agent/settings.h"
 #include "compute/agent/turns.h"
 #include "protocol/compute_host.h"
+#include "protocol/isolation.h"
 #include "protocol/pageserver_admin.h"
 #include "protocol/safekeeper_admin.h"
 
@@ -39,6 +40,7 @@ struct ComputeServices {
   SparePostmasters& spares;
   fs::path home;
   fs::path libraries;
+  IsolationLayers layers;
   // A compute's Postgres has ended, in whatever way. Called on the supervisor's thread.
   std::function<void(const std::string& endpoint_id)> process_ended;
 };

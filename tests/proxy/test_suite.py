@@ -7,8 +7,7 @@ TESTS = ["transactions", "portals_p2", "combocid", "namespace", "create_role", "
          "prepare", "plancache", "temp", "copy2", "largeobject", "password", "prepared_xacts"]
 
 
-@suite.needed
-def test_the_suite_does_not_notice_that_each_transaction_has_another_server(platform, project, tmp_path_factory):
+def test_the_suite_does_not_notice_that_each_transaction_has_another_server(platform, project, tmp_path):
     suite.prepare(platform, project)
     platform.set_pooler(project, server_lifetime=0)
-    suite.run(suite.pooled(project), tmp_path_factory, ["core", "tests", *TESTS], passes=1 + len(TESTS))
+    suite.run(suite.pooled(project), tmp_path, TESTS)

@@ -59,13 +59,12 @@ def assert_same(lines, before):
     assert not differing and len(lines) == len(before), differing[:5]
 
 
-@suite.needed
 @pytest.mark.parametrize("shared_buffers", ["128MB", "1MB"])
 @pytest.mark.timeout(1800)
-def test_the_core_regression_suite_passes_and_replays(project, platform, shared_buffers, tmp_path_factory):
+def test_the_core_regression_suite_passes_and_replays(project, platform, shared_buffers, tmp_path):
     suite.prepare(platform, project, shared_buffers=shared_buffers)
     keep = project.connect()
-    suite.run(suite.past_the_proxy(project), tmp_path_factory, ["core"], passes=217)
+    assert suite.run(suite.past_the_proxy(project), tmp_path) == 217
 
     keep.close()
     platform.set_pg_setting(project, "autovacuum", "off")

@@ -120,7 +120,7 @@ def test_a_platform_that_dies_on_a_full_disk_says_what_to_do_and_has_lost_nothin
     ballast.fill()
     told(platform, r"No space left on device")
     platform.kill()
-    refused = platform.cli("up", "--detach", check=False)
+    refused = platform.up(check=False)
     assert refused.returncode != 0
     assert "nearly full" in refused.stderr and "free some space" in refused.stderr
     ballast.remove()

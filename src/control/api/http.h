@@ -1,7 +1,8 @@
 // http.h: what an API handler sees of a request and gives as an answer.
 //
 // Handlers are plain functions of (Services, Request) to Response; they throw Error, which becomes
-// the status and the body of neon-api.md section 3, or ApiError where that needs its own code.
+// the status and the body that Neon's API gives such an error, or ApiError where that needs its own
+// code.
 #pragma once
 #include <functional>
 #include <map>

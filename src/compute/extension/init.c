@@ -1,5 +1,6 @@
 // init.c: where postgres enters. Does nothing visible unless asked.
 #include "redo.h"
+#include "role_guard.h"
 #include "session.h"
 
 PG_MODULE_MAGIC;
@@ -8,8 +9,10 @@ PGDLLEXPORT void _PG_init(void);
 
 void _PG_init(void) {
   // Only a stand-alone process can be taken over; a server never is, whatever its environment.
-  if (getenv("HALOGEN_REDO") != NULL && !IsUnderPostmaster && !IsPostmasterEnvironment)
+  if (getenv("HALOGEN_REDO") != NULL && !IsUnderPostmaster && !IsPostmasterEnvironment) {
     hg_redo_install();
-  else
-    hg_session_init();
+    return;
+  }
+  hg_session_init();
+  hg_role_guard_init();
 }

@@ -142,6 +142,34 @@ static inline bool hg_is_backup_function(Oid function) {
   return function == F_PG_BACKUP_START || function == F_PG_BACKUP_STOP;
 }
 
+// Functions that open files of the server by a name that they are given.
+static inline bool hg_reads_or_writes_files(Oid function) {
+  switch (function) {
+    case F_PG_READ_FILE_OLD:
+    case F_PG_READ_FILE_TEXT:
+    case F_PG_READ_FILE_TEXT_INT8_INT8:
+    case F_PG_READ_FILE_TEXT_INT8_INT8_BOOL:
+    case F_PG_READ_BINARY_FILE_TEXT:
+    case F_PG_READ_BINARY_FILE_TEXT_INT8_INT8:
+    case F_PG_READ_BINARY_FILE_TEXT_INT8_INT8_BOOL:
+    case F_PG_LS_DIR_TEXT:
+    case F_PG_LS_DIR_TEXT_BOOL_BOOL:
+    case F_PG_STAT_FILE_TEXT:
+    case F_PG_STAT_FILE_TEXT_BOOL:
+    case F_LO_IMPORT_TEXT:
+    case F_LO_IMPORT_TEXT_OID:
+    case F_LO_EXPORT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Functions that remove or move a replication slot.
+static inline bool hg_moves_slot(Oid function) {
+  return function == F_PG_DROP_REPLICATION_SLOT || function == F_PG_REPLICATION_SLOT_ADVANCE;
+}
+
 // The SysV segment made as an interlock: UsedShmemSegID is its key.
 static inline int hg_interlock_segment(void) { return shmget((key_t)UsedShmemSegID, 0, 0); }
 

@@ -155,7 +155,7 @@ TEST_F(ComputeAgentTest, AStartOfARunningComputeIsItsAddress) {
 
 TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {
   ComputeAgent agent(options());
-  query(agent, "CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g");
+  query(agent, "CREATE TABLE public.t AS SELECT g FROM generate_series(1, 1000) g");
   ComputeStopped stopped = agent.suspend("ep-one", false, soon());
   EXPECT_FALSE(agent.running("ep-one"));
   EXPECT_FALSE(stopped.roles.empty());
@@ -166,7 +166,7 @@ TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {
   EXPECT_EQ(pageserver_.open_sessions, 0);
   EXPECT_EQ(agent.suspend("ep-one", false, soon()).end, stopped.end);
 
-  EXPECT_EQ(query(agent, "SELECT count(*) FROM t"), "1000");
+  EXPECT_EQ(query(agent, "SELECT count(*) FROM public.t"), "1000");
   EXPECT_EQ(pageserver_.skeletons, 1);
 }
 
@@ -188,16 +188,16 @@ TEST_F(ComputeAgentTest, SuspendRefusesWhileClientsAreAtWorkUnlessForced) {
 TEST_F(ComputeAgentTest, APlatformThatStopsLeavesWarmDataDirectories) {
   {
     ComputeAgent agent(options());
-    query(agent, "CREATE TABLE t AS SELECT 7 AS a");
+    query(agent, "CREATE TABLE public.t AS SELECT 7 AS a");
   }
   ComputeAgent agent(options());
-  EXPECT_EQ(query(agent, "SELECT a FROM t"), "7");
+  EXPECT_EQ(query(agent, "SELECT a FROM public.t"), "7");
   EXPECT_EQ(pageserver_.skeletons, 1);
 }
 
 TEST_F(ComputeAgentTest, AKeptDataDirectoryIsUsedOnlyAtItsOwnEnd) {
   ComputeAgent agent(options());
-  query(agent, "CREATE TABLE t AS SELECT 7 AS a");
+  query(agent, "CREATE TABLE public.t AS SELECT 7 AS a");
   agent.suspend("ep-one", false, soon());
   safekeeper_.reset();  // As if the branch had been reset to its beginning.
   EXPECT_EQ(query(agent, "SELECT count(*) FROM pg_class WHERE relname = 't'"), "0");

@@ -71,7 +71,8 @@ SqlConnection::SqlConnection(const ComputeAddress& address, const std::string& d
   // Whatever a user has set for all sessions must not get in our way.
   constexpr const char* kOptions =
       "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-      "-c idle_session_timeout=0 -c default_transaction_read_only=off -c synchronous_commit=on";
+      "-c idle_session_timeout=0 -c default_transaction_read_only=off -c synchronous_commit=on "
+      "-c search_path=pg_catalog,pg_temp";
   const char* keys[] = {"host", "port", "user", "dbname", "application_name", "options", nullptr};
   const char* values[] = {address.socket_folder.c_str(),
                           port.c_str(),

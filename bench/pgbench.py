@@ -45,7 +45,7 @@ def main():
             ours = project.connection_string()
         else:
             stock = f"host={socket_folder} port={port} user=cloud_admin dbname=postgres"
-            ours = f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+            ours = project.superuser_string("neondb")
         keep = project.connect()  # The endpoint must not suspend meanwhile.
         for target in (stock, ours):
             run([PGBIN / "pgbench", "-i", "-q", "-s", options.scale, target])

@@ -47,7 +47,7 @@ def scan(target):
 def awake(project):
     """Its compute by unix socket: what is measured is storage, not the proxy."""
     project.wake()
-    return f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+    return project.superuser_string("neondb")
 
 
 def fresh(project):

@@ -168,8 +168,7 @@ class FakeSafekeeper final : public SafekeeperAdmin {
     timelines_.erase(id);
   }
   TermStart begin_term(TimelineId, uint64_t) override { return {}; }
-  void pull(TimelineId, uint64_t, const std::string&, int, const std::string&,
-            const std::string&) override {}
+  void pull(TimelineId, uint64_t, const WalSource&) override {}
   void stop_pull(TimelineId, uint64_t) override {}
   WalStatus status(TimelineId id) override {
     MutexLock lock(mutex_);

@@ -42,10 +42,12 @@ void ReplicationClient::connect(Deadline deadline) {
     connected_ = true;
     begin_ = end_ = 0;
   }
-  socket_.send_all(wire::startup_packet({{"user", options_.user},
-                                         {"replication", "true"},
-                                         {"application_name", options_.application_name}}),
-                   deadline);
+  wire::Parameters parameters = {{"user", options_.user},
+                                 {"replication", "true"},
+                                 {"application_name", options_.application_name}};
+  if (!options_.startup_options.empty())
+    parameters.emplace_back("options", options_.startup_options);
+  socket_.send_all(wire::startup_packet(parameters), deadline);
   finish_startup(deadline);
 }
 
@@ -54,8 +56,7 @@ void ReplicationClient::finish_startup(Deadline deadline) {
     wire::Message message = wait_message(deadline);
     switch (message.type) {
       case 'R':
-        if (wire::parse_authentication(message.body) != 0)
-          throw Error(Errc::permission_denied, "the server asks for a password; it must trust us");
+        authenticate(wire::parse_authentication(message.body), deadline);
         break;
       case 'E':
         throw_server_error(message.body);
@@ -69,6 +70,16 @@ void ReplicationClient::finish_startup(Deadline deadline) {
         throw Error(Errc::corrupt, "unexpected message '{}' at startup", message.type);
     }
   }
+}
+
+void ReplicationClient::authenticate(uint32_t request, Deadline deadline) {
+  if (request == wire::kAuthenticationOk) return;
+  if (request != wire::kAuthenticationCleartext || options_.password.empty())
+    throw Error(Errc::permission_denied, "the server asks for what we do not have (request {})",
+                request);
+  outgoing_.clear();
+  wire::put_password(outgoing_, options_.password);
+  socket_.send_all(outgoing_, deadline);
 }
 
 std::vector<wire::Row> ReplicationClient::command(const std::string& text, Deadline deadline) {

@@ -2,7 +2,7 @@
 //
 // connect(), commands, start_replication(), then a loop: receive() waits for bytes, and next()
 // hands out, without copying, every message that has arrived. Works against a Postgres compute and
-// against a safekeeper. Authentication must be trust (unix sockets between our own processes).
+// against a safekeeper.
 //
 // Threads: one thread uses it; interrupt() may be called from any.
 // Errors: `unavailable` when the server is away or closes; what the server refuses is `not_found`
@@ -29,6 +29,8 @@ class ReplicationClient {
     int port = 5432;
     std::string user;
     std::string application_name;
+    std::string startup_options;  // The startup packet's `options`, if not empty.
+    std::string password;         // For a server that asks for one in clear text.
     // Holds several of a walsender's largest messages (128 KiB each).
     size_t buffer_size = 1u << 20;
   };
@@ -59,6 +61,7 @@ class ReplicationClient {
   std::optional<wire::Message> next_message();
   wire::Message wait_message(Deadline deadline);
   void finish_startup(Deadline deadline);
+  void authenticate(uint32_t request, Deadline deadline);
   void throw_if_interrupted() EXCLUDES(mutex_);
   size_t receive_into(std::span<std::byte> into, Deadline deadline);
 

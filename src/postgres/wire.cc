@@ -133,6 +133,9 @@ void put_query(std::string& out, std::string_view sql) {
   append_cstring(out, sql);
 }
 
+void put_password(std::string& out, std::string_view password) {
+  put_message(out, 'p', std::string(password) + '\0');
+}
 void put_terminate(std::string& out) { put_message(out, 'X'); }
 void put_copy_data(std::string& out, std::string_view data) { put_message(out, 'd', data); }
 void put_copy_done(std::string& out) { put_message(out, 'c'); }

@@ -24,6 +24,10 @@ constexpr uint32_t kCancelRequest = 80877102;
 constexpr uint32_t kSslRequest = 80877103;
 constexpr uint32_t kGssRequest = 80877104;
 
+// What a server asks for in an authentication message.
+constexpr uint32_t kAuthenticationOk = 0;
+constexpr uint32_t kAuthenticationCleartext = 3;
+
 constexpr size_t kMaxStartupSize = 10000;  // Postgres' own limit.
 constexpr size_t kMaxMessageSize = 1u << 30;
 
@@ -65,6 +69,7 @@ std::string cancel_request(uint32_t pid, uint32_t key);
 // ---- From the client ----
 
 void put_query(std::string& out, std::string_view sql);
+void put_password(std::string& out, std::string_view password);
 void put_terminate(std::string& out);
 void put_copy_data(std::string& out, std::string_view data);
 void put_copy_done(std::string& out);
@@ -89,6 +94,7 @@ struct Column {
 using Row = std::vector<std::optional<std::string>>;
 
 void put_authentication_ok(std::string& out);
+void put_authentication_cleartext(std::string& out);  // Asks for a password message.
 void put_parameter_status(std::string& out, std::string_view name, std::string_view value);
 void put_backend_key(std::string& out, uint32_t pid, uint32_t key);
 void put_backend_key(std::string& out, uint32_t pid, std::string_view key);  // Raw bytes.

@@ -23,13 +23,15 @@ struct ComputeSpec {
       settings;  // Over the defaults, e.g. {"max_connections", "100"}.
 };
 
-// Where a running compute takes connections: a unix socket folder that only our own user can enter.
-// Postgres trusts whoever can; the proxy has authenticated the client before.
+// Where a running compute takes connections: a unix socket folder, and the secret by which it knows
+// the platform (login_secret.h; empty: it asks for none). The proxy has authenticated the client
+// before. It is for no log, and for nobody but those who connect.
 struct ComputeAddress {
   std::string socket_folder;
   int port = 5432;
   int max_connections = 100;
   uint64_t start = 0;  // Which start of a compute this is; given by control, never twice the same.
+  std::string login_secret;
 };
 
 struct StoredRole {
@@ -50,6 +52,7 @@ struct ComputeProcess {
   int pid = 0;  // The postmaster's.
   std::string data_directory;
   std::string socket_folder;
+  std::string login_secret;
   std::string log_file;
 };
 

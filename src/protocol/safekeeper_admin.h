@@ -24,6 +24,15 @@ struct WalStatus {
   Lsn flush;  // All below is on disk.
 };
 
+// A compute that WAL is pulled from.
+struct WalSource {
+  std::string host;  // A unix socket folder.
+  int port = 5432;
+  std::string user;
+  std::string application_name;  // Of the standby that we are to it.
+  std::string login_secret;      // login_secret.h.
+};
+
 class SafekeeperAdmin {
  public:
   virtual ~SafekeeperAdmin() = default;
@@ -36,10 +45,9 @@ class SafekeeperAdmin {
   // From now on nothing of an older term is accepted. `fenced` unless `term` is higher than every
   // one before; status() tells the current one. Durable when it returns.
   virtual TermStart begin_term(TimelineId id, uint64_t term) = 0;
-  // Pulls WAL from the compute of this term as a standby named `application_name`: `host` is a unix
-  // socket folder. Returns at once; reconnects until the term is over or stop_pull.
-  virtual void pull(TimelineId id, uint64_t term, const std::string& host, int port,
-                    const std::string& user, const std::string& application_name) = 0;
+  // Pulls WAL from the compute of this term. Returns at once; reconnects until the term is over or
+  // stop_pull.
+  virtual void pull(TimelineId id, uint64_t term, const WalSource& source) = 0;
   // Keeps what has arrived and disconnects.
   virtual void stop_pull(TimelineId id, uint64_t term) = 0;
 

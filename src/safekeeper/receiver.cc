@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "protocol/login_secret.h"
 
 namespace halogen::safekeeper {
 namespace {
@@ -44,12 +45,13 @@ std::string slot_name(const std::string& application_name) {
 
 Receiver::Receiver(Options options, WalSink& sink)
     : options_(std::move(options)),
-      slot_(slot_name(options_.application_name)),
+      slot_(slot_name(options_.source.application_name)),
       sink_(sink),
-      client_({.host = options_.host,
-               .port = options_.port,
-               .user = options_.user,
-               .application_name = options_.application_name}),
+      client_({.host = options_.source.host,
+               .port = options_.source.port,
+               .user = options_.source.user,
+               .application_name = options_.source.application_name,
+               .startup_options = with_login_secret(options_.source.login_secret)}),
       thread_([this] { run(); }) {}
 
 void Receiver::stop() {
@@ -112,7 +114,8 @@ void Receiver::report(const Error& error) {
         "that disk, and they go on",
         options_.name, error.what());
   else
-    logger.error("{}: cannot receive WAL from {}: {}", options_.name, options_.host, error.what());
+    logger.error("{}: cannot receive WAL from {}: {}", options_.name, options_.source.host,
+                 error.what());
 }
 
 void Receiver::stream() {

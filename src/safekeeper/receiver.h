@@ -14,6 +14,7 @@
 #include "base/lsn.h"
 #include "base/mutex.h"
 #include "net/replication_client.h"
+#include "protocol/safekeeper_admin.h"
 
 namespace halogen::safekeeper {
 
@@ -34,10 +35,7 @@ class Receiver {
  public:
   struct Options {
     std::string name;  // For the log.
-    std::string host;  // A unix socket folder.
-    int port = 5432;
-    std::string user;
-    std::string application_name;
+    WalSource source;
     uint64_t system_identifier = 0;
   };
 

@@ -144,9 +144,8 @@ TermStart Safekeeper::begin_term(TimelineId id, uint64_t term) {
   return start;
 }
 
-void Safekeeper::pull(TimelineId id, uint64_t term, const std::string& host, int port,
-                      const std::string& user, const std::string& application_name) {
-  find(id)->pull(term, host, port, user, application_name);
+void Safekeeper::pull(TimelineId id, uint64_t term, const WalSource& source) {
+  find(id)->pull(term, source);
 }
 
 void Safekeeper::stop_pull(TimelineId id, uint64_t term) { find(id)->stop_pull(term); }

@@ -36,8 +36,7 @@ class Safekeeper final : public SafekeeperAdmin {
   void create_timeline(TimelineId id, Lsn start, uint64_t system_identifier) override;
   void delete_timeline(TimelineId id) override;
   TermStart begin_term(TimelineId id, uint64_t term) override;
-  void pull(TimelineId id, uint64_t term, const std::string& host, int port,
-            const std::string& user, const std::string& application_name) override;
+  void pull(TimelineId id, uint64_t term, const WalSource& source) override;
   void stop_pull(TimelineId id, uint64_t term) override;
   WalStatus status(TimelineId id) override;
   void wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) override;

@@ -72,7 +72,7 @@ class SafekeeperTest : public ::testing::Test {
     return Lsn::parse(text).value();
   }
   void pull_from(StockCluster& cluster, uint64_t term) {
-    keeper_->pull(id_, term, cluster.folder().string(), 5432, "postgres", kName);
+    keeper_->pull(id_, term, {cluster.folder().string(), 5432, "postgres", kName, ""});
   }
   void wait_for(StockCluster& cluster) {
     keeper_->wait_for_flush(id_, flushed_by(cluster), Deadline::after(seconds(20)));
@@ -400,7 +400,7 @@ TEST_F(SafekeeperTest, AfterKillNineAllThatWasAcknowledgedIsThere) {
     pid_t child = ::fork();
     if (child == 0) {
       Safekeeper keeper(options());
-      keeper.pull(id_, 1, cluster.folder().string(), 5432, "postgres", kName);
+      keeper.pull(id_, 1, {cluster.folder().string(), 5432, "postgres", kName, ""});
       for (;;) ::pause();
     }
     const Deadline patience = Deadline::after(seconds(60));

@@ -88,8 +88,7 @@ TermStart Timeline::begin_term(uint64_t term) {
   return start;
 }
 
-void Timeline::pull(uint64_t term, const std::string& host, int port, const std::string& user,
-                    const std::string& application_name) {
+void Timeline::pull(uint64_t term, const WalSource& source) {
   MutexLock writer(writer_mutex_);
   check_open();
   Verdict verdict;
@@ -103,10 +102,7 @@ void Timeline::pull(uint64_t term, const std::string& host, int port, const std:
   sink_ = std::make_unique<TermSink>(*this, term);
   receiver_ =
       std::make_unique<Receiver>(Receiver::Options{.name = identity.id.str(),
-                                                   .host = host,
-                                                   .port = port,
-                                                   .user = user,
-                                                   .application_name = application_name,
+                                                   .source = source,
                                                    .system_identifier = identity.system_identifier},
                                  *sink_);
 }

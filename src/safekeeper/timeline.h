@@ -23,8 +23,7 @@ class Timeline {
 
   // See SafekeeperAdmin for these.
   TermStart begin_term(uint64_t term);
-  void pull(uint64_t term, const std::string& host, int port, const std::string& user,
-            const std::string& application_name);
+  void pull(uint64_t term, const WalSource& source);
   void stop_pull(uint64_t term);
   WalStatus status() const;
 

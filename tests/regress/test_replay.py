@@ -18,7 +18,7 @@ def loaded(project, platform):
     platform.set_pg_setting(project, "autovacuum", "off")
     project.suspend()
     project.query("select 1")
-    target = f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+    target = project.superuser_string("neondb")
     keep = project.connect()
     subprocess.run([PGBIN / "pgbench", "-i", "-q", "-s", "5", "--foreign-keys", target], check=True, capture_output=True)
     subprocess.run([PGBIN / "pgbench", "-n", "-c", "8", "-j", "2", "-t", "1000", target], check=True, capture_output=True)
@@ -28,9 +28,7 @@ def loaded(project, platform):
 
 
 def dump(project, database="neondb"):
-    socket = project.compute()["socket_folder"]
-    done = subprocess.run([PGBIN / "pg_dump", "-h", socket, "-p", "5432", "-U", "cloud_admin",
-                           "--no-unlogged-table-data", database], check=True,
+    done = subprocess.run([PGBIN / "pg_dump", "--no-unlogged-table-data", project.superuser_string(database)], check=True,
                           capture_output=True, text=True)
     # pg_dump guards its output with a key that is new each time.
     return [line for line in done.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
@@ -42,7 +40,7 @@ def test_pages_after_pgbench_equal_the_computes_own(loaded, platform):
 
 def test_a_fresh_compute_dumps_the_same_after_pgbench(project, platform):
     project.query("select 1")
-    target = f"host={project.compute()['socket_folder']} port=5432 user=cloud_admin dbname=neondb"
+    target = project.superuser_string("neondb")
     keep = project.connect()
     subprocess.run([PGBIN / "pgbench", "-i", "-q", "-s", "2", target], check=True, capture_output=True)
     subprocess.run([PGBIN / "pgbench", "-n", "-c", "8", "-t", "500", target], check=True, capture_output=True)

@@ -17,6 +17,7 @@
 #include "postgres/control_file.h"
 #include "postgres/wal_page.h"
 #include "postgres/wal_reader.h"
+#include "protocol/login_secret.h"
 #include "protocol/pageserver_admin.h"
 #include "protocol/safekeeper_admin.h"
 
@@ -121,13 +122,13 @@ class FakeSafekeeper : public SafekeeperAdmin {
     return {end, reader.last_start(),
             page < start_.value ? "" : bytes.substr(page - start_.value, end.value - page)};
   }
-  void pull(TimelineId, uint64_t, const std::string& host, int port, const std::string& user,
-            const std::string& application_name) override {
+  void pull(TimelineId, uint64_t, const WalSource& source) override {
     Launch launch;
     launch.program = "/usr/lib/postgresql/15/bin/pg_receivewal";
     launch.arguments = {"-D", folder_, "--synchronous", "-d",
-                        fmt::format("host={} port={} user={} application_name={}", host, port, user,
-                                    application_name)};
+                        fmt::format("host={} port={} user={} application_name={} options='{}'",
+                                    source.host, source.port, source.user, source.application_name,
+                                    with_login_secret(source.login_secret))};
     launch.folder = folder_;
     launch.log = folder_ / "log";
     MutexLock lock(mutex_);

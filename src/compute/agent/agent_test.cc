@@ -9,8 +9,10 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include <fstream>
 #include <future>
 
+#include "base/token.h"
 #include "compute/agent/agent_fakes.h"
 #include "compute/agent/process.h"
 #include "compute/agent/sql.h"
@@ -151,6 +153,64 @@ TEST_F(ComputeAgentTest, AStartOfARunningComputeIsItsAddress) {
   EXPECT_EQ(agent.start(spec(), soon()).socket_folder, first.socket_folder);
   EXPECT_EQ(agent.processes().size(), 1u);
   EXPECT_EQ(pageserver_.open_sessions, 1);
+}
+
+// What Postgres says to a login at this address.
+std::string login(const ComputeAddress& address) {
+  try {
+    SqlConnection(address, "neondb", Deadline::after(seconds(60)))
+        .query("SELECT 1", Deadline::after(seconds(60)));
+    return "admitted";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST_F(ComputeAgentTest, OnlyThisStartsSecretOpensItsSocket) {
+  ComputeAgent agent(options());
+  const ComputeAddress real = agent.start(spec(), soon());
+  EXPECT_EQ(login(real), "admitted");
+  ComputeAddress forged = real;
+  for (std::string secret : {std::string(), Token::random().str(), real.login_secret.substr(1),
+                             real.login_secret + "0", real.login_secret.substr(0, 63) + "g"}) {
+    forged.login_secret = secret;
+    EXPECT_THAT(login(forged), HasSubstr("FATAL:  authentication failed")) << secret;
+  }
+  agent.suspend("ep-one", false, soon());
+  forged = agent.start(spec(), soon());
+  EXPECT_NE(forged.login_secret, real.login_secret);
+  EXPECT_EQ(login(forged), "admitted");
+  forged.login_secret = real.login_secret;
+  EXPECT_THAT(login(forged), HasSubstr("authentication failed")) << "an old start's secret";
+}
+
+TEST_F(ComputeAgentTest, TheLoginSecretIsNowhereToBeRead) {
+  ComputeAgent agent(options());
+  const ComputeAddress address = agent.start(spec(), soon());
+  SqlConnection connection(address, "postgres", soon());
+  auto sql = [&](const std::string& text) { return connection.query(text, soon()).at(0).at(0); };
+  std::vector<std::string> seen = {sql("SELECT string_agg(s::text, '') FROM pg_settings s"),
+                                   sql("SELECT string_agg(a::text, '') FROM pg_stat_activity a"),
+                                   sql("SELECT current_setting('halogen.login_secret', true)"),
+                                   read_file(agent.log_file("ep-one"))};
+  for (const std::string& pid :
+       {std::to_string(agent.processes().at(0).pid), sql("SELECT pg_backend_pid()")})
+    for (const char* file : {"environ", "cmdline"}) {
+      std::ifstream in("/proc/" + pid + "/" + file);
+      seen.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+    }
+  for (const std::string& text : seen)
+    EXPECT_EQ(text.find(address.login_secret), std::string::npos) << text;
+  EXPECT_NE(seen.at(4), "") << "the postmaster's environment could not be read";
+}
+
+TEST_F(ComputeAgentTest, WithThatLayerOutAnyoneCanOpenASocket) {
+  ComputeAgent::Options without = options();
+  without.layers.login_secret = false;
+  ComputeAgent agent(std::move(without));
+  ComputeAddress address = agent.start(spec(), soon());
+  EXPECT_EQ(address.login_secret, "");
+  EXPECT_EQ(login(address), "admitted");
 }
 
 TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {

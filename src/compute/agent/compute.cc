@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/token.h"
 #include "compute/agent/data_directory.h"
 #include "compute/agent/process.h"
 #include "compute/agent/sql.h"
@@ -70,14 +71,19 @@ ComputeAddress Compute::address() const {
 ComputeAddress Compute::address_of(const Session& session) {
   ComputeAddress address = session.postmaster->address();
   address.max_connections = session.max_connections;
+  address.login_secret = session.login_secret;
   return address;
 }
 
 std::optional<ComputeProcess> Compute::process() const {
   MutexLock lock(mutex_);
   if (!session_ || !session_->postmaster->running()) return std::nullopt;
-  return ComputeProcess{id_, session_->postmaster->pid(), session_->data.string(),
-                        session_->socket_folder.string(), log_.string()};
+  return ComputeProcess{id_,
+                        session_->postmaster->pid(),
+                        session_->data.string(),
+                        session_->socket_folder.string(),
+                        session_->login_secret,
+                        log_.string()};
 }
 
 ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
@@ -146,6 +152,7 @@ void Compute::boot(Session& session, const TermStart& at, bool kept, StepTimes& 
                    Deadline deadline) {
   std::unique_ptr<SparePostmaster> spare = services_.spares.take(session.spec.major);
   session.socket_folder = spare->socket_folder();
+  if (services_.layers.login_secret) session.login_secret = Token::random().str();
   prepare_data(session, at, kept, times, deadline);
   session.postmaster = std::make_unique<Postmaster>(
       *spare, shim_environment(session),
@@ -153,8 +160,12 @@ void Compute::boot(Session& session, const TermStart& at, bool kept, StepTimes& 
       [&services = services_, id = id_] { services.process_ended(id); });
   times.mark("spawn");
   session.postmaster->wait_ready(deadline);
-  services_.safekeeper.pull(session.spec.timeline, session.term, session.socket_folder.string(),
-                            session.postmaster->address().port, kSuperuser, kStandbyName);
+  services_.safekeeper.pull(session.spec.timeline, session.term,
+                            {.host = session.socket_folder.string(),
+                             .port = session.postmaster->address().port,
+                             .user = kSuperuser,
+                             .application_name = kStandbyName,
+                             .login_secret = session.login_secret});
   times.mark("postgres");
 }
 
@@ -193,6 +204,8 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
 std::vector<std::string> Compute::shim_environment(const Session& session) const {
   std::vector<std::string> words = {"HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
                                     "HALOGEN_SHIM_DATA=" + session.data.string()};
+  if (!session.login_secret.empty())
+    words.push_back("HALOGEN_LOGIN_SECRET=" + session.login_secret);
   if (std::string out = layers_out(services_.layers); !out.empty())
     words.push_back(fmt::format("{}={}", kWithoutLayers, out));
   return words;

@@ -76,6 +76,7 @@ class Compute {
     std::optional<PageToken> token;
     fs::path data;
     fs::path socket_folder;
+    std::string login_secret;  // Of this start; empty if that layer is out.
     int max_connections = 0;
     std::unique_ptr<Postmaster> postmaster;
 

@@ -196,7 +196,7 @@ std::string Settings::render() const {
 }
 
 std::string Settings::hba() {
-  return "# Whoever can enter the socket's folder is the proxy or the agent.\n"
+  return "# Before any of this counts, halogen.so asks for the secret of this start.\n"
          "local all all trust\n"
          "local replication all trust\n";
 }

@@ -7,6 +7,7 @@
 #include <future>
 
 #include "base/error.h"
+#include "base/token.h"
 #include "compute/agent/postmaster.h"
 #include "compute/agent/test_folder.h"
 
@@ -65,9 +66,11 @@ TEST_F(SparePostmasterTest, WhatItIsToldIsItsEnvironment) {
   auto spare = make();
   fs::path log = temp_.path() / "log";
   std::promise<void> ended;
-  Postmaster postmaster(
-      *spare, {"HALOGEN_SHIM_MANIFEST=/no/manifest", "HALOGEN_SHIM_DATA=/no/data"},
-      {temp_.path() / "data", log, spare->socket_folder()}, [&] { ended.set_value(); });
+  Postmaster postmaster(*spare,
+                        {"HALOGEN_SHIM_MANIFEST=/no/manifest", "HALOGEN_SHIM_DATA=/no/data",
+                         "HALOGEN_LOGIN_SECRET=" + Token::random().str()},
+                        {temp_.path() / "data", log, spare->socket_folder()},
+                        [&] { ended.set_value(); });
   ASSERT_EQ(ended.get_future().wait_for(seconds(30)), std::future_status::ready);
   EXPECT_THROW(postmaster.wait_ready(soon()), Error);
   EXPECT_THAT(read_file(log), ::testing::HasSubstr("cannot open /no/manifest"));

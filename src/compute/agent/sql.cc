@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "protocol/login_secret.h"
 
 namespace halogen::compute {
 namespace {
@@ -69,17 +70,18 @@ SqlConnection::SqlConnection(const ComputeAddress& address, const std::string& d
                              Deadline deadline) {
   std::string port = std::to_string(address.port);
   // Whatever a user has set for all sessions must not get in our way.
-  constexpr const char* kOptions =
+  constexpr std::string_view kOptions =
       "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
       "-c idle_session_timeout=0 -c default_transaction_read_only=off -c synchronous_commit=on "
       "-c search_path=pg_catalog,pg_temp";
+  const std::string options = with_login_secret(address.login_secret, kOptions);
   const char* keys[] = {"host", "port", "user", "dbname", "application_name", "options", nullptr};
   const char* values[] = {address.socket_folder.c_str(),
                           port.c_str(),
                           kSuperuser,
                           database.c_str(),
                           "halogen_agent",
-                          kOptions,
+                          options.c_str(),
                           nullptr};
   connection_ = ::PQconnectStartParams(keys, values, 0);
   try {

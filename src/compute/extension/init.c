@@ -1,4 +1,5 @@
 // init.c: where postgres enters. Does nothing visible unless asked.
+#include "login.h"
 #include "redo.h"
 #include "role_guard.h"
 #include "session.h"
@@ -15,4 +16,5 @@ void _PG_init(void) {
   }
   hg_session_init();
   hg_role_guard_init();
+  hg_login_init();  // Last, so that its hook is the first to see a client.
 }

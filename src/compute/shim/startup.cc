@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -14,11 +15,13 @@
 #include <cstring>
 
 #include "compute/shim/hook.h"
+#include "compute/shim/login.h"
 #include "compute/shim/memory.h"
 #include "compute/shim/page_client.h"
 #include "compute/shim/segments.h"
 #include "compute/shim/server_state.h"
 #include "compute/shim/sys.h"
+#include "protocol/isolation.h"
 
 namespace halogen::shim {
 namespace {
@@ -53,7 +56,10 @@ void let_backends_go_first() {
 }
 
 void in_forked_child() {
-  if (g_is_postmaster && !g_accepted) let_backends_go_first();
+  if (g_is_postmaster && !g_accepted) {
+    forget_login_secret();
+    let_backends_go_first();
+  }
   g_is_postmaster = false;
   ClientLease::reset_all();
 }
@@ -69,12 +75,20 @@ void follow_parent(const char* parent) {
   if (::getppid() != pid) refuse("the platform that started us is gone");
 }
 
+// Tests of isolation take the check out, and see that it was needed.
+bool runs_without_login_secret() {
+  const char* without = std::getenv(kWithoutLayers);
+  return without != nullptr && std::strstr(without, "login_secret") != nullptr;
+}
+
 // Until its standard input ends, a postmaster that was executed ahead of need waits here. What it
-// reads are NAME=value, each with a zero behind: its environment. Nothing: it is not needed.
+// reads are NAME=value, each with a zero behind: its environment, and the login secret, which does
+// not get into that. Nothing: it is not needed.
 void wait_for_environment() {
   // putenv() keeps pointers into it.
   static char text[8192];
   size_t size = 0;
+  learn_platform(0);
   for (;;) {
     ssize_t got = sys::read(0, text + size, sizeof text - size);
     if (got < 0 && errno == EINTR) continue;
@@ -83,7 +97,10 @@ void wait_for_environment() {
   }
   if (size == 0) ::_exit(0);
   if (size == sizeof text || text[size - 1] != 0) refuse("what to start with is cut off");
-  for (char* word = text; word < text + size; word += std::strlen(word) + 1) ::putenv(word);
+  for (char *word = text, *next; word < text + size; word = next) {
+    next = word + std::strlen(word) + 1;
+    if (!take_login_secret(word)) ::putenv(word);
+  }
   const char* log = std::getenv("HALOGEN_SHIM_LOG");
   int fd = log == nullptr ? -1 : sys::open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (fd < 0) refuse("cannot open HALOGEN_SHIM_LOG");
@@ -93,6 +110,9 @@ void wait_for_environment() {
   fd = sys::open("/dev/null", O_RDONLY);
   sys::dup3(fd, 0, 0);
   sys::close(fd);
+  if (!logins_are_guarded() && !runs_without_login_secret()) refuse("there is no login secret");
+  const rlimit no_core{0, 0};  // A backend's memory may still hold a client's startup packet.
+  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) refuse("cannot forbid core dumps");
 }
 
 // Only `postgres` itself is served: the programs that may lead to it by exec (setpriv, a shell)
@@ -145,6 +165,7 @@ extern "C" {
 
 int hook_accept(int fd, sockaddr* from, socklen_t* size) HALOGEN_HOOK("accept");
 int hook_accept(int fd, sockaddr* from, socklen_t* size) {
+  if (login_check_is_missing()) refuse("halogen.so is not loaded, so nobody checks logins");
   g_accepted = true;
   return static_cast<int>(::syscall(SYS_accept, fd, from, size));
 }

@@ -112,6 +112,8 @@ Response get_operation(Services&, const Request&);
 Response get_health(Services&, const Request&);
 Response get_metrics(Services&, const Request&);
 Response get_status(Services&, const Request&);
+// access.cc
+Response get_login(Services&, const Request&);
 // pages.cc
 Response read_pages(Services&, const Request&);
 

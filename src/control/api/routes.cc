@@ -12,6 +12,7 @@ const std::vector<Route>& routes() {
       {"GET", "/metrics", get_metrics, true},
       {"GET", "/status", get_status},
       {"GET", "/internal/timelines/:timeline_id/pages", read_pages},
+      {"GET", "/internal/endpoints/:endpoint_id/login", get_login},
       {"GET", "/api/v2/projects", list_projects},
       {"POST", "/api/v2/projects", create_project},
       {"GET", PROJECT, get_project},

@@ -1,11 +1,13 @@
 #include "proxy/pool/server.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "net/socket.h"
+#include "protocol/login_secret.h"
 #include "protocol/session_state.h"
 #include "proxy/io/refused.h"
 
@@ -22,8 +24,8 @@ bool take_greeting(const wire::Message& message, const std::string& path, Opened
   Server& server = *out.server;
   switch (message.type) {
     case 'R':
-      if (wire::parse_authentication(message.body) != 0)
-        throw Error(Errc::internal, "the compute does not trust the proxy");
+      if (wire::parse_authentication(message.body) != wire::kAuthenticationOk)
+        throw Error(Errc::internal, "the compute asks the proxy for a password");
       return false;
     case 'S': {
       auto [name, value] = wire::parse_parameter_status(message.body);
@@ -49,6 +51,14 @@ bool take_greeting(const wire::Message& message, const std::string& path, Opened
     default:
       return message.type == 'Z';
   }
+}
+
+std::string startup_packet(wire::Parameters parameters, const std::string& login_secret) {
+  auto options = std::ranges::find(parameters, "options", &wire::Parameters::value_type::first);
+  if (options == parameters.end()) options = parameters.insert(options, {"options", ""});
+  options->second = with_login_secret(login_secret, options->second);
+  if (options->second.empty()) parameters.erase(options);
+  return wire::startup_packet(parameters);
 }
 
 Task<void> greet(const std::string& path, Opened& out) {
@@ -95,7 +105,7 @@ Task<Opened> open_server(Worker& worker, const ComputeAddress& address,
   try {
     Timer alarm(worker.loop);
     alarm.set(deadline.at(), [server = out.server.get()] { server->stream.cancel(); });
-    co_await out.server->stream.write(wire::startup_packet(parameters));
+    co_await out.server->stream.write(startup_packet(parameters, address.login_secret));
     co_await greet(path, out);
   } catch (const Error& gone) {
     if (gone.code() != Errc::unavailable && gone.code() != Errc::cancelled) throw;

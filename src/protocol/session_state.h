@@ -49,6 +49,16 @@
 //
 // The JSON is pure ASCII (\uXXXX for all else), so it reads the same in every client encoding.
 //
+// ---- Notifications ----
+//
+// A transaction of such a session that notifies has its notifications stand between two of our own
+// on the channel kNotifyChannel: "begin <number>" and "end <number>", from the same backend. After
+// its commit, before ReadyForQuery, the session is sent a ParameterStatus kNotifiedParameter with
+// the number (the last one, if there were several transactions). A number is that connection's own
+// and only grows. What C code notifies by itself has no marks. "begin" is missing where the first
+// notification was rolled back with its subtransaction. Clients may listen to the channel or use it
+// themselves; they disturb nobody but the sessions of their own database.
+//
 // Statements of the protocol are seen by SQL under the name that the connection knows. EXECUTE and
 // DEALLOCATE of such a name work as for statements made by PREPARE; a DEALLOCATE of one is not
 // reported, only those of all are. So a proxy that renames them has to rename them in the SQL of
@@ -107,12 +117,16 @@
 
 #define HALOGEN_SESSION_STATE_PARAMETER "halogen.session"
 #define HALOGEN_REPORT_SESSION_SETTING "halogen.report_session"
+#define HALOGEN_NOTIFIED_PARAMETER "halogen.notified"
+#define HALOGEN_NOTIFY_CHANNEL "halogen.notify"
 
 #ifdef __cplusplus
 namespace halogen {
 
 constexpr char kSessionStateParameter[] = HALOGEN_SESSION_STATE_PARAMETER;
 constexpr char kReportSessionSetting[] = HALOGEN_REPORT_SESSION_SETTING;
+constexpr char kNotifiedParameter[] = HALOGEN_NOTIFIED_PARAMETER;
+constexpr char kNotifyChannel[] = HALOGEN_NOTIFY_CHANNEL;
 
 }  // namespace halogen
 #endif

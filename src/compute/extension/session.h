@@ -6,6 +6,7 @@
 
 #include "pg.h"
 
+#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
@@ -40,6 +41,11 @@ void hg_session_need_transaction(void);
 
 // session_watch.c: the hooks that keep hg_session. Call once, in a session that reports.
 void hg_session_watch(void);
+
+// session_notify.c: marks around the notifications of a transaction.
+void hg_session_notifies(void);  // Before NOTIFY or pg_notify.
+void hg_session_notify_transaction(XactEvent event);
+void hg_session_tell_notified(void);  // After the transaction, if it notified.
 
 // session_settings.c: appends members settings, role, session_authorization and known. True if one
 // more was set with rights that the login role does not have: not restorable.

@@ -108,6 +108,7 @@ static void report(void) {
 
 static void on_message_done(void* unused) {
   registered = false;
+  hg_session_tell_notified();
   if (IsTransactionOrTransactionBlock()) return;
   hg_session_check_restored();
   // Session locks need no hook: of all own locks they are what is left.
@@ -125,6 +126,7 @@ void hg_session_report_later(void) {
 }
 
 static void on_transaction(XactEvent event, void* unused) {
+  hg_session_notify_transaction(event);
   if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
     hg_session_report_later();
   if (!in_progress && event == XACT_EVENT_COMMIT) hg_session_restore_ended();

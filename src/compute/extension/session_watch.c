@@ -41,10 +41,12 @@ static void note_before(Node* statement, const char* text, bool top_level) {
   switch (nodeTag(statement)) {
     case T_FetchStmt:
     case T_ExecuteStmt:
-    case T_NotifyStmt:
     case T_VariableShowStmt:
     case T_LockStmt:
     case T_ConstraintsSetStmt:
+      return;
+    case T_NotifyStmt:
+      hg_session_notifies();
       return;
     case T_TransactionStmt:
       // The end of a failed transaction block has no event of its own.
@@ -145,6 +147,9 @@ static void note_function(Oid function) {
     case F_PG_COPY_LOGICAL_REPLICATION_SLOT_NAME_NAME_BOOL_NAME:
       hg_session.slot_made = true;
       break;
+    case F_PG_NOTIFY:
+      hg_session_notifies();
+      return;
     case F_SET_CONFIG:
     case F_PG_DROP_REPLICATION_SLOT:
     case F_PG_REPLICATION_ORIGIN_SESSION_SETUP:

@@ -62,29 +62,9 @@ void Conversation::sync(std::string& to_server) {
   expect(Expected::Kind::sync, Expected::Job::restore);
 }
 
-void Conversation::heard_elsewhere(std::vector<std::string> channels) {
-  if (server_ != nullptr) {
-    elsewhere_next_ = std::move(channels);
-    return;
-  }
-  elsewhere_ = std::move(channels);
-  elsewhere_next_.reset();
-}
-
-bool Conversation::was_told(std::string_view notification) {
-  auto found = std::find(told_.begin(), told_.end(), notification);
-  if (found == told_.end()) return false;
-  told_.erase(found);
-  return true;
-}
-
-// Whether a server's notification is the client's to hear.
-bool Conversation::told_by_server(std::string_view notification) {
-  constexpr size_t kMostTold = 1000;
-  if (restoring_ || state_->listen.empty() || hears_elsewhere()) return false;
-  if (told_.size() == kMostTold) told_.erase(told_.begin());
-  told_.emplace_back(notification);
-  return true;
+void Conversation::release() {
+  heard_ = state_->listen;
+  notified_itself_ = held_ = false;
 }
 
 void Conversation::detach() {
@@ -99,8 +79,7 @@ bool Conversation::at_rest() const {
 }
 
 std::string_view Conversation::pinned_by() const {
-  if (!state_->pins.empty()) return state_->pins.front();
-  return pooled_ && !hears_elsewhere() ? "listen" : std::string_view{};
+  return state_->pins.empty() ? std::string_view{} : state_->pins.front();
 }
 
 bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_client) {
@@ -129,6 +108,7 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   status_ = 'I';
   in_exchange_ = open;
   skipping_ = copy_in_ = restoring_ = waiting_ = settling_ = false;
+  notified_itself_ = held_ = false;
   server_ = nullptr;
   forget_what_is_lost();
   return sayable;

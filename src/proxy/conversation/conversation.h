@@ -79,12 +79,17 @@ class Conversation {
   // These bytes begin with a message that should be given a server: not with half a one.
   static bool worth_a_server(std::string_view bytes);
 
-  // Somebody else hears these channels for the client from now on: what servers say of them is not
-  // passed on. That counts when the server has said all that it had to say by now, so with one
-  // attached sync() helps.
-  void heard_elsewhere(std::vector<std::string> channels);
-  // The client has been told of this notification by its server already, just before that.
-  bool was_told(std::string_view notification);
+  // ---- Notifications ----
+  //
+  // Somebody else hears them for the client (pubsub/): those that come from servers are dropped.
+
+  // from_server() has stopped before a ReadyForQuery that the client must not see yet: it listens
+  // to other channels than before, or has notified itself. Call release() when state()->listen is
+  // heard and it has been told, then from_server() again.
+  bool held() const { return held_; }
+  void release();
+  // The number of a transaction that notified (protocol/session_state.h), since the last call.
+  std::optional<uint64_t> take_notified() { return std::exchange(notified_, {}); }
 
   // ---- Where we are ----
 
@@ -169,8 +174,6 @@ class Conversation {
   bool must_settle(std::string_view name);
   bool amid_pipeline();
   bool answer_one(const ClientMessage& message, std::string& to_client);
-  bool hears_elsewhere() const { return state_->listen == elsewhere_; }
-  bool told_by_server(std::string_view notification);
   void restore(std::string& to_server);
   void forget_what_is_lost();
 
@@ -184,6 +187,7 @@ class Conversation {
   Fate judge_row_description(char type, std::string_view body);
   Fate answered(Expected::Kind kind);
   void learn(const std::string& name, const TextPtr& text, Description description);
+  bool must_hold() const;
   void forget_statements();
   void copy_in_begins();
   void take_report(std::string_view report);
@@ -203,10 +207,11 @@ class Conversation {
   ReportedPtr view_;  // Null until a first server has been greeted.
   std::unordered_map<std::string, ClientStatement> names_;
   TextPtr unnamed_;
-  std::string unnamed_drops_;           // The unnamed statement deallocates this name.
-  std::vector<std::string> elsewhere_;  // Channels that somebody else hears.
-  std::optional<std::vector<std::string>> elsewhere_next_;
-  std::vector<std::string> told_;     // Notifications by servers, while that may overlap.
+  std::string unnamed_drops_;         // The unnamed statement deallocates this name.
+  std::vector<std::string> heard_;    // The channels that are heard for it.
+  std::optional<uint64_t> notified_;  // Not taken yet.
+  bool notified_itself_ = false;      // Since the last ReadyForQuery.
+  bool held_ = false;
   std::unique_ptr<Refusal> refusal_;  // Errors are boxed: most clients never have any.
   bool transaction_lost_ = false;     // The client must see a failed transaction until it ends it.
   uint64_t client_body_ = 0;          // Left of a message that is passed on in pieces.

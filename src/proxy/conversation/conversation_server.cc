@@ -74,9 +74,9 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     std::string_view there = bytes.substr(used, size);
     Fate fate;
     if (there.size() == size) {
+      if (type == 'Z' && (held_ = must_hold())) break;
       flush();
-      fate = type == 'A' ? (told_by_server(there) ? Fate::pass : Fate::drop)
-                         : judge(type, there.substr(kHeader), to_client);
+      fate = type == 'A' ? Fate::drop : judge(type, there.substr(kHeader), to_client);
     } else if (size >= kPiecesFrom &&
                std::string_view("DdV").find(type) != std::string_view::npos) {
       fate = !expected_.empty() && expected_.front().hidden() ? Fate::drop : Fate::pass;
@@ -220,6 +220,11 @@ Conversation::Fate Conversation::judge_status(std::string_view body) {
     take_report(value);
     return Fate::drop;
   }
+  if (name == kNotifiedParameter) {
+    notified_ = parse_notified(value);
+    notified_itself_ = true;
+    return Fate::drop;
+  }
   bool same_view = view_ == server_->reported;
   auto known = server_->reported->find(std::string(name));
   if (known == server_->reported->end() || known->second != value) {
@@ -237,6 +242,13 @@ void Conversation::take_report(std::string_view report) {
   server_->state = parse_session_state(report);
   state_ = server_->state;
   if (state_->deallocations > before + std::exchange(all_dropped_, 0)) forget_statements();
+}
+
+// Postgres listens before it is ready for the next query, and tells a session of its own
+// notifications before that.
+bool Conversation::must_hold() const {
+  if (expected_.empty() || expected_.front().hidden()) return false;
+  return state_->listen != heard_ || (notified_itself_ && !heard_.empty());
 }
 
 void Conversation::tell_view_changes(std::string& to_client) {
@@ -337,10 +349,6 @@ Conversation::Fate Conversation::judge_ready(std::string_view body, std::string&
   settling_ = settling_ && std::any_of(expected_.begin(), expected_.end(),
                                        [](const Expected& one) { return one.ends_in_ready(); });
   tell_view_changes(to_client);
-  if (elsewhere_next_ && expected_.empty()) {
-    elsewhere_ = std::move(*elsewhere_next_);
-    elsewhere_next_.reset();
-  }
   if (hidden) return Fate::drop;
   if (expected_.empty() && !skipping_) in_exchange_ = false;
   if (status_ == 'I') counts_.transactions++;

@@ -163,40 +163,53 @@ TEST_F(ConversationState, AServerWithOtherSettingsIsTold) {
 
 // ---- Notifications ----
 
-TEST_F(ConversationState, WhoListensKeepsItsServerUnlessHeardElsewhere) {
-  ann.on(one, Say().query("LISTEN c"));
-  EXPECT_EQ(ann.talk.pinned_by(), "listen");
-  one.postgres.notify("c", "1", one.from_it);
+TEST_F(ConversationState, WhoListensIsReadyOnlyWhenItIsHeardFor) {
+  EXPECT_EQ(ann.on(one, Say().query("LISTEN c")), "C(LISTEN)");
+  ASSERT_TRUE(ann.talk.held());
+  EXPECT_FALSE(ann.talk.at_rest());
+  ann.talk.release();
   ann.settle();
-  EXPECT_EQ(ann.words(), "A(c)");
-  ann.talk.heard_elsewhere({"c"});
-  EXPECT_EQ(ann.talk.pinned_by(), "listen");  // What the server has said by now still counts.
-  one.postgres.notify("c", "2", one.from_it);
-  ann.talk.sync(one.to_it);
-  ann.settle();
-  EXPECT_EQ(ann.words(), "A(c)");
+  EXPECT_EQ(ann.words(), "Z(I)");
   EXPECT_TRUE(ann.talk.movable());
-  one.postgres.notify("c", "3", one.from_it);
-  ann.settle();
-  EXPECT_EQ(ann.words(), "");
+  EXPECT_EQ(ann.says(Say().query("SELECT x")), kX);  // Its channels are the same: not held again.
 }
 
-TEST_F(ConversationState, IsToldOnceOfANotificationThatComesBothWays) {
+TEST_F(ConversationState, NotificationsOfServersAreNotPassedOn) {
   ann.on(one, Say().query("LISTEN c"));
-  std::string first;
-  std::string second;
-  one.postgres.notify("c", "1", first);
-  one.postgres.notify("c", "2", second);
-  one.from_it = first;
+  ann.talk.release();
+  one.postgres.notify("c", "1", one.from_it);
   ann.settle();
-  EXPECT_TRUE(ann.talk.was_told(first));
-  EXPECT_FALSE(ann.talk.was_told(first));
-  EXPECT_FALSE(ann.talk.was_told(second));
+  EXPECT_EQ(ann.words(), "Z(I)");
+}
+
+TEST_F(ConversationState, WhoNotifiesItselfIsReadyOnlyWhenItWasTold) {
+  ann.on(one, Say().query("LISTEN c"));
+  ann.talk.release();
+  ann.settle();
+  ann.words();
+  wire::put_parameter_status(one.from_it, kNotifiedParameter, "7");
+  ann.says(Say().query("SELECT x"));
+  ASSERT_TRUE(ann.talk.held());
+  EXPECT_EQ(ann.talk.take_notified(), 7u);
+  EXPECT_EQ(ann.talk.take_notified(), std::nullopt);
+  ann.talk.release();
+  ann.settle();
+  EXPECT_EQ(ann.words(), "Z(I)");
+}
+
+TEST_F(ConversationState, WhoNotifiesOthersOnlyIsNotHeld) {
+  ann.attach(one);
+  wire::put_parameter_status(one.from_it, kNotifiedParameter, "7");
+  EXPECT_EQ(ann.says(Say().query("SELECT x")), kX);
+  EXPECT_EQ(ann.talk.take_notified(), 7u);
 }
 
 TEST_F(ConversationState, ADirectSessionThatListensIsMovable) {
   Client carl(texts, {}, false);
   carl.on(one, Say().query("LISTEN c"));
+  carl.talk.release();
+  carl.settle();
+  carl.words();
   EXPECT_TRUE(carl.talk.movable());
   EXPECT_EQ(carl.on(two, Say().query("SELECT x")), kX);
   EXPECT_TRUE(two.postgres.session.listens("c"));
@@ -204,8 +217,8 @@ TEST_F(ConversationState, ADirectSessionThatListensIsMovable) {
 
 TEST_F(ConversationState, AServersOldChannelsAreNotTheNextClients) {
   ann.on(one, Say().query("LISTEN c"));
-  ann.talk.heard_elsewhere({"c"});
-  ann.says(Say().query("SELECT x"));
+  ann.talk.release();
+  ann.settle();
   ann.detach();
   bob.attach(one);
   one.postgres.notify("c", "1", one.from_it);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -93,6 +94,14 @@ std::string startup_items(const wire::Parameters& settings) {
   std::string items;
   for (auto& [name, value] : settings) put_items(items, {"startup", name, value});
   return items;
+}
+
+uint64_t parse_notified(std::string_view value) {
+  uint64_t number = 0;
+  auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size())
+    throw Error(Errc::corrupt, "the compute named a notifying transaction \"{}\"", value);
+  return number;
 }
 
 std::string listen_items(const std::vector<std::string>& channels) {

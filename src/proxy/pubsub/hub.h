@@ -1,6 +1,10 @@
-// hub.h: one database's listening connection. See listeners.h. Private to it.
+// hub.h: one listening connection. See listeners.h. Private to it.
+//
+// Threads: ask(), is_asked() and place() from any; all else is its worker's.
 #pragma once
+#include <atomic>
 #include <optional>
+#include <set>
 
 #include "proxy/pubsub/listeners.h"
 
@@ -8,10 +12,17 @@ namespace halogen::proxy {
 
 class Hub : public std::enable_shared_from_this<Hub> {
  public:
-  Hub(PoolKey key, std::shared_ptr<Worker> worker) : key_(std::move(key)), worker_(worker) {}
+  Hub(Listeners::Place place, const std::shared_ptr<Worker>& worker, Listeners& listeners);
 
-  // From any thread.
-  void listen(const ListenerPtr& listener, const std::vector<std::string>& channels);
+  // Has the worker do it, in the order of the calls. Not done if the worker is gone.
+  void ask(std::function<void(Hub&)> what);
+  bool is_asked() const { return asked_for_ > 0; }
+  const Listeners::Place& place() const { return place_; }
+
+  void listen(const ListenerPtr& listener, const std::string& role,
+              const std::vector<std::string>& channels);
+  void notified(const NotifyingTransaction& transaction, uint32_t client_pid);
+  void when_told(const NotifyingTransaction& transaction, std::function<void()> done);
   void compute_is(const ComputeAddress& address);
   void ready(uint64_t start, std::function<void()> done);
   void stop();
@@ -19,40 +30,54 @@ class Hub : public std::enable_shared_from_this<Hub> {
  private:
   struct Heard {
     std::weak_ptr<Listener> listener;
+    std::string role;
     std::vector<std::string> channels;
-    bool confirmed = false;
+    std::set<std::string> active;  // Those of them that have been confirmed.
+    bool confirmed() const { return active.size() == channels.size(); }
   };
-  using Callbacks = std::vector<std::function<void()>>;
 
-  void poke();
+  void look_again();
   Task<void> run(std::shared_ptr<Hub> self);
-  // What is to be said next; nullopt if there is nothing to do before something changes.
-  std::optional<std::string> next_query();
+  bool is_needed();
   Task<bool> connect();
+  void connected(ServerPtr server);
+  void cannot_connect(const Opened& opened);
+  void try_later();
   Task<void> hear();
   bool take(const wire::Message& message, std::string_view whole);
-  void dispatch(const wire::Message& message, std::string_view whole);
+  void tell();
+  void tell_ended(const NotifyingTransaction& transaction);
+  std::set<std::string> wanted();
+  std::optional<std::string> next_query();
   void settled();
   void lost();
-  std::set<std::string> wanted() REQUIRES(mutex_);
+  void missed();
+  void let_wait_no_more(uint64_t start);
 
-  const PoolKey key_;
+  const Listeners::Place place_;
   const std::weak_ptr<Worker> worker_;
-  Mutex mutex_;
-  std::vector<Heard> heard_ GUARDED_BY(mutex_);
-  std::optional<ComputeAddress> address_ GUARDED_BY(mutex_);
-  std::vector<std::pair<uint64_t, std::function<void()>>> waiting_ GUARDED_BY(mutex_);
-  uint64_t failed_start_ GUARDED_BY(mutex_) = 0;  // Not tried again.
-  uint64_t ready_start_ GUARDED_BY(mutex_) = 0;   // Listened to, once.
-  bool running_ GUARDED_BY(mutex_) = false;
-  bool stopping_ GUARDED_BY(mutex_) = false;
+  Listeners& listeners_;
+  std::atomic<int> asked_for_ = 0;  // What ask() has been given and is not done.
 
-  // The worker's own.
+  Event changed_;
+  Timer retry_;
+  Timer patience_;
+  std::vector<Heard> heard_;
+  std::optional<ComputeAddress> address_;
+  std::vector<std::pair<uint64_t, std::function<void()>>> ready_waits_;
+  std::vector<std::pair<NotifyingTransaction, std::function<void()>>> told_waits_;
+  bool running_ = false;
+  bool stopping_ = false;
+
   ServerPtr server_;
-  Event* event_ = nullptr;  // While run() is.
+  NotificationOrder order_;
   std::set<std::string> listening_;
   std::set<std::string> asked_;  // What listening_ will be when the answer is there.
   bool answer_due_ = false;
+  bool told_to_go_ = false;   // By Postgres, which is stopping or ends this connection.
+  uint64_t last_start_ = 0;   // That it has listened to.
+  uint64_t tried_start_ = 0;  // That it could not connect to,
+  int failures_ = 0;          // so often in a row.
 };
 
 }  // namespace halogen::proxy

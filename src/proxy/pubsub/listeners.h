@@ -1,23 +1,26 @@
 // listeners.h: hears notifications for clients, so that those who LISTEN need no server of their
 // own.
 //
-// One connection for each (endpoint, database) that has listeners listens to all their channels. It
-// comes and goes with the compute: it keeps none awake, and when one has been started it listens
-// again before the clients' queries are let through (ready()), so that nothing notified by them is
-// missed.
+// One connection (a Hub) for each endpoint, database and client encoding that has listeners listens
+// to all their channels; it goes with the last of them. It comes and goes with the compute: it
+// keeps none awake, and when one has been started it listens again before the clients' queries are
+// let through (ready()), so that nothing notified by them is missed.
+//
+// Clients hear their notifications from here only, whatever server they have: so each comes once,
+// and all in the order of their commits.
 //
 // Threads: any may call; what is called back runs on the worker that the hub is on.
 #pragma once
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
-#include "proxy/pool/pool.h"
+#include "proxy/io/worker.h"
 #include "proxy/pool/server.h"
+#include "proxy/pubsub/notification.h"
 
 namespace halogen::proxy {
 
@@ -25,22 +28,38 @@ class Hub;
 
 // One client that listens. It is heard for as long as it lives.
 struct Listener {
-  std::function<void(const std::string& message)> notified;  // The whole NotificationResponse.
+  std::function<void(const std::vector<MessagePtr>& messages)> notified;
   // From now on everything notified on these channels is told to notified().
   std::function<void(const std::vector<std::string>& channels)> confirmed;
+  // Something may have been notified that could not be heard. It is not heard for any more.
+  std::function<void()> missed;
 };
 using ListenerPtr = std::shared_ptr<Listener>;
 
 class Listeners {
  public:
-  // Listens to these channels for it, in place of those before; none ends it. `key.role` is whose
-  // connection is used if there is none yet.
-  void listen(const PoolKey& key, Worker& worker, const ListenerPtr& listener,
-              const std::vector<std::string>& channels);
+  struct Place {
+    std::string endpoint;
+    std::string database;
+    std::string encoding;  // client_encoding: the server converts for each.
+
+    auto operator<=>(const Place&) const = default;
+  };
+
+  // Listens to these channels for it, in place of those before; none ends it. As `role` it may
+  // connect.
+  void listen(const Place& place, Worker& worker, const ListenerPtr& listener,
+              const std::string& role, const std::vector<std::string>& channels);
+  // A client, which knows its process id as `client_pid`, has committed this transaction.
+  void notified(const std::string& endpoint, const std::string& database,
+                const NotifyingTransaction& transaction, uint32_t client_pid);
+  // Calls back once those who listen there have been told all that the transaction notified, or
+  // cannot be any more.
+  void when_told(const Place& place, const NotifyingTransaction& transaction,
+                 std::function<void()> done);
   // Where the endpoint's compute takes connections from now on.
   void compute_is(const std::string& endpoint, const ComputeAddress& address);
-  // Calls back once all hubs of the endpoint listen there, or cannot; at once if there are none, or
-  // they did so before.
+  // Calls back once all hubs of the endpoint listen there, or cannot; at once if there are none.
   void ready(const std::string& endpoint, uint64_t start, std::function<void()> done);
   // The endpoint has been deleted.
   void forget(const std::string& endpoint);
@@ -48,9 +67,12 @@ class Listeners {
   void clear();
 
  private:
-  std::vector<std::shared_ptr<Hub>> hubs_of(const std::string& endpoint) REQUIRES(mutex_);
+  friend class Hub;
 
-  using Place = std::pair<std::string, std::string>;  // Endpoint, database.
+  std::vector<std::shared_ptr<Hub>> hubs_of(const std::string& endpoint) REQUIRES(mutex_);
+  // Called by a hub that has nobody to listen for: false if somebody is about to ask it.
+  bool retire(Hub& hub);
+
   Mutex mutex_;
   std::map<Place, std::shared_ptr<Hub>> hubs_ GUARDED_BY(mutex_);
   std::map<std::string, ComputeAddress> computes_ GUARDED_BY(mutex_);

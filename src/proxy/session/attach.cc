@@ -185,7 +185,6 @@ void Session::settle() {
     tally_->totals.queries += counts.queries;
     tally_->totals.transactions += counts.transactions;
   }
-  follow_channels();
   if (!talk_->movable()) {
     if (talk_->nothing_under_way()) watch_pin();
     return;

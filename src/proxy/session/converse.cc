@@ -221,11 +221,19 @@ Task<bool> Session::hear_server(Server& server) {
   out.reserve(bytes.size());
   size_t used = talk_->from_server(bytes, out);
   server.unread = std::string(bytes.substr(used));
+  attribute_notifications(server);
+  while (talk_->held()) {
+    co_await settle_listening();
+    while (!notifications_.empty()) out += notifications_.take();
+    used = talk_->from_server(server.unread, out);
+    server.unread.erase(0, used);
+    attribute_notifications(server);
+  }
   if (waited) signal_event();
   bool fatal = talk_->fatal() != nullptr;
   if (talk_->nothing_under_way()) {
     request_answered();
-    if (talk_->transaction_status() == 'I') out += std::exchange(notifications_, {});
+    if (talk_->transaction_status() == 'I') out += notifications_.take();
   }
   std::string_view answer = out;
   if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);

@@ -2,53 +2,112 @@
 #include "proxy/session/session.h"
 
 namespace halogen::proxy {
+namespace {
 
-// The session listens to other channels than before: they are heard for it, whatever its server.
-void Session::follow_channels() {
-  const std::vector<std::string>& channels = talk_->state()->listen;
-  if (channels == followed_) return;
-  followed_ = channels;
-  if (!listener_) {
-    auto post = [worker = worker_.weak_from_this(), weak = weak_from_this()](auto work) {
-      std::shared_ptr<Worker> alive = worker.lock();
-      if (!alive) return;
-      alive->loop.post([weak, work = std::move(work)] {
-        if (auto session = weak.lock(); session && session->talk_) work(*session);
-      });
-    };
-    listener_ = std::make_shared<Listener>();
-    listener_->notified = [post](const std::string& message) {
-      post([message](Session& session) { session.notified(message); });
-    };
-    listener_->confirmed = [post](const std::vector<std::string>& heard) {
-      post([heard](Session& session) { session.channels_confirmed(heard); });
-    };
-  }
-  std::string_view database = parameter("database");
-  shared_.listeners.listen(
-      {route_.endpoint, std::string(database.empty() ? user_ : database), user_}, worker_,
-      listener_, channels);
+// For the connection that listens to have what it was asked for.
+constexpr std::chrono::seconds kListenTime{10};
+
+}  // namespace
+
+Listeners::Place Session::listening_place() const {
+  const Reported& view = *talk_->view();
+  auto encoding = view.find("client_encoding");
+  return {route_.endpoint, database(), encoding == view.end() ? "UTF8" : encoding->second};
 }
 
-void Session::channels_confirmed(const std::vector<std::string>& channels) {
-  if (channels != talk_->state()->listen) return;
-  talk_->heard_elsewhere(channels);
-  if (!server_ || !talk_->nothing_under_way() || talk_->transaction_status() != 'I') return;
-  worker_.loop.spawn(sync_server(), [self = shared_from_this()](const std::exception_ptr&) {});
+ListenerPtr Session::make_listener() {
+  auto post = [worker = worker_.weak_from_this(), weak = weak_from_this()](auto work) {
+    std::shared_ptr<Worker> alive = worker.lock();
+    if (!alive) return;
+    alive->loop.post([weak, work = std::move(work)] {
+      if (auto session = weak.lock(); session && session->talk_) work(*session);
+    });
+  };
+  auto listener = std::make_shared<Listener>();
+  listener->notified = [post](const std::vector<MessagePtr>& messages) {
+    post([messages](Session& session) { session.notified(messages); });
+  };
+  listener->confirmed = [post](const std::vector<std::string>& channels) {
+    post([channels](Session& session) {
+      session.heard_for_ = channels;
+      session.signal_event();
+    });
+  };
+  listener->missed = [post] { post([](Session& session) { session.end_deaf(); }); };
+  return listener;
 }
 
-// Has the server say again what it holds.
-Task<void> Session::sync_server() {
-  if (!server_ || !talk_->nothing_under_way()) co_return;
-  std::string sync;
-  talk_->sync(sync);
-  co_await send_to_server(sync);
+// Those that listen are to know whose the transaction was.
+void Session::attribute_notifications(const Server& server) {
+  std::optional<uint64_t> number = talk_->take_notified();
+  if (!number || !cancel_key_) return;
+  own_ = {server.cancel_target->key.pid, *number};
+  shared_.listeners.notified(route_.endpoint, database(), *own_, cancel_key_->pid);
 }
 
-void Session::notified(const std::string& message) {
-  if (talk_->was_told(message)) return;
-  notifications_ += message;
-  tell_notifications();
+// Before the client is told that the server is ready for the next query: what it listens to is
+// heard, and what it has notified itself has come back.
+Task<void> Session::settle_listening() {
+  Deadline deadline = Deadline::after(kListenTime);
+  if (talk_->state()->listen != heard_for_) co_await follow_channels(deadline);
+  if (own_ && !heard_for_.empty()) co_await hear_oneself(deadline);
+  own_.reset();
+  talk_->release();
+}
+
+Task<void> Session::follow_channels(Deadline deadline) {
+  const std::vector<std::string> channels = talk_->state()->listen;
+  if (!listener_) listener_ = make_listener();
+  if (listening_at_ && *listening_at_ != listening_place()) leave_listeners();
+  listening_at_ = listening_place();
+  shared_.listeners.listen(*listening_at_, worker_, listener_, user_, channels);
+  if (channels.empty()) leave_listeners();
+  while (heard_for_ != channels && !deadline.passed() && !must_end())
+    co_await wait_for_event(deadline);
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+  if (heard_for_ != channels) end_deaf();
+}
+
+Task<void> Session::hear_oneself(Deadline deadline) {
+  auto told = std::make_shared<bool>(false);
+  shared_.listeners.when_told(*listening_at_, *own_,
+                              [worker = worker_.weak_from_this(), weak = weak_from_this(), told] {
+                                std::shared_ptr<Worker> alive = worker.lock();
+                                if (!alive) return;
+                                alive->loop.post([weak, told] {
+                                  *told = true;
+                                  if (auto session = weak.lock()) session->signal_event();
+                                });
+                              });
+  while (!*told && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+}
+
+void Session::leave_listeners() {
+  if (!listening_at_) return;
+  shared_.listeners.listen(*listening_at_, worker_, listener_, user_, {});
+  listening_at_.reset();
+  heard_for_.clear();
+}
+
+void Session::notified(const std::vector<MessagePtr>& messages) {
+  if (last_words_ || state_ != State::active) return;
+  if (notifications_.put(messages)) return tell_notifications();
+  notifications_ = {};
+  end_with(Refused("53400",
+                   fmt::format("terminating connection: {} MB of notifications have come that the "
+                               "client did not read",
+                               NotificationInbox::kMostBytes >> 20),
+                   "Read notifications as they come, or UNLISTEN."));
+  log_end("listens and does not read: ended");
+}
+
+// Better than to be waited on in vain.
+void Session::end_deaf() {
+  if (last_words_) return;
+  end_with(Refused("57P01", "terminating connection: notifications may have been missed",
+                   "The server connection that listens was lost. Connect again, LISTEN, and look "
+                   "at the tables that the notifications are about."));
 }
 
 // As Postgres does it: between transactions, never within.
@@ -61,8 +120,8 @@ void Session::tell_notifications() {
 }
 
 Task<void> Session::tell_now() {
-  std::string notifications = std::exchange(notifications_, {});
-  co_await tell(notifications);
+  std::string notifications = notifications_.take();
+  co_await tell(notifications);  // Which looks for more.
 }
 
 // What the compute's clients notify from now on must not be missed by those that listen.

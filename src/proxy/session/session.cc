@@ -181,6 +181,7 @@ Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   enter(State::closing);
   if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   if (talk_) drop_server();
+  leave_listeners();
   end_use();
   try {
     co_await say_goodbye(reason);

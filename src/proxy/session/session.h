@@ -119,10 +119,15 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> let_server_finish(bool in_peace);
 
   // ---- notifications.cc ----
-  void follow_channels();
-  void channels_confirmed(const std::vector<std::string>& channels);
-  Task<void> sync_server();
-  void notified(const std::string& message);
+  Listeners::Place listening_place() const;
+  ListenerPtr make_listener();
+  void attribute_notifications(const Server& server);
+  Task<void> settle_listening();
+  Task<void> follow_channels(Deadline deadline);
+  Task<void> hear_oneself(Deadline deadline);
+  void leave_listeners();
+  void notified(const std::vector<MessagePtr>& messages);
+  void end_deaf();
   void tell_notifications();
   Task<void> tell_now();
   Task<void> listeners_ready(uint64_t start, Deadline deadline);
@@ -233,8 +238,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // ---- Listening ----
   ListenerPtr listener_;
-  std::vector<std::string> followed_;  // Channels that `listener_` is to hear.
-  std::string notifications_;          // Whole messages, to be told when nothing is under way.
+  std::optional<Listeners::Place> listening_at_;
+  std::vector<std::string> heard_for_;       // The channels that `listener_` hears.
+  std::optional<NotifyingTransaction> own_;  // Its last transaction that notified.
+  NotificationInbox notifications_;          // To be told when nothing is under way.
 
   // ---- Carrying bytes ----
   Stream* relay_ = nullptr;

@@ -22,7 +22,6 @@ NOT_YET = {
     ("compute/shim/page_client", "compute/shim/install"),
     ("control/suspend", "control/suspend_machine"),
     ("postgres/wal_record", "postgres/wal_image"),
-    ("proxy/pubsub/listeners", "proxy/pubsub/hub"),
     ("proxy/session/census", "proxy/session/session"),
 }
 SERVICES = {"pageserver", "safekeeper", "compute", "proxy", "control"}

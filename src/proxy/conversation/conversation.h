@@ -45,7 +45,7 @@ class Conversation {
   struct Options {
     StatementTexts& texts;
     std::string startup;  // startup_items() of the client.
-    bool pooled = false;  // Servers are shared: one that only listens is not kept for that.
+    bool pooled = false;  // Servers are shared between clients.
   };
   explicit Conversation(Options options);
 

@@ -210,6 +210,7 @@ TEST_F(ConversationState, ADirectSessionThatListensIsMovable) {
   carl.talk.release();
   carl.settle();
   carl.words();
+  carl.detach();
   EXPECT_TRUE(carl.talk.movable());
   EXPECT_EQ(carl.on(two, Say().query("SELECT x")), kX);
   EXPECT_TRUE(two.postgres.session.listens("c"));

@@ -26,10 +26,11 @@ std::string quoted(const std::string& channel) {
 
 }  // namespace
 
-Hub::Hub(Listeners::Place place, const std::shared_ptr<Worker>& worker, Listeners& listeners)
+Hub::Hub(ListeningPlace place, const std::shared_ptr<Worker>& worker,
+         std::function<bool(Hub&)> retire)
     : place_(std::move(place)),
       worker_(worker),
-      listeners_(listeners),
+      retire_(std::move(retire)),
       changed_(worker->loop),
       retry_(worker->loop),
       patience_(worker->loop) {}
@@ -100,7 +101,7 @@ bool Hub::is_needed() {
 
 // `self` keeps it.
 Task<void> Hub::run(std::shared_ptr<Hub> /*self*/) {
-  while (is_needed() || (!stopping_ && !listeners_.retire(*this))) {
+  while (is_needed() || (!stopping_ && !retire_(*this))) {
     bool there = false;
     try {
       there = co_await connect();

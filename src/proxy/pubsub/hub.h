@@ -3,21 +3,27 @@
 // Threads: ask(), is_asked() and place() from any; all else is its worker's.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <set>
 
-#include "proxy/pubsub/listeners.h"
+#include "base/deadline.h"
+#include "proxy/io/worker.h"
+#include "proxy/pool/server.h"
+#include "proxy/pubsub/listener.h"
 
 namespace halogen::proxy {
 
 class Hub : public std::enable_shared_from_this<Hub> {
  public:
-  Hub(Listeners::Place place, const std::shared_ptr<Worker>& worker, Listeners& listeners);
+  // `retire` is asked when nobody is left to listen for; if it says false, the hub is kept.
+  Hub(ListeningPlace place, const std::shared_ptr<Worker>& worker,
+      std::function<bool(Hub&)> retire);
 
   // Has the worker do it, in the order of the calls. Not done if the worker is gone.
   void ask(std::function<void(Hub&)> what);
   bool is_asked() const { return asked_for_ > 0; }
-  const Listeners::Place& place() const { return place_; }
+  const ListeningPlace& place() const { return place_; }
 
   void listen(const ListenerPtr& listener, const std::string& role,
               const std::vector<std::string>& channels);
@@ -54,9 +60,9 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void missed();
   void let_wait_no_more(uint64_t start);
 
-  const Listeners::Place place_;
+  const ListeningPlace place_;
   const std::weak_ptr<Worker> worker_;
-  Listeners& listeners_;
+  const std::function<bool(Hub&)> retire_;
   std::atomic<int> asked_for_ = 0;  // What ask() has been given and is not done.
 
   Event changed_;

@@ -4,12 +4,13 @@
 
 namespace halogen::proxy {
 
-void Listeners::listen(const Place& place, Worker& worker, const ListenerPtr& listener,
+void Listeners::listen(const ListeningPlace& place, Worker& worker, const ListenerPtr& listener,
                        const std::string& role, const std::vector<std::string>& channels) {
   MutexLock lock(mutex_);
   std::shared_ptr<Hub>& hub = hubs_[place];
   if (!hub) {
-    hub = std::make_shared<Hub>(place, worker.shared_from_this(), *this);
+    hub = std::make_shared<Hub>(place, worker.shared_from_this(),
+                                [this](Hub& it) { return retire(it); });
     auto compute = computes_.find(place.endpoint);
     if (compute != computes_.end())
       hub->ask([address = compute->second](Hub& it) { it.compute_is(address); });
@@ -33,7 +34,7 @@ void Listeners::notified(const std::string& endpoint, const std::string& databas
       hub->ask([=](Hub& it) { it.notified(transaction, client_pid); });
 }
 
-void Listeners::when_told(const Place& place, const NotifyingTransaction& transaction,
+void Listeners::when_told(const ListeningPlace& place, const NotifyingTransaction& transaction,
                           std::function<void()> done) {
   MutexLock lock(mutex_);
   auto hub = hubs_.find(place);

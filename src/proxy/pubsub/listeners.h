@@ -20,42 +20,24 @@
 #include "base/mutex.h"
 #include "proxy/io/worker.h"
 #include "proxy/pool/server.h"
-#include "proxy/pubsub/notification.h"
+#include "proxy/pubsub/listener.h"
 
 namespace halogen::proxy {
 
 class Hub;
 
-// One client that listens. It is heard for as long as it lives.
-struct Listener {
-  std::function<void(const std::vector<MessagePtr>& messages)> notified;
-  // From now on everything notified on these channels is told to notified().
-  std::function<void(const std::vector<std::string>& channels)> confirmed;
-  // Something may have been notified that could not be heard. It is not heard for any more.
-  std::function<void()> missed;
-};
-using ListenerPtr = std::shared_ptr<Listener>;
-
 class Listeners {
  public:
-  struct Place {
-    std::string endpoint;
-    std::string database;
-    std::string encoding;  // client_encoding: the server converts for each.
-
-    auto operator<=>(const Place&) const = default;
-  };
-
   // Listens to these channels for it, in place of those before; none ends it. As `role` it may
   // connect.
-  void listen(const Place& place, Worker& worker, const ListenerPtr& listener,
+  void listen(const ListeningPlace& place, Worker& worker, const ListenerPtr& listener,
               const std::string& role, const std::vector<std::string>& channels);
   // A client, which knows its process id as `client_pid`, has committed this transaction.
   void notified(const std::string& endpoint, const std::string& database,
                 const NotifyingTransaction& transaction, uint32_t client_pid);
   // Calls back once those who listen there have been told all that the transaction notified, or
   // cannot be any more.
-  void when_told(const Place& place, const NotifyingTransaction& transaction,
+  void when_told(const ListeningPlace& place, const NotifyingTransaction& transaction,
                  std::function<void()> done);
   // Where the endpoint's compute takes connections from now on.
   void compute_is(const std::string& endpoint, const ComputeAddress& address);
@@ -67,14 +49,12 @@ class Listeners {
   void clear();
 
  private:
-  friend class Hub;
-
   std::vector<std::shared_ptr<Hub>> hubs_of(const std::string& endpoint) REQUIRES(mutex_);
   // Called by a hub that has nobody to listen for: false if somebody is about to ask it.
   bool retire(Hub& hub);
 
   Mutex mutex_;
-  std::map<Place, std::shared_ptr<Hub>> hubs_ GUARDED_BY(mutex_);
+  std::map<ListeningPlace, std::shared_ptr<Hub>> hubs_ GUARDED_BY(mutex_);
   std::map<std::string, ComputeAddress> computes_ GUARDED_BY(mutex_);
 };
 

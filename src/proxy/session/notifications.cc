@@ -9,7 +9,7 @@ constexpr std::chrono::seconds kListenTime{10};
 
 }  // namespace
 
-Listeners::Place Session::listening_place() const {
+ListeningPlace Session::listening_place() const {
   const Reported& view = *talk_->view();
   auto encoding = view.find("client_encoding");
   return {route_.endpoint, database(), encoding == view.end() ? "UTF8" : encoding->second};

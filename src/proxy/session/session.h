@@ -119,7 +119,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> let_server_finish(bool in_peace);
 
   // ---- notifications.cc ----
-  Listeners::Place listening_place() const;
+  ListeningPlace listening_place() const;
   ListenerPtr make_listener();
   void attribute_notifications(const Server& server);
   Task<void> settle_listening();
@@ -238,7 +238,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // ---- Listening ----
   ListenerPtr listener_;
-  std::optional<Listeners::Place> listening_at_;
+  std::optional<ListeningPlace> listening_at_;
   std::vector<std::string> heard_for_;       // The channels that `listener_` hears.
   std::optional<NotifyingTransaction> own_;  // Its last transaction that notified.
   NotificationInbox notifications_;          // To be told when nothing is under way.

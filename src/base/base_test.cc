@@ -1,4 +1,7 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
 
 #include "base/bytes.h"
 #include "base/checksum.h"
@@ -74,6 +77,48 @@ TEST(Log, AFileThatIsFullBecomesAnOldOneAndTheOldestGoes) {
   EXPECT_EQ(files, 1 + log::kOldFiles);
   EXPECT_NE(read_file(folder / "halogen.log").find("line 99"), std::string::npos);
   EXPECT_NE(read_file(folder / "halogen.1.log").find("line 9"), std::string::npos);
+  fs::remove_all(folder);
+}
+
+TEST(Log, AMessageIsOneLineThatATerminalShowsAsItIs) {
+  EXPECT_EQ(log::escaped("r\u00f4le \"bob\" at 12:00, \u20ac, \U0001F600"),
+            "r\u00f4le \"bob\" at 12:00, \u20ac, \U0001F600");
+  EXPECT_EQ(log::escaped("bob\n2026-01-01T00:00:00Z ERROR [fatal] forged"),
+            "bob\\n2026-01-01T00:00:00Z ERROR [fatal] forged");
+  EXPECT_EQ(log::escaped(std::string_view("\r\t\0\x1b[2J\x7f", 8)), "\\x0d\\t\\x00\\x1b[2J\\x7f");
+  EXPECT_EQ(log::escaped("\u009b2J"), "\\xc2\\x9b2J");       // CSI in one character.
+  EXPECT_EQ(log::escaped("a\u202eb"), "a\\xe2\\x80\\xaeb");  // Right to left from here.
+  EXPECT_EQ(log::escaped("a\u2028b"), "a\\xe2\\x80\\xa8b");  // Line separator.
+  EXPECT_EQ(log::escaped("\xff\xc0\xaf\xe2\x82"), "\\xff\\xc0\\xaf\\xe2\\x82");  // No UTF-8.
+  EXPECT_EQ(log::escaped("\xed\xa0\x80"), "\\xed\\xa0\\x80");                    // A surrogate.
+  EXPECT_EQ(log::escaped("a\\n"), "a\\\\n");
+}
+
+TEST(Log, NoFormattedArgumentBeginsALineAndNobodyButTheGroupReadsTheFile) {
+  fs::path folder = fs::temp_directory_path() / ("halogen-" + random_name(12));
+  fs::create_directory(folder);
+  log::init(log::Level::info, folder / "halogen.log");
+  log::Logger("test").info("no role {}", "bob\nforged\x1b[2J");
+  log::init(log::Level::info);
+  std::string text = read_file(folder / "halogen.log");
+  EXPECT_NE(text.find("no role bob\\nforged\\x1b[2J\n"), std::string::npos) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  EXPECT_EQ(fs::status(folder / "halogen.log").permissions(), fs::perms(0640));
+  fs::remove_all(folder);
+}
+
+TEST(File, TheModeIsTheOneAskedForWhateverWasThere) {
+  fs::path folder = fs::temp_directory_path() / ("halogen-" + random_name(12));
+  fs::create_directory(folder);
+  const mode_t before = ::umask(0077);
+  for (auto write : {&write_file, &write_file_durably}) {
+    write(folder / "public", "x", 0644);
+    EXPECT_EQ(fs::status(folder / "public").permissions(), fs::perms(0644));
+    fs::permissions(folder / "public", fs::perms(0666));
+    write(folder / "public", "secret", 0600);
+    EXPECT_EQ(fs::status(folder / "public").permissions(), fs::perms(0600));
+  }
+  ::umask(before);
   fs::remove_all(folder);
 }
 

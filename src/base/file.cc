@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -68,8 +69,18 @@ std::string read_file(const fs::path& path) {
   }
 }
 
-void write_file(const fs::path& path, std::string_view content, int mode) {
+namespace {
+
+UniqueFd create_file(const fs::path& path, int mode) {
   UniqueFd fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+  if (::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0) throw system_error(errno, path.string());
+  return fd;
+}
+
+}  // namespace
+
+void write_file(const fs::path& path, std::string_view content, int mode) {
+  UniqueFd fd = create_file(path, mode);
   write_all(fd.get(), as_bytes(content));
 }
 
@@ -77,7 +88,7 @@ void write_file_durably(const fs::path& path, std::string_view content, int mode
   fs::path temporary = path;
   temporary += ".tmp";
   {
-    UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
+    UniqueFd fd = create_file(temporary, mode);
     write_all(fd.get(), as_bytes(content));
     fsync_or_die(fd.get(), temporary.string());
   }

@@ -42,6 +42,8 @@ void pwrite_all(int fd, Bytes bytes, uint64_t offset);
 std::string pread_exact(int fd, size_t size, uint64_t offset);
 
 std::string read_file(const fs::path& path);
+// Both writers: `mode` is the file's from before its first byte, whatever the umask and whatever
+// mode a file of this name had.
 // Without fsync: for files that can be made again.
 void write_file(const fs::path& path, std::string_view content, int mode = 0600);
 // Durable and all or nothing: a temporary file, fsync, rename, fsync of the folder.

@@ -29,7 +29,11 @@ spdlog::level::level_enum spd_level(Level level) {
 // So that what there is to say about a full disk has room on it.
 constexpr off_t kReserve = 1 << 20;
 
-void reserve_room(const std::string&, std::FILE* file) {
+// The group may read logs (they hold no secrets); whatever the umask, nobody else.
+constexpr mode_t kMode = 0640;
+
+void prepare_file(const std::string&, std::FILE* file) {
+  (void)::fchmod(::fileno(file), kMode);
   struct stat info{};
   if (::fstat(::fileno(file), &info) != 0) return;
   // Where the file system cannot, lines are lost while it is full.
@@ -38,7 +42,7 @@ void reserve_room(const std::string&, std::FILE* file) {
 
 std::shared_ptr<spdlog::sinks::sink> make_file_sink(const std::string& file, size_t file_limit) {
   spdlog::file_event_handlers handlers;
-  handlers.after_open = reserve_room;
+  handlers.after_open = prepare_file;
   return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file, file_limit, kOldFiles, false,
                                                                 handlers);
 }
@@ -80,7 +84,62 @@ std::string_view level_name(Level level) {
   return "?";
 }
 
+// The size of the UTF-8 character that `text` begins with; 0 if it begins with none (RFC 3629).
+size_t utf8_size(std::string_view text) {
+  auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const size_t size = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  if (size == 0 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i)
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  const unsigned char second = byte(1);
+  bool overlong = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
+  bool surrogate = first == 0xED && second > 0x9F;
+  bool too_large = first == 0xF4 && second > 0x8F;
+  return overlong || surrogate || too_large ? 0 : size;
+}
+
+// Whether a terminal shows this character in its place and does nothing else with it.
+bool is_shown(std::string_view character) {
+  auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) >= 0x20 && byte(0) != 0x7F && byte(0) != '\\';
+  if (character.size() == 2) return byte(0) != 0xC2 || byte(1) >= 0xA0;  // U+0080 to U+009F.
+  if (character.size() != 3 || byte(0) != 0xE2) return true;
+  bool separator_or_direction = byte(1) == 0x80 && byte(2) >= 0xA8 && byte(2) <= 0xAE;
+  bool isolate = byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9;
+  return !separator_or_direction && !isolate;
+}
+
+void append_escaped(std::string& out, std::string_view character) {
+  for (char c : character) {
+    if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c == '\\')
+      out += "\\\\";
+    else
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  }
+}
+
 }  // namespace
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    size_t size = utf8_size(text);
+    std::string_view character = text.substr(0, size == 0 ? 1 : size);
+    if (size != 0 && is_shown(character))
+      out += character;
+    else
+      append_escaped(out, character);
+    text.remove_prefix(character.size());
+  }
+  return out;
+}
 
 void init(Level level, const std::string& file, size_t file_limit) {
   current() = make_logger(level, file, file_limit);
@@ -90,7 +149,7 @@ void init(Level level, const std::string& file, size_t file_limit) {
 bool enabled(Level level) { return level >= current_level.load(std::memory_order_relaxed); }
 
 void write(Level level, std::string_view component, std::string_view message) {
-  current()->log(spd_level(level), "{} [{}] {}", level_name(level), component, message);
+  current()->log(spd_level(level), "{} [{}] {}", level_name(level), component, escaped(message));
 }
 
 void flush() { current()->flush(); }

@@ -17,6 +17,7 @@ struct IsolationLayers {
       true;                // Safekeeper and page service ask for a token of one compute's start.
   bool role_guard = true;  // No role of a tenant can reach the platform's or the predefined ones.
   bool settings_guard = true;  // No tenant changes a setting that the platform needs.
+  bool log_mask = true;        // Statements that carry secrets are left out of a compute's log.
 };
 
 // The environment variable by which the shim's and the extension's processes learn which layers are
@@ -33,6 +34,7 @@ inline constexpr IsolationLayerName kIsolationLayers[] = {
     {"storage_tokens", &IsolationLayers::storage_tokens},
     {"role_guard", &IsolationLayers::role_guard},
     {"settings_guard", &IsolationLayers::settings_guard},
+    {"log_mask", &IsolationLayers::log_mask},
 };
 
 // Returns the names of the layers that are out, separated by commas.

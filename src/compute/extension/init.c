@@ -1,4 +1,5 @@
 // init.c: where postgres enters. Does nothing visible unless asked.
+#include "log_mask.h"
 #include "login.h"
 #include "redo.h"
 #include "role_guard.h"
@@ -16,5 +17,6 @@ void _PG_init(void) {
   }
   hg_session_init();
   hg_role_guard_init();
+  hg_log_mask_init();
   hg_login_init();  // Last, so that its hook is the first to see a client.
 }

@@ -1,7 +1,10 @@
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -33,16 +36,35 @@ std::string connection_uri(const Api& api, const ConnectionFlags& flags) {
                  "&pooled=" + (flags.pooled ? "true" : "false"))["uri"];
 }
 
-bool has_password(const std::string& uri) {
+// A connection string in two parts: what all may see, and the password, empty if it has none.
+struct SplitUri {
+  std::string shown;
+  std::string password;
+  std::string host;
+  std::string port = "5432";
+};
+
+// Requires: as control makes them, postgresql://role[:password]@host[:port]/database?...
+SplitUri split_uri(const std::string& uri) {
+  SplitUri split;
   size_t user = uri.find("//") + 2;
   size_t at = uri.find('@', user);
-  return at != std::string::npos && uri.substr(user, at - user).find(':') != std::string::npos;
+  size_t colon = std::min(uri.find(':', user), at);
+  if (colon < at) split.password = uri.substr(colon + 1, at - colon - 1);
+  split.shown = uri.substr(0, colon) + uri.substr(at);
+  size_t end = std::min(uri.find('/', at), uri.size());
+  split.host = uri.substr(at + 1, end - at - 1);
+  if (size_t port = split.host.find(':'); port != std::string::npos) {
+    split.port = split.host.substr(port + 1);
+    split.host.resize(port);
+  }
+  return split;
 }
 
 void print_connection_string(const Context& context, const ConnectionFlags& flags) {
   Api api(context);
   std::string uri = connection_uri(api, flags);
-  if (!has_password(uri))
+  if (split_uri(uri).password.empty())
     fmt::print(stderr,
                "The password of {} is not in it: it was set or changed by SQL, so only you know it "
                "(psql asks for it, or takes PGPASSWORD).\n",
@@ -53,9 +75,32 @@ void print_connection_string(const Context& context, const ConnectionFlags& flag
     fmt::print("{}\n", uri);
 }
 
+// Field by field, with ':' and '\\' escaped.
+std::string passfile_line(const std::vector<std::string>& fields) {
+  std::string line;
+  for (const std::string& field : fields) {
+    if (!line.empty()) line += ':';
+    for (char c : field) {
+      if (c == ':' || c == '\\') line += '\\';
+      line += c;
+    }
+  }
+  return line + "\n";
+}
+
+// A password in the arguments or the environment would be there for all to see. libpq reads it from
+// a file that is in memory only and goes with the program.
+void hand_over_password(const SplitUri& uri, const std::string& role) {
+  int fd = ::memfd_create("passfile", 0);
+  if (fd < 0 || ::fchmod(fd, 0600) != 0) throw system_error(errno, "memfd_create");
+  write_all(fd, as_bytes(passfile_line({uri.host, uri.port, "*", role, uri.password})));
+  ::setenv("PGPASSFILE", fmt::format("/proc/self/fd/{}", fd).c_str(), 1);
+}
+
 [[noreturn]] void run_psql(const Context& context, const ConnectionFlags& flags) {
-  std::string uri = connection_uri(Api(context), flags);
-  std::vector<std::string> words = {"psql", uri};
+  SplitUri uri = split_uri(connection_uri(Api(context), flags));
+  if (!uri.password.empty()) hand_over_password(uri, flags.role);
+  std::vector<std::string> words = {"psql", uri.shown};
   words.insert(words.end(), flags.arguments.begin(), flags.arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

@@ -18,9 +18,9 @@ namespace {
 
 constexpr const char* kApi = "/api/v2";
 
-httplib::Client connect(const platform::Description& platform) {
+httplib::Client connect(const platform::Description& platform, const std::string& key) {
   httplib::Client client(platform.http_url);
-  client.set_bearer_token_auth(platform.api_key);
+  client.set_bearer_token_auth(key);
   client.set_connection_timeout(5);
   client.set_read_timeout(120);  // Creating a branch may wait for storage.
   return client;
@@ -90,25 +90,27 @@ platform::Layout Context::layout() const {
   return platform::Layout(home.empty() ? platform::default_home() : fs::absolute(home));
 }
 
-Api::Api(const Context& context) : platform_(platform::running_platform(context.layout())) {}
+Api::Api(const Context& context)
+    : platform_(platform::running_platform(context.layout())),
+      key_(read_file(context.layout().api_key)) {}
 
 json Api::get(const std::string& path) const {
-  httplib::Client client = connect(platform_);
+  httplib::Client client = connect(platform_, key_);
   return read_answer(platform_, client.Get(path));
 }
 
 json Api::post(const std::string& path, const json& body) const {
-  httplib::Client client = connect(platform_);
+  httplib::Client client = connect(platform_, key_);
   return read_answer(platform_, client.Post(path, body.dump(), "application/json"));
 }
 
 json Api::patch(const std::string& path, const json& body) const {
-  httplib::Client client = connect(platform_);
+  httplib::Client client = connect(platform_, key_);
   return read_answer(platform_, client.Patch(path, body.dump(), "application/json"));
 }
 
 json Api::remove(const std::string& path) const {
-  httplib::Client client = connect(platform_);
+  httplib::Client client = connect(platform_, key_);
   return read_answer(platform_, client.Delete(path));
 }
 

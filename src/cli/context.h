@@ -28,7 +28,8 @@ struct Context {
   platform::Layout layout() const;
 };
 
-// The platform's HTTP API. Every call throws Error: with the server's message, or unavailable.
+// The platform's HTTP API, with the operator's key. Every call throws Error: with the server's
+// message, or unavailable.
 class Api {
  public:
   // Finds the running platform of the home.
@@ -45,6 +46,7 @@ class Api {
 
  private:
   platform::Description platform_;
+  std::string key_;
 };
 
 // By id or by name. Empty: the only one there is, or for a branch the default one. Errors list what
@@ -65,6 +67,7 @@ void add_projects(CLI::App& app, Context& context);    // projects create|list|u
 void add_branches(CLI::App& app, Context& context);    // branches create|list|delete
 void add_endpoints(CLI::App& app, Context& context);   // suspend, wake
 void add_connection(CLI::App& app, Context& context);  // connection-string, psql
+void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
 
 // Parses and runs; the program's exit code.
 int run(int argc, char** argv);

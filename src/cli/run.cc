@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
   add_branches(app, context);
   add_connection(app, context);
   add_endpoints(app, context);
+  add_keys(app, context);
   try {
     app.parse(argc, argv);
     return kOk;

@@ -29,6 +29,9 @@ struct UpFlags {
   std::string isolation = "rooms";
   std::vector<std::string> without;
   std::string libraries;
+  std::string key_file;
+  bool forget_unreadable_passwords = false;
+  bool open_metrics = false;
 };
 
 // A signal asks to stop by a byte in a pipe: nothing else is safe in a handler, and a blocked mask
@@ -119,7 +122,7 @@ void say(int fd, char kind, const std::string& text) {
   try {
     ::setsid();
     platform::Layout layout(options.home);
-    UniqueFd output = open_file(layout.output, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    UniqueFd output = open_file(layout.output, O_WRONLY | O_CREAT | O_APPEND, 0640);
     UniqueFd nothing = open_file("/dev/null", O_RDONLY);
     ::dup2(nothing.get(), 0);
     ::dup2(output.get(), 1);
@@ -176,6 +179,9 @@ void up(const Context& context, const UpFlags& flags) {
   options.http_port = flags.http_port;
   options.libraries = library_folder(flags);
   options.layers = isolation_layers(flags);
+  if (!flags.key_file.empty()) options.key_file = fs::absolute(flags.key_file);
+  options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
+  options.open_metrics = flags.open_metrics;
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
   if (flags.detach) return detach(context, options, drain_time);
@@ -216,6 +222,14 @@ void add_up(CLI::App& app, Context& context) {
       ->envname("HALOGEN_ISOLATION")
       ->check(CLI::IsMember({"rooms", "none"}))
       ->capture_default_str();
+  command
+      ->add_option("--key-file", flags->key_file,
+                   "Keys of the passwords in the catalog; by default catalog.keys in the home")
+      ->envname("HALOGEN_KEY_FILE");
+  command->add_flag("--forget-unreadable-passwords", flags->forget_unreadable_passwords,
+                    "When the key file is lost: start without the passwords it encrypts");
+  command->add_flag("--open-metrics", flags->open_metrics, "/metrics needs no key")
+      ->envname("HALOGEN_OPEN_METRICS");
   // For tests/isolation: each attack must succeed once the layer that stops it is out.
   command->add_option("--unsafe-without", flags->without, "Layers of isolation to leave out")
       ->delimiter(',')

@@ -1,7 +1,5 @@
 #include "control/catalog.h"
 
-#include <sys/stat.h>
-
 #include <chrono>
 
 #include "base/error.h"
@@ -9,7 +7,8 @@
 namespace halogen::control {
 namespace {
 
-constexpr int64_t kSchemaVersion = 1;
+// 2: passwords are encrypted.
+constexpr int64_t kSchemaVersion = 2;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -105,13 +104,15 @@ Micros now_micros() {
   return std::chrono::duration_cast<std::chrono::microseconds>(since).count();
 }
 
-Catalog::Catalog(const std::filesystem::path& file) : db_(file) {
-  ::chmod(file.c_str(), 0600);  // It holds passwords.
+Catalog::Catalog(const std::filesystem::path& file, const CatalogOptions& options) : db_(file) {
+  CatalogOptions complete = options;
+  if (complete.key_file.empty()) complete.key_file = file.parent_path() / "catalog.keys";
   MutexLock lock(mutex_);
-  migrate();
+  migrate(complete);
+  passwords_->rewrite_files();
 }
 
-void Catalog::migrate() {
+void Catalog::migrate(const CatalogOptions& options) {
   int64_t version = 0;
   {
     Statement row = db_.query("PRAGMA user_version");
@@ -122,9 +123,13 @@ void Catalog::migrate() {
                 "the catalog was written by a newer Halogen (schema {}, this program knows {}): "
                 "use the newer program, or another HALOGEN_HOME",
                 version, kSchemaVersion);
-  if (version == kSchemaVersion) return;
+  auto open_passwords = [&](bool clear_text) REQUIRES(mutex_) {
+    passwords_.emplace(db_, options.key_file, clear_text, options.forget_unreadable_passwords);
+  };
+  if (version == kSchemaVersion) return open_passwords(false);
   Transaction transaction(db_);
-  db_.exec(kSchema);
+  if (version < 1) db_.exec(kSchema);
+  open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
 }
@@ -161,7 +166,7 @@ void Catalog::insert_branch(const NewBranch& added) {
           branch.created_at, branch.updated_at);
   insert_roles(branch.id, added.roles.roles);
   for (const auto& [role, password] : added.passwords)
-    db_.run("INSERT INTO passwords VALUES (?, ?, ?)", branch.id, role, password);
+    passwords_->insert(branch.id, role, password);
   for (const DatabaseRecord& database : added.databases)
     db_.run("INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?)", branch.id,
             database.name, database.owner);

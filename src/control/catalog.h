@@ -1,6 +1,8 @@
 // catalog.h: what exists: projects, branches, endpoints, roles, operations, keys. SQLite at
 // <home>/catalog.db, WAL journal, every commit fsynced.
 //
+// Passwords are encrypted (password_store.h), of API keys there are only hashes.
+//
 // Threads: any; one connection behind one mutex. The mutex is held across the database's own I/O,
 // the one exception to the rule, for the database is what it guards. Answers are copies.
 //
@@ -16,6 +18,7 @@
 #include "base/ids.h"
 #include "base/lsn.h"
 #include "base/mutex.h"
+#include "control/password_store.h"
 #include "control/sqlite.h"
 #include "protocol/compute_host.h"
 
@@ -105,10 +108,16 @@ struct NewBranch {
   std::vector<PendingSql> pending;
 };
 
+struct CatalogOptions {
+  std::filesystem::path key_file;            // Empty: catalog.keys beside the catalog.
+  bool forget_unreadable_passwords = false;  // Rather than to refuse to open.
+};
+
 class Catalog {
  public:
-  // Opens or creates, and brings an older schema up to date. A newer one is refused.
-  explicit Catalog(const std::filesystem::path& file);
+  // Opens or creates, and brings an older schema up to date. A newer one is refused. Throws as
+  // PasswordStore does, with nothing changed, if the passwords' key is missing.
+  explicit Catalog(const std::filesystem::path& file, const CatalogOptions& options = {});
 
   std::optional<std::string> meta(const std::string& key);
   void set_meta(const std::string& key, const std::string& value);
@@ -161,12 +170,17 @@ class Catalog {
                                     const std::string& cursor);
   void fail_unfinished_operations();
 
-  // API keys: only the SHA-256 is kept.
-  void add_api_key(const std::string& name, const std::string& key);
+  // The passwords' keys: see PasswordStore.
+  std::vector<KeyUse> password_keys();
+  void rotate_password_keys();
+  size_t drop_older_password_keys();
+
+  // API keys: only the SHA-256 is kept. A key takes the place of an older one of its name.
+  void set_api_key(const std::string& name, const std::string& key);
   bool knows_api_key(const std::string& key);
 
  private:
-  void migrate() REQUIRES(mutex_);
+  void migrate(const CatalogOptions& options) REQUIRES(mutex_);
   void insert_project(const Project& project) REQUIRES(mutex_);
   void insert_branch(const NewBranch& added) REQUIRES(mutex_);
   void insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles)
@@ -174,6 +188,7 @@ class Catalog {
 
   Mutex mutex_;
   Database db_ GUARDED_BY(mutex_);
+  std::optional<PasswordStore> passwords_ GUARDED_BY(mutex_);  // There from migrate() on.
 };
 
 }  // namespace halogen::control

@@ -1,4 +1,6 @@
 // The catalog's other half: endpoints, roles, operations, keys.
+#include <openssl/crypto.h>
+
 #include "base/error.h"
 #include "control/catalog.h"
 #include "control/names.h"
@@ -149,10 +151,7 @@ BranchRoles Catalog::roles(const std::string& branch_id) {
 
 std::vector<std::pair<std::string, std::string>> Catalog::passwords(const std::string& branch_id) {
   MutexLock lock(mutex_);
-  std::vector<std::pair<std::string, std::string>> found;
-  Statement rows = db_.query("SELECT role, password FROM passwords WHERE branch_id = ?", branch_id);
-  while (rows.step()) found.emplace_back(rows.text(0), rows.text(1));
-  return found;
+  return passwords_->of_branch(branch_id);
 }
 
 std::optional<std::string> Catalog::password(const std::string& branch_id,
@@ -226,16 +225,42 @@ void Catalog::fail_unfinished_operations() {
       now_micros());
 }
 
-void Catalog::add_api_key(const std::string& name, const std::string& key) {
+std::vector<KeyUse> Catalog::password_keys() {
   MutexLock lock(mutex_);
+  return passwords_->keys();
+}
+
+void Catalog::rotate_password_keys() {
+  MutexLock lock(mutex_);
+  passwords_->rotate();
+}
+
+size_t Catalog::drop_older_password_keys() {
+  MutexLock lock(mutex_);
+  return passwords_->drop_older_keys();
+}
+
+void Catalog::set_api_key(const std::string& name, const std::string& key) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("DELETE FROM api_keys WHERE name = ?", name);
   db_.run("INSERT INTO api_keys (name, hash, created_at) VALUES (?, ?, ?)", name, sha256_hex(key),
           now_micros());
+  transaction.commit();
 }
 
 bool Catalog::knows_api_key(const std::string& key) {
+  const std::string hash = sha256_hex(key);
   MutexLock lock(mutex_);
-  Statement row = db_.query("SELECT 1 FROM api_keys WHERE hash = ?", sha256_hex(key));
-  return row.step();
+  Statement rows = db_.query("SELECT hash FROM api_keys");
+  // All of them, each in constant time: how long it takes tells nothing of a hash.
+  bool known = false;
+  while (rows.step()) {
+    std::string kept = rows.text(0);
+    known |=
+        kept.size() == hash.size() && CRYPTO_memcmp(kept.data(), hash.data(), hash.size()) == 0;
+  }
+  return known;
 }
 
 }  // namespace halogen::control

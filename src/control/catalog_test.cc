@@ -144,7 +144,7 @@ TEST_F(CatalogTest, OperationsAreListedNewestFirstInPages) {
 
 TEST_F(CatalogTest, KeysAreKnownByTheirHashOnly) {
   std::string key = new_api_key();
-  catalog_->add_api_key("local", key);
+  catalog_->set_api_key("local", key);
   EXPECT_TRUE(catalog_->knows_api_key(key));
   EXPECT_FALSE(catalog_->knows_api_key(key + "x"));
   reopen();

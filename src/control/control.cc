@@ -17,17 +17,14 @@ namespace {
 
 const log::Logger logger("control");
 
-// The key is kept in a file only we can read, so that the command line needs no login.
-std::string keep_api_key(const fs::path& file, Catalog& catalog) {
+// The operator's key, the one secret of the API that is kept in clear, in one file at mode 0600:
+// the command line of the same user needs no login. Without the file there is a new key.
+void keep_api_key(const fs::path& file, Catalog& catalog) {
   std::error_code ignored;
-  if (fs::exists(file, ignored)) {
-    std::string key = read_file(file);
-    if (catalog.knows_api_key(key)) return key;
-  }
+  if (fs::exists(file, ignored) && catalog.knows_api_key(read_file(file))) return;
   std::string key = new_api_key();
-  catalog.add_api_key("local", key);
+  catalog.set_api_key("local", key);
   write_file_durably(file, key, 0600);
-  return key;
 }
 
 }  // namespace
@@ -35,8 +32,8 @@ std::string keep_api_key(const fs::path& file, Catalog& catalog) {
 struct Control::Impl {
   explicit Impl(const Options& options)
       : server(options.http_host, options.http_port),
-        catalog(options.home / "catalog.db"),
-        key(keep_api_key(options.home / "api_key", catalog)),
+        catalog(options.home / "catalog.db",
+                {options.key_file, options.forget_unreadable_passwords}),
         endpoints({catalog, options.compute}),
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
@@ -46,12 +43,14 @@ struct Control::Impl {
                  .endpoints = endpoints,
                  .host = options.compute,
                  .pageserver = options.pageserver,
-                 .region = options.region} {}
+                 .region = options.region,
+                 .open_metrics = options.open_metrics} {
+    keep_api_key(options.home / "api_key", catalog);
+  }
 
   // In the order of their dependencies.
   api::Server server;
   Catalog catalog;
-  std::string key;
   EndpointManager endpoints;
   Projects projects;
   Reconcile reconcile;
@@ -85,8 +84,6 @@ Endpoints& Control::endpoints() { return impl_->endpoints; }
 void Control::set_pooler(Pooler& pooler) { impl_->services.pooler = &pooler; }
 
 int Control::http_port() const { return impl_->server.port(); }
-
-std::string Control::api_key() const { return impl_->key; }
 
 void Control::describe(std::string platform, std::function<std::vector<Component>()> components,
                        std::function<std::string(const std::string&)> data_directory) {

@@ -31,6 +31,9 @@ class Control {
     int http_port = 8080;  // 0 = any.
     int pg_port = 5432;    // As connection strings name it.
     std::string region = "us-east-1";
+    std::filesystem::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
+    bool forget_unreadable_passwords = false;
+    bool open_metrics = false;         // /metrics needs no key.
     std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>.
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
@@ -47,8 +50,6 @@ class Control {
   // Whom the API asks about clients. Before start(); outlives stop().
   void set_pooler(Pooler& pooler);
   int http_port() const;
-  // Known to clients of this home; the same at every start.
-  std::string api_key() const;
 
   // What /status tells besides our own: `platform` is a JSON object, `data_directory` where an
   // endpoint's is or would be.

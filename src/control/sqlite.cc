@@ -1,10 +1,14 @@
 #include "control/sqlite.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace halogen::control {
 namespace {
@@ -14,6 +18,13 @@ namespace {
   if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY)
     throw Error(Errc::already_exists, "{}", sqlite3_errmsg(db));
   throw Error(Errc::io, "catalog: {}: {}", what, sqlite3_errmsg(db));
+}
+
+// SQLite would make it readable for all; its journal gets the mode of the file.
+void make_private(const std::filesystem::path& file) {
+  UniqueFd made(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!made.valid() || ::fchmod(made.get(), 0600) != 0) throw system_error(errno, file.string());
+  for (const char* journal : {"-wal", "-shm"}) ::chmod((file.string() + journal).c_str(), 0600);
 }
 
 }  // namespace
@@ -74,6 +85,7 @@ std::optional<int64_t> Statement::optional_integer(int column) const {
 }
 
 Database::Database(const std::filesystem::path& file) {
+  make_private(file);
   // One connection used under the catalog's mutex: SQLite needs no mutexes of its own.
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(file.c_str(), &db_, flags, nullptr) != SQLITE_OK) {
@@ -86,12 +98,21 @@ Database::Database(const std::filesystem::path& file) {
   exec("PRAGMA journal_mode=WAL");
   exec("PRAGMA synchronous=FULL");
   exec("PRAGMA foreign_keys=ON");
+  exec("PRAGMA secure_delete=ON");
+  exec("PRAGMA temp_store=MEMORY");
 }
 
 Database::~Database() { sqlite3_close(db_); }
 
 void Database::exec(const std::string& sql) {
   if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) fail(db_, sql);
+}
+
+void Database::rewrite() {
+  exec("VACUUM");
+  Statement checkpoint = query("PRAGMA wal_checkpoint(TRUNCATE)");
+  if (!checkpoint.step() || checkpoint.integer(0) != 0)
+    throw Error(Errc::io, "catalog: its journal cannot be emptied");
 }
 
 int64_t Database::changes() const { return sqlite3_changes(db_); }

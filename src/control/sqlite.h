@@ -47,7 +47,8 @@ class Statement {
 
 class Database {
  public:
-  // Opens or creates; WAL journal, every commit fsynced.
+  // Opens or creates, at mode 0600; WAL journal, every commit fsynced; what is deleted or replaced
+  // is overwritten with zeros (secure_delete).
   explicit Database(const std::filesystem::path& file);
   ~Database();
   Database(const Database&) = delete;
@@ -70,6 +71,9 @@ class Database {
     }
   }
   int64_t changes() const;
+  // Writes the file anew without its free space and empties the journal, so that neither holds
+  // anything that is no longer in the database. Not within a transaction, nor during a query.
+  void rewrite();
 
  private:
   sqlite3* db_ = nullptr;

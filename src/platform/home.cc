@@ -67,14 +67,13 @@ Layout::Layout(fs::path folder) {
   output = home / "output.log";
   certificates = home / "certificates";
   catalog = home / "catalog.db";
+  api_key = home / "api_key";
 }
 
 std::string Description::to_json() const {
-  json object = {{"pid", pid},           {"pg_host", pg_host},
-                 {"pg_port", pg_port},   {"http_url", http_url},
-                 {"api_url", api_url},   {"api_key", api_key},
-                 {"ca_file", ca_file},   {"home", home},
-                 {"log_file", log_file}, {"started_at", started_at}};
+  json object = {{"pid", pid},           {"pg_host", pg_host},   {"pg_port", pg_port},
+                 {"http_url", http_url}, {"api_url", api_url},   {"ca_file", ca_file},
+                 {"home", home},         {"log_file", log_file}, {"started_at", started_at}};
   return object.dump(2) + "\n";
 }
 
@@ -87,7 +86,6 @@ Description Description::from_json(const std::string& text) {
   found.pg_port = object.value("pg_port", 0);
   found.http_url = object.value("http_url", "");
   found.api_url = object.value("api_url", "");
-  found.api_key = object.value("api_key", "");
   found.ca_file = object.value("ca_file", "");
   found.home = object.value("home", "");
   found.log_file = object.value("log_file", "");
@@ -139,6 +137,17 @@ Description running_platform(const Layout& layout) {
     throw Error(Errc::unavailable, "Halogen (pid {}) is still starting in {}: try again shortly",
                 *pid, layout.home.string());
   return Description::from_json(read_file(layout.description));
+}
+
+void close_home(const Layout& layout) {
+  for (const auto& entry : fs::directory_iterator(layout.home)) {
+    std::string name = entry.path().filename();
+    if (entry.is_symlink() || name == "certificates" || name == "lib") continue;
+    fs::perms closed = fs::perms::group_all | fs::perms::others_all;
+    if (name.ends_with(".log")) closed &= ~fs::perms::group_read;
+    std::error_code not_ours;
+    fs::permissions(entry.path(), closed, fs::perm_options::remove, not_ours);
+  }
 }
 
 HomeLock::HomeLock(const Layout& layout) : fd_(open_file(layout.lock, O_RDWR | O_CREAT, 0600)) {

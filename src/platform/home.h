@@ -23,16 +23,17 @@ struct Layout {
   fs::path output;       // Standard output and error of one that was detached.
   fs::path certificates;
   fs::path catalog;
+  fs::path api_key;  // The operator's key of the API.
 };
 
-// What the command line needs to find a running platform. Kept at mode 0600: it has the key.
+// What the command line needs to find a running platform, but for the key of its API: that is in a
+// file of its own, so that what is printed, sent or attached to a report of a fault has no secret.
 struct Description {
   int pid = 0;
   std::string pg_host;
   int pg_port = 0;
   std::string http_url;
   std::string api_url;
-  std::string api_key;
   std::string ca_file;
   std::string home;
   std::string log_file;
@@ -51,6 +52,10 @@ std::optional<int> lasting_pid(const Layout& layout);
 bool wait_for_end(int pid, Deadline deadline);
 // not_found, saying what to do, if none runs; unavailable while it starts.
 Description running_platform(const Layout& layout);
+
+// Closes what an older program left open in the home: no file or folder right in it lets anyone but
+// its owner in, logs their group, `certificates` and `lib` everybody.
+void close_home(const Layout& layout);
 
 // Holds the home for this process. conflict, naming the pid, if another has it.
 class HomeLock {

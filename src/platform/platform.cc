@@ -91,9 +91,11 @@ void prepare(Options& options) {
   check_port(options.host, options.http_port, "--http-port");
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
+  ::umask(0077);
   take_home(layout.home, [&] {
     options.libraries = copy_libraries(options.libraries, kLibraries, layout.home);
   });
+  close_process();
 }
 
 // In the order of their dependencies; destroyed in the reverse.
@@ -115,6 +117,7 @@ Platform::Platform(Options options, Progress progress)
       lock_(std::make_unique<HomeLock>(layout_)),
       services_(std::make_unique<Services>()) {
   log::init(log_level(), layout_.log);
+  close_home(layout_);
   make_run_folder(layout_.run);
   raise_file_limit();
   std::error_code ignored;
@@ -185,16 +188,19 @@ void Platform::make_template() {
 void Platform::start_control() {
   progress_("Starting the control plane and the proxy");
   Services& s = *services_;
-  s.control =
-      std::make_unique<control::Control>(control::Control::Options{.home = layout_.home,
-                                                                   .http_host = options_.host,
-                                                                   .http_port = options_.http_port,
-                                                                   .pg_port = options_.pg_port,
-                                                                   .region = options_.region,
-                                                                   .domain = options_.domain,
-                                                                   .pageserver = *s.pageserver,
-                                                                   .safekeeper = *s.safekeeper,
-                                                                   .compute = *s.agent});
+  s.control = std::make_unique<control::Control>(
+      control::Control::Options{.home = layout_.home,
+                                .http_host = options_.host,
+                                .http_port = options_.http_port,
+                                .pg_port = options_.pg_port,
+                                .region = options_.region,
+                                .key_file = options_.key_file,
+                                .forget_unreadable_passwords = options_.forget_unreadable_passwords,
+                                .open_metrics = options_.open_metrics,
+                                .domain = options_.domain,
+                                .pageserver = *s.pageserver,
+                                .safekeeper = *s.safekeeper,
+                                .compute = *s.agent});
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
                             .port = options_.pg_port,
@@ -210,7 +216,6 @@ void Platform::start_control() {
 void Platform::describe() {
   Description self = description();
   nlohmann::json shape = nlohmann::json::parse(self.to_json());
-  shape.erase("api_key");
   shape["isolation"] = {{"without", names_of_layers_out(options_.layers)}};
   shape["wal_host"] = services_->safekeeper->wal_host();
   shape["wal_port"] = services_->safekeeper->wal_port();
@@ -266,7 +271,6 @@ Description Platform::description() const {
   self.pg_port = options_.pg_port;
   self.http_url = fmt::format("http://{}:{}", shown, options_.http_port);
   self.api_url = self.http_url + "/api/v2";
-  self.api_key = s.control->api_key();
   self.ca_file = s.proxy->ca_file();
   self.home = layout_.home;
   self.log_file = layout_.log;

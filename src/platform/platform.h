@@ -19,7 +19,10 @@ struct Options {
   std::string region = "us-east-1";
   std::string domain = "localhost";
   IsolationLayers layers{};
-  fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
+  fs::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
+  bool forget_unreadable_passwords = false;
+  bool open_metrics = false;  // /metrics needs no key.
+  fs::path libraries;         // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
 };
 
 // Told what is being done, one line each, for a person who waits.
@@ -27,7 +30,9 @@ using Progress = std::function<void(const std::string&)>;
 
 // Everything that must come before threads, in this order: is it running already, are the ports
 // free, is Postgres there, is there space; then the home is made and taken (as root: for another
-// user, whom we become) and the libraries are copied. Fills in ports that are 0.
+// user, whom we become) and the libraries are copied. From here on nobody looks into this process
+// (no core, no ptrace), and what is made without a thought of its mode is the owner's alone. Fills
+// in ports that are 0.
 void prepare(Options& options);
 
 class Platform {

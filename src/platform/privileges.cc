@@ -67,7 +67,6 @@ void become(const User& user) {
   if (::setgroups(0, nullptr) != 0 || ::setgid(user.gid) != 0 || ::setuid(user.uid) != 0)
     throw system_error(errno, "cannot become user " + user.name);
   if (::setuid(0) == 0) die("privileges were not given up");
-  ::prctl(PR_SET_DUMPABLE, 1);  // Debuggers and core dumps, as for anyone.
   ::setenv("HOME", user.folder.c_str(), 1);
   ::setenv("USER", user.name.c_str(), 1);
   ::setenv("LOGNAME", user.name.c_str(), 1);
@@ -115,6 +114,14 @@ void take_home(const fs::path& home, const std::function<void()>& last_as_root) 
   }
 }
 
+void close_process() {
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0) throw system_error(errno, "PR_SET_DUMPABLE");
+  // One byte and not none: a limit of zero does not stop the kernel from handing a core to a
+  // program (kernel.core_pattern with a pipe), one of a byte does.
+  const rlimit no_core{1, 1};
+  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) throw system_error(errno, "RLIMIT_CORE");
+}
+
 fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& names,
                         const fs::path& home) {
   std::vector<std::string> contents;
@@ -127,6 +134,8 @@ fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& na
   std::error_code problem;
   fs::create_directories(to, problem);
   if (problem) throw Error(Errc::io, "cannot make {}: {}", to.string(), problem.message());
+  // Computes load them, as users of their own.
+  for (const fs::path& folder : {to.parent_path(), to}) ::chmod(folder.c_str(), 0755);
   for (size_t i = 0; i < names.size(); ++i) {
     std::error_code ignored;
     if (fs::file_size(to / names[i], ignored) == contents[i].size()) continue;

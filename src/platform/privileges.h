@@ -19,6 +19,11 @@ void take_home(const fs::path& home, const std::function<void()>& last_as_root);
 // may exceed the hard limit: take_home() does so before it becomes somebody else.
 void raise_file_limit();
 
+// Nobody but root looks into this process from here on, not even its own user: no core dump, no
+// ptrace, no /proc/<pid>/mem or environ. A program that it starts can be looked into by its own
+// user, but dumps no core either.
+void close_process();
+
 // <home>/lib/<build id>/ with a copy of each of `names` from `from`: a checkout may be where only
 // root can read, and a new build must not change what a running platform uses. Old ones stay.
 fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& names,

@@ -4,7 +4,6 @@ import asyncio
 import re
 import subprocess
 import time
-import urllib.request
 
 import asyncpg
 import psycopg
@@ -46,8 +45,7 @@ def api_pooler(platform, project, clients=0):
 
 
 def metrics_of(platform, project):
-    with urllib.request.urlopen(f"http://127.0.0.1:{platform.http_port}/metrics") as answer:
-        text = answer.read().decode()
+    text = platform.metrics()
     mine = f'endpoint="{project.endpoint()}"'
     return {line.rsplit(" ", 1)[0].replace(mine, "").replace("{,", "{").replace(",}", "}").replace("{}", ""):
             float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if mine in line}
@@ -219,8 +217,7 @@ def test_metrics_per_endpoint_go_with_it(platform, project, clients):
     assert metrics_of(platform, other)["halogen_pooler_queries_total"] == 1
     endpoint = other.endpoint()
     other.delete()
-    with urllib.request.urlopen(f"http://127.0.0.1:{platform.http_port}/metrics") as answer:
-        assert endpoint not in answer.read().decode()
+    assert endpoint not in platform.metrics()
 
 
 def test_servers_are_kept_ready_while_the_compute_runs(platform, project):

@@ -1,7 +1,5 @@
 """Nothing is kept of an endpoint that has been deleted: neither its clients nor what is counted for it."""
 
-import urllib.request
-
 import pytest
 
 from fixtures.platform import wait_until
@@ -14,18 +12,13 @@ def test_its_clients_are_told_and_it_is_forgotten(platform):
     clients = [TlsWire(pooled), TlsWire(project.connection_string())]
     for client in clients:
         client.query("listen c")
-    wait_until(lambda: endpoint in metrics(platform), what="metrics of the endpoint")
+    wait_until(lambda: endpoint in platform.metrics(), what="metrics of the endpoint")
     project.delete()
     for client in clients:
         kind, body = client.receive()
         while fields(body).get("V") == "ERROR":
             kind, body = client.receive()
         assert (kind, fields(body)["V"], fields(body)["C"]) == ("E", "FATAL", "57P04"), fields(body)
-    wait_until(lambda: endpoint not in metrics(platform), what="the end of its metrics")
+    wait_until(lambda: endpoint not in platform.metrics(), what="the end of its metrics")
     with pytest.raises(ServerError, match="28P01"):
         TlsWire(pooled)
-
-
-def metrics(platform):
-    with urllib.request.urlopen(platform.status()["http_url"] + "/metrics", timeout=60) as answer:
-        return answer.read().decode()

@@ -14,7 +14,7 @@ def test_status_tells_where_everything_is(platform):
     status = platform.status()
     assert status["pg_port"] == platform.pg_port and status["home"] == str(platform.home)
     assert status["pg_host"] == "127.0.0.1" and status["api_url"] == status["http_url"] + "/api/v2"
-    assert os.path.exists(status["ca_file"]) and status["api_key"].startswith("napi_")
+    assert os.path.exists(status["ca_file"])
     states = {component["name"]: component["state"] for component in status["components"]}
     assert states == dict.fromkeys(["safekeeper", "pageserver", "compute", "control", "proxy"], "running")
     table = platform.cli("status")

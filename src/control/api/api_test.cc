@@ -23,7 +23,7 @@ class ApiTest : public testing::Test {
     std::string folder = fs::temp_directory_path() / "halogen-api-XXXXXX";
     folder_ = ::mkdtemp(folder.data());
     catalog_ = std::make_unique<Catalog>(folder_ / "catalog.db");
-    catalog_->add_api_key("test", "napi_test");
+    catalog_->set_api_key("test", "napi_test");
     manager_ = std::make_unique<EndpointManager>(
         EndpointManager::Options{.catalog = *catalog_, .host = host_});
     projects_ = std::make_unique<Projects>(Projects::Options{
@@ -80,6 +80,9 @@ TEST_F(ApiTest, WithoutAKnownKeyNothingIsTold) {
   EXPECT_FALSE(error["request_id"].get<std::string>().empty());
   get("/status", 401);
   get("/healthz", 200);
+  get("/metrics", 401);
+  services_->open_metrics = true;
+  EXPECT_EQ(client_->Get("/metrics")->status, 200);
 }
 
 TEST_F(ApiTest, ErrorsEchoTheRequestId) {
@@ -277,6 +280,20 @@ TEST_F(ApiTest, StatusAndMetricsShowTheComponents) {
   EXPECT_EQ(status["pg_port"], 5433);
   EXPECT_EQ(status["components"][0]["name"], "pageserver");
   EXPECT_EQ(client_->Get("/metrics")->status, 200);
+}
+
+TEST_F(ApiTest, KeysAreListedRotatedAndDroppedWithoutBeingShown) {
+  make_project();
+  json before = get("/internal/keys")["keys"];
+  ASSERT_EQ(before.size(), 1u);
+  EXPECT_EQ(before[0]["passwords"], 1);
+  json rotated = read(client_->Post("/internal/keys/rotate", "{}", "application/json"), 200);
+  ASSERT_EQ(rotated["keys"].size(), 2u);
+  EXPECT_EQ(rotated["keys"][0]["passwords"], 0);
+  EXPECT_EQ(rotated["keys"][1]["newest"], true);
+  EXPECT_EQ(rotated["keys"][1].size(), 3u) << "id, newest, passwords: not the key";
+  json left = read(client_->Post("/internal/keys/drop_older", "{}", "application/json"), 200);
+  EXPECT_EQ(left["keys"].size(), 1u);
 }
 
 TEST_F(ApiTest, SafekeepersDropWhatStorageHasMadeDurable) {

@@ -62,6 +62,7 @@ struct Services {
   ComputeHost& host;
   PageserverAdmin& pageserver;
   std::string region = "us-east-1";
+  bool open_metrics = false;  // /metrics needs no key.
   std::function<std::vector<ComponentStatus>()> components;
   // Where an endpoint's data directory is or would be, running or not.
   std::function<std::string(const std::string& endpoint_id)> data_directory;
@@ -75,7 +76,8 @@ struct Route {
   const char* method;
   const char* pattern;  // "/api/v2/projects/:project_id": a name matches one path segment.
   Handler handler;
-  bool open = false;  // Needs no key.
+  enum class Key { needed, needed_unless_open_metrics, not_needed };
+  Key key = Key::needed;
 };
 
 // The table of routes.
@@ -114,6 +116,10 @@ Response get_metrics(Services&, const Request&);
 Response get_status(Services&, const Request&);
 // access.cc
 Response get_login(Services&, const Request&);
+// keys.cc
+Response list_keys(Services&, const Request&);
+Response rotate_keys(Services&, const Request&);
+Response drop_older_keys(Services&, const Request&);
 // pages.cc
 Response read_pages(Services&, const Request&);
 

@@ -8,11 +8,14 @@ namespace halogen::control::api {
 
 const std::vector<Route>& routes() {
   static const std::vector<Route> table = {
-      {"GET", "/healthz", get_health, true},
-      {"GET", "/metrics", get_metrics, true},
+      {"GET", "/healthz", get_health, Route::Key::not_needed},
+      {"GET", "/metrics", get_metrics, Route::Key::needed_unless_open_metrics},
       {"GET", "/status", get_status},
       {"GET", "/internal/timelines/:timeline_id/pages", read_pages},
       {"GET", "/internal/endpoints/:endpoint_id/login", get_login},
+      {"GET", "/internal/keys", list_keys},
+      {"POST", "/internal/keys/rotate", rotate_keys},
+      {"POST", "/internal/keys/drop_older", drop_older_keys},
       {"GET", "/api/v2/projects", list_projects},
       {"POST", "/api/v2/projects", create_project},
       {"GET", PROJECT, get_project},

@@ -55,6 +55,11 @@ void send_error(httplib::Response& response, int status, const std::string& code
                        "application/json");
 }
 
+bool needs_key(const Services& services, const Route& route) {
+  if (route.key == Route::Key::needed_unless_open_metrics) return !services.open_metrics;
+  return route.key == Route::Key::needed;
+}
+
 bool authorized(Services& services, const httplib::Request& request) {
   constexpr std::string_view kScheme = "Bearer ";
   std::string header = request.get_header_value("Authorization");
@@ -154,7 +159,7 @@ void Server::Impl::answer(Services& services, const Route& route,
                           const std::vector<std::string>& names, const httplib::Request& from,
                           httplib::Response& to) {
   try {
-    if (!route.open && !authorized(services, from))
+    if (needs_key(services, route) && !authorized(services, from))
       return send_error(to, 401, "", "supplied credentials do not pass authentication");
     Response response = route.handler(services, read_request(from, names));
     to.status = response.status;

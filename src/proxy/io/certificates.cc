@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 #include <memory>
 
@@ -180,6 +181,7 @@ bool still_good(const Pair& server, const Pair& ca, const std::string& names) {
 CertificateFiles make_certificates(const fs::path& directory, const std::string& domain,
                                    const std::string& region) {
   fs::create_directories(directory);
+  ::chmod(directory.c_str(), 0711);  // Clients read the CA's certificate, by its name.
   CertificateFiles files{directory / "ca.crt", directory / "server.crt", directory / "server.key"};
   fs::path ca_key = directory / "ca.key";
 

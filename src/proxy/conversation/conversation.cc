@@ -26,6 +26,7 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   CHECK(server_ == nullptr && expected_.empty());
   server_ = &server;
   fatal_.reset();
+  message_refusal_.reset();
   status_ = transaction_lost_ ? 'E' : 'I';
   all_dropped_ = 0;
   bool strangers_sequences = server.state->sequence_used && server.owner != id_;

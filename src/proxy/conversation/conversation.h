@@ -76,8 +76,13 @@ class Conversation {
   void refuse(const wire::ErrorFields& why) {
     refusal_ = std::make_unique<Refusal>(Refusal{why, false});
   }
+  // The same for the message that begins the bytes given next: it is dropped as it comes, and the
+  // rest of its pipeline is skipped.
+  void refuse_message(const wire::ErrorFields& why);
   // These bytes begin with a message that should be given a server: not with half a one.
   static bool worth_a_server(std::string_view bytes);
+  // The size of the first message, if it is incomplete and cannot be passed on in pieces; else 0.
+  static size_t size_to_hold(std::string_view bytes);
 
   // ---- Notifications ----
   //
@@ -137,6 +142,8 @@ class Conversation {
     std::string_view bytes;  // All of it that is there, with the header.
     size_t size;             // Of the whole.
     bool complete() const { return bytes.size() == size; }
+    // It can be passed on before it is complete.
+    bool streams() const;
     std::string_view body() const { return bytes.substr(5); }
   };
   static std::optional<ClientMessage> next_message(std::string_view bytes);
@@ -213,8 +220,9 @@ class Conversation {
   bool notified_itself_ = false;      // Since the last ReadyForQuery.
   bool held_ = false;
   std::unique_ptr<Refusal> refusal_;  // Errors are boxed: most clients never have any.
-  bool transaction_lost_ = false;     // The client must see a failed transaction until it ends it.
-  uint64_t client_body_ = 0;          // Left of a message that is passed on in pieces.
+  std::unique_ptr<wire::ErrorFields> message_refusal_;  // Of the next message, while attached.
+  bool transaction_lost_ = false;  // The client must see a failed transaction until it ends it.
+  uint64_t client_body_ = 0;       // Left of a message that is passed on in pieces.
   bool client_body_dropped_ = false;
 
   // The server's side.

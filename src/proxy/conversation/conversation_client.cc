@@ -6,7 +6,6 @@ namespace halogen::proxy {
 namespace {
 
 constexpr size_t kHeader = 5;
-constexpr size_t kMaxHeld = 256u << 20;    // Of a message that must be seen as a whole.
 constexpr size_t kPiecesFrom = 32 * 1024;  // Larger messages are passed on as they come.
 constexpr size_t kMaxRenamedSql = 512;     // SQL that is looked at for names of statements.
 // A statement that no server has: names of ours begin with "halogen." and a number.
@@ -59,13 +58,7 @@ size_t Conversation::from_client(std::string_view bytes, std::string& to_server)
     if (!message) break;
     if (message->type == 'X') break;
     Step step = take(*message, to_server);
-    if (step == Step::wait) break;
-    if (step == Step::incomplete) {
-      if (message->size > kMaxHeld)
-        throw Error(Errc::corrupt, "message of {} bytes is too large for a prepared statement",
-                    message->size);
-      break;
-    }
+    if (step != Step::done) break;
     used += message->bytes.size();
   }
   return used;
@@ -93,6 +86,12 @@ Expected& Conversation::expect(Kind kind, Job job, TextPtr text) {
 }
 
 Conversation::Step Conversation::take(const ClientMessage& message, std::string& to_server) {
+  if (message_refusal_) {
+    if (!skipping_) raise(std::move(*message_refusal_), to_server);
+    message_refusal_.reset();
+    drop(message);
+    return Step::done;
+  }
   if (skipping_ && message.type != 'S') {
     drop(message);
     return Step::done;
@@ -446,9 +445,30 @@ Conversation::Step Conversation::take_close(const ClientMessage& message, std::s
   return Step::done;
 }
 
+// Parse, Describe and Close are looked at as a whole, of Bind the names at its beginning.
+bool Conversation::ClientMessage::streams() const {
+  if (bytes.size() < kPiecesFrom || type == 'P' || type == 'D' || type == 'C') return false;
+  if (type != 'B') return true;
+  size_t portal_end = body().find('\0');
+  return portal_end != std::string_view::npos && body().find('\0', portal_end + 1) != body().npos;
+}
+
 bool Conversation::worth_a_server(std::string_view bytes) {
   std::optional<ClientMessage> message = next_message(bytes);
-  return message && (message->complete() || message->bytes.size() >= kPiecesFrom);
+  return message && (message->complete() || message->streams());
+}
+
+size_t Conversation::size_to_hold(std::string_view bytes) {
+  std::optional<ClientMessage> message = next_message(bytes);
+  bool some = message && message->bytes.size() >= kPiecesFrom;
+  return some && !message->complete() && !message->streams() ? message->size : 0;
+}
+
+void Conversation::refuse_message(const wire::ErrorFields& why) {
+  if (server_ == nullptr)
+    refuse(why);
+  else
+    message_refusal_ = std::make_unique<wire::ErrorFields>(why);
 }
 
 size_t Conversation::answer_client(std::string_view bytes, std::string& to_client) {

@@ -11,6 +11,8 @@ namespace {
 constexpr size_t kHeader = 5;
 // Larger messages are passed on in pieces, if nothing is to be learned from them.
 constexpr size_t kPiecesFrom = 16 * 1024;
+// Of all others. The largest by far is a session's report, of 256 KiB.
+constexpr size_t kMaxHeld = 1 << 20;
 
 using Kind = Expected::Kind;
 using Job = Expected::Job;
@@ -37,6 +39,9 @@ uint64_t hash_columns(uint64_t hash, std::string_view body) {
   }
   return hash;
 }
+
+// The beginning of an error, as if that were all.
+std::string shortened_error(std::string_view body) { return std::string(body).append(2, '\0'); }
 
 // A command's tag.
 bool drops_all(std::string_view body) {
@@ -77,11 +82,18 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
       if (type == 'Z' && (held_ = must_hold())) break;
       flush();
       fate = type == 'A' ? Fate::drop : judge(type, there.substr(kHeader), to_client);
+    } else if (size >= kPiecesFrom && there.size() >= kPiecesFrom && type == 'E') {
+      flush();
+      fate = judge(type, shortened_error(there.substr(kHeader)), to_client);
+      server_body_ = size - there.size();
+      server_body_dropped_ = fate == Fate::drop;
     } else if (size >= kPiecesFrom &&
-               std::string_view("DdV").find(type) != std::string_view::npos) {
+               std::string_view("DdVN").find(type) != std::string_view::npos) {
       fate = !expected_.empty() && expected_.front().hidden() ? Fate::drop : Fate::pass;
       server_body_ = size - there.size();
       server_body_dropped_ = fate == Fate::drop;
+    } else if (size > kMaxHeld && type != 'E') {
+      throw Error(Errc::corrupt, "the compute sent message '{}' of {} bytes", type, size);
     } else {
       break;
     }

@@ -194,14 +194,38 @@ TEST_F(ConversationTest, FromTheClient) {
   std::vector<std::string> bad{std::string("Q\0\0\0\3", 5),    std::string("Q\x7f\0\0\0", 5),
                                Say().add('P', "no end").bytes, Say().add('P', {"a\0b", 3}).bytes,
                                Say().add('B', "no end").bytes, Say().add('D').bytes,
-                               Say().add('C', "S").bytes,      Say().add('?').bytes,
-                               std::string("P\x3f\0\0\0", 5)};
+                               Say().add('C', "S").bytes,      Say().add('?').bytes};
   for (auto& bytes : bad) {
     Client client(texts);
     Server server(cluster);
     client.attach(server);
     EXPECT_THROW(client.hears(bytes), Error) << bytes;
   }
+}
+
+// What is held up to its end, and what is refused instead: the rest of its pipeline is skipped.
+TEST_F(ConversationTest, LargeMessagesThatAreHeldOrRefused) {
+  std::string text(100'000, 'x');
+  Say large = Say().parse("", "SELECT " + text);
+  EXPECT_EQ(Conversation::size_to_hold(large.bytes), 0);
+  EXPECT_EQ(Conversation::size_to_hold(large.bytes.substr(0, 40'000)), large.bytes.size());
+  EXPECT_EQ(Conversation::size_to_hold(large.bytes.substr(0, 1000)), 0);
+  EXPECT_EQ(Conversation::size_to_hold(Say().query(text).bytes.substr(0, 40'000)), 0);
+  EXPECT_EQ(Conversation::size_to_hold(Say().bind("s", {text}).bytes.substr(0, 40'000)), 0);
+  EXPECT_EQ(Conversation::size_to_hold(Say().bind(text).bytes.substr(0, 40'000)),
+            Say().bind(text).bytes.size());
+  const wire::ErrorFields why{"ERROR", "54000", "too large"};
+  for (bool attached : {false, true}) {
+    if (attached) ann.attach(one);
+    std::string half = large.bytes.substr(0, 40'000);
+    ann.hears(half);
+    ann.talk.refuse_message(why);
+    ann.heard = half;
+    ann.take_heard();
+    ann.hears(large.bytes.substr(40'000));
+    EXPECT_EQ(ann.says(Say().run("").once("SELECT y").sync()), "E(54000) Z(I)");
+  }
+  EXPECT_EQ(ann.on(one, Say().query("SELECT x")), "T(1) D(x) C(SELECT 1) Z(I)");
 }
 
 TEST_F(ConversationTest, FromTheServer) {
@@ -211,6 +235,32 @@ TEST_F(ConversationTest, FromTheServer) {
     client.attach(server);
     wire::put_message(server.from_it, type[0], "IIII");
     EXPECT_THROW(client.take_said(), Error) << type;
+  }
+}
+
+// A compute cannot make us hold what it likes: only what has no need to be looked at is large.
+TEST_F(ConversationTest, LargeMessagesOfTheServerAreNotHeld) {
+  constexpr size_t kSize = 20 << 20;
+  for (std::string_view type : {"S", "T", "C", "A", "Z", "1", "G"}) {
+    Client client(texts);
+    Server server(cluster);
+    client.attach(server);
+    wire::put_message(server.from_it, type[0], std::string(kSize, 'x'));
+    EXPECT_THROW(client.take_said(64 << 10), Error) << type;
+  }
+  for (std::string_view type : {"D", "d", "V", "N", "E"}) {
+    Client client(texts);
+    Server server(cluster);
+    client.attach(server);
+    std::string body = "SERROR" + std::string(1, '\0') + "C22012" + std::string(1, '\0') + "M";
+    wire::put_message(server.from_it, type[0], body.append(kSize, 'x').append(2, '\0'));
+    std::string whole = server.from_it;
+    while (!server.from_it.empty()) {
+      size_t before = server.from_it.size();
+      client.take_said(64 << 10);
+      ASSERT_LT(server.from_it.size(), before);
+    }
+    EXPECT_TRUE(client.told == whole) << type;
   }
 }
 

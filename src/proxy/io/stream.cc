@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -81,6 +82,8 @@ size_t Stream::write_what_fits(std::string_view from) {
 bool Stream::buffered() const { return ssl_ != nullptr && !starved_ && SSL_has_pending(ssl_) == 1; }
 
 bool Stream::gone() {
+  pollfd peer{socket_.get(), POLLRDHUP, 0};
+  if (::poll(&peer, 1, 0) == 1) return true;
   char byte;
   IoResult result;
   if (ssl_ == nullptr) {
@@ -91,6 +94,8 @@ bool Stream::gone() {
   }
   return result.state == Io::closed || result.state == Io::failed;
 }
+
+bool Stream::has_unread() { return ssl_ != nullptr ? buffered() : has_arrived(); }
 
 bool Stream::quiet() {
   char byte;

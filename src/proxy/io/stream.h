@@ -41,8 +41,11 @@ class Stream {
   // Bytes that were read from the socket and not yet from here: do not wait for more. A part of a
   // TLS record is none.
   bool buffered() const;
-  // The peer has closed, or the connection is broken. Reads nothing that is for read_now().
+  // The peer has closed, or the connection is broken, be there unread bytes before that or not.
+  // Reads nothing that is for read_now().
   bool gone();
+  // There are bytes for read_now(). After gone(), which looks for them.
+  bool has_unread();
   // Not encrypted; no byte and no end has come that has not been read.
   bool quiet();
   // A unix socket, and nobody waits on it: from now on another loop tells when it is ready.

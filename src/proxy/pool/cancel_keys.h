@@ -4,6 +4,7 @@
 // A client's key is four bytes, as protocol 3.0 has it, or kLongSecret since 3.2.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,10 +37,21 @@ struct CancelTarget {
 
 using CancelTargetPtr = std::shared_ptr<const CancelTarget>;  // Of a server, as long as it lives.
 
+// Asks a client's session to cancel a request that waits for a server. Calls back exactly once,
+// unless the session is gone: whether there was such a request. Safe from any thread.
+using CancelWaiting = std::function<void(std::function<void(bool)>)>;
+
+// A client that no server works for. Its requests, if it has any, wait for one.
+struct WaitingClient {
+  std::string endpoint;
+  CancelWaiting cancel;
+};
+
 class CancelKeys {
  public:
-  // A pair not in use, to be told to the client. It stands for nothing yet.
-  ClientKey add(size_t secret_size = kShortSecret, const std::string& endpoint = {});
+  // A pair not in use, to be told to the client. It stands for no backend yet.
+  ClientKey add(size_t secret_size = kShortSecret, const std::string& endpoint = {},
+                CancelWaiting waiting = {});
   void remove(uint32_t pid);
   // From now on it stands for this backend.
   void point(uint32_t pid, CancelTargetPtr target);
@@ -51,14 +63,20 @@ class CancelKeys {
   // followed by end() once the request has been delivered.
   std::optional<CancelTarget> begin(const ClientKey& key);
   void end(uint32_t pid);
+  // The client with this key; nullopt if the key is wrong.
+  std::optional<WaitingClient> waiting_client(const ClientKey& key);
 
  private:
   struct Entry {
     std::string secret;
     std::string endpoint;
-    CancelTargetPtr target;
+    CancelWaiting waiting;
+    CancelTargetPtr target{};
     int under_way = 0;
   };
+  // nullptr if the key is wrong.
+  Entry* find(const ClientKey& key) REQUIRES(mutex_);
+
   Mutex mutex_;
   std::unordered_map<uint32_t, Entry> entries_ GUARDED_BY(mutex_);  // By our pid.
 };

@@ -65,6 +65,7 @@ Wanted Session::wanted() const { return {*usable_, talk_->startup(), talk_->id()
 // the client is refused; throws where there can be none at all.
 Task<void> Session::attach(std::string& to_server) {
   begin_use();
+  cancel_asked_ = false;
   Waiting waiting(waits_since_, tally_);
   if (!pool_) {
     adopt(co_await connect(session_parameters(), Deadline::after(shared_.options.wake_timeout),
@@ -83,6 +84,9 @@ Task<void> Session::attach(std::string& to_server) {
     if (!grant->server)
       grant->server = co_await connect(session_parameters(),
                                        Deadline::after(shared_.options.wake_timeout), true);
+    if (grant->server && cancel_asked_)
+      shared_.pools.give(std::move(grant->server), std::move(grant->slot));
+    throw_if_ended();
     if (grant->server) {
       slot_ = std::move(grant->slot);
       adopt(std::move(grant->server), to_server);
@@ -92,7 +96,7 @@ Task<void> Session::attach(std::string& to_server) {
     // the compute has a place again: a backend gives its own back a while after it was closed.
     grant.reset();
     co_await wait_for_event(Deadline::after(kNoRoomPause));
-    if (must_end()) throw Error(Errc::cancelled, "cancelled");
+    throw_if_ended();
   }
   auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - since);
   shared_.metrics.queue_timeouts.add();
@@ -147,14 +151,16 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
   in_line_ = true;
   shared_.metrics.waiting.add();
   auto since = steady_clock::now();
-  while (!grant_ && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
+  while (!grant_ && !deadline.passed() && !must_end() && !cancel_asked_)
+    co_await wait_for_event(deadline);
   shared_.metrics.waiting.sub();
   shared_.metrics.queue_seconds.observe(
       std::chrono::duration<double>(steady_clock::now() - since).count());
   in_line_ = false;
   shared_.pools.withdraw(pool_, waiter);
-  if (must_end()) throw Error(Errc::cancelled, "cancelled");
-  co_return std::exchange(grant_, std::nullopt);
+  grant = std::exchange(grant_, std::nullopt);  // Goes back if we throw.
+  throw_if_ended();
+  co_return grant;
 }
 
 void Session::adopt(ServerPtr server, std::string& to_server) {

@@ -1,4 +1,5 @@
 // What the client says goes up, what the server says comes down; each in a loop of its own.
+#include <algorithm>
 #include <cerrno>
 
 #include "base/log.h"
@@ -15,6 +16,37 @@ constexpr std::string_view kComputeGone =
     "the connection to the compute was lost: it has stopped or failed";
 constexpr std::string_view kIdleTooLong =
     "the session was ended on the compute: it was idle for too long";
+
+wire::ErrorFields too_large(size_t size, size_t most) {
+  wire::ErrorFields fields;
+  fields.sqlstate = "54000";
+  fields.message = fmt::format("a message of {} bytes is too large to be prepared", size);
+  fields.detail =
+      fmt::format("At most {} bytes can be, with the text and all parameter types.", most);
+  fields.hint = "Send large values as parameters, or the statement as a simple query.";
+  return fields;
+}
+
+wire::ErrorFields no_memory_for(size_t size) {
+  wire::ErrorFields fields;
+  fields.sqlstate = "53200";
+  fields.message =
+      fmt::format("the proxy has no room for a message of {} bytes at this moment", size);
+  fields.detail = "Other large messages, of this endpoint's clients or of all, are being taken.";
+  fields.hint = "Try again shortly; send large values as parameters.";
+  return fields;
+}
+
+// Takes the first `used` bytes of `bytes` away: these are all of `held`, or came when that was
+// empty. An empty string keeps no memory.
+void keep_rest(std::string& held, std::string_view bytes, size_t used) {
+  if (used == bytes.size())
+    held = std::string();
+  else if (held.empty())
+    held = bytes.substr(used);
+  else
+    held.erase(0, used);
+}
 
 // Whether something listens there still.
 bool takes_connections(const std::string& path) {
@@ -93,9 +125,11 @@ Task<bool> Session::hear() {
       request_came(size);
       std::string_view bytes(buffer.data(), size);
       if (!heard_.empty()) bytes = heard_.append(bytes);
-      size_t used = 0;
-      next = co_await take(bytes, used);
-      heard_ = std::string(bytes.substr(used));
+      if (bytes.size() >= wanted_) {
+        size_t used = 0;
+        next = co_await take(bytes, used);
+        keep(bytes, used);
+      }
     }
     if (result.state != Io::want_write) break;
     co_await client_.wait(Io::want_write);
@@ -111,21 +145,44 @@ Task<bool> Session::hear() {
       if (!to_server.empty()) co_await send_to_server(to_server);
     }
     while (talk_->attached() && talk_->waiting()) co_await wait_for_event(Deadline::never());
-    std::string held = std::move(heard_);
     size_t used = 0;
-    next = co_await take(held, used);
-    heard_ = held.substr(used);
+    next = co_await take(heard_, used);
+    keep(heard_, used);
   }
   if (last_words_) co_return false;
   if (result.state == Io::failed) client_left_ = true;
   co_return next != Next::goodbye&& result.state != Io::closed&& result.state != Io::failed;
 }
 
+// What has not been used waits for more: for all of its first message, where that is needed.
+void Session::keep(std::string_view bytes, size_t used) {
+  keep_rest(heard_, bytes, used);
+  wanted_ = Conversation::size_to_hold(heard_);
+  if (wanted_ > BufferPool::kBufferSize)
+    hold_message();
+  else
+    held_.give_back();
+}
+
+// A large message is held if there is room for it; else it is answered with an error, and its bytes
+// are dropped as they come.
+void Session::hold_message() {
+  size_t most = shared_.held_bytes.limits().message;
+  if (held_.held() == wanted_) return;
+  if (wanted_ <= most && held_.take(route_.endpoint, wanted_)) {
+    heard_.reserve(wanted_);
+    return;
+  }
+  shared_.metrics.held_refused.add();
+  talk_->refuse_message(wanted_ > most ? too_large(wanted_, most) : no_memory_for(wanted_));
+  wanted_ = 0;
+}
+
 // Does what can be done with what the client said, and tells what has to come next.
 Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
   while (!last_words_) {
     std::string out;
-    out.reserve(bytes.size());
+    out.reserve(std::min(bytes.size(), BufferPool::kBufferSize));
     if (!talk_->attached()) {
       used += talk_->answer_client(bytes.substr(used), out);
       std::string_view answer = out;
@@ -218,9 +275,9 @@ Task<bool> Session::hear_server(Server& server) {
   if (!server.unread.empty()) bytes = server.unread.append(bytes);
   bool waited = talk_->waiting() || talk_->restoring();
   std::string out;
-  out.reserve(bytes.size());
+  out.reserve(std::min(bytes.size(), BufferPool::kBufferSize));
   size_t used = talk_->from_server(bytes, out);
-  server.unread = std::string(bytes.substr(used));
+  keep_rest(server.unread, bytes, used);
   attribute_notifications(server);
   while (talk_->held()) {
     co_await settle_listening();

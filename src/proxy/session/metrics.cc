@@ -36,7 +36,9 @@ Metrics::Metrics()
                                    "Connections cut for saying nothing while others waited.")),
       no_descriptor(metrics::counter("halogen_proxy_no_descriptor_total",
                                      "Connections refused for want of file descriptors.")),
-      cancels(metrics::counter("halogen_proxy_cancels_total", "Cancel requests passed on.")),
+      held_refused(metrics::counter("halogen_proxy_messages_refused_total",
+                                    "Messages refused for their size or for want of memory.")),
+      cancels(metrics::counter("halogen_proxy_cancels_total", "Cancel requests delivered.")),
       bytes_in(
           metrics::counter("halogen_proxy_bytes_total", "Bytes carried.", {{"from", "client"}})),
       bytes_out(

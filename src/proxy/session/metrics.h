@@ -22,6 +22,7 @@ struct Metrics {
   metrics::Counter refused;        // Over the limit of unauthenticated connections.
   metrics::Counter crowded_out;    // Said nothing for long while others waited for their place.
   metrics::Counter no_descriptor;  // For want of file descriptors.
+  metrics::Counter held_refused;   // Messages that were too large, or for which there was no room.
   metrics::Counter cancels;
   metrics::Counter bytes_in;  // From clients.
   metrics::Counter bytes_out;

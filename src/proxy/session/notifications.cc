@@ -136,7 +136,8 @@ Task<void> Session::listeners_ready(uint64_t start, Deadline deadline) {
                               if (auto session = weak.lock()) session->signal_event();
                             });
                           });
-  while (!*done && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
+  while (!*done && !deadline.passed() && !must_end() && !cancel_asked_)
+    co_await wait_for_event(deadline);
 }
 
 }  // namespace halogen::proxy

@@ -7,6 +7,7 @@ namespace halogen::proxy {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryPause{100};
+constexpr std::chrono::milliseconds kLookForEnd{250};
 constexpr std::string_view kCannotConnectNow = "57P03";
 constexpr std::string_view kTooManyConnections = "53300";
 
@@ -126,7 +127,7 @@ Task<ReportedPtr> Session::first_report() {
 }
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {
-  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size(), route_.endpoint);
+  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size(), route_.endpoint, cancels_by());
   if (server_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
   std::string out;
   wire::put_authentication_ok(out);
@@ -139,23 +140,27 @@ Task<void> Session::greet_client(const ReportedPtr& reported) {
 // A client may give up while it waits for a compute; then so do we.
 void Session::watch_client() {
   watching_ = true;
-  worker_.loop.spawn(watch(weak_from_this()));
+  worker_.loop.spawn(watch(weak_from_this(), ++watches_));
 }
 
-// Ends when there is something to read, whoever will: the session may be gone by then.
-Task<void> Session::watch(std::weak_ptr<Session> weak) {
-  bool ready = true;
-  while (ready) {
-    auto session = weak.lock();
-    if (!session || !session->watching_ || session->client_.buffered()) co_return;
+// Looks on while the session waits, and may outlive it. What the client has sent meanwhile stays
+// unread, so its end cannot be waited for behind that, and is looked for from time to time.
+Task<void> Session::watch(std::weak_ptr<Session> weak, uint64_t number) {
+  while (auto session = weak.lock()) {
+    if (!session->watching_ || session->watches_ != number) co_return;
+    if (session->client_.gone()) {
+      session->client_left_ = true;
+      session->signal_event();
+      co_return;
+    }
+    Loop& loop = session->worker_.loop;
+    bool unread = session->client_.has_unread();
     Watch::Wait readable = session->client_.readable();
     session.reset();
-    ready = co_await readable;
-    session = weak.lock();
-    if (!ready || !session || !session->watching_ || !session->client_.gone()) continue;
-    session->client_left_ = true;
-    session->signal_event();
-    co_return;
+    if (unread)
+      co_await pause(loop, kLookForEnd);
+    else if (!co_await readable)
+      co_return;
   }
 }
 
@@ -195,7 +200,7 @@ Task<ServerPtr> Session::connect(const wire::Parameters& parameters, Deadline de
       throw Refused(kCannotConnectNow, "the compute of this endpoint takes no connections",
                     "Try again shortly; if it persists, see the platform's log.", Errc::timed_out);
     co_await wait_for_event(Deadline::after(kRetryPause));
-    if (must_end()) throw Error(Errc::cancelled, "cancelled");
+    throw_if_ended();
   }
 }
 

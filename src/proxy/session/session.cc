@@ -35,6 +35,7 @@ Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string pe
       deadline_timer_(worker_.loop),
       event_(worker_.loop),
       told_(worker_.loop),
+      held_(shared.held_bytes),
       pin_timer_(worker_.loop) {
   worker_.sessions.insert(this);
   newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
@@ -272,18 +273,53 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
   }
 }
 
-// The client waits until we close, which says that its request has been delivered.
+// The client waits until we close, which says that its request has been delivered: to the session,
+// where the request to be canceled waits for a server, or to the server that works on it.
 Task<void> Session::forward_cancel(ClientKey ours) {
-  std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
-  if (!target) co_return;  // As Postgres: silence, whatever was wrong.
-  bool allowed = shared_.endpoints.address_allowed(target->endpoint, address_);
+  std::optional<WaitingClient> client = shared_.cancel_keys.waiting_client(ours);
+  if (!client) co_return;  // As Postgres: silence, whatever was wrong.
+  bool allowed = shared_.endpoints.address_allowed(client->endpoint, address_);
   (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
+  if (!allowed) co_return;
+  auto waited = co_await answer_of<bool>(
+      [&](auto done) { client->cancel([done](bool was) { done({.value = was}); }); },
+      Deadline::after(kCancelTime));
+  if (waited && *waited->value) co_return;
+  std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
+  if (!target) co_return;
   try {
-    if (allowed) co_await deliver_cancel(*target);
+    co_await deliver_cancel(*target);
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", peer_, error.what());
   }
   shared_.cancel_keys.end(ours.pid);
+}
+
+// What cancel requests for this client ask first, from their own threads.
+CancelWaiting Session::cancels_by() {
+  return [worker = worker_.weak_from_this(), weak = weak_from_this()](auto done) {
+    std::shared_ptr<Worker> alive = worker.lock();
+    if (!alive) return done(false);
+    alive->loop.post([weak, done] {
+      auto session = weak.lock();
+      done(session && session->cancel_waiting());
+    });
+  };
+}
+
+// Cancels the request that waits for a server, if one does: it is answered with an error, and never
+// sent. Returns whether one did.
+bool Session::cancel_waiting() {
+  if (state_ != State::active || !waits_since_) return false;
+  cancel_asked_ = true;
+  signal_event();
+  return true;
+}
+
+void Session::throw_if_ended() {
+  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+  if (std::exchange(cancel_asked_, false))
+    throw Refused("57014", "canceling statement due to user request");
 }
 
 Task<void> Session::deliver_cancel(const CancelTarget& target) {

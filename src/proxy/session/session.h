@@ -61,6 +61,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void refuse_early_bytes(std::string_view request);
   Task<void> forward_cancel(ClientKey ours);
   Task<void> deliver_cancel(const CancelTarget& target);
+  CancelWaiting cancels_by();
+  bool cancel_waiting();
   Task<void> say_goodbye(const std::optional<wire::ErrorFields>& reason);
   void enter(State state);
   // In a transaction, or with a request that has not been answered.
@@ -68,6 +70,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void end_with(const Refused& why);
   void interrupt();
   bool must_end() const { return client_left_ || last_words_ || shared_.stopping; }
+  // Throws `cancelled` if the session must end, Refused if the request that waits was canceled.
+  void throw_if_ended();
   void leave_newcomers();
   size_t cancel_secret_size() const { return minor_ >= 2 ? kLongSecret : kShortSecret; }
   void log_end(std::string_view what) const;
@@ -100,7 +104,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void begin_use();
   void end_use();
   void watch_client();
-  static Task<void> watch(std::weak_ptr<Session> weak);
+  static Task<void> watch(std::weak_ptr<Session> weak, uint64_t number);
 
   // ---- converse.cc ----
   enum class Next { more, server, verified, goodbye };
@@ -109,6 +113,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void count_told(size_t size);
   Task<void> tell(std::string_view bytes);
   Task<bool> hear();
+  void keep(std::string_view bytes, size_t used);
+  void hold_message();
   Task<Next> take(std::string_view bytes, size_t& used);
   bool send_at_once(std::string_view& bytes);
   Task<void> send_to_server(std::string_view bytes);
@@ -204,20 +210,24 @@ class Session : public std::enable_shared_from_this<Session> {
   bool looking_up_ = false;   // The client waits for us, not we for it.
   bool client_left_ = false;  // It ended its side, or is gone.
   bool watching_ = false;     // watch_client() is wanted.
+  uint64_t watches_ = 0;      // Calls of watch_client().
 
   // ---- Talking to servers ----
   std::optional<Conversation> talk_;
   PoolPtr pool_;  // Of a pooled session.
   ServerPtr server_;
-  Slot slot_;                                      // Of a pooled session's server.
-  std::string heard_;                              // From the client, not used yet.
-  bool in_use_ = false;                            // begin_use() counts.
-  std::optional<uint64_t> usable_;                 // Which start of the compute, while in use.
+  Slot slot_;                       // Of a pooled session's server.
+  std::string heard_;               // From the client, not used yet.
+  size_t wanted_ = 0;               // So much of it must be there before it is of use.
+  bool in_use_ = false;             // begin_use() counts.
+  std::optional<uint64_t> usable_;  // Which start of the compute, while in use.
   std::unique_ptr<wire::ErrorFields> last_words_;  // The session ends with these.
   bool in_line_ = false;
+  bool cancel_asked_ = false;   // For the request that waits for a server.
   std::optional<Grant> grant_;  // Come, while waiting in line.
   bool telling_ = false;        // Bytes are on their way to the client.
   Event told_;                  // They are out.
+  ByteBudget::Share held_;      // Of a large message in heard_.
   int server_loops_ = 0;
   std::string pin_;   // Why the server is kept, as counted in the metrics.
   LenderPtr lender_;  // While the server can be asked for.
@@ -264,7 +274,7 @@ Task<std::optional<Outcome<T>>> Session::answer_of(Ask ask, Deadline deadline) {
     });
   });
   while (!answer->has_value() && !deadline.passed()) {
-    if (must_end()) throw Error(Errc::cancelled, "cancelled");
+    throw_if_ended();
     co_await wait_for_event(deadline);
   }
   co_return std::move(*answer);

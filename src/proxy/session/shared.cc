@@ -24,6 +24,7 @@ Shared::Shared(ProxyOptions the_options, Endpoints& the_endpoints, const Certifi
       secret(std::move(the_secret)),
       auth_limits(options.auth_limits),
       password_checks(options.password_checks),
+      held_bytes(options.held_bytes),
       descriptors(options.max_descriptors) {}
 
 }  // namespace halogen::proxy

@@ -49,6 +49,7 @@ struct Shared {
   Metrics metrics;
   AuthLimits auth_limits;
   PasswordChecks password_checks;
+  ByteBudget held_bytes;
   Descriptors descriptors;
   LogLimit log_limit;
   std::atomic<int> unauthenticated = 0;

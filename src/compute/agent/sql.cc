@@ -173,10 +173,10 @@ std::vector<std::vector<SqlRow>> SqlConnection::query_all(const std::string& sql
   return all;
 }
 
-// The epoch first: a change between the two statements then counts as one after both.
+// The epoch first, which takes no snapshot: a change in between then counts as one after both.
 RoleList read_roles(SqlConnection& connection, Deadline deadline) {
   auto answers = connection.query_all(
-      "SELECT pg_catalog.current_setting('halogen.epoch', true);"
+      "SHOW halogen.epoch;"
       "SELECT rolname, rolpassword, rolcanlogin, oid, CASE WHEN pg_catalog.isfinite(rolvaliduntil) "
       "THEN (EXTRACT(epoch FROM rolvaliduntil) * 1000000)::pg_catalog.int8 "
       "WHEN rolvaliduntil < pg_catalog.now() THEN 0 END "

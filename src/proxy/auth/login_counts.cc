@@ -8,19 +8,18 @@ void LoginCounts::Seat::give_back() {
 
 std::optional<LoginCounts::Seat> LoginCounts::take(const Place& place, int most) {
   MutexLock lock(mutex_);
-  int& count = counts_[place];
-  if (most >= 0 && count >= most) {
-    if (count == 0) counts_.erase(place);
+  auto found = counts_.try_emplace(place, 0).first;
+  if (most >= 0 && found->second >= most) {
+    if (found->second == 0) counts_.erase(found);
     return std::nullopt;
   }
-  count++;
-  return Seat(*this, place);
+  found->second++;
+  return Seat(*this, found);
 }
 
-void LoginCounts::give_back(const Place& place) {
+void LoginCounts::give_back(Counts::iterator place) {
   MutexLock lock(mutex_);
-  auto found = counts_.find(place);
-  if (--found->second == 0) counts_.erase(found);
+  if (--place->second == 0) counts_.erase(place);
 }
 
 }  // namespace halogen::proxy

@@ -3,6 +3,7 @@
 //
 // Threads: any.
 #pragma once
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -15,39 +16,47 @@ namespace halogen::proxy {
 
 class LoginCounts {
  public:
-  // A role or a database of an endpoint: OIDs are unique over both kinds of one.
-  using Place = std::pair<std::string, uint32_t>;
+  struct Place {
+    enum class Kind { role, database };
 
-  // Counts a client as long as it lives.
+    std::string endpoint;
+    Kind kind;
+    uint32_t oid;
+
+    auto operator<=>(const Place&) const = default;
+  };
+  using Counts = std::map<Place, int>;
+
+  // Counts a client as long as it lives; not longer than the LoginCounts.
   class Seat {
    public:
     Seat() = default;
-    Seat(LoginCounts& counts, Place place) : counts_(&counts), place_(std::move(place)) {}
+    Seat(LoginCounts& counts, Counts::iterator place) : counts_(&counts), place_(place) {}
     ~Seat() { give_back(); }
     Seat(Seat&& other) noexcept
-        : counts_(std::exchange(other.counts_, nullptr)), place_(std::move(other.place_)) {}
+        : counts_(std::exchange(other.counts_, nullptr)), place_(other.place_) {}
     Seat& operator=(Seat&& other) noexcept {
       if (this == &other) return *this;
       give_back();
       counts_ = std::exchange(other.counts_, nullptr);
-      place_ = std::move(other.place_);
+      place_ = other.place_;
       return *this;
     }
 
    private:
     void give_back();
     LoginCounts* counts_ = nullptr;
-    Place place_;
+    Counts::iterator place_;
   };
 
   // nullopt if `most` are there already; -1: there is no limit.
   std::optional<Seat> take(const Place& place, int most);
 
  private:
-  void give_back(const Place& place);
+  void give_back(Counts::iterator place);
 
   Mutex mutex_;
-  std::map<Place, int> counts_ GUARDED_BY(mutex_);
+  Counts counts_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::proxy

@@ -29,7 +29,12 @@ struct Pools::PoolEndpoint {
   int open = 0;        // Of all pools.
   PoolSettings settings;
   std::map<PoolKey, PoolPtr> pools;
+  std::map<uint32_t, steady_clock::time_point> vacated;  // Databases, and until when.
 
+  bool is_vacated(uint32_t database) {
+    std::erase_if(vacated, [](auto& one) { return one.second < steady_clock::now(); });
+    return vacated.contains(database);
+  }
   LoginMoment moment() const { return {address.start, epoch}; }
   int most() const { return std::max(1, address.max_connections - kKeptFree); }
   void close_idle(Pool& pool, Closed& closed);
@@ -136,7 +141,8 @@ LoginMoment Pools::moment_of(const std::string& name) {
   return found == endpoints_.end() ? LoginMoment{} : found->second->moment();
 }
 
-// Servers that are being opened are left: they are about to be used.
+// Servers that are in use, or are being opened, are left: somebody uses the database. Those that
+// come to rest while Postgres waits go as well.
 void Pools::vacate(const std::string& name, uint32_t database) {
   constexpr std::chrono::seconds kPostgresWaits{5};
   Closed closed;
@@ -145,12 +151,14 @@ void Pools::vacate(const std::string& name, uint32_t database) {
     MutexLock lock(mutex_);
     auto found = endpoints_.find(name);
     if (found == endpoints_.end()) return;
+    auto until = steady_clock::now() + kPostgresWaits;
+    found->second->vacated[database] = until;
     for (auto& [key, pool] : found->second->pools) {
       size_t before = closed.size();
       found->second->close_idle_if(*pool, closed, [database](const Server& server) {
         return server.login.database == database;
       });
-      if (closed.size() > before) pool->not_before = steady_clock::now() + kPostgresWaits;
+      if (closed.size() > before) pool->not_before = until;
     }
     serve_line(*found->second, grants);
   }
@@ -336,6 +344,8 @@ void Pools::give(ServerPtr server, Slot slot) {
         server->start != endpoint->address.start || server->login.epoch < endpoint->epoch;
     if (outdated || too_old || pool->open > pool->size(*endpoint)) {
       // Falls through to the end: server and slot go, in this order.
+    } else if (pool->waiting.empty() && endpoint->is_vacated(server->login.database)) {
+      // Likewise.
     } else if (pool->waiting.empty()) {
       server->last_used = steady_clock::now();
       pool->idle.push_back(std::move(server));

@@ -131,7 +131,8 @@ class Pools {
   // unless it is of the current start.
   void epoch_is(const std::string& endpoint, uint64_t start, uint64_t epoch);
   LoginMoment moment_of(const std::string& endpoint);
-  // Closes idle servers in this database (an OID), and opens none for a while that nobody asks for.
+  // Closes idle servers in this database (an OID), and those that come to rest in the next seconds,
+  // in which none is opened that nobody asks for.
   void vacate(const std::string& endpoint, uint32_t database);
   // Closes an idle server so that Postgres has room for another connection: of this role, or in
   // this database, where that is what is full. False if there was none.

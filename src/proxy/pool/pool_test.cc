@@ -170,6 +170,8 @@ TEST_F(PoolsTest, IdleServersGiveWayToWhatWaitsForTheirDatabase) {
   EXPECT_EQ(pools_.status_of(pool_).idle, 0);
   EXPECT_EQ(pools_.status_of(other).idle, 1);
   EXPECT_TRUE(pools_.lacking().empty()) << "none is opened again at once";
+  lay_idle(pool_, 0, 7);
+  EXPECT_EQ(pools_.status_of(pool_).idle, 0) << "it came to rest after that was told";
 }
 
 TEST_F(PoolsTest, RoomIsMadeOfIdleServersOfWhatIsFull) {

@@ -64,14 +64,16 @@ void Session::recognize(const ServerLogin& login) {
 // As Postgres, the role's limit first.
 void Session::take_seats(const ServerLogin& login) {
   if (login.role == 0) return;
-  auto take = [&](uint32_t oid, int most, std::string_view kind, std::string_view name) {
-    std::optional<LoginCounts::Seat> seat = shared_.login_counts.take({route_.endpoint, oid}, most);
-    if (!seat)
-      throw Refused("53300", fmt::format("too many connections for {} \"{}\"", kind, name));
+  using Kind = LoginCounts::Place::Kind;
+  auto take = [&](Kind kind, uint32_t oid, int most, std::string_view what) {
+    std::optional<LoginCounts::Seat> seat =
+        shared_.login_counts.take({route_.endpoint, kind, oid}, most);
+    if (!seat) throw Refused("53300", fmt::format("too many connections for {}", what));
     return std::move(*seat);
   };
-  role_seat_ = take(login.role, login.role_limit, "role", user_);
-  database_seat_ = take(login.database, login.database_limit, "database", database());
+  role_seat_ = take(Kind::role, login.role, login.role_limit, fmt::format("role \"{}\"", user_));
+  database_seat_ = take(Kind::database, login.database, login.database_limit,
+                        fmt::format("database \"{}\"", database()));
 }
 
 // Before the client hears what the server has said, so that it never sees a change which the pools

@@ -10,6 +10,7 @@ import psycopg2.errors
 import pytest
 
 from fixtures.platform import wait_until
+from fixtures.wire import TlsWire
 
 PASSWORD = "S3cret_of_guests"
 WRONG_PASSWORD = ("28P01", 'password authentication failed for user "guest"')
@@ -43,13 +44,24 @@ def why_not(string):
     return None
 
 
-def ends_with(connection, sqlstate):
-    """The next statement is answered with this FATAL error, and the connection is closed."""
-    with pytest.raises(psycopg2.Error) as told:
-        run(connection, "select 1")
-    assert told.value.pgcode == sqlstate and "FATAL" in str(told.value), str(told.value)
-    with pytest.raises((psycopg2.OperationalError, psycopg2.InterfaceError)):
-        run(connection, "select 1")
+def ends_with(client, sqlstate):
+    """Whatever the client asks, it is told this FATAL error, and then the connection is closed."""
+    with contextlib.suppress(OSError):
+        client.send(("Q", b"select 1\0"))
+    kind, body = client.receive()
+    assert kind == "E" and b"VFATAL\0C" + sqlstate.encode() in body, (kind, body)
+    with pytest.raises((EOFError, OSError)):
+        client.receive()
+
+
+@contextlib.contextmanager
+def wire(string, **parameters):
+    client = TlsWire(string, **parameters)
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(OSError):
+            client.close()
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +161,10 @@ def test_later_logins_have_the_settings_of_role_and_database(owner, guest):
 def test_a_name_given_to_another_role_is_the_other_role(owner, guest):
     run(owner, "create table if not exists guest_secret as select 1", "grant select on guest_secret to guest")
     string = as_guest(guest, database="neondb")
-    try:
-        old = connect(string)
-        assert run(old, "select * from guest_secret") == [(1,)]
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: run(owner, "drop table guest_secret"))
+        old = stack.enter_context(wire(string))
+        assert old.query("select * from guest_secret") == [("1",)]
         run(owner, "alter role guest rename to guest2", "create role guest login password 'of another'")
         with contextlib.closing(connect(as_guest(string, "neondb", "of another"))) as new:
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -159,10 +172,7 @@ def test_a_name_given_to_another_role_is_the_other_role(owner, guest):
         if "-pooler" in string:
             ends_with(old, "28P01")
         else:
-            assert run(old, "select * from guest_secret") == [(1,)], "as on any Postgres"
-        old.close()
-    finally:
-        run(owner, "drop table guest_secret")
+            assert old.query("select * from guest_secret") == [("1",)], "as on any Postgres"
 
 
 @pytest.mark.parametrize("change, sqlstate", [
@@ -172,16 +182,16 @@ def test_a_name_given_to_another_role_is_the_other_role(owner, guest):
     ("revoke connect on database guests from public", "42501"),
 ])
 def test_a_session_does_not_come_back_once_it_would_not_be_let_in(project, owner, guest, change, sqlstate):
-    with contextlib.closing(connect(guest)) as session, contextlib.closing(connect(guest)) as busy:
-        run(session, "select 1")
-        run(busy, "begin", "select 1")
+    with wire(guest) as session, wire(guest) as busy:
+        session.query("select 1")
+        busy.query("begin; select 1")
         run(owner, change)
-        assert run(busy, "select 2") == [(2,)], "what is under way goes on"
-        run(busy, "commit")
+        assert busy.query("select 2") == [("2",)], "what is under way goes on"
+        busy.query("commit")
         if "-pooler" in guest:
             ends_with(busy, sqlstate)
         else:
-            assert run(busy, "select 3") == [(3,)], "as on any Postgres"
+            assert busy.query("select 3") == [("3",)], "as on any Postgres"
         owner.close()
         project.suspend()
         ends_with(session, sqlstate)
@@ -199,8 +209,8 @@ def test_a_session_comes_back_where_nothing_of_its_own_has_changed(project, owne
 def test_a_new_database_of_the_name_is_not_the_sessions(owner, guest):
     if "-pooler" not in guest:
         pytest.skip("a direct session keeps its database from being dropped")
-    with contextlib.closing(connect(guest)) as session:
-        run(session, "select 1")
+    with wire(guest) as session:
+        session.query("select 1")
         run(owner, "drop database guests")
         run(owner, "create database guests")
         assert why_not(guest) is None
@@ -258,9 +268,9 @@ def client_of(string, pid):
 
 
 def test_a_client_can_be_ended_by_the_admin_view_of_its_own_role(project, owner, string):
-    with contextlib.closing(connect(string)) as client:
-        run(client, "create temp table t ()")
-        ptr = client_of(string, client.get_backend_pid())["ptr"]
+    with wire(string) as client:
+        client.query("create temp table t ()")
+        ptr = client_of(string, client.pid)["ptr"]
         with admin(as_guest(string)) as view, pytest.raises(psycopg2.errors.InsufficientPrivilege):
             run(view, f"kill {ptr}")
         with admin(string) as view:
@@ -272,7 +282,7 @@ def test_a_client_can_be_ended_by_the_admin_view_of_its_own_role(project, owner,
 
 def test_a_client_can_be_ended_by_the_api(platform, project, string):
     path = f"/api/v2/projects/{project.id}/endpoints/{project.endpoint()}/pooler"
-    with contextlib.closing(psycopg2.connect(string, application_name="to be ended")) as client:
+    with wire(string, application_name="to be ended") as client:
         listed = platform.api("GET", f"{path}?clients=1")["pooler"]["client_list"]
         id, = [one["id"] for one in listed if one["application_name"] == "to be ended"]
         platform.api("DELETE", f"{path}/clients/{id}")

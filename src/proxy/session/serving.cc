@@ -220,7 +220,7 @@ Task<ServerPtr> Session::connect(const wire::Parameters& parameters, Deadline de
       if (pooled && (state_ == State::active || !at_limit)) co_return nullptr;
       if (steady_clock::now() < room_until) {
         co_await wait_for_event(Deadline::after(kRoomPause));
-        if (must_end()) throw Error(Errc::cancelled, "cancelled");
+        throw_if_ended();
         continue;
       }
     }

@@ -130,7 +130,8 @@ def test_a_timelines_id_reads_none_of_its_pages(guarded, unguarded):
 def read_victims_wal(platform):
     """What the safekeeper says of the victim's WAL to a program inside the attacker's compute."""
     status = platform.status()
-    target = f"host={status['wal_host']} port={status['wal_port']} user={platform.victim.compute()['timeline']} replication=true"
+    timeline = platform.victim.compute()["timeline"]
+    target = f"host={status['wal_host']} port={status['wal_port']} user={timeline} password={timeline} replication=true"
     code, output = inside.run(platform.project, f"psql -X '{target}' -Atc IDENTIFY_SYSTEM")
     return output.strip() if code == 0 else None
 

@@ -91,7 +91,7 @@ class Run {
 };
 
 void talk_to_admin(std::string_view bytes) {
-  proxy::AdminConversation admin;
+  proxy::AdminConversation admin("r");
   PoolerStatus status;
   status.endpoint = "ep-a";
   status.pools.emplace_back().database = "d";

@@ -299,11 +299,11 @@ def streams(platform, kind, name="mine", priority=0, **start):
                 cursor.create_replication_slot("decoded", output_plugin="pgoutput")
                 start = {"slot_name": "decoded", "options": {"proto_version": 1, "publication_names": "none"}}
             cursor.start_replication(**start)
-            if priority:
-                cursor.send_feedback(flush_lsn=1, force=True)  # Commits wait for those that ever flushed.
             with contextlib.closing(platform.victim.superuser()) as admin, admin.cursor() as asked:
                 def has_priority():
-                    asked.execute("SELECT sync_priority FROM pg_stat_replication WHERE usename = 'replicator'")
+                    if priority:  # Commits wait for those that have ever flushed.
+                        cursor.send_feedback(flush_lsn=1, force=True)
+                    asked.execute("SELECT max(sync_priority) FROM pg_stat_replication WHERE usename = 'replicator'")
                     return asked.fetchone() == (priority,)
 
                 return wait_until(has_priority, what=f"priority {priority}")

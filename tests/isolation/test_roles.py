@@ -289,6 +289,12 @@ def replicators(guarded, unguarded):
             cursor.execute("SELECT pg_reload_conf()")
 
 
+def end_of_wal(platform):
+    with contextlib.closing(platform.victim.superuser()) as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT pg_current_wal_flush_lsn()::text")
+        return cursor.fetchone()[0]
+
+
 def streams(platform, kind, name="mine", priority=0, **start):
     """Whether the operator's replicator may begin a stream: then with this priority as a synchronous standby."""
     options = psycopg2.extensions.parse_dsn(platform.victim.connection_string())
@@ -298,6 +304,8 @@ def streams(platform, kind, name="mine", priority=0, **start):
             if kind is psycopg2.extras.LogicalReplicationConnection:
                 cursor.create_replication_slot("decoded", output_plugin="pgoutput")
                 start = {"slot_name": "decoded", "options": {"proto_version": 1, "publication_names": "none"}}
+            else:
+                start["start_lsn"] = end_of_wal(platform)  # Of the beginning nothing is there: the stream would end at once.
             cursor.start_replication(**start)
             with contextlib.closing(platform.victim.superuser()) as admin, admin.cursor() as asked:
                 def has_priority():

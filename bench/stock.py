@@ -16,7 +16,10 @@ def as_unprivileged(args):
 
 
 def run(args, **kwargs):
-    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True, **kwargs)
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)
+    if done.returncode != 0:
+        raise SystemExit(f"{args[0]} ended with status {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
+    return done
 
 
 @contextlib.contextmanager

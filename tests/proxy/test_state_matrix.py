@@ -250,13 +250,12 @@ def test_all_kinds_at_once(platform, project, sessions, pooled, event):
     assert project.query("select count(*) from notes") == [(0,)]
 
 
-@pytest.mark.parametrize("event", [suspend, crash], ids=["suspended", "crashed"])
-def test_listeners_hear_again(platform, project, sessions, pooled, event):
+def test_listeners_hear_again_after_a_suspend(platform, project, sessions, pooled):
     """Guaranteed is what is notified once the listener listens again, which the wake brings about by itself."""
     listener = TlsWire(project.connection_string(pooled=pooled))
     sessions.append(listener)
     listener.query("listen across")
-    event(platform, project)
+    suspend(platform, project)
 
     def notified():
         project.query("notify across, 'awake'")
@@ -264,6 +263,17 @@ def test_listeners_hear_again(platform, project, sessions, pooled, event):
 
     wait_until(notified, 20, "a notification after the wake")
     assert set(listener.notifications) == {("across", "awake")}
+
+
+def test_listeners_are_told_of_a_crash(platform, project, sessions, pooled):
+    """What was notified in its last moment may not have been heard."""
+    listener = TlsWire(project.connection_string(pooled=pooled))
+    sessions.append(listener)
+    listener.query("listen across")
+    crash(platform, project)
+    listener.socket.settimeout(20)
+    kind, body = listener.receive()
+    assert kind == "E" and b"C57P01\0" in body and b"notifications may have been missed" in body
 
 
 @pytest.mark.parametrize("event", [suspend, crash], ids=["suspended", "crashed"])

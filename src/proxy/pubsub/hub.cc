@@ -16,7 +16,9 @@ constexpr std::chrono::seconds kConnectTime{10};
 constexpr std::chrono::milliseconds kFirstRetry{50};
 constexpr std::chrono::milliseconds kLastRetry{5000};
 constexpr int kMostTriesInVain = 6;  // Where nothing answers: the compute has been suspended.
-constexpr std::string_view kAdminShutdown = "57P01";
+// What a backend says that ends in order. One whose postmaster has died says something else, with
+// the same SQLSTATE. lc_messages is the superuser's.
+constexpr std::string_view kEndsInOrder = "terminating connection due to administrator command";
 
 std::string quoted(const std::string& channel) {
   std::string out = "\"";
@@ -219,7 +221,7 @@ bool Hub::take(const wire::Message& message, std::string_view whole) {
       order_.arrived(whole, steady_clock::now());
       return true;
     case 'E':
-      told_to_go_ = wire::parse_error(message.body).sqlstate == kAdminShutdown;
+      told_to_go_ = wire::parse_error(message.body).message == kEndsInOrder;
       return false;
     case 'Z':
       answer_due_ = false;

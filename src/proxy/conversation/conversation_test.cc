@@ -240,7 +240,7 @@ TEST_F(ConversationTest, FromTheServer) {
 
 // A compute cannot make us hold what it likes: only what has no need to be looked at is large.
 TEST_F(ConversationTest, LargeMessagesOfTheServerAreNotHeld) {
-  constexpr size_t kSize = 20 << 20;
+  constexpr size_t kSize = 3 << 20;
   for (std::string_view type : {"S", "T", "C", "A", "Z", "1", "G"}) {
     Client client(texts);
     Server server(cluster);

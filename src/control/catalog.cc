@@ -7,8 +7,8 @@
 namespace halogen::control {
 namespace {
 
-// 2: passwords are encrypted.
-constexpr int64_t kSchemaVersion = 2;
+// 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
+constexpr int64_t kSchemaVersion = 3;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -52,6 +52,12 @@ CREATE INDEX operations_project ON operations(project_id, seq);
 CREATE TABLE api_keys (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,
   created_at INTEGER NOT NULL);
+)sql";
+
+constexpr const char* kSchema3 = R"sql(
+ALTER TABLE roles ADD COLUMN oid INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE roles ADD COLUMN valid_until INTEGER;
+UPDATE branches SET roles_exact = 0;
 )sql";
 
 constexpr const char* kProjectColumns =
@@ -129,6 +135,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version == kSchemaVersion) return open_passwords(false);
   Transaction transaction(db_);
   if (version < 1) db_.exec(kSchema);
+  if (version < 3) db_.exec(kSchema3);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();

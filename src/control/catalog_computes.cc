@@ -62,8 +62,11 @@ void upsert_operation(Database& db, const Operation& operation) {
 
 void Catalog::insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles) {
   for (const StoredRole& role : roles)
-    db_.run("INSERT INTO roles VALUES (?, ?, ?, ?)", branch_id, role.name, role.verifier,
-            int64_t{role.can_login});
+    db_.run(
+        "INSERT INTO roles (branch_id, name, verifier, can_login, oid, valid_until) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        branch_id, role.name, role.verifier, int64_t{role.can_login}, int64_t{role.oid},
+        role.valid_until);
 }
 
 Endpoint Catalog::endpoint(const std::string& id) {
@@ -144,8 +147,12 @@ BranchRoles Catalog::roles(const std::string& branch_id) {
   if (!branch.step()) throw Error(Errc::not_found, "branch not found");
   found.exact = branch.integer(0) != 0;
   Statement rows = db_.query(
-      "SELECT name, verifier, can_login FROM roles WHERE branch_id = ? ORDER BY name", branch_id);
-  while (rows.step()) found.roles.push_back({rows.text(0), rows.text(1), rows.integer(2) != 0});
+      "SELECT name, verifier, can_login, oid, valid_until FROM roles WHERE branch_id = ? "
+      "ORDER BY name",
+      branch_id);
+  while (rows.step())
+    found.roles.push_back({rows.text(0), rows.text(1), rows.integer(2) != 0,
+                           static_cast<uint32_t>(rows.integer(3)), rows.optional_integer(4)});
   return found;
 }
 

@@ -44,11 +44,11 @@ class FakeHost final : public ComputeHost {
     MutexLock lock(mutex_);
     return running_.contains(id);
   }
-  std::vector<StoredRole> roles(const std::string& id) override {
+  RoleList roles(const std::string& id) override {
     ++role_reads;
     MutexLock lock(mutex_);
     if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
-    return roles_;
+    return {roles_, 1};
   }
   void execute(const std::string& id, const std::string&, const std::string& sql) override {
     MutexLock lock(mutex_);

@@ -299,7 +299,7 @@ std::optional<std::string> Projects::password(const Endpoint& endpoint, const st
   try {
     options_.endpoints.exclusively(endpoint.id, [&](bool running) {
       if (running)
-        roles = options_.host.roles(endpoint.id);
+        roles = options_.host.roles(endpoint.id).roles;
       else if (BranchRoles kept = options_.catalog.roles(endpoint.branch_id); kept.exact)
         roles = std::move(kept.roles);
     });

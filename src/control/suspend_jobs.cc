@@ -19,12 +19,17 @@ metrics::Histogram& wake_seconds() {
   return histogram;
 }
 
-Outcome<RoleSecret> find_role(const std::vector<StoredRole>& roles, const std::string& name) {
-  auto found = std::find_if(roles.begin(), roles.end(),
-                            [&](const StoredRole& role) { return role.name == name; });
-  if (found == roles.end() || !found->can_login || found->verifier.empty())
+Outcome<RoleSecret> find_role(const RoleList& list, const std::string& name, uint64_t start) {
+  auto found = std::ranges::find(list.roles, name, &StoredRole::name);
+  if (found == list.roles.end() || found->verifier.empty())
     return {std::nullopt, Error(Errc::not_found, "role \"{}\" cannot log in", name)};
-  return {RoleSecret{found->verifier}, std::nullopt};
+  RoleSecret secret{found->verifier, found->oid, found->can_login};
+  if (found->valid_until)
+    secret.valid_until =
+        std::chrono::system_clock::time_point(std::chrono::microseconds(*found->valid_until));
+  secret.start = start;
+  secret.epoch = list.epoch;
+  return {std::move(secret), std::nullopt};
 }
 
 ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint) {
@@ -202,18 +207,20 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
 void EndpointManager::run_roles(const MachinePtr& machine) {
   std::vector<RoleQuestion> questions;
   ComputeState state;
+  uint64_t start = 0;
   {
     MutexLock lock(mutex_);
     questions = std::exchange(machine->questions, {});
     state = machine->state;
+    if (state == ComputeState::active) start = machine->address.start;
   }
   std::optional<Error> failure;
-  std::optional<std::vector<StoredRole>> roles;
+  std::optional<RoleList> roles;
   try {
     if (state == ComputeState::active) {
       roles = host_.roles(machine->id);
     } else if (BranchRoles kept = catalog_.roles(machine->branch_id); kept.exact) {
-      roles = std::move(kept.roles);
+      roles = RoleList{std::move(kept.roles)};
     }
   } catch (const Error& error) {
     failure = error;
@@ -225,7 +232,7 @@ void EndpointManager::run_roles(const MachinePtr& machine) {
   if (roles || failure) {
     for (RoleQuestion& question : questions)
       question.done(failure ? Outcome<RoleSecret>{std::nullopt, failure}
-                            : find_role(*roles, question.role));
+                            : find_role(*roles, question.role, start));
   } else {
     MutexLock lock(mutex_);
     machine->start_wanted = true;

@@ -203,11 +203,22 @@ TEST_F(EndpointManagerTest, AfterACrashAQuestionAboutRolesWakesTheCompute) {
   EXPECT_EQ(host_.starts, 2);
 }
 
-TEST_F(EndpointManagerTest, RolesWithoutLoginOrPasswordAreNotFound) {
+TEST_F(EndpointManagerTest, RolesWithoutAPasswordAreNotFoundAndThoseWithoutLoginSaySo) {
   host_.set_roles({{"group", "SCRAM-SHA-256$g", false}, {"trusting", "", true}});
   wake_now();
-  EXPECT_EQ(ask("group").get().error->code(), Errc::not_found);
+  EXPECT_FALSE(ask("group").get().value->can_login);
   EXPECT_EQ(ask("trusting").get().error->code(), Errc::not_found);
+}
+
+TEST_F(EndpointManagerTest, TheCatalogsCopyKnowsUntilWhenAPasswordIsGood) {
+  host_.set_roles({{"guest", "SCRAM-SHA-256$g", true, 16'400, 1'000'000}});
+  wake_now();
+  EXPECT_GT(ask("guest").get().value->epoch, 0u);
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  RoleSecret guest = ask("guest").get().value.value();
+  EXPECT_EQ(guest.oid, 16'400u);
+  EXPECT_EQ(guest.valid_until->time_since_epoch(), std::chrono::seconds(1));
+  EXPECT_EQ(guest.epoch, 0u) << "no compute was asked";
 }
 
 TEST_F(EndpointManagerTest, OperationsTellWhatCameOfAStartAndASuspend) {

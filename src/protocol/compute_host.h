@@ -4,6 +4,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,14 @@ struct StoredRole {
   std::string name;
   std::string verifier;  // SCRAM-SHA-256$4096:salt$stored:server, or empty.
   bool can_login = false;
+  uint32_t oid = 0;                    // 0: not known.
+  std::optional<int64_t> valid_until;  // Microseconds since 1970, UTC.
+};
+
+// Roles as a running compute had them at one moment.
+struct RoleList {
+  std::vector<StoredRole> roles;
+  uint64_t epoch = 0;  // Of logins (session_state.h), from before that moment. 0: not known.
 };
 
 struct ComputeStopped {
@@ -73,7 +82,7 @@ class ComputeHost {
   virtual std::vector<ComputeProcess> processes() { return {}; }
 
   // The roles as the running compute has them now (pg_authid); not_found if it does not run.
-  virtual std::vector<StoredRole> roles(const std::string& endpoint_id) = 0;
+  virtual RoleList roles(const std::string& endpoint_id) = 0;
   // SQL as the superuser in `database` of a running compute; throws what Postgres answers.
   virtual void execute(const std::string& endpoint_id, const std::string& database,
                        const std::string& sql) = 0;

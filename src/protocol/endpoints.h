@@ -14,8 +14,21 @@
 
 namespace halogen {
 
+// What decides whether a role may log in, as of one moment.
 struct RoleSecret {
-  std::string verifier;  // SCRAM-SHA-256$...
+  std::string verifier;   // SCRAM-SHA-256$...
+  uint32_t oid = 0;       // 0: not known.
+  bool can_login = true;  // False: refused, but only after the right password.
+  // Whoever logs in from then on is refused as with a wrong password.
+  std::optional<std::chrono::system_clock::time_point> valid_until;
+  // Where a running compute was asked: which start of it, and its epoch (session_state.h) from
+  // before it was asked. 0 otherwise.
+  uint64_t start = 0;
+  uint64_t epoch = 0;
+
+  bool has_expired() const {
+    return valid_until && *valid_until < std::chrono::system_clock::now();
+  }
 };
 
 // What came of an asynchronous call: a value, or the error.
@@ -46,8 +59,8 @@ class Endpoints {
   // False if the endpoint's project keeps a list of addresses and this one is not on it. True for
   // an endpoint that does not exist. Never blocks for long.
   virtual bool address_allowed(const std::string& endpoint_id, const IpAddress& address) = 0;
-  // The role's verifier; not_found if there is no such role that may log in. May have to ask the
-  // running compute.
+  // not_found if there is no such role, or it has no password. May have to ask the running compute,
+  // or to start it.
   virtual void role_secret(const std::string& endpoint_id, const std::string& role,
                            std::function<void(Outcome<RoleSecret>)> done) = 0;
   // Starts the endpoint's compute unless it runs. Any number of callers share one start.

@@ -59,6 +59,19 @@
 // notification was rolled back with its subtransaction. Clients may listen to the channel or use it
 // themselves; they disturb nobody but the sessions of their own database.
 //
+// ---- Logins ----
+//
+// What a login depends on (roles, memberships, databases, who may connect, ALTER ROLE and ALTER
+// DATABASE ... SET) has an *epoch*: a number that only grows, and does so whenever a transaction
+// that changed any of it commits. A connection that reports is told
+//   kLoginParameter  in its greeting: "epoch role database role_limit database_limit". The epoch is
+//                    one before role and database (OIDs) were looked up, so that a change in
+//                    between counts as one after. Limits are those on connections; -1: none.
+//   kEpochParameter  before ReadyForQuery, if the epoch is another than last told.
+//   kVacateParameter at once, in the middle of a statement that waits until nobody uses a database:
+//                    its OID. (DROP DATABASE and the like wait 5 s, then fail.)
+// Superusers read the epoch by SHOW halogen.epoch.
+//
 // Statements of the protocol are seen by SQL under the name that the connection knows. EXECUTE and
 // DEALLOCATE of such a name work as for statements made by PREPARE; a DEALLOCATE of one is not
 // reported, only those of all are. So a proxy that renames them has to rename them in the SQL of
@@ -119,6 +132,9 @@
 #define HALOGEN_REPORT_SESSION_SETTING "halogen.report_session"
 #define HALOGEN_NOTIFIED_PARAMETER "halogen.notified"
 #define HALOGEN_NOTIFY_CHANNEL "halogen.notify"
+#define HALOGEN_LOGIN_PARAMETER "halogen.login"
+#define HALOGEN_EPOCH_PARAMETER "halogen.epoch"
+#define HALOGEN_VACATE_PARAMETER "halogen.vacate"
 
 #ifdef __cplusplus
 namespace halogen {
@@ -127,6 +143,9 @@ constexpr char kSessionStateParameter[] = HALOGEN_SESSION_STATE_PARAMETER;
 constexpr char kReportSessionSetting[] = HALOGEN_REPORT_SESSION_SETTING;
 constexpr char kNotifiedParameter[] = HALOGEN_NOTIFIED_PARAMETER;
 constexpr char kNotifyChannel[] = HALOGEN_NOTIFY_CHANNEL;
+constexpr char kLoginParameter[] = HALOGEN_LOGIN_PARAMETER;
+constexpr char kEpochParameter[] = HALOGEN_EPOCH_PARAMETER;
+constexpr char kVacateParameter[] = HALOGEN_VACATE_PARAMETER;
 
 }  // namespace halogen
 #endif

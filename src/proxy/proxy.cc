@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <future>
 #include <thread>
 
 #include "base/log.h"
@@ -26,6 +27,7 @@ const log::Logger logger("proxy");
 constexpr std::chrono::milliseconds kAcceptPause{100};  // Out of descriptors or memory.
 constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kStopTime{5};
+constexpr std::chrono::seconds kCensusTime{1};
 constexpr std::chrono::milliseconds kDrainStep{20};
 constexpr std::chrono::seconds kWarmTime{10};  // To open a server that nobody waits for.
 constexpr int kPortAttempts = 16;
@@ -301,6 +303,7 @@ Task<void> Proxy::Impl::warm(Pools::Lack lack) {
     Opened opened = co_await open_server(*workers.front(), lack.address, parameters,
                                          Deadline::after(kWarmTime));
     if (opened.server && !shared->stopping) {
+      shared->pools.epoch_is(key.endpoint, opened.server->start, opened.server->login.epoch);
       shared->pools.give(std::move(opened.server), std::move(lack.slot));
       co_return;
     }
@@ -443,6 +446,15 @@ PoolerStatus Proxy::pooler_status(const std::string& endpoint_id, bool details) 
   status.endpoint = endpoint_id;
   status.settings = impl_->endpoints.pool_settings(endpoint_id);
   return status;
+}
+bool Proxy::end_client(const std::string& endpoint_id, uint64_t client_id) {
+  Shared* shared = impl_->told_of.load();
+  if (shared == nullptr) return false;
+  auto promise = std::make_shared<std::promise<bool>>();
+  std::future<bool> found = promise->get_future();
+  shared->census.end_client(endpoint_id, client_id,
+                            [promise](bool ended) { promise->set_value(ended); });
+  return found.wait_for(kCensusTime) == std::future_status::ready && found.get();
 }
 size_t Proxy::room_for_clients() const { return impl_->shared->descriptors.clients(); }
 fs::path Proxy::ca_file() const { return impl_->ca_file; }

@@ -35,6 +35,7 @@ class Proxy : public Pooler {
   void stop();
   // Safe from any thread.
   PoolerStatus pooler_status(const std::string& endpoint_id, bool details) override;
+  bool end_client(const std::string& endpoint_id, uint64_t client_id) override;
   // The port listened on.
   int port() const;
   // How many clients there are file descriptors for. After start().

@@ -25,6 +25,7 @@ class Wire:
         self.state = {}
         self.reports = 0
         self.pid = None
+        self.login = None  # Whose the connection is, as told at its beginning.
         words = {"user": user, "database": database, **parameters}
         body = struct.pack("!I", 196608) + b"".join(
             word.encode() + b"\0" for pair in words.items() for word in pair) + b"\0"
@@ -56,6 +57,8 @@ class Wire:
                 assert body.isascii()
                 self.state = json.loads(body[len(STATE) + 1:-1])
                 self.reports += 1
+            elif kind == "S" and body.startswith(b"halogen.login\0"):
+                self.login = body[len("halogen.login\0"):-1].decode()
             elif kind == "K":
                 self.pid = struct.unpack("!I", body[:4])[0]
         return messages

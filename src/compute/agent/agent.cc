@@ -173,11 +173,11 @@ std::vector<ComputeProcess> ComputeAgent::processes() {
 
 // Every client that logs in asks. What a connection costs is the backend that Postgres makes for
 // it, so one is kept for those that come soon.
-std::vector<StoredRole> ComputeAgent::roles(const std::string& endpoint_id) {
+RoleList ComputeAgent::roles(const std::string& endpoint_id) {
   Deadline deadline = Deadline::after(options_.sql_deadline);
   ComputeAddress address = find_or_make(endpoint_id)->address();
   std::unique_ptr<SqlConnection> sql = take_role_connection(endpoint_id);
-  std::optional<std::vector<StoredRole>> roles;
+  std::optional<RoleList> roles;
   if (sql) {
     try {
       roles = read_roles(*sql, deadline);

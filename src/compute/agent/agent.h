@@ -41,7 +41,7 @@ class ComputeAgent : public ComputeHost {
   void destroy(const std::string& endpoint_id) override;
   bool running(const std::string& endpoint_id) override;
   std::vector<ComputeProcess> processes() override;
-  std::vector<StoredRole> roles(const std::string& endpoint_id) override;
+  RoleList roles(const std::string& endpoint_id) override;
   void execute(const std::string& endpoint_id, const std::string& database,
                const std::string& sql) override;
   // The callback may call us back, but delays other computes' callbacks while it runs.

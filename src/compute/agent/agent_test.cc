@@ -105,7 +105,7 @@ TEST_F(ComputeAgentTest, TheTemplateHasTheRolesAndTheDatabaseOfAProject) {
   EXPECT_EQ(
       query(agent, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'neondb'"),
       "neondb_owner");
-  auto roles = agent.roles("ep-one");
+  auto roles = agent.roles("ep-one").roles;
   auto is_owner = [](const StoredRole& role) { return role.name == "neondb_owner"; };
   auto owner = std::find_if(roles.begin(), roles.end(), is_owner);
   ASSERT_NE(owner, roles.end());
@@ -124,11 +124,11 @@ TEST_F(ComputeAgentTest, QuestionsAboutRolesShareAConnectionAsLongAsItWorks) {
   ASSERT_NE(pid, "");
   agent.execute("ep-one", "postgres", "CREATE ROLE newcomer LOGIN");
   auto named = [](const StoredRole& role) { return role.name == "newcomer"; };
-  auto roles = agent.roles("ep-one");
+  auto roles = agent.roles("ep-one").roles;
   EXPECT_TRUE(std::any_of(roles.begin(), roles.end(), named)) << "asked anew each time";
   EXPECT_EQ(query(agent, "SELECT string_agg(pid::text, ' ')" + kept), pid);
   query(agent, "SELECT pg_terminate_backend(" + pid + ", 5000)");
-  EXPECT_FALSE(agent.roles("ep-one").empty());
+  EXPECT_FALSE(agent.roles("ep-one").roles.empty());
 }
 
 TEST_F(ComputeAgentTest, BootsWithoutRecoveryAndWritesNoParameterChange) {

@@ -61,7 +61,7 @@ void Compute::prepare_suspend(bool force, ComputeStopped* stopped, Deadline dead
   try {
     SqlConnection connection(address(), "postgres", deadline);
     if (!force) refuse_if_busy(connection, deadline);
-    stopped->roles = read_roles(connection, deadline);
+    stopped->roles = read_roles(connection, deadline).roles;
     connection.query("SELECT halogen.prepare_suspend()", deadline);
   } catch (const Error& error) {
     if (!force || error.code() == Errc::conflict) throw;

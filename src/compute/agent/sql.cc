@@ -130,8 +130,14 @@ void SqlConnection::send(const std::string& sql, Deadline deadline) {
 }
 
 std::vector<SqlRow> SqlConnection::query(const std::string& sql, Deadline deadline) {
+  auto all = query_all(sql, deadline);
+  return all.empty() ? std::vector<SqlRow>() : std::move(all.back());
+}
+
+std::vector<std::vector<SqlRow>> SqlConnection::query_all(const std::string& sql,
+                                                          Deadline deadline) {
   send(sql, deadline);
-  std::vector<SqlRow> rows;
+  std::vector<std::vector<SqlRow>> all;
   std::optional<Error> error;
   for (;;) {
     while (::PQisBusy(connection_)) {
@@ -148,11 +154,11 @@ std::vector<SqlRow> SqlConnection::query(const std::string& sql, Deadline deadli
     if (!result) break;
     switch (::PQresultStatus(result.get())) {
       case PGRES_TUPLES_OK:
-        rows = rows_of(result.get());
+        all.push_back(rows_of(result.get()));
         break;
       case PGRES_COMMAND_OK:
       case PGRES_EMPTY_QUERY:
-        rows.clear();
+        all.emplace_back();
         break;
       case PGRES_COPY_IN:
       case PGRES_COPY_OUT:
@@ -164,17 +170,27 @@ std::vector<SqlRow> SqlConnection::query(const std::string& sql, Deadline deadli
     }
   }
   if (error) throw *error;
-  return rows;
+  return all;
 }
 
-std::vector<StoredRole> read_roles(SqlConnection& connection, Deadline deadline) {
-  std::vector<StoredRole> roles;
-  for (const SqlRow& row :
-       connection.query("SELECT rolname, rolpassword, rolcanlogin FROM pg_catalog.pg_authid "
-                        "WHERE rolname !~ '^pg_' ORDER BY rolname",
-                        deadline))
-    roles.push_back({row[0], row[1], row[2] == "t"});
-  return roles;
+// The epoch first, which takes no snapshot: a change in between then counts as one after both.
+RoleList read_roles(SqlConnection& connection, Deadline deadline) {
+  auto answers = connection.query_all(
+      "SHOW halogen.epoch;"
+      "SELECT rolname, rolpassword, rolcanlogin, oid, CASE WHEN pg_catalog.isfinite(rolvaliduntil) "
+      "THEN (EXTRACT(epoch FROM rolvaliduntil) * 1000000)::pg_catalog.int8 "
+      "WHEN rolvaliduntil < pg_catalog.now() THEN 0 END "
+      "FROM pg_catalog.pg_authid WHERE rolname !~ '^pg_' ORDER BY rolname",
+      deadline);
+  RoleList list;
+  const std::string& epoch = answers.at(0).at(0).at(0);
+  if (!epoch.empty()) list.epoch = std::stoull(epoch);
+  for (const SqlRow& row : answers.at(1)) {
+    StoredRole role{row[0], row[1], row[2] == "t", static_cast<uint32_t>(std::stoul(row[3]))};
+    if (!row[4].empty()) role.valid_until = std::stoll(row[4]);
+    list.roles.push_back(std::move(role));
+  }
+  return list;
 }
 
 }  // namespace halogen::compute

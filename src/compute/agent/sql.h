@@ -28,6 +28,8 @@ class SqlConnection {
   // Runs one statement or several (then as one transaction); the rows of the last one. Throws what
   // Postgres answers, its SQLSTATE turned into the nearest Errc.
   std::vector<SqlRow> query(const std::string& sql, Deadline deadline);
+  // The rows of each.
+  std::vector<std::vector<SqlRow>> query_all(const std::string& sql, Deadline deadline);
 
  private:
   // Waits until the socket is readable (or writable); throws timed_out.
@@ -37,6 +39,6 @@ class SqlConnection {
   pg_conn* connection_;
 };
 
-std::vector<StoredRole> read_roles(SqlConnection& connection, Deadline deadline);
+RoleList read_roles(SqlConnection& connection, Deadline deadline);
 
 }  // namespace halogen::compute

@@ -1,4 +1,5 @@
 // init.c: where postgres enters. Does nothing visible unless asked.
+#include "epoch.h"
 #include "log_mask.h"
 #include "login.h"
 #include "redo.h"
@@ -16,6 +17,7 @@ void _PG_init(void) {
     return;
   }
   hg_session_init();
+  hg_epoch_init();
   hg_role_guard_init();
   hg_log_mask_init();
   hg_login_init();  // Last, so that its hook is the first to see a client.

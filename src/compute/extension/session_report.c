@@ -3,6 +3,7 @@
 // At the end of a transaction a reset callback is put on MessageContext. PostgresMain resets that
 // at the head of its loop, when the transaction is over to the last (SET LOCAL undone, LISTEN
 // applied, locks released), and before ReadyForQuery is sent. The report is made there.
+#include "epoch.h"
 #include "session.h"
 
 #include "access/parallel.h"
@@ -109,6 +110,7 @@ static void report(void) {
 static void on_message_done(void* unused) {
   registered = false;
   hg_session_tell_notified();
+  hg_epoch_tell();
   if (IsTransactionOrTransactionBlock()) return;
   hg_session_check_restored();
   // Session locks need no hook: of all own locks they are what is left.
@@ -144,6 +146,7 @@ static void install(void) {
   hg_session_custom_begins();
   hg_session_watch();
   RegisterXactCallback(on_transaction, NULL);
+  hg_epoch_tell_login();
 }
 
 // Only the startup packet can turn it on, in the process of the connection itself.

@@ -107,6 +107,7 @@ Response start_endpoint(Services&, const Request&);
 Response suspend_endpoint(Services&, const Request&);
 // pooler.cc
 Response get_pooler(Services&, const Request&);
+Response end_client(Services&, const Request&);
 // operations.cc
 Response list_operations(Services&, const Request&);
 Response get_operation(Services&, const Request&);

@@ -1,4 +1,5 @@
 // What an endpoint's clients and server connections do. Nothing of the API of Neon's.
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
@@ -33,7 +34,8 @@ json pool_json(const PoolerPool& pool) {
 }
 
 json client_json(const PoolerClient& client) {
-  return {{"database", client.database},
+  return {{"id", fmt::format("{:x}", client.id)},
+          {"database", client.database},
           {"role", client.role},
           {"mode", pool_mode_name(client.mode)},
           {"state", client_state_name(client.state)},
@@ -91,6 +93,18 @@ Response get_pooler(Services& services, const Request& request) {
     shape["client_list"] = std::move(all);
   }
   return json_response(200, {{"pooler", std::move(shape)}});
+}
+
+// Its connection ends with FATAL 57P01. What it had under way is cut off.
+Response end_client(Services& services, const Request& request) {
+  Endpoint endpoint = path_endpoint(services, request);
+  const std::string& text = request.at("client_id");
+  uint64_t id = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
+  bool parsed = error == std::errc() && end == text.data() + text.size();
+  if (!parsed || services.pooler == nullptr || !services.pooler->end_client(endpoint.id, id))
+    throw Error(Errc::not_found, "client not found");
+  return json_response(200, json::object());
 }
 
 }  // namespace halogen::control::api

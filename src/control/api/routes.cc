@@ -34,6 +34,7 @@ const std::vector<Route>& routes() {
       {"GET", ENDPOINT, get_endpoint},
       {"PATCH", ENDPOINT, update_endpoint},
       {"GET", ENDPOINT "/pooler", get_pooler},
+      {"DELETE", ENDPOINT "/pooler/clients/:client_id", end_client},
       {"POST", ENDPOINT "/start", start_endpoint},
       {"POST", ENDPOINT "/suspend", suspend_endpoint},
       {"GET", PROJECT "/operations", list_operations},

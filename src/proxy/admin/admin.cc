@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 namespace halogen::proxy {
@@ -24,6 +25,7 @@ constexpr std::string_view kHelp =
     "SHOW STATS      what has been done, by database\n"
     "SHOW DATABASES  databases that clients are connected to\n"
     "SHOW LISTS      counts\n"
+    "KILL ptr        ends a client of your own role; ptr is from SHOW CLIENTS\n"
     "SHOW CONFIG     the pooler's settings for this endpoint; changed through the API\n"
     "SHOW VERSION\n"
     "SHOW HELP";
@@ -337,9 +339,37 @@ std::string words_of(std::string_view command) {
   return words;
 }
 
+AdminAnswer failed(std::string_view sqlstate, std::string message, std::string_view hint) {
+  AdminAnswer answer;
+  answer.error = wire::ErrorFields{};
+  answer.error->sqlstate = sqlstate;
+  answer.error->message = std::move(message);
+  answer.error->hint = hint;
+  return answer;
+}
+
+// Whoever can log in as a role could end its sessions on any Postgres. Who has rights on others'
+// is not known here: the API ends those.
+AdminAnswer kill_client(std::string_view ptr, const PoolerStatus& status, std::string_view role) {
+  uint64_t id = 0;
+  auto [end, error] = std::from_chars(ptr.data(), ptr.data() + ptr.size(), id, 16);
+  bool parsed = error == std::errc() && end == ptr.data() + ptr.size();
+  auto client = std::ranges::find(status.clients, id, &PoolerClient::id);
+  if (!parsed || client == status.clients.end())
+    return failed("42704", fmt::format("there is no client {}", ptr),
+                  "SHOW CLIENTS has them, in the column ptr.");
+  if (client->role != role)
+    return failed("42501", "permission denied to end another role's client",
+                  "Log in as that role, or use the API.");
+  AdminAnswer answer = tagged("KILL");
+  answer.ends = id;
+  return answer;
+}
+
 }  // namespace
 
-AdminAnswer answer_admin(std::string_view command, const PoolerStatus& status) {
+AdminAnswer answer_admin(std::string_view command, const PoolerStatus& status,
+                         std::string_view role) {
   using Show = AdminAnswer (*)(const PoolerStatus&);
   static const std::map<std::string, Show, std::less<>> kShows = {
       {"pools", show_pools},         {"clients", show_clients}, {"servers", show_servers},
@@ -351,18 +381,16 @@ AdminAnswer answer_admin(std::string_view command, const PoolerStatus& status) {
     auto found = kShows.find(rest.substr(5));
     if (found != kShows.end()) return found->second(status);
   }
+  for (std::string_view kill : {"kill ", "kill_client "})
+    if (rest.starts_with(kill)) return kill_client(rest.substr(kill.size()), status, role);
   // Of clients that begin a transaction unasked. There is nothing in it to be undone.
   std::string_view first = rest.substr(0, rest.find(' '));
   if (first == "begin" || rest.starts_with("start transaction")) return tagged("BEGIN");
   if (rest == "commit" || rest == "end") return tagged("COMMIT");
   if (rest == "rollback") return tagged("ROLLBACK");
-  AdminAnswer answer;
-  answer.error = wire::ErrorFields{};
-  answer.error->sqlstate = "42601";
-  answer.error->message =
-      fmt::format("unknown command of the admin view: {}", command.substr(0, 100));
-  answer.error->hint = "Use SHOW HELP.";
-  return answer;
+  return failed("42601",
+                fmt::format("unknown command of the admin view: {}", command.substr(0, 100)),
+                "Use SHOW HELP.");
 }
 
 }  // namespace halogen::proxy

@@ -23,17 +23,22 @@ struct AdminAnswer {
   std::string tag;
   std::string notice;
   std::optional<wire::ErrorFields> error;
+  uint64_t ends = 0;  // The client with this id is to be ended; 0: none.
 };
 
-// Of one command, without its semicolon.
-AdminAnswer answer_admin(std::string_view command, const PoolerStatus& status);
+// Of one command, without its semicolon, given by `role`.
+AdminAnswer answer_admin(std::string_view command, const PoolerStatus& status,
+                         std::string_view role);
 
 class AdminConversation {
  public:
+  explicit AdminConversation(std::string role) : role_(std::move(role)) {}
   // Returns how much of `bytes` it used: the rest is the beginning of a message. Throws corrupt on
   // what is no protocol.
   size_t take(std::string_view bytes, const PoolerStatus& status, std::string& to_client);
   bool ended() const { return ended_; }  // By the client.
+  // Clients that are to be ended (PoolerClient::id), since the last call.
+  std::vector<uint64_t> take_endings() { return std::exchange(endings_, {}); }
 
  private:
   struct Portal {
@@ -51,6 +56,8 @@ class AdminConversation {
   void fail(std::string_view sqlstate, std::string_view message, std::string& out);
   void follow_transaction(const AdminAnswer& answer);
 
+  const std::string role_;
+  std::vector<uint64_t> endings_;
   std::map<std::string, std::string> statements_;
   std::map<std::string, Portal> portals_;
   char status_ = 'I';

@@ -119,7 +119,7 @@ void AdminConversation::take_query(std::string_view sql, const PoolerStatus& sta
     sql.remove_prefix(end == sql.npos ? sql.size() : end + 1);
     if (command.find_first_not_of(" \t\r\n") == command.npos) continue;
     any = true;
-    AdminAnswer answer = answer_admin(command, status);
+    AdminAnswer answer = answer_admin(command, status, role_);
     put_answer(answer, {}, false, out);
     if (answer.error) break;
   }
@@ -169,7 +169,7 @@ void AdminConversation::take_describe(Bytes body, const PoolerStatus& status, st
     formats = found->second.formats;
   }
   AdminAnswer answer =
-      single(command).empty() ? AdminAnswer{} : answer_admin(single(command), status);
+      single(command).empty() ? AdminAnswer{} : answer_admin(single(command), status, role_);
   if (answer.columns.empty())
     wire::put_message(out, 'n');
   else
@@ -181,7 +181,7 @@ void AdminConversation::take_execute(Bytes body, const PoolerStatus& status, std
   if (found == portals_.end()) return fail("34000", "portal does not exist", out);
   std::string_view command = single(found->second.command);
   if (command.empty()) return wire::put_message(out, 'I');
-  put_answer(answer_admin(command, status), found->second.formats, true, out);
+  put_answer(answer_admin(command, status, role_), found->second.formats, true, out);
 }
 
 void AdminConversation::take_close(Bytes body, std::string& out) {
@@ -215,6 +215,7 @@ void AdminConversation::put_answer(const AdminAnswer& answer, std::span<const in
     wire::put_data_row(out, row);
   }
   wire::put_command_complete(out, answer.tag);
+  if (answer.ends != 0) endings_.push_back(answer.ends);
   follow_transaction(answer);
 }
 

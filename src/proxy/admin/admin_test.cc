@@ -57,7 +57,7 @@ std::string types(std::string_view bytes) {
 using namespace std::string_view_literals;
 
 TEST(Admin, PoolsCountClientsByWhatTheyDo) {
-  AdminAnswer answer = answer_admin("  SHOW\n pools ", status_of_three());
+  AdminAnswer answer = answer_admin("  SHOW\n pools ", status_of_three(), "app");
   ASSERT_EQ(answer.rows.size(), 1);
   EXPECT_EQ(value(answer, "cl_active"), "3");
   EXPECT_EQ(value(answer, "cl_waiting"), "1");
@@ -71,7 +71,7 @@ TEST(Admin, PoolsCountClientsByWhatTheyDo) {
 TEST(Admin, EveryShowHasColumnsWhereThereIsNothing) {
   for (const char* what :
        {"pools", "clients", "servers", "stats", "lists", "databases", "config"}) {
-    AdminAnswer answer = answer_admin(fmt::format("show {}", what), {});
+    AdminAnswer answer = answer_admin(fmt::format("show {}", what), {}, "app");
     EXPECT_FALSE(answer.error) << what;
     EXPECT_FALSE(answer.columns.empty()) << what;
     for (const wire::Row& row : answer.rows) EXPECT_EQ(row.size(), answer.columns.size()) << what;
@@ -80,15 +80,31 @@ TEST(Admin, EveryShowHasColumnsWhereThereIsNothing) {
 
 TEST(Admin, UnknownCommandsAreErrorsWithAHint) {
   for (const char* command : {"show", "show x", "select 1", "shutdown", "show pools x"}) {
-    AdminAnswer answer = answer_admin(command, {});
+    AdminAnswer answer = answer_admin(command, {}, "app");
     ASSERT_TRUE(answer.error) << command;
     EXPECT_EQ(answer.error->sqlstate, "42601");
     EXPECT_THAT(answer.error->hint, HasSubstr("SHOW HELP"));
   }
 }
 
+TEST(Admin, KillEndsAClientOfOnesOwnRoleOnly) {
+  PoolerStatus status;
+  status.clients = {{.role = "app", .id = 0xab}, {.role = "other", .id = 0xcd}};
+  EXPECT_EQ(answer_admin("KILL ab", status, "app").ends, 0xabu);
+  EXPECT_EQ(answer_admin("kill_client AB", status, "app").ends, 0xabu);
+  EXPECT_EQ(answer_admin("kill cd", status, "app").error->sqlstate, "42501");
+  for (const char* command : {"kill ef", "kill ab cd", "kill 0xab"})
+    EXPECT_EQ(answer_admin(command, status, "app").error->sqlstate, "42704") << command;
+  AdminConversation conversation("app");
+  std::string out;
+  conversation.take(message('Q', "kill ab; kill cd\0"sv), status, out);
+  EXPECT_EQ(types(out), "CEZ");
+  EXPECT_EQ(conversation.take_endings(), std::vector<uint64_t>{0xab});
+  EXPECT_THAT(conversation.take_endings(), IsEmpty());
+}
+
 TEST(AdminConversation, SeveralCommandsInOneQuery) {
-  AdminConversation conversation;
+  AdminConversation conversation("app");
   std::string out;
   std::string in = message('Q', "show pools; show nothing; show pools;\0"sv);
   EXPECT_EQ(conversation.take(in, status_of_three(), out), in.size());
@@ -99,7 +115,7 @@ TEST(AdminConversation, SeveralCommandsInOneQuery) {
 }
 
 TEST(AdminConversation, ExtendedQueryWithBinaryNumbers) {
-  AdminConversation conversation;
+  AdminConversation conversation("app");
   std::string in = message('P', "s\0show pools;\0\0\0"sv) + message('D', "Ss\0"sv) +
                    message('B', "\0s\0\0\0\0\0\0\1\0\1"sv) + message('E', "\0\0\0\0\0"sv) +
                    message('S', "");
@@ -112,7 +128,7 @@ TEST(AdminConversation, ExtendedQueryWithBinaryNumbers) {
 }
 
 TEST(AdminConversation, AfterAnErrorAllIsSkippedUntilSync) {
-  AdminConversation conversation;
+  AdminConversation conversation("app");
   std::string out;
   conversation.take(message('B', "\0none\0\0\0\0\0\0\0"sv) + message('E', "\0\0\0\0\0"sv) +
                         message('S', "") + message('P', "\0show version\0\0\0"sv) +
@@ -122,7 +138,7 @@ TEST(AdminConversation, AfterAnErrorAllIsSkippedUntilSync) {
 }
 
 TEST(AdminConversation, ParametersAreRefused) {
-  AdminConversation conversation;
+  AdminConversation conversation("app");
   std::string out;
   conversation.take(message('P', "\0show pools\0\0\0"sv) +
                         message('B', "\0\0\0\0\0\1\0\0\0\1x\0\0"sv) + message('S', ""),
@@ -134,7 +150,7 @@ TEST(AdminConversation, BytesThatAreNoProtocolAreCorrupt) {
   for (std::string bytes : {message('?', ""), message('Q', "not ended"), message('D', ""),
                             message('P', "\0show pools\0\0\0"sv) + message('B', "\0\0\xff\xff"sv),
                             std::string("Q\xff\xff\xff\xff", 5)}) {
-    AdminConversation conversation;
+    AdminConversation conversation("app");
     std::string out;
     EXPECT_THROW(conversation.take(bytes, {}, out), Error);
   }

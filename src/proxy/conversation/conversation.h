@@ -96,6 +96,11 @@ class Conversation {
   // The number of a transaction that notified (protocol/session_state.h), since the last call.
   std::optional<uint64_t> take_notified() { return std::exchange(notified_, {}); }
 
+  // ---- News of the server's for the pools (protocol/session_state.h), since the last call; 0 ----
+
+  uint64_t take_epoch() { return std::exchange(epoch_, 0); }
+  uint32_t take_vacated() { return std::exchange(vacate_, 0); }
+
   // ---- Where we are ----
 
   // Nothing under way, in no transaction.
@@ -228,6 +233,8 @@ class Conversation {
   // The server's side.
   ServerState* server_ = nullptr;
   ExpectedQueue expected_;
+  uint64_t epoch_ = 0;
+  uint32_t vacate_ = 0;
   char status_ = 'I';
   bool block_ended_ = false;  // Since then.
   bool in_exchange_ = false;  // The client asked something since the last ReadyForQuery.

@@ -233,8 +233,16 @@ Conversation::Fate Conversation::judge_status(std::string_view body) {
     return Fate::drop;
   }
   if (name == kNotifiedParameter) {
-    notified_ = parse_notified(value);
+    notified_ = parse_number(value);
     notified_itself_ = true;
+    return Fate::drop;
+  }
+  if (name == kEpochParameter) {
+    epoch_ = parse_number(value);
+    return Fate::drop;
+  }
+  if (name == kVacateParameter) {
+    vacate_ = static_cast<uint32_t>(parse_number(value));
     return Fate::drop;
   }
   bool same_view = view_ == server_->reported;

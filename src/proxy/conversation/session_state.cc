@@ -96,11 +96,11 @@ std::string startup_items(const wire::Parameters& settings) {
   return items;
 }
 
-uint64_t parse_notified(std::string_view value) {
+uint64_t parse_number(std::string_view value) {
   uint64_t number = 0;
   auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (error != std::errc() || end != value.data() + value.size())
-    throw Error(Errc::corrupt, "the compute named a notifying transaction \"{}\"", value);
+    throw Error(Errc::corrupt, "the compute told \"{}\" where a number is due", value);
   return number;
 }
 

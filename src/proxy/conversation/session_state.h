@@ -27,8 +27,8 @@ using StatePtr = std::shared_ptr<const SessionState>;
 StatePtr fresh_state();
 // Takes bytes from a server: throws corrupt if it is not such a report.
 StatePtr parse_session_state(std::string_view json);
-// The number in a kNotifiedParameter; as before.
-uint64_t parse_notified(std::string_view value);
+// A number in a parameter of the extension's, as kNotifiedParameter; as before.
+uint64_t parse_number(std::string_view value);
 
 // Items that say what a client's startup packet asked for.
 std::string startup_items(const wire::Parameters& settings);

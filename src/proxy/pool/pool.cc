@@ -25,12 +25,21 @@ struct Pools::PoolEndpoint {
   ComputeAddress address{.max_connections = 100};  // Of the start that is current.
   bool gone = true;                                // Nothing listens there.
   uint64_t wakes = 0;
-  int open = 0;  // Of all pools.
+  uint64_t epoch = 0;  // Of logins; 0: not known yet.
+  int open = 0;        // Of all pools.
   PoolSettings settings;
   std::map<PoolKey, PoolPtr> pools;
+  std::map<uint32_t, steady_clock::time_point> vacated;  // Databases, and until when.
 
+  bool is_vacated(uint32_t database) {
+    std::erase_if(vacated, [](auto& one) { return one.second < steady_clock::now(); });
+    return vacated.contains(database);
+  }
+  LoginMoment moment() const { return {address.start, epoch}; }
   int most() const { return std::max(1, address.max_connections - kKeptFree); }
   void close_idle(Pool& pool, Closed& closed);
+  template <typename Chosen>
+  void close_idle_if(Pool& pool, Closed& closed, Chosen chosen);
 };
 
 // Guarded by Pools::mutex_.
@@ -40,9 +49,9 @@ struct Pool {
   int open = 0;                // Idle, used, and being opened.
   std::deque<ServerPtr> idle;  // Used last at the back.
   std::deque<WaiterPtr> waiting;
-  std::vector<std::weak_ptr<Lender>> lenders;    // The longest idle at the front.
-  steady_clock::time_point not_before{};         // When to warm it again.
-  std::map<std::string, ReportedPtr> greetings;  // By startup_items(); of Pools' current start.
+  std::vector<std::weak_ptr<Lender>> lenders;  // The longest idle at the front.
+  steady_clock::time_point not_before{};       // When to warm it again.
+  std::map<std::string, Greeting> greetings;   // By startup_items(); current start and epoch.
 
   int size(const Pools::PoolEndpoint& of) const {
     if (of.settings.pool_size > 0) return of.settings.pool_size;
@@ -50,11 +59,23 @@ struct Pool {
   }
 };
 
+template <typename Chosen>
+void Pools::PoolEndpoint::close_idle_if(Pool& pool, Closed& closed, Chosen chosen) {
+  std::deque<ServerPtr> staying;
+  for (ServerPtr& server : pool.idle) {
+    if (!chosen(*server)) {
+      staying.push_back(std::move(server));
+      continue;
+    }
+    closed.push_back(std::move(server));
+    pool.open--;
+    open--;
+  }
+  pool.idle = std::move(staying);
+}
+
 void Pools::PoolEndpoint::close_idle(Pool& pool, Closed& closed) {
-  pool.open -= static_cast<int>(pool.idle.size());
-  open -= static_cast<int>(pool.idle.size());
-  std::move(pool.idle.begin(), pool.idle.end(), std::back_inserter(closed));
-  pool.idle.clear();
+  close_idle_if(pool, closed, [](const Server&) { return true; });
 }
 
 void Slot::give_back() {
@@ -86,11 +107,77 @@ bool Pools::compute_is(const std::string& name, const ComputeAddress& address) {
   if (!another) return false;
   endpoint->gone = false;
   endpoint->wakes++;
+  endpoint->epoch = 0;
   for (auto& [key, pool] : endpoint->pools) {
     endpoint->close_idle(*pool, closed);
     pool->greetings.clear();
   }
   return true;
+}
+
+void Pools::epoch_is(const std::string& name, uint64_t start, uint64_t epoch) {
+  Closed closed;
+  Grants grants;
+  {
+    MutexLock lock(mutex_);
+    auto found = endpoints_.find(name);
+    if (found == endpoints_.end()) return;
+    PoolEndpoint& endpoint = *found->second;
+    if (endpoint.address.start != start || epoch <= endpoint.epoch) return;
+    endpoint.epoch = epoch;
+    for (auto& [key, pool] : endpoint.pools) {
+      endpoint.close_idle_if(*pool, closed,
+                             [epoch](const Server& server) { return server.login.epoch < epoch; });
+      pool->greetings.clear();
+    }
+    serve_line(endpoint, grants);
+  }
+  for (auto& [waiter, grant] : grants) waiter->granted(std::move(grant));
+}
+
+LoginMoment Pools::moment_of(const std::string& name) {
+  MutexLock lock(mutex_);
+  auto found = endpoints_.find(name);
+  return found == endpoints_.end() ? LoginMoment{} : found->second->moment();
+}
+
+// Servers that are in use, or are being opened, are left: somebody uses the database. Those that
+// come to rest while Postgres waits go as well.
+void Pools::vacate(const std::string& name, uint32_t database) {
+  constexpr std::chrono::seconds kPostgresWaits{5};
+  Closed closed;
+  Grants grants;
+  {
+    MutexLock lock(mutex_);
+    auto found = endpoints_.find(name);
+    if (found == endpoints_.end()) return;
+    auto until = steady_clock::now() + kPostgresWaits;
+    found->second->vacated[database] = until;
+    for (auto& [key, pool] : found->second->pools) {
+      size_t before = closed.size();
+      found->second->close_idle_if(*pool, closed, [database](const Server& server) {
+        return server.login.database == database;
+      });
+      if (closed.size() > before) pool->not_before = until;
+    }
+    serve_line(*found->second, grants);
+  }
+  for (auto& [waiter, grant] : grants) waiter->granted(std::move(grant));
+}
+
+bool Pools::make_room(const std::string& name, const Full& full) {
+  Closed closed;
+  MutexLock lock(mutex_);
+  auto found = endpoints_.find(name);
+  if (found == endpoints_.end()) return false;
+  for (auto& [key, pool] : found->second->pools) {
+    if (full.role.value_or(key.role) != key.role) continue;
+    if (full.database.value_or(key.database) != key.database) continue;
+    found->second->close_idle_if(*pool, closed,
+                                 [&closed](const Server&) { return closed.empty(); });
+    if (!closed.empty()) return true;
+  }
+  return false;
 }
 
 // Nobody comes by a pool that only the map has while the lock is held.
@@ -125,20 +212,23 @@ bool Pools::take_slot(Pool& pool, Closed& closed) {
   return true;
 }
 
-ReportedPtr Pools::greeting(const PoolPtr& pool, uint64_t start, const std::string& startup) {
+std::optional<Greeting> Pools::greeting(const PoolPtr& pool, uint64_t start,
+                                        const std::string& startup) {
   MutexLock lock(mutex_);
-  if (pool->endpoint.lock()->address.start != start) return nullptr;
+  if (pool->endpoint.lock()->address.start != start) return std::nullopt;
   auto found = pool->greetings.find(startup);
-  return found == pool->greetings.end() ? nullptr : found->second;
+  if (found == pool->greetings.end()) return std::nullopt;
+  return found->second;
 }
 
 void Pools::set_greeting(const PoolPtr& pool, uint64_t start, const std::string& startup,
-                         ReportedPtr reported) {
+                         Greeting greeting) {
   constexpr size_t kMostGreetings = 64;
   MutexLock lock(mutex_);
-  if (pool->endpoint.lock()->address.start != start) return;
+  std::shared_ptr<PoolEndpoint> endpoint = pool->endpoint.lock();
+  if (endpoint->address.start != start || greeting.login.epoch < endpoint->epoch) return;
   if (pool->greetings.size() >= kMostGreetings) pool->greetings.clear();
-  pool->greetings[startup] = std::move(reported);
+  pool->greetings[startup] = std::move(greeting);
 }
 
 // The one that the client had before is the best, then one that begins as the client does: any
@@ -176,6 +266,7 @@ std::optional<Grant> Pools::take_idle(const PoolPtr& pool, const Wanted& wanted)
     std::optional<Grant> grant;
     {
       MutexLock lock(mutex_);
+      if (wanted.as_of && *wanted.as_of != pool->endpoint.lock()->moment()) return std::nullopt;
       grant = pick_idle(pool, wanted, closed);
     }
     if (!grant || grant->server->quiet()) return grant;
@@ -249,8 +340,12 @@ void Pools::give(ServerPtr server, Slot slot) {
     MutexLock lock(mutex_);
     std::shared_ptr<PoolEndpoint> endpoint = pool->endpoint.lock();
     bool too_old = steady_clock::now() - server->opened > endpoint->settings.server_lifetime;
-    if (server->start != endpoint->address.start || too_old || pool->open > pool->size(*endpoint)) {
+    bool outdated =
+        server->start != endpoint->address.start || server->login.epoch < endpoint->epoch;
+    if (outdated || too_old || pool->open > pool->size(*endpoint)) {
       // Falls through to the end: server and slot go, in this order.
+    } else if (pool->waiting.empty() && endpoint->is_vacated(server->login.database)) {
+      // Likewise.
     } else if (pool->waiting.empty()) {
       server->last_used = steady_clock::now();
       pool->idle.push_back(std::move(server));

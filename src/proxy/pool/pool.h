@@ -5,7 +5,9 @@
 // endpoint's settings say, and over all pools of an endpoint no more than its max_connections
 // leave. Who finds neither an idle server nor a free slot waits in line, first come, first served;
 // but to go to another worker costs a server a wake of its thread, so who waits on the server's own
-// goes before, for a while. A server of an earlier start of the compute is never given out.
+// goes before, for a while. A server of an earlier start of the compute is never given out, nor one
+// of an earlier epoch of logins (protocol/session_state.h): what Postgres settles when a session
+// begins may have changed since.
 //
 // Threads: any. Callbacks run without the lock, on the thread that made them possible.
 #pragma once
@@ -68,6 +70,14 @@ struct Grant {
   Slot slot;
 };
 
+// Logins are the same in two moments that are equal.
+struct LoginMoment {
+  uint64_t start = 0;  // Of the compute.
+  uint64_t epoch = 0;  // 0: nobody has told since that start.
+
+  bool operator==(const LoginMoment&) const = default;
+};
+
 // Who wants a server: the current start of the compute, what it is to begin with (startup_items()),
 // the conversation, and where that takes place.
 struct Wanted {
@@ -75,6 +85,14 @@ struct Wanted {
   const std::string& startup;
   uint64_t owner;
   const Worker* worker;
+  // As of which the client is known to be let in; nullopt: it has just been asked.
+  std::optional<LoginMoment> as_of{};
+};
+
+// What clients that start alike are told, and as whom.
+struct Greeting {
+  ReportedPtr reported;
+  ServerLogin login;
 };
 
 // One in line. Called at most once, unless it has been withdrawn.
@@ -109,10 +127,25 @@ class Pools {
   // False if that was known.
   bool compute_is(const std::string& endpoint, const ComputeAddress& address);
 
-  // What clients that start like this are told at their greeting; null if nobody has looked yet.
-  ReportedPtr greeting(const PoolPtr& pool, uint64_t start, const std::string& startup);
+  // The epoch of logins has come this far: idle servers and greetings of an earlier one go. Ignored
+  // unless it is of the current start.
+  void epoch_is(const std::string& endpoint, uint64_t start, uint64_t epoch);
+  LoginMoment moment_of(const std::string& endpoint);
+  // Closes idle servers in this database (an OID), and those that come to rest in the next seconds,
+  // in which none is opened that nobody asks for.
+  void vacate(const std::string& endpoint, uint32_t database);
+  // Closes an idle server so that Postgres has room for another connection: of this role, or in
+  // this database, where that is what is full. False if there was none.
+  struct Full {
+    std::optional<std::string> role;
+    std::optional<std::string> database;
+  };
+  bool make_room(const std::string& endpoint, const Full& full);
+
+  // What clients that start like this are told at their greeting; nullopt if nobody has looked yet.
+  std::optional<Greeting> greeting(const PoolPtr& pool, uint64_t start, const std::string& startup);
   void set_greeting(const PoolPtr& pool, uint64_t start, const std::string& startup,
-                    ReportedPtr reported);
+                    Greeting greeting);
 
   // An idle server, if there is one; as acquire().
   std::optional<Grant> take_idle(const PoolPtr& pool, const Wanted& wanted);

@@ -27,6 +27,8 @@ class PoolsTest : public ::testing::Test {
     return server;
   }
 
+  void lay_idle(const PoolPtr& pool, uint64_t epoch, uint32_t database);
+
   // A pool that has one server at most, in use.
   Slot only_slot() {
     pool_ = pools_.find_or_add(kKey);
@@ -111,6 +113,79 @@ TEST_F(PoolsTest, AnIdleServerGoesToWhoHadItElseToItsWorker) {
     EXPECT_EQ(taken_by(9, here_), servers[0]);
     EXPECT_EQ(taken_by(8, here_), servers[1]);
   }
+}
+
+// Idle, of a login as of `epoch`, in the database with that OID.
+void PoolsTest::lay_idle(const PoolPtr& pool, uint64_t epoch, uint32_t database) {
+  Slot slot = std::move(pools_.acquire(pool, {99, startup_, 1, here_.get()}, nullptr)->slot);
+  ServerPtr server = server_at(here_);
+  server->login = {.epoch = epoch, .role = 10, .database = database};
+  pools_.give(std::move(server), std::move(slot));
+}
+
+TEST_F(PoolsTest, ServersAndGreetingsOfAnEarlierEpochAreNotGivenOut) {
+  pool_ = pools_.find_or_add(kKey);
+  pools_.compute_is("ep-a", address_);
+  lay_idle(pool_, 5, 1);
+  pools_.set_greeting(pool_, 1, startup_, {nullptr, {.epoch = 5}});
+  EXPECT_TRUE(pools_.greeting(pool_, 1, startup_));
+  pools_.epoch_is("ep-a", 1, 6);
+  EXPECT_EQ(pools_.status_of(pool_).idle, 0);
+  EXPECT_FALSE(pools_.greeting(pool_, 1, startup_));
+  lay_idle(pool_, 5, 1);
+  EXPECT_EQ(pools_.status_of(pool_).idle, 0) << "used meanwhile, closed at its release";
+  pools_.set_greeting(pool_, 1, startup_, {nullptr, {.epoch = 5}});
+  EXPECT_FALSE(pools_.greeting(pool_, 1, startup_)) << "looked up before the change";
+  lay_idle(pool_, 6, 1);
+  pools_.epoch_is("ep-a", 1, 5);
+  pools_.epoch_is("ep-a", 2, 7);
+  EXPECT_EQ(pools_.status_of(pool_).idle, 1) << "late news, and news of another start";
+  EXPECT_EQ(pools_.moment_of("ep-a"), (LoginMoment{1, 6}));
+}
+
+TEST_F(PoolsTest, AServerIsGivenOnlyToWhomWasAskedAboutAsOfTheSameMoment) {
+  pool_ = pools_.find_or_add(kKey);
+  pools_.compute_is("ep-a", address_);
+  pools_.epoch_is("ep-a", 1, 6);
+  lay_idle(pool_, 6, 1);
+  auto is_given = [this](std::optional<LoginMoment> as_of) {
+    auto grant = pools_.take_idle(pool_, {1, startup_, 1, here_.get(), as_of});
+    if (grant) pools_.give(std::move(grant->server), std::move(grant->slot));
+    return grant.has_value();
+  };
+  EXPECT_TRUE(is_given(LoginMoment{1, 6}));
+  EXPECT_FALSE(is_given(LoginMoment{1, 5}));
+  EXPECT_FALSE(is_given(LoginMoment{0, 0}));
+  EXPECT_TRUE(is_given(std::nullopt)) << "it has just been asked";
+}
+
+TEST_F(PoolsTest, IdleServersGiveWayToWhatWaitsForTheirDatabase) {
+  pool_ = pools_.find_or_add(kKey);
+  PoolPtr other = pools_.find_or_add({"ep-a", "e", "r"});
+  keep_ready(1);
+  pools_.compute_is("ep-a", address_);
+  lay_idle(pool_, 0, 7);
+  lay_idle(other, 0, 8);
+  pools_.vacate("ep-a", 7);
+  EXPECT_EQ(pools_.status_of(pool_).idle, 0);
+  EXPECT_EQ(pools_.status_of(other).idle, 1);
+  EXPECT_TRUE(pools_.lacking().empty()) << "none is opened again at once";
+  lay_idle(pool_, 0, 7);
+  EXPECT_EQ(pools_.status_of(pool_).idle, 0) << "it came to rest after that was told";
+}
+
+TEST_F(PoolsTest, RoomIsMadeOfIdleServersOfWhatIsFull) {
+  pool_ = pools_.find_or_add(kKey);
+  PoolPtr other = pools_.find_or_add({"ep-a", "e", "r2"});
+  pools_.compute_is("ep-a", address_);
+  lay_idle(pool_, 0, 7);
+  lay_idle(other, 0, 8);
+  EXPECT_FALSE(pools_.make_room("ep-a", {.role = "r3"}));
+  EXPECT_TRUE(pools_.make_room("ep-a", {.role = "r2"}));
+  EXPECT_EQ(pools_.status_of(other).idle, 0);
+  EXPECT_FALSE(pools_.make_room("ep-a", {.database = "e"}));
+  EXPECT_TRUE(pools_.make_room("ep-a", {}));
+  EXPECT_FALSE(pools_.make_room("ep-a", {}));
 }
 
 TEST_F(PoolsTest, ServersAreLackingOnlyWhereTheComputeRuns) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -19,6 +20,14 @@ const log::Logger logger("proxy");
 constexpr size_t kMaxGreetingMessage = 1 << 20;
 constexpr std::string_view kCannotConnectNow = "57P03";
 
+ServerLogin parse_login(std::string_view value) {
+  ServerLogin login;
+  std::istringstream in{std::string(value)};
+  in >> login.epoch >> login.role >> login.database >> login.role_limit >> login.database_limit;
+  if (in.fail()) throw Error(Errc::corrupt, "the compute told of a login \"{}\"", value);
+  return login;
+}
+
 // Takes one message of the greeting; true when it was the last.
 bool take_greeting(const wire::Message& message, const std::string& path, Opened& out) {
   Server& server = *out.server;
@@ -31,6 +40,10 @@ bool take_greeting(const wire::Message& message, const std::string& path, Opened
       auto [name, value] = wire::parse_parameter_status(message.body);
       if (name == kSessionStateParameter) {
         server.state.state = parse_session_state(value);
+        return false;
+      }
+      if (name == kLoginParameter) {
+        server.login = parse_login(value);
         return false;
       }
       auto reported = std::make_shared<Reported>(*server.state.reported);

@@ -17,6 +17,16 @@
 
 namespace halogen::proxy {
 
+// Whose a server connection is, as the compute knew it when that began (kLoginParameter). All is 0
+// where the extension is not loaded.
+struct ServerLogin {
+  uint64_t epoch = 0;  // Changes since then are not in it.
+  uint32_t role = 0;
+  uint32_t database = 0;
+  int role_limit = -1;  // Of connections; -1: none.
+  int database_limit = -1;
+};
+
 struct Server {
   Server(Worker& the_worker, UniqueFd socket)
       : worker(&the_worker), stream(the_worker.loop, std::move(socket)) {}
@@ -36,6 +46,7 @@ struct Server {
   std::string unread;  // The beginning of a message.
   ServerState state;
   CancelTargetPtr cancel_target = std::make_shared<CancelTarget>();
+  ServerLogin login;
   uint64_t start = 0;  // Of the compute: ComputeAddress::start.
   steady_clock::time_point opened = steady_clock::now();
   steady_clock::time_point last_used = opened;

@@ -19,7 +19,7 @@ Task<void> Session::serve_admin() {
                                                       {"session_authorization", user_}});
   co_await greet_client(reported);
   enter(State::active);
-  AdminConversation conversation;
+  AdminConversation conversation(user_);
   while (!conversation.ended()) {
     char piece[4096];
     size_t size = co_await client_.read_some(piece);
@@ -32,6 +32,8 @@ Task<void> Session::serve_admin() {
     PoolerStatus status = co_await own_status();
     std::string out;
     heard_.erase(0, conversation.take(heard_, status, out));
+    for (uint64_t client : conversation.take_endings())
+      shared_.census.end_client(route_.endpoint, client, [](bool) {});
     if (!out.empty()) co_await client_.write(out);
   }
 }

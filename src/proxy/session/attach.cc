@@ -25,6 +25,12 @@ wire::ErrorFields waited_in_vain(std::chrono::milliseconds waited, const PoolSta
   return fields;
 }
 
+// Role, password, database or CONNECT: it will be the same at the next attempt.
+bool lets_nobody_in(std::string_view sqlstate) {
+  return sqlstate.starts_with("28") || sqlstate == "3D000" || sqlstate == "42501" ||
+         sqlstate == "55000";
+}
+
 // Says that a session waits, and counts how long.
 class Waiting {
  public:
@@ -52,14 +58,18 @@ bool Session::attach_at_once(std::string& to_server) {
   begin_use();
   if (!usable_ || !pool_) return false;
   std::optional<Grant> grant = shared_.pools.take_idle(pool_, wanted());
-  if (!grant) return false;
+  if (!grant || !is_mine(grant->server->login)) return false;
   slot_ = std::move(grant->slot);
   adopt(std::move(grant->server), to_server);
   spawn_server_loop();
   return true;
 }
 
-Wanted Session::wanted() const { return {*usable_, talk_->startup(), talk_->id(), &worker_}; }
+Wanted Session::wanted() const {
+  Wanted wanted{*usable_, talk_->startup(), talk_->id(), &worker_, {}};
+  if (state_ == State::active) wanted.as_of = rights_.as_of;
+  return wanted;
+}
 
 // Waits for a server as long as that may take. Where none comes free in time the next request of
 // the client is refused; throws where there can be none at all.
@@ -68,9 +78,11 @@ Task<void> Session::attach(std::string& to_server) {
   cancel_asked_ = false;
   Waiting waiting(waits_since_, tally_);
   if (!pool_) {
-    adopt(co_await connect(session_parameters(), Deadline::after(shared_.options.wake_timeout),
-                           false),
-          to_server);
+    ServerPtr server = co_await connect(session_parameters(),
+                                        Deadline::after(shared_.options.wake_timeout), false);
+    co_await check_rights();
+    recognize(server->login);
+    adopt(std::move(server), to_server);
     co_return;
   }
   PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
@@ -80,8 +92,10 @@ Task<void> Session::attach(std::string& to_server) {
   Deadline deadline = bounded ? Deadline::after(settings.query_wait_timeout) : Deadline::never();
   while (!deadline.passed()) {
     if (!usable_) co_await wake(Deadline::after(shared_.options.wake_timeout));
+    co_await check_rights();
     std::optional<Grant> grant = co_await wait_in_line(deadline);
     if (!grant) break;
+    co_await check_rights();  // It may have been a long time.
     if (!grant->server)
       grant->server = co_await connect(session_parameters(),
                                        Deadline::after(shared_.options.wake_timeout), true);
@@ -89,6 +103,7 @@ Task<void> Session::attach(std::string& to_server) {
       shared_.pools.give(std::move(grant->server), std::move(grant->slot));
     throw_if_ended();
     if (grant->server) {
+      recognize(grant->server->login);
       slot_ = std::move(grant->slot);
       adopt(std::move(grant->server), to_server);
       co_return;
@@ -105,7 +120,8 @@ Task<void> Session::attach(std::string& to_server) {
   end_use();
 }
 
-// A client that is in already keeps its connection, whatever becomes of this request.
+// A client that is in already keeps its connection, whatever becomes of this request; unless it
+// would not be let in any more.
 Task<void> Session::attach_or_refuse(std::string& to_server) {
   try {
     co_await attach(to_server);
@@ -113,6 +129,11 @@ Task<void> Session::attach_or_refuse(std::string& to_server) {
     if (refused.code() == Errc::cancelled) throw;
     log_end(refused.what());
     wire::ErrorFields why = refused.fields();
+    if (lets_nobody_in(why.sqlstate)) {
+      last_words_ = std::make_unique<wire::ErrorFields>(why);
+      end_use();
+      co_return;
+    }
     why.severity = "ERROR";
     talk_->refuse(why);
     end_use();

@@ -113,8 +113,10 @@ Task<void> Session::authenticate(startup::Packet packet) {
   }
   if (!right) {
     shared_.metrics.auth_failures.add();
-    throw Refused("28P01", fmt::format("password authentication failed for user \"{}\"", user_));
+    throw wrong_password();
   }
+  note_rights(*secret_);
+  secret_.reset();
 }
 
 Task<bool> Session::proves_itself(std::optional<std::string> password) {
@@ -151,7 +153,8 @@ Task<void> Session::hold_back(steady_clock::duration time) {
   looking_up_ = false;
 }
 
-// A made-up one for an endpoint or a role that does not exist: the client cannot tell it apart.
+// A made-up one for an endpoint or a role that does not exist, or a password that is good no more:
+// the client cannot tell it apart.
 Task<scram::Verifier> Session::find_verifier() {
   scram::Verifier mock =
       scram::mock_verifier(shared_.secret, fmt::format("{}/{}", route_.endpoint, user_));
@@ -161,8 +164,11 @@ Task<scram::Verifier> Session::find_verifier() {
       [this](auto done) { shared_.endpoints.role_secret(route_.endpoint, user_, std::move(done)); },
       startup_deadline_);
   looking_up_ = false;
-  if (answer && answer->value)
-    co_return scram::parse_verifier(answer->value->verifier).value_or(mock);
+  if (answer && answer->value) {
+    if (answer->value->has_expired()) co_return mock;
+    secret_ = std::make_unique<RoleSecret>(std::move(*answer->value));
+    co_return scram::parse_verifier(secret_->verifier).value_or(mock);
+  }
   if (answer && answer->error && answer->error->code() == Errc::not_found) co_return mock;
   std::string_view why = answer && answer->error ? answer->error->what() : "no answer in time";
   log_end(fmt::format("cannot look up its role: {}", why));

@@ -1,6 +1,7 @@
 #include "proxy/session/census.h"
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 
 #include "proxy/session/session.h"
@@ -120,6 +121,34 @@ Statuses Census::take_now(Question question) {
   take(std::move(question), [promise](Statuses all) { promise->set_value(std::move(all)); });
   if (answer.wait_for(kPatience) != std::future_status::ready) return {};
   return answer.get();
+}
+
+// Told by the last worker that lets go of it.
+struct Census::Ending {
+  explicit Ending(std::function<void(bool)> the_done) : done(std::move(the_done)) {}
+  ~Ending() { done(found); }
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+
+  const std::function<void(bool)> done;
+  std::atomic<bool> found = false;
+};
+
+void Census::end_client(const std::string& endpoint, uint64_t id, std::function<void(bool)> done) {
+  auto ending = std::make_shared<Ending>(std::move(done));
+  for (const auto& weak : workers_) {
+    std::shared_ptr<Worker> worker = weak.lock();
+    if (!worker) continue;
+    worker->loop.post([worker = worker.get(), endpoint, id, ending] {
+      for (Session* session : worker->sessions) {
+        if (session->id() != id || session->endpoint() != endpoint) continue;
+        ending->found = true;
+        std::shared_ptr<Session> kept = session->shared_from_this();
+        kept->kill();
+        return;
+      }
+    });
+  }
 }
 
 }  // namespace halogen::proxy

@@ -34,9 +34,13 @@ class Census {
   void take(Question question, std::function<void(Statuses)> done);
   // Waits for it, but no longer than a second.
   Statuses take_now(Question question);
+  // Ends the client that PoolerClient::id tells, if it is still there: FATAL 57P01. `done` as
+  // above.
+  void end_client(const std::string& endpoint, uint64_t id, std::function<void(bool found)> done);
 
  private:
   struct Taking;
+  struct Ending;
 
   Endpoints& endpoints_;
   Pools& pools_;

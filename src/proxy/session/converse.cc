@@ -278,12 +278,14 @@ Task<bool> Session::hear_server(Server& server) {
   out.reserve(std::min(bytes.size(), BufferPool::kBufferSize));
   size_t used = talk_->from_server(bytes, out);
   keep_rest(server.unread, bytes, used);
+  take_news_for_pools(server);
   attribute_notifications(server);
   while (talk_->held()) {
     co_await settle_listening();
     while (!notifications_.empty()) out += notifications_.take();
     used = talk_->from_server(server.unread, out);
     server.unread.erase(0, used);
+    take_news_for_pools(server);
     attribute_notifications(server);
   }
   if (waited) signal_event();

@@ -25,6 +25,8 @@ uint64_t id_of(const void* object) { return reinterpret_cast<uint64_t>(object); 
 
 }  // namespace
 
+uint64_t Session::id() const { return id_of(this); }
+
 const std::string& Session::endpoint() const {
   bool in = state_ == State::waking || state_ == State::active;
   return in ? route_.endpoint : kNowhere;

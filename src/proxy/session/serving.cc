@@ -11,6 +11,9 @@ constexpr std::chrono::milliseconds kLookForEnd{250};
 constexpr std::string_view kCannotConnectNow = "57P03";
 constexpr std::string_view kTooManyConnections = "53300";
 
+constexpr std::chrono::milliseconds kRoomTime{1000};
+constexpr std::chrono::milliseconds kRoomPause{10};
+
 // Parameters that say who and where, not how the session is set.
 bool is_identity(std::string_view name) {
   return name == "user" || name == "database" || name == "replication";
@@ -105,15 +108,18 @@ Task<void> Session::greet() {
 Task<ReportedPtr> Session::first_report() {
   const std::string& startup = talk_->startup();
   if (pool_ && usable_)
-    if (ReportedPtr known = shared_.pools.greeting(pool_, *usable_, startup)) {
-      talk_->begins_with(known);
+    if (std::optional<Greeting> known = shared_.pools.greeting(pool_, *usable_, startup)) {
+      recognize(known->login);
+      take_seats(known->login);
+      talk_->begins_with(known->reported);
       end_use();
-      co_return known;
+      co_return known->reported;
     }
   std::string to_server;
   co_await attach(to_server);
   if (!server_) throw Refused(talk_->refusal());
   ServerPtr server = server_;
+  take_seats(server->login);
   if (!to_server.empty()) {
     talk_->sync(to_server);
     spawn_server_loop();
@@ -123,7 +129,7 @@ Task<ReportedPtr> Session::first_report() {
     co_await wait_for_event(Deadline::after(shared_.options.wake_timeout));
   if (last_words_) throw Refused(*last_words_);
   ReportedPtr reported = server->state.reported;
-  if (pool_) shared_.pools.set_greeting(pool_, server->start, startup, reported);
+  if (pool_) shared_.pools.set_greeting(pool_, server->start, startup, {reported, server->login});
   talk_->begins_with(reported);
   if (!pool_ && server_loops_ == 0) spawn_server_loop();
   settle();
@@ -191,14 +197,37 @@ Task<ComputeAddress> Session::wake(Deadline deadline) {
                 kHint, Errc::unavailable);
 }
 
+// What there are too many connections for, in Postgres' words; else it is all of the server.
+Pools::Full Session::full_of(const wire::ErrorFields& refused) const {
+  Pools::Full full;
+  if (refused.message.starts_with("too many connections for role")) full.role = user_;
+  if (refused.message.starts_with("too many connections for database")) full.database = database();
+  return full;
+}
+
 Task<ServerPtr> Session::connect(const wire::Parameters& parameters, Deadline deadline,
                                  bool pooled) {
+  auto room_until = steady_clock::now();
   while (true) {
     ComputeAddress address = co_await wake(deadline);
     Opened opened = co_await open_server(worker_, address, parameters, deadline);
-    if (opened.server) co_return std::move(opened.server);
-    if (opened.refused && pooled && opened.refused->sqlstate == kTooManyConnections)
-      co_return nullptr;
+    if (opened.server) {
+      shared_.pools.epoch_is(route_.endpoint, opened.server->start, opened.server->login.epoch);
+      co_return std::move(opened.server);
+    }
+    if (opened.refused && opened.refused->sqlstate == kTooManyConnections) {
+      // Idle servers are no users. A backend gives its place back a while after it was closed.
+      Pools::Full full = full_of(*opened.refused);
+      if (shared_.pools.make_room(route_.endpoint, full))
+        room_until = steady_clock::now() + kRoomTime;
+      bool at_limit = full.role || full.database;
+      if (pooled && (state_ == State::active || !at_limit)) co_return nullptr;
+      if (steady_clock::now() < room_until) {
+        co_await wait_for_event(Deadline::after(kRoomPause));
+        throw_if_ended();
+        continue;
+      }
+    }
     if (opened.refused) throw Refused(*opened.refused);
     if (deadline.passed())
       throw Refused(kCannotConnectNow, "the compute of this endpoint takes no connections",

@@ -91,6 +91,12 @@ void Session::lose_endpoint() {
   end_with(Refused("57P04", "terminating connection because its endpoint has been deleted"));
 }
 
+void Session::kill() {
+  if (last_words_ || state_ == State::closing) return;
+  log_end("ended by an administrator");
+  end_with(Refused("57P01", "terminating connection due to administrator command"));
+}
+
 void Session::end_with(const Refused& why) {
   last_words_ = std::make_unique<wire::ErrorFields>(why.fields());
   interrupt();

@@ -46,6 +46,10 @@ class Session : public std::enable_shared_from_this<Session> {
   bool give_way(steady_clock::time_point since);
   // "" until it has shown who it is, and when it has left.
   const std::string& endpoint() const;
+  // Somebody has ended this client by name.
+  void kill();
+  // As PoolerClient::id.
+  uint64_t id() const;
   // Counts it in, and tells of it and its server if `details`.
   void describe(PoolerStatus& into, bool details) const;
 
@@ -101,6 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Wakes the compute and connects; again, where it goes away meanwhile. For a pooled server,
   // nullptr where the compute has no room for one.
   Task<ServerPtr> connect(const wire::Parameters& parameters, Deadline deadline, bool pooled);
+  Pools::Full full_of(const wire::ErrorFields& refused) const;
   void begin_use();
   void end_use();
   void watch_client();
@@ -157,6 +162,15 @@ class Session : public std::enable_shared_from_this<Session> {
   void set_pin(std::string_view reason);
   wire::ErrorFields loss(std::string_view why) const;
 
+  // ---- rights.cc ----
+  Task<void> check_rights();
+  void note_rights(const RoleSecret& secret);
+  Refused wrong_password() const;
+  bool is_mine(const ServerLogin& login) const;
+  void recognize(const ServerLogin& login);
+  void take_seats(const ServerLogin& login);
+  void take_news_for_pools(const Server& server);
+
   // ---- describing.cc ----
   ClientState client_state() const;
   PoolMode pool_mode() const;
@@ -202,6 +216,18 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string user_;
   Route route_;
   wire::Parameters parameters_;  // What the compute is told.
+  // What let it in, as far as that can change: the role's OID (0: not known yet) and a hash of its
+  // verifier, the database's OID; and of which moment that is known to hold.
+  struct Rights {
+    uint32_t role = 0;
+    uint32_t database = 0;
+    size_t verifier = 0;
+    LoginMoment as_of;
+  };
+  Rights rights_;
+  std::unique_ptr<RoleSecret> secret_;  // While it is being checked.
+  LoginCounts::Seat role_seat_;
+  LoginCounts::Seat database_seat_;
   std::optional<ClientKey> cancel_key_;
   uint16_t minor_ = 0;        // Of the protocol that is spoken.
   bool entered_ = false;      // The client has said what it wants; it understands messages.

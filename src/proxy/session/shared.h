@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "proxy/auth/auth_limits.h"
+#include "proxy/auth/login_counts.h"
 #include "proxy/auth/password_checks.h"
 #include "proxy/conversation/statements.h"
 #include "proxy/io/descriptors.h"
@@ -49,6 +50,7 @@ struct Shared {
   Metrics metrics;
   AuthLimits auth_limits;
   PasswordChecks password_checks;
+  LoginCounts login_counts;
   ByteBudget held_bytes;
   Descriptors descriptors;
   LogLimit log_limit;

@@ -97,6 +97,22 @@ void hand_over_password(const SplitUri& uri, const std::string& role) {
   ::setenv("PGPASSFILE", fmt::format("/proc/self/fd/{}", fd).c_str(), 1);
 }
 
+// For the environment: the words of a command can be seen by everybody.
+void print_wal_reader(const Context& context, const ConnectionFlags& flags) {
+  Api api(context);
+  json project = find_project(api, flags.project);
+  json branch = find_branch(api, project, flags.branch);
+  json reader = api.post("/api/v2/projects/" + project.value("id", "") + "/branches/" +
+                             branch.value("id", "") + "/wal_reader",
+                         json::object());
+  if (context.json) return print_json(reader);
+  for (const auto& [variable, key] : {std::pair("PGHOST", "host"),
+                                      {"PGPORT", "port"},
+                                      {"PGUSER", "user"},
+                                      {"PGPASSWORD", "password"}})
+    fmt::print("{}={}\n", variable, reader.value(key, ""));
+}
+
 [[noreturn]] void run_psql(const Context& context, const ConnectionFlags& flags) {
   SplitUri uri = split_uri(connection_uri(Api(context), flags));
   if (!uri.password.empty()) hand_over_password(uri, flags.role);
@@ -127,6 +143,14 @@ void add_connection(CLI::App& app, Context& context) {
   add_target(string, flags);
   string->footer("Example:\n  psql \"$(halogen connection-string --branch dev)\"");
   string->callback([&context, flags] { print_connection_string(context, *flags); });
+
+  CLI::App* reader = app.add_subcommand("wal-reader", "Let pg_receivewal read a branch's WAL");
+  reader->add_option("--project", flags->project, "Id or name; not needed if there is only one");
+  reader->add_option("--branch", flags->branch, "Id or name; by default the default branch");
+  reader->footer(
+      "Prints the environment it needs, good for an hour. Example:\n"
+      "  export $(halogen wal-reader --branch dev)\n  pg_receivewal -D /backup/dev");
+  reader->callback([&context, flags] { print_wal_reader(context, *flags); });
 
   CLI::App* psql = app.add_subcommand("psql", "Open psql on a branch");
   add_target(psql, flags);

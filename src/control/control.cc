@@ -43,6 +43,7 @@ struct Control::Impl {
                  .endpoints = endpoints,
                  .host = options.compute,
                  .pageserver = options.pageserver,
+                 .safekeeper = options.safekeeper,
                  .region = options.region,
                  .open_metrics = options.open_metrics} {
     keep_api_key(options.home / "api_key", catalog);

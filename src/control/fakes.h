@@ -138,7 +138,7 @@ class FakePageserver final : public PageserverAdmin {
   void attach_wal(TimelineId, const std::string&, int) override {}
   void wait_for_lsn(TimelineId, Lsn, Deadline) override {}
   Skeleton skeleton(TimelineId, Lsn, Deadline) override { return {}; }
-  PageToken open_session(TimelineId, Lsn) override { return {}; }
+  PageToken open_session(TimelineId, uint64_t, Lsn) override { return {}; }
   void close_session(const PageToken&) override {}
   std::string page_service_socket() override { return ""; }
   void put_file(TimelineId, Lsn, const std::string&, std::string) override {}
@@ -170,6 +170,7 @@ class FakeSafekeeper final : public SafekeeperAdmin {
   TermStart begin_term(TimelineId, uint64_t) override { return {}; }
   void pull(TimelineId, uint64_t, const WalSource&) override {}
   void stop_pull(TimelineId, uint64_t) override {}
+  Token grant_wal(TimelineId, WalConsumer) override { return Token::random(); }
   WalStatus status(TimelineId id) override {
     MutexLock lock(mutex_);
     return timelines_.at(id);

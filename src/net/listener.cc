@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -20,6 +21,7 @@ const log::Logger logger("net");
 Listener::Listener(Options options, Handler handler)
     : name_(std::move(options.name)),
       max_connections_(options.max_connections),
+      max_newcomers_(options.max_newcomers),
       handler_(std::move(handler)),
       listening_(std::move(options.socket)),
       wakeup_(::eventfd(0, EFD_CLOEXEC)) {
@@ -80,10 +82,12 @@ void Listener::start_connection(UniqueFd fd) {
   MutexLock lock(mutex_);
   if (stopping_) return;
   if (connections_.size() >= max_connections_) {
-    logger.warn("{}: refused a connection: {} are open, which is the limit", name_,
-                connections_.size());
+    if (refusal_lines_.allow())
+      logger.warn("{}: refused a connection: {} are open, which is the limit", name_,
+                  connections_.size());
     return;
   }
+  limit_newcomers();
   Connection& connection = connections_.emplace_back();
   connection.socket = Socket(std::move(fd));
   try {
@@ -94,13 +98,28 @@ void Listener::start_connection(UniqueFd fd) {
   }
 }
 
+// Makes room for one more. The list is in the order of arrival.
+void Listener::limit_newcomers() {
+  auto waits = [](const Connection& connection) { return connection.newcomer && !connection.done; };
+  size_t waiting = static_cast<size_t>(std::ranges::count_if(connections_, waits));
+  if (waiting < max_newcomers_) return;
+  auto oldest = std::ranges::find_if(connections_, waits);
+  oldest->newcomer = false;
+  oldest->socket.shutdown();
+  if (refusal_lines_.allow())
+    logger.info("{}: closed a connection that said nothing: {} wait", name_, waiting);
+}
+
 void Listener::run(Connection& connection) {
   try {
-    handler_(connection.socket);
+    handler_(connection.socket, [this, &connection] {
+      MutexLock lock(mutex_);
+      connection.newcomer = false;
+    });
   } catch (const Error& error) {
     if (error.code() == Errc::unavailable)
       logger.debug("{}: {}", name_, error.what());
-    else
+    else if (end_lines_.allow())
       logger.info("{}: connection ended: {}", name_, error.what());
   } catch (const std::exception& error) {
     logger.error("{}: connection ended unexpectedly: {}", name_, error.what());

@@ -40,7 +40,7 @@ using Socket_ = NetTest;
 using Listener_ = NetTest;
 using ReplicationClient_ = NetTest;
 
-void echo(Socket& socket) {
+void echo(Socket& socket, const std::function<void()>&) {
   std::byte buffer[1000];
   for (;;) socket.send_all(Bytes(buffer, socket.recv_some(buffer)));
 }
@@ -59,7 +59,7 @@ TEST_F(Socket_, BytesArriveWholeAndInOrder) {
 
 TEST_F(Socket_, DeadlineAndEndOfStreamAreToldApart) {
   Listener listener({.name = "test", .socket = listen_unix(socket_path())},
-                    [](Socket& socket) { socket.wait_readable(Deadline::never()); });
+                    [](Socket& socket, const auto&) { socket.wait_readable(Deadline::never()); });
   Socket socket = connect_unix(socket_path(), Deadline::after(seconds(5)));
   std::byte buffer[10];
   EXPECT_EQ(code_of([&] { socket.recv_some(buffer, Deadline::after(milliseconds(20))); }),
@@ -119,8 +119,34 @@ TEST_F(Listener_, RefusesConnectionsBeyondItsCap) {
   EXPECT_EQ(listener.connections(), 1u);
 }
 
+TEST_F(Listener_, NewcomersThatSayNothingMakeWayForThoseThatDo) {
+  Listener listener({.name = "test", .socket = listen_unix(socket_path()), .max_newcomers = 2},
+                    [](Socket& socket, const auto& admitted) {
+                      std::byte first;
+                      socket.recv_exact({&first, 1});
+                      admitted();
+                      echo(socket, admitted);
+                    });
+  auto join = [&] { return connect_unix(socket_path(), Deadline::after(seconds(5))); };
+  auto is_served = [](Socket& socket) {
+    std::byte got[1];
+    socket.send_all("xy");
+    socket.recv_exact(got, Deadline::after(seconds(5)));
+  };
+  Socket known = join();
+  is_served(known);
+  std::list<Socket> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(join());
+  Socket one_more = join();
+  is_served(one_more);
+  is_served(known);
+  std::byte got[1];
+  EXPECT_EQ(code_of([&] { silent.front().recv_some(got, Deadline::after(seconds(5))); }),
+            Errc::unavailable);
+}
+
 // Answers as a walsender would, with two WAL messages in one send and a third cut in two.
-void small_walsender(Socket& socket) {
+void small_walsender(Socket& socket, const std::function<void()>&) {
   std::byte buffer[10000];
   socket.recv_some(buffer);
   std::string out;
@@ -170,7 +196,7 @@ TEST_F(ReplicationClient_, HandsOutEveryMessageInOrderWhereverTheStreamIsCut) {
 
 TEST_F(ReplicationClient_, InterruptEndsABlockedReceive) {
   Listener listener({.name = "test", .socket = listen_unix((folder_ / ".s.PGSQL.7").string())},
-                    [](Socket& socket) {
+                    [](Socket& socket, const auto&) {
                       std::byte buffer[10000];
                       socket.recv_some(buffer);
                       std::string out;

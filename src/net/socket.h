@@ -5,6 +5,7 @@
 // the rest. With Deadline::never() a receive is one system call.
 #pragma once
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "base/deadline.h"
 #include "base/file.h"
 #include "base/mutex.h"
+#include "base/throttle.h"
 
 namespace halogen::net {
 
@@ -74,14 +76,18 @@ int local_port(int fd);
 
 // Accepts connections and runs `handler` for each on its own thread, at most `max_connections` at a
 // time: further ones are closed at once. The connection ends when the handler returns. What the
-// handler throws is logged here (INFO for Error, ERROR for anything else).
+// handler throws is logged here (INFO for Error, ERROR for anything else), a line a second at most.
+//
+// A connection is a newcomer until the handler calls `admitted`. When there are `max_newcomers`,
+// the oldest is closed for the next: those that say nothing make way for those that do.
 class Listener {
  public:
-  using Handler = std::function<void(Socket&)>;
+  using Handler = std::function<void(Socket&, const std::function<void()>& admitted)>;
   struct Options {
     std::string name;  // For the log.
     UniqueFd socket;   // From listen_unix or listen_tcp.
     size_t max_connections = 1000;
+    size_t max_newcomers = SIZE_MAX;
   };
 
   Listener(Options options, Handler handler);
@@ -98,22 +104,27 @@ class Listener {
   struct Connection {
     Socket socket;
     std::thread thread;
+    bool newcomer = true;
     bool done = false;
   };
 
   void accept_loop();
   void start_connection(UniqueFd fd);
+  void limit_newcomers() REQUIRES(mutex_);
   void run(Connection& connection);
   void reap() EXCLUDES(mutex_);
 
   const std::string name_;
   const size_t max_connections_;
+  const size_t max_newcomers_;
   const Handler handler_;
   UniqueFd listening_;
   UniqueFd wakeup_;  // An eventfd.
   mutable Mutex mutex_;
   std::list<Connection> connections_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
+  Throttle refusal_lines_;
+  Throttle end_lines_;
   std::thread accepter_;
 };
 

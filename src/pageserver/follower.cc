@@ -12,8 +12,11 @@ constexpr std::chrono::seconds kCopyTimeout{60};  // To read one page that a rec
 
 }  // namespace
 
-Follower::Follower(Timeline& timeline, std::chrono::seconds flush_interval)
-    : timeline_(timeline), flush_interval_(flush_interval) {}
+Follower::Follower(Timeline& timeline, std::chrono::seconds flush_interval,
+                   WalPassword wal_password)
+    : timeline_(timeline),
+      flush_interval_(flush_interval),
+      wal_password_(std::move(wal_password)) {}
 
 Follower::~Follower() { stop(); }
 
@@ -49,6 +52,7 @@ void Follower::attach(const std::string& host, int port) {
   options.name = timeline_.id().str();
   options.host = host;
   options.port = port;
+  options.password = [this] { return wal_password_(timeline_.id()); };
   options.begin = [this] {
     ingest(Deadline::after(kHeadTimeout));
     return timeline_.store().last_record_lsn();

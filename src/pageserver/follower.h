@@ -19,8 +19,11 @@ class Ingest;
 
 class Follower {
  public:
+  // The password by which a safekeeper gives a timeline's WAL: good for one connection.
+  using WalPassword = std::function<std::string(TimelineId)>;
+
   // `flush_interval`: what is in memory for longer is flushed, though it is little.
-  Follower(Timeline& timeline, std::chrono::seconds flush_interval);
+  Follower(Timeline& timeline, std::chrono::seconds flush_interval, WalPassword wal_password);
   // As stop(): the store must be stopped before, as it may be full.
   ~Follower();
   Follower(const Follower&) = delete;
@@ -46,6 +49,7 @@ class Follower {
 
   Timeline& timeline_;
   const std::chrono::seconds flush_interval_;
+  const WalPassword wal_password_;
   Mutex mutex_;
   std::shared_ptr<Ingest> ingest_ GUARDED_BY(mutex_);
   std::shared_ptr<WalReceiver> receiver_ GUARDED_BY(mutex_);

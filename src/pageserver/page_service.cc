@@ -10,16 +10,20 @@ namespace {
 
 const log::Logger logger("pageserver");
 
-constexpr std::chrono::seconds kHelloTimeout{10};
+constexpr std::chrono::seconds kHelloTimeout{2};
+constexpr size_t kMaxNewcomers = 256;  // Connections that have yet to show their token.
 constexpr std::chrono::minutes kLongestDeadline{10};
-constexpr size_t kBuffer = 64 << 10;  // Many pipelined requests; the largest has 1.5 KB.
-constexpr size_t kTokenSize = sizeof(PageToken);
+constexpr size_t kBuffer = 16 << 10;  // Many pipelined requests; the largest has 1.5 KB.
+constexpr size_t kSmallAnswer = 4 * kPageSize;
 
 struct Metrics {
   metrics::Counter requests = metrics::counter("halogen_pageserver_page_requests_total",
                                                "Requests on the page service, also failed ones.");
   metrics::Counter failures = metrics::counter("halogen_pageserver_page_request_failures_total",
                                                "Page service requests answered with an error.");
+  metrics::Counter refused = metrics::counter(
+      "halogen_pageserver_refused_connections_total",
+      "Page connections without a token that holds, or beyond what there is room for.");
   metrics::Histogram latency =
       metrics::histogram("halogen_pageserver_page_request_seconds",
                          "Time to answer a page service request, with waiting for WAL.");
@@ -29,6 +33,17 @@ struct Metrics {
 Metrics& the_metrics() {
   static Metrics metrics;
   return metrics;
+}
+
+const char* reason_of(PageStatus status) {
+  switch (status) {
+    case PageStatus::bad_request:
+      return "it does not speak the protocol";
+    case PageStatus::unavailable:
+      return "its compute has as many as it can have now";
+    default:
+      return "its token is unknown or over, or its version is";
+  }
 }
 
 PageStatus status_of(Errc code) {
@@ -48,7 +63,10 @@ PageStatus status_of(Errc code) {
   }
 }
 
-void log_failure(const Error& error, uint64_t lsn) {
+void log_failure(PageSession& session, const Error& error, uint64_t lsn) {
+  const bool storage_error =
+      error.code() == Errc::corrupt || error.code() == Errc::io || error.code() == Errc::internal;
+  if (!session.may_log(storage_error)) return;
   switch (error.code()) {
     case Errc::corrupt:
     case Errc::io:
@@ -69,7 +87,7 @@ void send_reply(const net::Socket& socket, PageReply reply, std::string_view bod
   reply.body = static_cast<uint32_t>(body.size());
   Writer out;
   out.put(reply);
-  if (body.size() <= 4 * kPageSize) {
+  if (body.size() <= kSmallAnswer) {
     socket.send_all(out.text(body).view());
   } else {
     socket.send_all(out.view());
@@ -77,19 +95,20 @@ void send_reply(const net::Socket& socket, PageReply reply, std::string_view bod
   }
 }
 
-std::string token_bytes(const PageToken& token) {
-  return {reinterpret_cast<const char*>(token.bytes), kTokenSize};
-}
-
 }  // namespace
 
-PageService::PageService(Options options) : options_(std::move(options)) {
+PageService::PageService(Options options)
+    : options_(std::move(options)), sessions_(options_.limits) {
   net::Listener::Options listener;
   listener.name = "page service";
   listener.socket = net::listen_unix(options_.socket);
-  listener.max_connections = options_.max_connections;
-  listener_ = std::make_unique<net::Listener>(std::move(listener),
-                                              [this](net::Socket& socket) { serve(socket); });
+  listener.max_newcomers = kMaxNewcomers;
+  // Those that have been closed to make room are still there for a moment.
+  listener.max_connections = options_.limits.connections + 4 * kMaxNewcomers;
+  listener_ = std::make_unique<net::Listener>(
+      std::move(listener), [this](net::Socket& socket, const std::function<void()>& admitted) {
+        serve(socket, admitted);
+      });
 }
 
 void PageService::stop() {
@@ -97,99 +116,72 @@ void PageService::stop() {
   if (listener_) listener_->stop();
 }
 
-PageToken PageService::open_session(std::shared_ptr<Timeline> timeline, Lsn lsn) {
-  auto session = std::make_shared<Session>();
-  session->hot_before = timeline->hot_page_keys();
-  session->timeline = std::move(timeline);
-  session->lsn = lsn;
-  PageToken token;
-  random_bytes(token.bytes, sizeof token.bytes);
-  MutexLock lock(mutex_);
-  sessions_[token_bytes(token)] = std::move(session);
-  return token;
+PageSessionPtr PageService::stranger(const PageToken& token) const {
+  TimelineId id;
+  std::memcpy(id.bytes.data(), token.bytes, id.bytes.size());
+  return std::make_shared<PageSession>(options_.unguarded(id), 0, Lsn(0), options_.limits.session);
 }
 
-void PageService::close_session(const PageToken& token) {
-  std::shared_ptr<Session> session;
-  {
-    MutexLock lock(mutex_);
-    auto found = sessions_.find(token_bytes(token));
-    if (found == sessions_.end()) return;
-    session = std::move(found->second);
-    sessions_.erase(found);
-  }
-  session->closed = true;
-  if (session->recorder.finish()) keep_boot_set(*session);
-}
-
-size_t PageService::sessions(TimelineId timeline) const {
-  MutexLock lock(mutex_);
-  size_t count = 0;
-  for (const auto& [token, session] : sessions_) count += session->timeline->id() == timeline;
-  return count;
-}
-
-std::shared_ptr<PageService::Session> PageService::find(const PageToken& token) const {
-  MutexLock lock(mutex_);
-  auto found = sessions_.find(token_bytes(token));
-  return found == sessions_.end() ? nullptr : found->second;
-}
-
-// A timeline that has no boot set of its own inherits; so the first boot of a first project helps
-// all other projects of the template.
-void PageService::keep_boot_set(Session& session) {
-  auto asked = session.recorder.asked();
-  if (asked.empty()) return;
-  for (Timeline* at = session.timeline.get(); at; at = at->ancestor().get())
-    if (at == session.timeline.get() || at->boot_set().pages().empty())
-      at->boot_set().add(asked, session.hot_before);
-}
-
-std::shared_ptr<PageService::Session> PageService::greet(const net::Socket& socket) {
+// Null: refused.
+PageSessionPtr PageService::greet(PageConnection& connection) {
   PageHello hello;
-  socket.recv_exact(std::as_writable_bytes(std::span(&hello, 1)), Deadline::after(kHelloTimeout));
-  PageHelloReply reply;
-  std::shared_ptr<Session> session;
-  if (hello.magic != kPageServiceMagic) {
-    reply.status = PageStatus::bad_request;
-  } else if (hello.version != kPageServiceVersion || !(session = find(hello.token))) {
-    reply.status = PageStatus::denied;
+  connection.socket.recv_exact(std::as_writable_bytes(std::span(&hello, 1)),
+                               Deadline::after(kHelloTimeout));
+  PageSessions::Joined joined;
+  if (hello.magic != kPageServiceMagic)
+    joined.status = PageStatus::bad_request;
+  else if (hello.version == kPageServiceVersion)
+    joined = sessions_.join(hello.token, connection);
+  if (joined.status == PageStatus::denied && options_.unguarded)
+    joined = {PageStatus::ok, stranger(hello.token)};
+  try {
+    PageHelloReply reply;
+    reply.status = joined.status;
+    connection.socket.send_all(Writer().put(reply).view());
+  } catch (const Error&) {
+    if (joined.session) sessions_.leave(*joined.session, connection);
+    throw;
   }
-  socket.send_all(Writer().put(reply).view());
-  if (!session)
-    logger.info("a page connection was refused: {}", hello.magic != kPageServiceMagic
-                                                         ? "it does not speak the protocol"
-                                                         : "unknown token or version");
-  return session;
+  if (joined.session) return joined.session;
+  the_metrics().refused.add();
+  if (refusal_lines_.allow())
+    logger.info("a page connection was refused: {}", reason_of(joined.status));
+  return nullptr;
 }
 
-void PageService::serve(net::Socket& socket) {
-  auto session = greet(socket);
+void PageService::serve(net::Socket& socket, const std::function<void()>& admitted) {
+  PageConnection connection(socket);
+  PageSessionPtr session = greet(connection);
   if (!session) return;
+  admitted();
   the_metrics().connections.add();
-  std::string buffer(kBuffer, '\0');
-  size_t have = 0;
   try {
-    for (;;) {
-      have += socket.recv_some(std::as_writable_bytes(std::span(buffer)).subspan(have));
-      Bytes received = as_bytes(buffer).first(have);
-      bool going_on = true;
-      while (going_on && !received.empty()) {
-        size_t before = received.size();
-        going_on = answer(socket, *session, received);
-        if (received.size() == before) break;  // Incomplete.
-      }
-      if (!going_on) break;
-      std::memmove(buffer.data(), received.data(), received.size());
-      have = received.size();
-    }
+    take_requests(connection, *session);
   } catch (const Error& error) {  // The compute has left: the usual end of a connection.
-    if (error.code() != Errc::unavailable) logger.info("a page connection ended: {}", error.what());
+    if (error.code() != Errc::unavailable && session->may_log())
+      logger.info("a page connection ended: {}", error.what());
   }
+  sessions_.leave(*session, connection);
   the_metrics().connections.sub();
 }
 
-bool PageService::answer(const net::Socket& socket, Session& session, Bytes& received) {
+void PageService::take_requests(PageConnection& connection, PageSession& session) {
+  std::string buffer(kBuffer, '\0');
+  size_t have = 0;
+  for (;;) {
+    have += connection.socket.recv_some(std::as_writable_bytes(std::span(buffer)).subspan(have));
+    Bytes received = as_bytes(buffer).first(have);
+    while (!received.empty()) {
+      size_t before = received.size();
+      if (!answer(connection, session, received)) return;
+      if (received.size() == before) break;  // Incomplete.
+    }
+    std::memmove(buffer.data(), received.data(), received.size());
+    have = received.size();
+  }
+}
+
+bool PageService::answer(PageConnection& connection, PageSession& session, Bytes& received) {
   PageReply reply;
   std::string body;
   try {
@@ -197,37 +189,46 @@ bool PageService::answer(const net::Socket& socket, Session& session, Bytes& rec
     if (!request) return true;
     received = received.subspan(request->size);
     reply.id = request->head.id;
+    connection.asked = steady_clock::now();
     read(session, *request, reply, body);
   } catch (const Error& error) {
     reply.id = page_request_id(received);
     reply.status = PageStatus::bad_request;
     body = std::string_view(error.what()).substr(0, kMaxErrorText);
-    logger.info("a page connection is closed: {}", body);
+    if (session.may_log()) logger.info("a page connection is closed: {}", body);
   }
-  send_reply(socket, reply, body);
+  if (body.size() <= kSmallAnswer) {
+    send_reply(connection.socket, reply, body);
+  } else {
+    PageSession::Unread unread(session, connection, body.size());
+    send_reply(connection.socket, reply, body);
+  }
   return reply.status != PageStatus::bad_request && reply.status != PageStatus::denied;
 }
 
-void PageService::read(Session& session, const ParsedPageRequest& request, PageReply& reply,
+void PageService::read(PageSession& session, const ParsedPageRequest& request, PageReply& reply,
                        std::string& body) {
   auto start = steady_clock::now();
   the_metrics().requests.add();
   auto patience = std::min<std::chrono::milliseconds>(
       std::chrono::milliseconds(request.head.deadline_ms), kLongestDeadline);
+  const Deadline deadline = Deadline::after(patience);
   try {
     if (stopping_) throw Error(Errc::cancelled, "storage is stopping");
-    if (session.closed) throw Error(Errc::permission_denied, "the session has been closed");
-    if (Lsn(request.head.lsn) < session.lsn)
-      throw Error(Errc::gone, "this session reads from {} on, not {}", session.lsn.str(),
+    if (session.closed()) throw Error(Errc::permission_denied, "the session has been closed");
+    if (Lsn(request.head.lsn) < session.lsn())
+      throw Error(Errc::gone, "this session reads from {} on, not {}", session.lsn().str(),
                   Lsn(request.head.lsn).str());
-    body = session.timeline->read_pages(request.pages, Lsn(request.head.lsn),
-                                        Deadline::after(patience));
-    if (session.recorder.note(request.pages)) keep_boot_set(session);
+    {
+      PageSession::Turn turn(session, deadline);
+      body = session.timeline().read_pages(request.pages, Lsn(request.head.lsn), deadline);
+    }
+    if (session.note(request.pages)) session.keep_boot_set();
   } catch (const Error& error) {
     the_metrics().failures.add();
     reply.status = status_of(error.code());
     body = std::string_view(error.what()).substr(0, kMaxErrorText);
-    log_failure(error, request.head.lsn);
+    log_failure(session, error, request.head.lsn);
   }
   the_metrics().latency.observe(std::chrono::duration<double>(steady_clock::now() - start).count());
 }

@@ -2,13 +2,13 @@
 //
 // Threads: one accepts, one per connection; open, close and stop may be called from any.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
 #include "net/socket.h"
 #include "pageserver/page_request.h"
-#include "pageserver/timeline.h"
+#include "pageserver/page_sessions.h"
 
 namespace halogen::pageserver {
 
@@ -16,7 +16,9 @@ class PageService {
  public:
   struct Options {
     std::string socket;  // Path; a dead one is replaced.
-    size_t max_connections = 1000;
+    PageSessions::Limits limits{};
+    // For tests of isolation: finds the timeline whose id is all that an unknown token begins with.
+    std::function<std::shared_ptr<Timeline>(TimelineId)> unguarded{};
   };
 
   explicit PageService(Options options);
@@ -26,42 +28,31 @@ class PageService {
 
   const std::string& socket() const { return options_.socket; }
 
-  // A session reads one timeline at LSNs from `lsn` on.
-  PageToken open_session(std::shared_ptr<Timeline> timeline, Lsn lsn);
-  // Its connections are refused from their next request on. Unknown tokens are no error.
-  void close_session(const PageToken& token);
-  size_t sessions(TimelineId timeline) const;
+  // A session reads one timeline at LSNs from `lsn` on, until it is closed or a newer term opens
+  // one. Throws fenced if that has happened.
+  PageToken open_session(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn) {
+    return sessions_.open(std::move(timeline), term, lsn);
+  }
+  // Its connections end. Unknown tokens are no error.
+  void close_session(const PageToken& token) { sessions_.close(token); }
+  size_t sessions(TimelineId timeline) const { return sessions_.of_timeline(timeline); }
 
   // Requests that wait for WAL must be woken (TimelineStore::stop) before.
   void stop();
 
  private:
-  struct Session {
-    std::shared_ptr<Timeline> timeline;
-    Lsn lsn;
-    std::vector<PageKey> hot_before;  // What the skeleton will have brought.
-    BootRecorder recorder;
-    std::atomic<bool> closed = false;
-  };
-  struct TokenHash {
-    size_t operator()(const std::string& token) const {
-      return halogen::load<size_t>(token.data());
-    }
-  };
-
-  void serve(net::Socket& socket);
-  std::shared_ptr<Session> greet(const net::Socket& socket);
+  void serve(net::Socket& socket, const std::function<void()>& admitted);
+  PageSessionPtr greet(PageConnection& connection);
+  void take_requests(PageConnection& connection, PageSession& session);
   // False: the connection is over.
-  bool answer(const net::Socket& socket, Session& session, Bytes& received);
-  void read(Session& session, const ParsedPageRequest& request, PageReply& reply,
+  bool answer(PageConnection& connection, PageSession& session, Bytes& received);
+  void read(PageSession& session, const ParsedPageRequest& request, PageReply& reply,
             std::string& body);
-  void keep_boot_set(Session& session);
-  std::shared_ptr<Session> find(const PageToken& token) const;
+  PageSessionPtr stranger(const PageToken& token) const;
 
   const Options options_;
-  mutable Mutex mutex_;
-  // By the token's bytes, all of them random.
-  std::unordered_map<std::string, std::shared_ptr<Session>, TokenHash> sessions_ GUARDED_BY(mutex_);
+  PageSessions sessions_;
+  Throttle refusal_lines_;
   std::atomic<bool> stopping_ = false;
   std::unique_ptr<net::Listener> listener_;
 };

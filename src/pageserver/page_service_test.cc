@@ -31,14 +31,17 @@ class PageServiceTest : public ::testing::Test {
     timeline_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
                                            folder_ / "a", nullptr);
     for (uint32_t i = 0; i < 300; i++) put(20 + i, i, fmt::format("page {}", i));
-    service_ = std::make_unique<PageService>(PageService::Options{folder_ / "socket", 50});
-    token_ = service_->open_session(timeline_, Lsn(15));
+    start({.connections = 50});
   }
   ~PageServiceTest() override {
     timeline_->store().cancel_waits();
     service_->stop();
   }
 
+  void start(PageSessions::Limits limits) {
+    service_ = std::make_unique<PageService>(PageService::Options{folder_ / "socket", limits});
+    token_ = service_->open_session(timeline_, 3, Lsn(15));
+  }
   void put(uint64_t lsn, uint32_t block, const std::string& text) {
     Put one = make_put(Key::page(page(block)), ValueKind::record_init, text);
     timeline_->store().put(Lsn(lsn), {&one, 1});
@@ -51,10 +54,20 @@ class PageServiceTest : public ::testing::Test {
     socket.recv_exact(std::as_writable_bytes(std::span(&reply, 1)), soon());
     return reply;
   }
-  net::Socket session() {
+  net::Socket session() { return session(token_); }
+  net::Socket session(const PageToken& token) {
     net::Socket socket = connect();
-    EXPECT_EQ(greet(socket, {.token = token_}).status, PageStatus::ok);
+    EXPECT_EQ(greet(socket, {.token = token}).status, PageStatus::ok);
     return socket;
+  }
+  PageStatus knock(const PageToken& token) {
+    net::Socket socket = connect();
+    return greet(socket, {.token = token}).status;
+  }
+  // Whether a page can be read there.
+  static bool reads(net::Socket& socket) {
+    socket.send_all(request_bytes(7, 319, {{page(1), 1}}));
+    return receive(socket).head.status == PageStatus::ok;
   }
   struct Answer {
     PageReply head;
@@ -125,11 +138,122 @@ TEST_F(PageServiceTest, AClosedSessionReadsNothingMore) {
   service_->close_session(token_);
   service_->close_session(token_);
   EXPECT_EQ(service_->sessions(timeline_->id()), 0u);
-  socket.send_all(request_bytes(1, 100, {{page(1), 1}}));
-  EXPECT_EQ(receive(socket).head.status, PageStatus::denied);
   EXPECT_TRUE(closed(socket));
-  socket = connect();
-  EXPECT_EQ(greet(socket, {.token = token_}).status, PageStatus::denied);
+  EXPECT_EQ(knock(token_), PageStatus::denied);
+}
+
+TEST_F(PageServiceTest, NoHalfOfATokenIsEnough) {
+  for (size_t byte : {0u, 15u, 16u, 31u}) {
+    PageToken forged = token_;
+    forged.bytes[byte] ^= 1;
+    EXPECT_EQ(knock(forged), PageStatus::denied) << byte;
+  }
+  EXPECT_EQ(knock({}), PageStatus::denied);
+  EXPECT_EQ(knock(token_), PageStatus::ok);
+}
+
+TEST_F(PageServiceTest, ANewerTermEndsTheOldComputesReads) {
+  net::Socket old = session();
+  PageToken newer = service_->open_session(timeline_, 4, Lsn(20));
+  EXPECT_TRUE(closed(old));
+  EXPECT_EQ(knock(token_), PageStatus::denied);
+  net::Socket now = session(newer);
+  EXPECT_TRUE(reads(now));
+  EXPECT_EQ(thrown_by([&] { service_->open_session(timeline_, 3, Lsn(15)); }), Errc::fenced);
+  service_->close_session(newer);
+  EXPECT_EQ(thrown_by([&] { service_->open_session(timeline_, 3, Lsn(15)); }), Errc::fenced);
+}
+
+// What follows: a hostile compute with token `token_`, and another one, which it must not hurt.
+class PageServiceFloodTest : public PageServiceTest {
+ protected:
+  void begin(PageSessions::Limits limits) {
+    service_.reset();
+    start(limits);
+    Manifest manifest;
+    manifest.timeline = TimelineId::random();
+    manifest.start_lsn = manifest.disk_consistent_lsn = Lsn(10);
+    TimelineStore::create(folder_ / "b", manifest);
+    TimelineStore::Options options;
+    options.block_cache = std::make_shared<BlockCache>(1 << 20);
+    other_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
+                                        folder_ / "b", nullptr);
+    other_->store().advance(Lsn(319));
+    others_ = service_->open_session(other_, 1, Lsn(15));
+  }
+  ~PageServiceFloodTest() override {
+    if (other_) other_->store().cancel_waits();
+  }
+
+  std::shared_ptr<Timeline> other_;
+  PageToken others_;
+};
+
+TEST_F(PageServiceFloodTest, WhoHasMostConnectionsGivesOneUp) {
+  begin({.connections = 8, .connections_of_a_session = 7});
+  std::vector<net::Socket> flood;
+  for (int i = 0; i < 7; i++) flood.push_back(session());
+  EXPECT_EQ(knock(token_), PageStatus::unavailable) << "has all that one session can have";
+  EXPECT_TRUE(reads(flood[0]));
+  std::vector<net::Socket> mine;
+  for (int i = 0; i < 4; i++) {
+    mine.push_back(session(others_));
+    EXPECT_TRUE(reads(mine.back()));
+  }
+  EXPECT_TRUE(closed(flood[1])) << "the one that asked for nothing the longest";
+  EXPECT_TRUE(reads(flood[0]));
+  EXPECT_EQ(knock(others_), PageStatus::unavailable) << "both have half";
+}
+
+TEST_F(PageServiceFloodTest, TenThousandThatSayNothingKeepNobodyOut) {
+  begin({});
+  std::list<net::Socket> flood;
+  for (int i = 0; i < 10'000; i++) {
+    try {
+      flood.push_back(connect());
+    } catch (const Error&) {  // The queue is full for a moment.
+    }
+    if (flood.size() > 500) flood.pop_front();
+    if (i % 1000 != 999) continue;
+    net::Socket mine = session(others_);
+    EXPECT_TRUE(reads(mine)) << "after " << i;
+  }
+}
+
+TEST_F(PageServiceFloodTest, ReadsThatTakeLongTakeOnlyTheirOwnTurns) {
+  begin({.session = {.reads = 2}});
+  std::vector<net::Socket> flood;
+  for (int i = 0; i < 30; i++) {
+    flood.push_back(session());
+    flood.back().send_all(request_bytes(1, 100'000, {{page(1), 1}}, 60'000));  // WAL is far off.
+  }
+  net::Socket mine = session(others_);
+  EXPECT_TRUE(reads(mine));
+  net::Socket late = session();
+  late.send_all(request_bytes(1, 319, {{page(1), 1}}, 50));
+  EXPECT_EQ(receive(late).head.status, PageStatus::timed_out) << "no turn of its own is left";
+}
+
+TEST_F(PageServiceFloodTest, AnswersThatNobodyTakesAreBounded) {
+  begin({.session = {.unread_bytes = 5u << 20}});
+  std::vector<net::Socket> flood;
+  for (int i = 0; i < 6; i++) {
+    flood.push_back(session());
+    flood.back().send_all(request_bytes(1, 319, {{page(0), 256}}));  // 2 MB.
+    std::byte first;
+    flood.back().recv_exact({&first, 1}, soon());  // It is on its way.
+  }
+  auto takes_all = [](net::Socket& socket) {
+    std::string rest(sizeof(PageReply) - 1 + 256 * kPageSize, '\0');
+    auto take = [&] { socket.recv_exact(std::as_writable_bytes(std::span(rest)), soon()); };
+    return thrown_by(take) == Errc::internal;  // Nothing.
+  };
+  EXPECT_FALSE(takes_all(flood[0]));
+  EXPECT_FALSE(takes_all(flood[3]));
+  EXPECT_TRUE(takes_all(flood[4]));
+  EXPECT_TRUE(takes_all(flood[5]));
+  net::Socket mine = session(others_);
+  EXPECT_TRUE(reads(mine));
 }
 
 TEST_F(PageServiceTest, ErrorsHaveAStatusAndATextAndTheConnectionGoesOn) {

@@ -39,8 +39,10 @@ Pageserver::Pageserver(Options options, Redo& redo)
   fs::create_directories(options_.home / "templates");
   load_templates();
   load_timelines();
-  page_service_ = std::make_unique<PageService>(
-      PageService::Options{options_.page_socket, options_.max_connections});
+  PageService::Options service{.socket = options_.page_socket, .limits = options_.page_limits};
+  if (!options_.asks_for_token)
+    service.unguarded = [this](TimelineId id) { return find(id)->timeline; };
+  page_service_ = std::make_unique<PageService>(std::move(service));
   attach_known();
 }
 
@@ -182,11 +184,11 @@ void Pageserver::wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) {
   find(id)->timeline->store().wait_for_lsn(lsn, deadline);
 }
 
-PageToken Pageserver::open_session(TimelineId id, Lsn lsn) {
+PageToken Pageserver::open_session(TimelineId id, uint64_t term, Lsn lsn) {
   MutexLock lock(mutex_);  // So that no session opens while the timeline is being deleted.
   auto found = branches_.find(id);
   if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
-  return page_service_->open_session(found->second->timeline, lsn);
+  return page_service_->open_session(found->second->timeline, term, lsn);
 }
 
 void Pageserver::close_session(const PageToken& token) { page_service_->close_session(token); }

@@ -29,7 +29,9 @@ class Pageserver : public PageserverAdmin {
     size_t block_cache_bytes = 32 << 20;
     size_t flush_bytes = 64 << 20;  // Of WAL in memory per timeline, before it goes to a file.
     size_t reader_threads = 2;      // That help with batched reads.
-    size_t max_connections = 1000;  // On the page service.
+    PageSessions::Limits page_limits{};
+    bool asks_for_token = true;  // On the page service.
+    Follower::WalPassword wal_password = [](TimelineId) { return std::string(); };
     // A timeline's WAL that is in memory for so long goes to a file, though it is little.
     std::chrono::seconds flush_interval{300};
     std::chrono::milliseconds stop_time{10000};  // For the last flush of all timelines.
@@ -54,7 +56,7 @@ class Pageserver : public PageserverAdmin {
   void attach_wal(TimelineId id, const std::string& host, int port) override;
   void wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) override;
   Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) override;
-  PageToken open_session(TimelineId id, Lsn lsn) override;
+  PageToken open_session(TimelineId id, uint64_t term, Lsn lsn) override;
   void close_session(const PageToken& token) override;
   std::string page_service_socket() override { return options_.page_socket; }
   void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) override;

@@ -121,7 +121,8 @@ Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const Bran
   branch->timeline =
       std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, std::move(store),
                                  folder, ancestor ? ancestor->timeline : nullptr);
-  branch->follower = std::make_unique<Follower>(*branch->timeline, options_.flush_interval);
+  branch->follower =
+      std::make_unique<Follower>(*branch->timeline, options_.flush_interval, options_.wal_password);
   return branch;
 }
 

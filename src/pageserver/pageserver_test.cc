@@ -118,7 +118,7 @@ TEST_F(PageserverTest, WhatIsInUseIsNotDeleted) {
   TimelineId child = create(parent, lsn, tenant);
   EXPECT_EQ(thrown_by([&] { server_->delete_timeline(base); }), Errc::conflict);
   EXPECT_EQ(thrown_by([&] { server_->delete_timeline(parent); }), Errc::conflict);
-  PageToken token = server_->open_session(child, lsn);
+  PageToken token = server_->open_session(child, 1, lsn);
   EXPECT_EQ(thrown_by([&] { server_->delete_timeline(child); }), Errc::conflict);
   server_->close_session(token);
   server_->delete_timeline(child);
@@ -188,7 +188,7 @@ TEST_F(PageserverTest, TheSkeletonBringsThePagesThatTheLastBootAskedFor) {
   TimelineId base = server_->template_timeline(15).timeline;
   TimelineId id = create(base, lsn);
   const PageKey pg_class{RelTag::relation(1663, kDatabase, 1259, Fork::main), 0};
-  PageToken token = server_->open_session(id, lsn);
+  PageToken token = server_->open_session(id, 1, lsn);
   {
     net::Socket socket = net::connect_unix(server_->page_service_socket(), soon());
     PageKey past_the_end = pg_class;

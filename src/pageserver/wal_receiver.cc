@@ -97,7 +97,8 @@ void WalReceiver::follow() {
       net::ReplicationClient::Options{.host = options_.host,
                                       .port = options_.port,
                                       .user = options_.name,
-                                      .application_name = "halogen_pageserver"});
+                                      .application_name = "halogen_pageserver",
+                                      .password = options_.password()});
   {
     MutexLock lock(mutex_);
     if (stopping_) return;

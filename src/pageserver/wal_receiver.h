@@ -23,6 +23,7 @@ class WalReceiver {
     std::string name;  // The timeline: user name and for the log.
     std::string host;  // A unix socket folder.
     int port = 5432;
+    std::function<std::string()> password;  // Called before each connection; may throw.
     // Where to start from, a record boundary; called before each connection, and what was fed
     // before and not complete is fed again. May wait, and may throw.
     std::function<Lsn()> begin;

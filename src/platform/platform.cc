@@ -152,15 +152,23 @@ void Platform::start_storage() {
   s.disk = std::make_unique<DiskWatch>(layout_.home);
   for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
     make_private_folder(layout_.home / part);
-  s.safekeeper = std::make_unique<safekeeper::Safekeeper>(safekeeper::Safekeeper::Options{
-      .home = layout_.home / "safekeeper", .socket_folder = layout_.run / "safekeeper"});
+  s.safekeeper = std::make_unique<safekeeper::Safekeeper>(
+      safekeeper::Safekeeper::Options{.home = layout_.home / "safekeeper",
+                                      .socket_folder = layout_.run / "safekeeper",
+                                      .asks_for_token = options_.layers.storage_tokens});
   make_private_folder(layout_.run / "pageserver");
   s.redo = std::make_unique<pageserver::RedoPool>(
       pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
                                     .scratch = layout_.home / "redo"});
   s.pageserver = std::make_unique<pageserver::Pageserver>(
-      pageserver::Pageserver::Options{.home = layout_.home / "pageserver",
-                                      .page_socket = layout_.run / "pageserver" / "pages"},
+      pageserver::Pageserver::Options{
+          .home = layout_.home / "pageserver",
+          .page_socket = layout_.run / "pageserver" / "pages",
+          .asks_for_token = options_.layers.storage_tokens,
+          .wal_password =
+              [&safekeeper = *s.safekeeper](TimelineId id) {
+                return safekeeper.grant_wal(id, WalConsumer::pageserver).str();
+              }},
       *s.redo);
   s.agent = std::make_unique<compute::ComputeAgent>(
       compute::ComputeAgent::Options{.home = layout_.home / "compute",

@@ -140,6 +140,10 @@ void put_terminate(std::string& out) { put_message(out, 'X'); }
 void put_copy_data(std::string& out, std::string_view data) { put_message(out, 'd', data); }
 void put_copy_done(std::string& out) { put_message(out, 'c'); }
 
+void put_authentication_cleartext(std::string& out) {
+  put_message(out, 'R', std::string_view("\0\0\0\3", 4));
+}
+
 void put_authentication_ok(std::string& out) {
   MessageBuilder message(out, 'R');
   append_be<uint32_t>(out, 0);

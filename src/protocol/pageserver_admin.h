@@ -56,8 +56,10 @@ class PageserverAdmin {
   // lsn must be a record's end.
   virtual Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) = 0;
 
-  // A token for the page service, good until close_session. Reads are served at LSNs >= `lsn`.
-  virtual PageToken open_session(TimelineId id, Lsn lsn) = 0;
+  // A token for the page service, for the compute of this term: good until close_session, or until
+  // a newer term of the timeline opens a session; `fenced` if one has. Reads are served at LSNs >=
+  // `lsn`.
+  virtual PageToken open_session(TimelineId id, uint64_t term, Lsn lsn) = 0;
   virtual void close_session(const PageToken& token) = 0;
   virtual std::string page_service_socket() = 0;
 

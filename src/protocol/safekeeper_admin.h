@@ -8,6 +8,7 @@
 #include "base/deadline.h"
 #include "base/ids.h"
 #include "base/lsn.h"
+#include "base/token.h"
 
 namespace halogen {
 
@@ -33,6 +34,12 @@ struct WalSource {
   std::string login_secret;      // login_secret.h.
 };
 
+// Who reads WAL here.
+enum class WalConsumer {
+  pageserver,
+  tool,  // pg_receivewal and the like, run by an operator.
+};
+
 class SafekeeperAdmin {
  public:
   virtual ~SafekeeperAdmin() = default;
@@ -56,10 +63,14 @@ class SafekeeperAdmin {
   // WAL below `lsn` is in storage: segments wholly below it may go.
   virtual void trim(TimelineId id, Lsn lsn) = 0;
 
-  // Where anyone may stream this WAL from by the standard replication protocol (unix socket folder,
-  // port). The user name is the timeline id in hex.
+  // Where WAL is streamed from by the standard replication protocol (unix socket folder, port). The
+  // user name is the timeline id in hex, the password a token's text.
   virtual std::string wal_host() = 0;
   virtual int wal_port() = 0;
+  // Lets a reader of this kind open connections for this timeline: a pageserver one, within half a
+  // minute; a tool any number, within an hour. Connections outlive their token. Tokens do not
+  // outlive this process, nor the timeline. not_found.
+  virtual Token grant_wal(TimelineId id, WalConsumer consumer) = 0;
 };
 
 }  // namespace halogen

@@ -23,14 +23,24 @@ metrics::Counter& terms_total() {
   return counter;
 }
 
+metrics::Counter& refused_total() {
+  static metrics::Counter counter = metrics::counter("halogen_safekeeper_refused_connections_total",
+                                                     "Readers of WAL without a token for it.");
+  return counter;
+}
+
 }  // namespace
 
 Safekeeper::Safekeeper(Options options) : options_(std::move(options)) {
   fs::create_directories(options_.home);
   fs::create_directories(options_.socket_folder);
   open_all();
-  server_ = std::make_unique<WalServer>(options_.socket_folder, options_.port,
-                                        [this](TimelineId id) { return find(id); });
+  server_ = std::make_unique<WalServer>(
+      options_.socket_folder, options_.port,
+      WalGate{.asks_for_token = options_.asks_for_token,
+              .open = [this](TimelineId id, const std::optional<Token>& token) {
+                return open_for_reader(id, token);
+              }});
   allocator_ = std::thread([this] { allocate_loop(); });
 }
 
@@ -130,6 +140,7 @@ void Safekeeper::delete_timeline(TimelineId id) {
     timelines_.erase(id);
     timelines_gauge().sub();
   }
+  access_.forget(id);
   timeline->stop();
   fs::path gone = folder_of(id);
   gone += kDeleted;
@@ -157,6 +168,20 @@ void Safekeeper::wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) {
 }
 
 void Safekeeper::trim(TimelineId id, Lsn lsn) { find(id)->store().trim(lsn); }
+
+Token Safekeeper::grant_wal(TimelineId id, WalConsumer consumer) {
+  find(id);
+  return access_.grant(id, consumer, steady_clock::now());
+}
+
+std::shared_ptr<Timeline> Safekeeper::open_for_reader(TimelineId id,
+                                                      const std::optional<Token>& token) {
+  if (options_.asks_for_token && !(token && access_.admit(id, *token, steady_clock::now()))) {
+    refused_total().add();
+    throw Error(Errc::permission_denied, "the password is no token for timeline {}", id.str());
+  }
+  return find(id);
+}
 
 void Safekeeper::want_space(TimelineId id) {
   MutexLock lock(mutex_);

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "protocol/safekeeper_admin.h"
 #include "safekeeper/timeline.h"
+#include "safekeeper/wal_access.h"
 #include "safekeeper/wal_server.h"
 
 namespace halogen::safekeeper {
@@ -24,6 +25,7 @@ class Safekeeper final : public SafekeeperAdmin {
     fs::path home;              // One folder per timeline; created if missing.
     std::string socket_folder;  // Created if missing. Its path must be short: see kMaxUnixPath.
     int port = 5454;            // The socket is <socket_folder>/.s.PGSQL.<port>.
+    bool asks_for_token = true;
     // For tests: see WalStore::Options.
     std::function<void(std::string_view step)> hook;
   };
@@ -43,11 +45,13 @@ class Safekeeper final : public SafekeeperAdmin {
   void trim(TimelineId id, Lsn lsn) override;
   std::string wal_host() override { return options_.socket_folder; }
   int wal_port() override { return options_.port; }
+  Token grant_wal(TimelineId id, WalConsumer consumer) override;
 
  private:
   std::shared_ptr<Timeline> find(TimelineId id) EXCLUDES(mutex_);
   fs::path folder_of(TimelineId id) const { return options_.home / id.str(); }
   std::shared_ptr<Timeline> open(TimelineId id);
+  std::shared_ptr<Timeline> open_for_reader(TimelineId id, const std::optional<Token>& token);
   void open_all();
   void want_space(TimelineId id) EXCLUDES(mutex_);
   void allocate_loop();
@@ -61,6 +65,7 @@ class Safekeeper final : public SafekeeperAdmin {
   CondVar work_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread allocator_;
+  WalAccess access_;
   std::unique_ptr<WalServer> server_;
 };
 

@@ -66,6 +66,8 @@ class SafekeeperTest : public ::testing::Test {
     keeper_->create_timeline(id_, start, cluster.control().system_identifier);
     return start;
   }
+  // Good for several connections.
+  Token token() { return keeper_->grant_wal(id_, WalConsumer::tool); }
   static Lsn flushed_by(StockCluster& cluster) {
     std::string text = cluster.sql("select pg_current_wal_flush_lsn()");
     while (!text.empty() && text.back() == '\n') text.pop_back();
@@ -219,9 +221,10 @@ TEST_F(SafekeeperTest, PgReceivewalGetsByteIdenticalSegments) {
   // It goes on behind the last segment that it has; without one it would begin at the end.
   UniqueFd first = open_file(out / wal_segment_name(start - 1, kWalSegmentSize), O_RDWR | O_CREAT);
   ASSERT_EQ(::ftruncate(first.get(), kWalSegmentSize), 0);
-  run(fmt::format("timeout 60 {}pg_receivewal -h {} -p 5454 -U {} -D {} --no-loop -n --endpos={}",
-                  halogen::testing::kPostgresBin, home_.string(), id_.str(), out.string(),
-                  end.str()));
+  run(fmt::format(
+      "PGPASSWORD={} timeout 60 {}pg_receivewal -h {} -p 5454 -U {} -D {} --no-loop -n --endpos={}",
+      token().str(), halogen::testing::kPostgresBin, home_.string(), id_.str(), out.string(),
+      end.str()));
   for (Lsn at = start; at < end; at = at + kWalSegmentSize) {
     fs::path name = wal_segment_name(at, kWalSegmentSize);
     ASSERT_TRUE(fs::exists(out / name)) << name;
@@ -236,9 +239,9 @@ TEST_F(SafekeeperTest, AnswersWhatReplicationClientsAsk) {
   keeper_->begin_term(id_, 1);
   auto psql = [&](const std::string& command) {
     return run(
-        fmt::format("(psql -X -A -t -c '{}' 'host={} port=5454 user={} replication=true "
-                    "dbname=x' || true)",
-                    command, home_.string(), id_.str()));
+        fmt::format("(PGPASSWORD={} psql -X -A -t -c '{}' 'host={} port=5454 user={} "
+                    "replication=true dbname=x' || true)",
+                    token().str(), command, home_.string(), id_.str()));
   };
   EXPECT_EQ(psql("IDENTIFY_SYSTEM"), fmt::format("777|1|{}|\n", start.str()));
   EXPECT_EQ(psql("SHOW wal_segment_size"), "16MB\n");
@@ -249,11 +252,13 @@ TEST_F(SafekeeperTest, AnswersWhatReplicationClientsAsk) {
   EXPECT_NE(psql("START_REPLICATION 0/1000000").find("already been removed"), std::string::npos);
   EXPECT_NE(psql("START_REPLICATION 9/0").find("ahead of the WAL flush"), std::string::npos);
   EXPECT_NE(psql("START_REPLICATION 9/0 TIMELINE 2").find("has only 1"), std::string::npos);
-  std::string other =
-      run(fmt::format("(psql -X -c x 'host={} port=5454 user={} replication=true' "
+  std::string password = token().str();
+  keeper_->delete_timeline(id_);
+  std::string gone =
+      run(fmt::format("(PGPASSWORD={} psql -X -c x 'host={} port=5454 user={} replication=true' "
                       "|| true)",
-                      home_.string(), TimelineId::random().str()));
-  EXPECT_NE(other.find("does not exist"), std::string::npos) << other;
+                      password, home_.string(), id_.str()));
+  EXPECT_NE(gone.find("is no token for timeline"), std::string::npos) << gone;
 }
 
 // What the server says to `sent`, until it closes or is silent for a while.
@@ -278,7 +283,9 @@ TEST_F(SafekeeperTest, RefusesEncryptionPolitelyAndOtherPeopleFirmly) {
   Lsn start(5 * kWalSegmentSize);
   keeper_->create_timeline(id_, start, 777);
   auto startup = [&](const std::string& user, const std::string& replication) {
-    return wire::startup_packet({{"user", user}, {"replication", replication}});
+    std::string out = wire::startup_packet({{"user", user}, {"replication", replication}});
+    wire::put_password(out, token().str());
+    return out;
   };
   std::string both = wire::ssl_request() + startup(id_.str(), "true");
   std::string answer = converse(home_, both);
@@ -303,9 +310,49 @@ TEST_F(SafekeeperTest, RefusesEncryptionPolitelyAndOtherPeopleFirmly) {
   EXPECT_NE(answer.find("0700"), std::string::npos);
 }
 
+TEST_F(SafekeeperTest, OnlyATokenForThisTimelineOpensItsWal) {
+  open_keeper();
+  const TimelineId other = TimelineId::random();
+  for (TimelineId id : {id_, other}) keeper_->create_timeline(id, Lsn(kWalSegmentSize), 777);
+  auto said = [&](TimelineId id, const std::string& password) {
+    std::string sent = wire::startup_packet({{"user", id.str()}, {"replication", "true"}});
+    wire::put_password(sent, password);
+    std::string answer = converse(home_, sent);
+    return answer.ends_with(std::string("Z\0\0\0\5I", 6)) ? "admitted" : answer;
+  };
+  const std::string tool = keeper_->grant_wal(id_, WalConsumer::tool).str();
+  EXPECT_EQ(said(id_, tool), "admitted");
+  EXPECT_EQ(said(id_, tool), "admitted");
+  const std::string once = keeper_->grant_wal(id_, WalConsumer::pageserver).str();
+  EXPECT_EQ(said(id_, once), "admitted");
+  std::string forged = tool;
+  forged.back() = forged.back() == '0' ? '1' : '0';
+  for (const std::string& password :
+       {once, keeper_->grant_wal(other, WalConsumer::tool).str(), forged, Token::random().str(),
+        id_.str(), std::string("x"), std::string()}) {
+    std::string answer = said(id_, password);
+    EXPECT_NE(answer.find("28000"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("is no token for timeline"), std::string::npos) << answer;
+  }
+  EXPECT_EQ(code_of([&] { keeper_->grant_wal(TimelineId::random(), WalConsumer::tool); }),
+            Errc::not_found);
+}
+
+TEST(WalAccess, ATokenHasItsTime) {
+  WalAccess access;
+  const TimelineId id = TimelineId::random();
+  const auto begin = steady_clock::now();
+  Token pageserver = access.grant(id, WalConsumer::pageserver, begin);
+  Token tool = access.grant(id, WalConsumer::tool, begin);
+  EXPECT_FALSE(access.admit(id, pageserver, begin + WalAccess::kPageserverTime));
+  EXPECT_EQ(access.admit(id, tool, begin + WalAccess::kPageserverTime), WalConsumer::tool);
+  EXPECT_FALSE(access.admit(id, tool, begin + WalAccess::kToolTime));
+}
+
 // Reads until `end` and returns all that came.
-std::string stream(const fs::path& folder, TimelineId id, Lsn from, Lsn end) {
-  net::ReplicationClient client({.host = folder.string(), .port = 5454, .user = id.str()});
+std::string stream(const fs::path& folder, TimelineId id, const Token& token, Lsn from, Lsn end) {
+  net::ReplicationClient client(
+      {.host = folder.string(), .port = 5454, .user = id.str(), .password = token.str()});
   client.connect(Deadline::after(seconds(5)));
   client.start_replication(from, "", Deadline::after(seconds(5)));
   std::string got;
@@ -330,11 +377,12 @@ TEST_F(SafekeeperTest, TrimAndDeleteEndWhatReadersCanHave) {
   cluster.sql("create table t as select i, repeat('x', 100) from generate_series(1, 300000) i");
   wait_for(cluster);
   Lsn end = keeper_->status(id_).flush;
-  EXPECT_EQ(stream(home_, id_, start, end).size(), end - start);
+  EXPECT_EQ(stream(home_, id_, token(), start, end).size(), end - start);
   keeper_->trim(id_, start + kWalSegmentSize + 5);
   EXPECT_EQ(keeper_->status(id_).start, start + kWalSegmentSize);
-  EXPECT_EQ(code_of([&] { stream(home_, id_, start, end); }), Errc::not_found);
-  EXPECT_EQ(stream(home_, id_, start + kWalSegmentSize, end).size(), end - start - kWalSegmentSize);
+  EXPECT_EQ(code_of([&] { stream(home_, id_, token(), start, end); }), Errc::not_found);
+  EXPECT_EQ(stream(home_, id_, token(), start + kWalSegmentSize, end).size(),
+            end - start - kWalSegmentSize);
   std::thread waiter([&] {
     EXPECT_EQ(code_of([&] {
                 keeper_->wait_for_flush(id_, end + (1 << 30), Deadline::after(seconds(30)));

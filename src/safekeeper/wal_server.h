@@ -1,6 +1,6 @@
-// wal_server.h: serves flushed WAL to anyone who speaks the standard replication protocol
-// (pageserver, pg_receivewal, ...), on a unix socket where Postgres clients look for one. The user
-// name of a connection is the timeline's id in hex.
+// wal_server.h: serves flushed WAL by the standard replication protocol (to a pageserver,
+// pg_receivewal, ...), on a unix socket where Postgres clients look for one. The user name of a
+// connection is the timeline's id in hex, the password a token for it (wal_access.h).
 //
 // Threads: one per connection, and one that accepts.
 #pragma once
@@ -13,17 +13,19 @@ namespace halogen::safekeeper {
 
 class WalServer {
  public:
-  // `find` throws not_found; its answer stays alive for as long as it is served.
-  WalServer(const std::string& socket_folder, int port, WalSession::Find find)
-      : find_(std::move(find)),
+  WalServer(const std::string& socket_folder, int port, WalGate gate)
+      : gate_(std::move(gate)),
         listener_({.name = "safekeeper WAL server",
-                   .socket = net::listen_unix(net::postgres_socket_path(socket_folder, port))},
-                  [this](net::Socket& socket) { WalSession(socket, find_).run(); }) {}
+                   .socket = net::listen_unix(net::postgres_socket_path(socket_folder, port)),
+                   .max_newcomers = 512},
+                  [this](net::Socket& socket, const std::function<void()>& admitted) {
+                    WalSession(socket, gate_, admitted).run();
+                  }) {}
 
   void stop() { listener_.stop(); }
 
  private:
-  const WalSession::Find find_;
+  const WalGate gate_;
   net::Listener listener_;
 };
 

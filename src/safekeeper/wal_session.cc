@@ -13,8 +13,8 @@ namespace {
 
 const log::Logger logger("safekeeper");
 
-constexpr std::chrono::seconds kStartupTimeout{30};
-constexpr size_t kMaxClientMessage = 1u << 20;
+constexpr std::chrono::seconds kStartupTimeout{5};
+constexpr size_t kMaxPassword = 1000;
 constexpr size_t kSendSize = 128 * 1024;  // As a walsender's largest message.
 // A reader is woken at most this often while less than kSendSize is new: each wake costs the
 // commit path a system call, and nobody needs single records sooner.
@@ -97,13 +97,23 @@ bool WalSession::start_up() {
     if (startup->code >> 16 != 3)
       throw Error(Errc::corrupt, "unsupported frontend protocol {}.{}: server supports 3.0",
                   startup->code >> 16, startup->code & 0xFFFF);
-    open_timeline(*startup);
+    open_timeline(*startup, deadline);
+    admitted_();
     send_greeting(*startup);
     return true;
   }
 }
 
-void WalSession::open_timeline(const wire::Startup& startup) {
+std::optional<Token> WalSession::ask_for_token(Deadline deadline) {
+  if (!gate_.asks_for_token) return std::nullopt;
+  wire::put_authentication_cleartext(output_);
+  flush_output();
+  wire::Message message = receive(kMaxPassword, deadline);
+  if (message.type != 'p') throw Error(Errc::corrupt, "expected a password message");
+  return Token::parse(Reader(message.body).cstring());
+}
+
+void WalSession::open_timeline(const wire::Startup& startup, Deadline deadline) {
   if (!is_true(startup.parameter("replication")))
     throw Error(Errc::permission_denied,
                 "a safekeeper serves physical replication connections only (replication=true)");
@@ -113,7 +123,7 @@ void WalSession::open_timeline(const wire::Startup& startup) {
   } catch (const Error&) {
     throw Error(Errc::permission_denied, "the user name must be a timeline id of 32 hex digits");
   }
-  timeline_ = find_(id);
+  timeline_ = gate_.open(id, ask_for_token(deadline));
 }
 
 void WalSession::send_greeting(const wire::Startup& startup) {
@@ -351,18 +361,18 @@ void WalSession::consume_last() {
   last_size_ = 0;
 }
 
-std::optional<wire::Message> WalSession::next_message() {
+std::optional<wire::Message> WalSession::next_message(size_t max_size) {
   consume_last();
-  std::optional<wire::Message> message = wire::parse_message(as_bytes(input_), kMaxClientMessage);
+  std::optional<wire::Message> message = wire::parse_message(as_bytes(input_), max_size);
   if (message) last_size_ = message->size;
   return message;
 }
 
-wire::Message WalSession::receive() {
+wire::Message WalSession::receive(size_t max_size, Deadline deadline) {
   for (;;) {
-    if (std::optional<wire::Message> message = next_message()) return *message;
+    if (std::optional<wire::Message> message = next_message(max_size)) return *message;
     std::byte piece[4096];
-    size_t got = socket_.recv_some(piece);
+    size_t got = socket_.recv_some(piece, deadline);
     input_.append(as_text(Bytes(piece, got)));
   }
 }

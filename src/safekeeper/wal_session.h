@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/token.h"
 #include "net/socket.h"
 #include "postgres/wire.h"
 #include "safekeeper/replication_command.h"
@@ -13,20 +14,30 @@
 
 namespace halogen::safekeeper {
 
+// Whom a WAL server lets in.
+struct WalGate {
+  bool asks_for_token = true;
+  // The timeline, for as long as it is served. Throws permission_denied, and not_found if the token
+  // is right or none is asked for.
+  std::function<std::shared_ptr<Timeline>(TimelineId, const std::optional<Token>&)> open;
+};
+
 class WalSession {
  public:
-  using Find = std::function<std::shared_ptr<Timeline>(TimelineId)>;
-
-  WalSession(net::Socket& socket, const Find& find) : socket_(socket), find_(find) {}
+  // `admitted` is called once the client is no stranger any more.
+  WalSession(net::Socket& socket, const WalGate& gate, std::function<void()> admitted)
+      : socket_(socket), gate_(gate), admitted_(std::move(admitted)) {}
 
   // Returns, or throws, when the connection is over.
   void run();
 
  private:
+  static constexpr size_t kMaxClientMessage = 1u << 20;
   enum class Next { go_on, end };
 
   bool start_up();
-  void open_timeline(const wire::Startup& startup);
+  void open_timeline(const wire::Startup& startup, Deadline deadline);
+  std::optional<Token> ask_for_token(Deadline deadline);
   void send_greeting(const wire::Startup& startup);
   Next handle(const wire::Message& message);
   void execute(const ReplicationCommand& command);
@@ -47,12 +58,13 @@ class WalSession {
   void send_error(const wire::ErrorFields& fields);
   void flush_output();
   // The next whole message; waits for it.
-  wire::Message receive();
-  std::optional<wire::Message> next_message();
+  wire::Message receive(size_t max_size = kMaxClientMessage, Deadline deadline = Deadline::never());
+  std::optional<wire::Message> next_message(size_t max_size = kMaxClientMessage);
   void consume_last();
 
   net::Socket& socket_;
-  const Find& find_;
+  const WalGate& gate_;
+  const std::function<void()> admitted_;
   std::shared_ptr<Timeline> timeline_;
   std::string input_;
   size_t last_size_ = 0;  // Of the message handed out last: still at input_'s front.

@@ -239,11 +239,9 @@ def test_prepared_transactions_survive_a_fresh_skeleton(project, platform):
 
 def test_pg_receivewal_streams_from_the_safekeeper(project, tmp_path, platform):
     project.query("create table t as select generate_series(1, 10000)")
-    status = platform.status()
-    timeline = project.compute()["timeline"]
     lsn = project.query("select pg_current_wal_flush_lsn()::text")[0][0]
-    done = subprocess.run(["/usr/lib/postgresql/15/bin/pg_receivewal", "-h", status["wal_host"], "-p", str(status["wal_port"]),
-                           "-U", timeline, "-D", str(tmp_path), "--endpos", lsn, "--no-loop"], capture_output=True, text=True,
-                          timeout=60)
+    reader = dict(line.split("=", 1) for line in platform.cli("wal-reader", "--project", project.id).split())
+    done = subprocess.run(["/usr/lib/postgresql/15/bin/pg_receivewal", "-D", str(tmp_path), "--endpos", lsn, "--no-loop"],
+                          env={**os.environ, **reader}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert any(re.match(r"[0-9A-F]{24}", name) for name in os.listdir(tmp_path))

@@ -53,7 +53,7 @@ class FakePageserver : public PageserverAdmin {
     ++skeletons;
     return made;
   }
-  PageToken open_session(TimelineId, Lsn) override {
+  PageToken open_session(TimelineId, uint64_t, Lsn) override {
     ++open_sessions;
     return {};
   }
@@ -149,6 +149,7 @@ class FakeSafekeeper : public SafekeeperAdmin {
   void trim(TimelineId, Lsn) override {}
   std::string wal_host() override { return ""; }
   int wal_port() override { return 0; }
+  Token grant_wal(TimelineId, WalConsumer) override { return {}; }
 
   std::atomic<bool> refuse_flush = false;
 

@@ -175,7 +175,7 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   Settings settings({session.socket_folder, services_.libraries}, spec.settings);
   session.max_connections = settings.get_int("max_connections");
   if (kept) {
-    session.token = services_.pageserver.open_session(spec.timeline, at.end);
+    session.token = services_.pageserver.open_session(spec.timeline, session.term, at.end);
     reuse_data_directory(session.data, session.manifest(), settings, at.end,
                          {services_.pageserver.page_service_socket(), *session.token});
     forget_clean_end();
@@ -185,7 +185,7 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   discard_data();
   services_.pageserver.wait_for_lsn(spec.timeline, at.end, deadline);
   times.mark("ingest");
-  session.token = services_.pageserver.open_session(spec.timeline, at.end);
+  session.token = services_.pageserver.open_session(spec.timeline, session.term, at.end);
   Skeleton skeleton = services_.pageserver.skeleton(spec.timeline, at.end, deadline);
   stored_files_.clear();
   for (const SkeletonFile& file : skeleton.files)

@@ -20,4 +20,15 @@ Response get_login(Services& services, const Request& request) {
   throw Error(Errc::not_found, "the compute of {} is not running", endpoint);
 }
 
+// libpq's parameters for the branch's WAL, as pg_receivewal takes them. For an hour.
+Response grant_wal(Services& services, const Request& request) {
+  TimelineId timeline = path_branch(services, request).timeline;
+  SafekeeperAdmin& safekeeper = services.safekeeper;
+  return json_response(200,
+                       {{"host", safekeeper.wal_host()},
+                        {"port", std::to_string(safekeeper.wal_port())},
+                        {"user", timeline.str()},
+                        {"password", safekeeper.grant_wal(timeline, WalConsumer::tool).str()}});
+}
+
 }  // namespace halogen::control::api

@@ -28,8 +28,8 @@ class ApiTest : public testing::Test {
         EndpointManager::Options{.catalog = *catalog_, .host = host_});
     projects_ = std::make_unique<Projects>(Projects::Options{
         *catalog_, *manager_, host_, pageserver_, safekeeper_, "us-east-1.localhost", 5433});
-    services_ =
-        std::make_unique<Services>(Services{*catalog_, *projects_, *manager_, host_, pageserver_});
+    services_ = std::make_unique<Services>(
+        Services{*catalog_, *projects_, *manager_, host_, pageserver_, safekeeper_});
     manager_->start();
     server_ = std::make_unique<Server>("127.0.0.1", 0);
     server_->start(*services_);

@@ -15,6 +15,7 @@
 #include "control/projects.h"
 #include "control/suspend.h"
 #include "protocol/pooler_status.h"
+#include "protocol/safekeeper_admin.h"
 
 namespace halogen::control::api {
 
@@ -61,6 +62,7 @@ struct Services {
   EndpointManager& endpoints;
   ComputeHost& host;
   PageserverAdmin& pageserver;
+  SafekeeperAdmin& safekeeper;
   std::string region = "us-east-1";
   bool open_metrics = false;  // /metrics needs no key.
   std::function<std::vector<ComponentStatus>()> components;
@@ -117,6 +119,7 @@ Response get_metrics(Services&, const Request&);
 Response get_status(Services&, const Request&);
 // access.cc
 Response get_login(Services&, const Request&);
+Response grant_wal(Services&, const Request&);
 // keys.cc
 Response list_keys(Services&, const Request&);
 Response rotate_keys(Services&, const Request&);

@@ -16,6 +16,7 @@ const std::vector<Route>& routes() {
       {"GET", "/internal/keys", list_keys},
       {"POST", "/internal/keys/rotate", rotate_keys},
       {"POST", "/internal/keys/drop_older", drop_older_keys},
+      {"POST", BRANCH "/wal_reader", grant_wal},
       {"GET", "/api/v2/projects", list_projects},
       {"POST", "/api/v2/projects", create_project},
       {"GET", PROJECT, get_project},

@@ -21,9 +21,10 @@ struct TermStart {
 
 struct WalStatus {
   uint64_t term = 0;
-  Lsn start;             // The oldest WAL kept.
-  Lsn flush;             // All below is on disk.
-  std::string damage{};  // What is damaged, for people; begin_term is refused then.
+  Lsn start;              // The oldest WAL kept.
+  Lsn flush;              // All below is on disk.
+  std::string damage{};   // What is damaged, for people; begin_term is refused then.
+  std::string problem{};  // Why the compute's WAL does not come, so that commits wait; or empty.
 };
 
 // A compute that WAL is pulled from.

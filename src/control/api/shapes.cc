@@ -198,27 +198,4 @@ Endpoint path_endpoint(Services& services, const Request& request) {
   return endpoint;
 }
 
-std::string text_or(const json& object, const char* key, const std::string& otherwise) {
-  auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return otherwise;
-  if (!found->is_string()) throw Error(Errc::invalid_argument, "{} must be a string", key);
-  std::string text = found->get<std::string>();
-  return text.empty() ? otherwise : text;
-}
-
-int64_t number_or(const json& object, const char* key, int64_t otherwise) {
-  auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return otherwise;
-  if (!found->is_number_integer())
-    throw Error(Errc::invalid_argument, "{} must be an integer", key);
-  return found->get<int64_t>();
-}
-
-json object_or_empty(const json& object, const char* key) {
-  auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return json::object();
-  if (!found->is_object()) throw Error(Errc::invalid_argument, "{} must be an object", key);
-  return *found;
-}
-
 }  // namespace halogen::control::api

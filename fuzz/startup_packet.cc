@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "postgres/scram.h"
 #include "postgres/startup.h"
-#include "proxy/conversation/message_tracker.h"
 #include "proxy/auth/route.h"
+#include "proxy/conversation/message_tracker.h"
 
 namespace {
 

@@ -235,7 +235,8 @@ TEST_F(WalStoreTest, ZerosAndMissingFilesBelowWhatWasFlushedAreDamage) {
     if (missing)
       fs::remove(SegmentFiles(folder()).path(log.end()));
     else
-      overwrite(Lsn(page_start(log.end())), std::string(log.end() - page_start(log.end()), '\0'));
+      overwrite(Lsn(page_start(log.end())),
+                std::string(log.end() - Lsn(page_start(log.end())), '\0'));
     store = open();
     EXPECT_THROW(store->begin_term(1), Error) << missing;
     EXPECT_LT(store->flushed(), log.end());

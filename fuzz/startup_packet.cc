@@ -4,9 +4,9 @@
 #include "base/error.h"
 #include "postgres/scram.h"
 #include "postgres/startup.h"
+#include "proxy/auth/route.h"
 #include "proxy/conversation/message_tracker.h"
 #include "proxy/conversation/session_state.h"
-#include "proxy/auth/route.h"
 
 namespace {
 

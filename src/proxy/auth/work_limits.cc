@@ -79,8 +79,8 @@ void WorkLimits::end(const std::string& key, int units, bool spent, Clock::time_
   bucket.tokens = std::max(floor, bucket.tokens - units);
 }
 
-WorkLimits::Charge::~Charge() {
-  if (units_ > 0) limits_.end(network_of(address_), units_, true, Clock::now());
+void WorkLimits::Charge::spend() {
+  if (units_ > 0) limits_.end(network_of(address_), std::exchange(units_, 0), true, Clock::now());
 }
 
 bool WorkLimits::Charge::take(Clock::time_point now) {

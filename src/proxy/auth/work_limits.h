@@ -40,13 +40,15 @@ class WorkLimits {
   class Charge {
    public:
     Charge(WorkLimits& limits, const IpAddress& address) : limits_(limits), address_(address) {}
-    ~Charge();
+    ~Charge() { spend(); }
     Charge(const Charge&) = delete;
     Charge& operator=(const Charge&) = delete;
 
     // Takes another unit. False if it has to wait, or the address has spent all.
     bool take(Clock::time_point now);
     void give_back();
+    // It ends without: what it took is gone.
+    void spend();
 
    private:
     WorkLimits& limits_;

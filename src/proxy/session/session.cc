@@ -182,6 +182,7 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
 Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   std::optional<wire::ErrorFields> reason = co_await live();
   watching_ = false;
+  charge_.spend();
   enter(State::closing);
   if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   if (talk_) drop_server();

@@ -62,7 +62,7 @@ std::string one_line(std::string text) {
 class PageClient {
  public:
   PageClient(Pageserver& server, TimelineId timeline, Lsn lsn) : server_(server), lsn_(lsn) {
-    token_ = server.open_session(timeline, lsn);
+    token_ = server.open_session(timeline, 1, lsn);
     socket_ = net::connect_unix(server.page_service_socket(), in_minutes());
     Writer hello;
     hello.put(PageHello{.token = token_});

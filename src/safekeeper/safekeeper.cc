@@ -34,6 +34,7 @@ metrics::Counter& refused_total() {
 }  // namespace
 
 Safekeeper::Safekeeper(Options options) : options_(std::move(options)) {
+  refused_total();  // From the beginning, so that the first one is seen as a rise.
   fs::create_directories(options_.home);
   fs::create_directories(options_.socket_folder);
   open_all();

@@ -87,6 +87,8 @@ PageService::PageService(Options options) : options_(std::move(options)) {
   net::Listener::Options listener;
   listener.name = "page service";
   listener.socket = net::listen_unix(options_.socket);
+  // Computes may run as other users. Who gets here at all is who can see the folder: we, and rooms.
+  fs::permissions(options_.socket, fs::perms::all);
   listener.max_connections = options_.max_connections;
   listener_ = std::make_unique<net::Listener>(std::move(listener),
                                               [this](net::Socket& socket) { serve(socket); });

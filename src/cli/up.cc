@@ -225,9 +225,10 @@ void add_up(CLI::App& app, Context& context) {
       ->check(CLI::IsMember({"rooms", "none"}))
       ->capture_default_str();
   command
-      ->add_option("--room-uids", flags->room_uids,
-                   "As root: the first of the 128 user ids that computes run as; by default a range "
-                   "above 1900000000 that the home's path determines")
+      ->add_option(
+          "--room-uids", flags->room_uids,
+          "As root: the first of the 128 user ids that computes run as; by default a range "
+          "above 1900000000 that the home's path determines")
       ->envname("HALOGEN_ROOM_UIDS")
       ->check(CLI::Range(1000, 2'000'000'000));
   command

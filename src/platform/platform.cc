@@ -75,14 +75,13 @@ compute::UserRange room_users(const Options& options, const Layout& layout) {
 
 std::shared_ptr<compute::Warden> start_warden(const Options& options, const Layout& layout,
                                               const Owner& owner) {
-  for (const fs::path& folder : {layout.home / "compute", layout.run / "pageserver"})
-    make_private_folder(folder, owner);
-  return std::make_shared<compute::Warden>(compute::RoomsPlan{
-      .rooms = compute::ComputeAgent::rooms_in(layout.home / "compute"),
-      .libraries = options.libraries,
-      .pages = layout.run / "pageserver",
-      .owner = {owner.uid, owner.gid},
-      .users = room_users(options, layout)});
+  make_private_folder(layout.home / "compute", owner);
+  return std::make_shared<compute::Warden>(
+      compute::RoomsPlan{.rooms = compute::ComputeAgent::rooms_in(layout.home / "compute"),
+                         .libraries = options.libraries,
+                         .pages = layout.run / "pageserver",
+                         .owner = {owner.uid, owner.gid},
+                         .users = room_users(options, layout)});
 }
 
 // How computes are kept apart, for status.
@@ -113,6 +112,9 @@ void prepare(Options& options) {
   take_home(layout.home, [&](const Owner& owner) {
     options.libraries = copy_libraries(options.libraries, kLibraries, layout.home);
     make_private_folder(layout.run, owner);
+    // Computes may be other users; only rooms show it to them.
+    make_private_folder(layout.run / "pageserver", owner);
+    fs::permissions(layout.run / "pageserver", fs::perms{0711});
     if (options.layers.rooms) options.warden = start_warden(options, layout, owner);
   });
   close_process();
@@ -143,7 +145,10 @@ Platform::Platform(Options options, Progress progress)
   fs::remove(layout_.description, ignored);  // A killed platform's.
 }
 
-Platform::~Platform() { stop(); }
+Platform::~Platform() {
+  stop();
+  if (options_.warden) options_.warden->end();
+}
 
 void Platform::start() {
   logger.info("starting in {} (pid {})", layout_.home.string(), ::getpid());
@@ -173,7 +178,6 @@ void Platform::start_storage() {
     make_own_folder(layout_.home / part);
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(safekeeper::Safekeeper::Options{
       .home = layout_.home / "safekeeper", .socket_folder = layout_.run / "safekeeper"});
-  make_own_folder(layout_.run / "pageserver");
   s.redo = std::make_unique<pageserver::RedoPool>(
       pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
                                     .scratch = layout_.home / "redo"});

@@ -36,9 +36,10 @@ using Progress = std::function<void(const std::string&)>;
 
 // Everything that must come before threads, in this order: is it running already, are the ports
 // free, is Postgres there, is there space; then the home is made and taken (as root: for another
-// user, whom we become), the libraries are copied, and the warden of the computes' rooms is started.
-// From here on nobody looks into this process (no core, no ptrace), and what is made without a
-// thought of its mode is the owner's alone. Fills in ports that are 0, the libraries and the warden.
+// user, whom we become), the libraries are copied, and the warden of the computes' rooms is
+// started. From here on nobody looks into this process (no core, no ptrace), and what is made
+// without a thought of its mode is the owner's alone. Fills in ports that are 0, the libraries and
+// the warden.
 void prepare(Options& options);
 
 class Platform {

@@ -65,6 +65,9 @@ class ComputeAgentTest : public ::testing::Test {
     delete shared_;
   }
 
+  ~ComputeAgentTest() override {
+    if (warden_) warden_->end();
+  }
   ComputeAgent::Options options() {
     if (walls_ && !warden_)
       warden_ = std::make_unique<Warden>(

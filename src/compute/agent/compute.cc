@@ -202,8 +202,7 @@ void Compute::prepare_data(Session& session, const TermStart& at,
   if (kept) {
     session.token = services_.pageserver.open_session(spec.timeline, at.end);
     bring_in(session, *kept);
-    reuse_data_directory(room.config(), session.manifest(), settings, at.end,
-                         page_source(session));
+    reuse_data_directory(room.config(), session.manifest(), settings, at.end, page_source(session));
     forget_clean_end();
     times.mark("reuse");
     return;

@@ -1,9 +1,9 @@
 // process.h: finding and ending processes without ever hitting a stranger.
 //
-// Without rooms, every process of a compute, postmaster and backends alike, keeps the data directory as its
-// working directory (backends leave the postmaster's session and group, and overwrite their
-// environment, so nothing else marks them). A signal goes through a pidfd that was opened before
-// the process was recognised, so a reused pid cannot be hit.
+// Without rooms, every process of a compute, postmaster and backends alike, keeps the data
+// directory as its working directory (backends leave the postmaster's session and group, and
+// overwrite their environment, so nothing else marks them). A signal goes through a pidfd that was
+// opened before the process was recognised, so a reused pid cannot be hit.
 #pragma once
 #include <string>
 #include <vector>

@@ -3,7 +3,8 @@
 //   <rooms>/<id>/data     the room's own: the data directory is renamed into it and out of it again
 //              /data/sockets  where Postgres makes its socket
 //              /config    settings, which the room can only read, and the socket for sd_notify
-//              /door      what only we see: the same socket. Whatever a compute puts in the place of
+//              /door      what only we see: the same socket. Whatever a compute puts in the place
+//              of
 //                         its socket, nobody is led anywhere by it
 //   <run>/<id>            a link to <rooms>/<id>: the paths of sockets must be short
 //

@@ -27,10 +27,12 @@ Launch launch_of(const fs::path& program, const Room& room, const RoomPlaces& pl
   launch.program = program;
   launch.arguments = arguments_of(room);
   // HALOGEN_SHIM_DATA and the rest come with Child::release().
-  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
+  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                        "LANG=C.UTF-8",
                         "LD_PRELOAD=" + (places.libraries_inside() / kShimLibrary).string(),
                         "HALOGEN_SHIM_HOLD=1",
-                        "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj", "PG_OOM_ADJUST_VALUE=600"};
+                        "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj",
+                        "PG_OOM_ADJUST_VALUE=600"};
   // In a room it ends with the warden, which ends with us.
   if (places.warden == nullptr)
     launch.environment.push_back("HALOGEN_PDEATHSIG=" + std::to_string(::getpid()));

@@ -24,11 +24,11 @@ struct Launch {
   std::vector<std::string> environment;  // "NAME=value": all of it, nothing is inherited.
   fs::path folder;                       // The working directory; in a room, its own.
   fs::path log;                          // Standard output and error are appended here.
-  fs::path notify_socket;  // Empty, or where to take sd_notify messages (at most 107 bytes).
-  fs::path notify_inside;  // The child's name for that, if it has another.
+  fs::path notify_socket;    // Empty, or where to take sd_notify messages (at most 107 bytes).
+  fs::path notify_inside;    // The child's name for that, if it has another.
   Warden* warden = nullptr;  // Null: on its own; else in the room whose folder is `room`.
   std::string room;
-  bool held = false;       // It reads its standard input before it begins: Child::release().
+  bool held = false;  // It reads its standard input before it begins: Child::release().
 };
 
 // A child process. Safe from any thread.

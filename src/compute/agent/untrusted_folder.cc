@@ -40,8 +40,8 @@ UniqueFd UntrustedFolder::open_any(const std::string& path, int flags) const {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  UniqueFd fd(static_cast<int>(
-      ::syscall(SYS_openat2, folder_.get(), path.c_str(), &how, sizeof how)));
+  UniqueFd fd(
+      static_cast<int>(::syscall(SYS_openat2, folder_.get(), path.c_str(), &how, sizeof how)));
   if (!fd.valid()) throw failure(errno, path_ / path);
   return fd;
 }

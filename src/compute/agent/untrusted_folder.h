@@ -1,8 +1,8 @@
 // untrusted_folder.h: files in a folder that a tenant could write to.
 //
 // A data directory is made by us, but then its compute does with it as it likes: what it leaves may
-// be a link to a file of the platform's, or a pipe that nobody writes to. So nothing in it is opened
-// by a plain path. Paths are relative to the folder.
+// be a link to a file of the platform's, or a pipe that nobody writes to. So nothing in it is
+// opened by a plain path. Paths are relative to the folder.
 #pragma once
 #include <optional>
 #include <string>

@@ -59,7 +59,8 @@ struct RoomsPlan {
 // Gives the calling process a mount namespace whose root has all that rooms share. Requires
 // CAP_SYS_ADMIN; for `users` that of the machine itself. Throws io, naming the step.
 void enter_rooms_root(const RoomsPlan& plan);
-// False if the file system below `rooms` knows no mapping of ids (Linux 5.12 and ext4, xfs, btrfs...).
+// False if the file system below `rooms` knows no mapping of ids (Linux 5.12 and ext4, xfs,
+// btrfs...).
 bool can_map_ids(const RoomsPlan& plan);
 
 // In the new namespaces of one room: what is its own.

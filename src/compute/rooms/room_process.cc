@@ -1,10 +1,10 @@
 #include "compute/rooms/room_process.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sched.h>
-#include <grp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -164,9 +164,8 @@ siginfo_t wait_for_program(pid_t program) {
     drop_capabilities();
     keep_only({report});
     siginfo_t info = wait_for_program(program);
-    send_report(report, {.event = RoomReport::Event::ended,
-                         .how = info.si_code,
-                         .status = info.si_status});
+    send_report(report,
+                {.event = RoomReport::Event::ended, .how = info.si_code, .status = info.si_status});
     ::_exit(0);
   } catch (const std::exception& error) {
     send_report(report, failure(error));
@@ -174,8 +173,8 @@ siginfo_t wait_for_program(pid_t program) {
   }
 }
 
-constexpr unsigned long kRoomNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET |
-                                          CLONE_NEWUTS | CLONE_NEWCGROUP;
+constexpr unsigned long kRoomNamespaces =
+    CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
 void make_room(const RoomRequest& request, const RoomsPlan& plan) {
   try {

@@ -83,11 +83,11 @@ Warden::Warden(RoomsPlan plan) : plan_(std::move(plan)) {
   }
 }
 
-Warden::~Warden() {
+void Warden::end() {
   requests_.reset();
+  wait_readable(guardian_end_, kDeathTakes);
+  ::waitpid(guardian_, nullptr, WNOHANG);
   ::unlink(plan_.marker.c_str());
-  // It may be another's child: that of the process which we detached from.
-  while (::waitpid(guardian_, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
 void Warden::make_folders() {
@@ -111,6 +111,7 @@ void Warden::fork_guardian() {
     setup.ours.reset();
     run_guardian(plan_, std::move(requests.theirs), std::move(setup.theirs));
   }
+  guardian_end_ = UniqueFd(::pidfd_open(guardian_, 0));
   requests_ = std::move(requests.ours);
   setup.theirs.reset();
   for (;;) {
@@ -127,7 +128,8 @@ void Warden::fork_guardian() {
 // Ids are the same inside and outside, so that no number has two meanings.
 void Warden::map_ids() const {
   std::string users;
-  if (!plan_.users.empty()) users = fmt::format("{0} {0} {1}\n", plan_.users.first, plan_.users.count);
+  if (!plan_.users.empty())
+    users = fmt::format("{0} {0} {1}\n", plan_.users.first, plan_.users.count);
   auto write = [this](const char* file, const std::string& text) {
     write_file(fmt::format("/proc/{}/{}", guardian_, file), text);
   };

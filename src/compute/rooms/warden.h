@@ -55,8 +55,10 @@ class Warden {
   // the file system cannot do it. Throws
   // unavailable, naming the step, if this system does not let us make rooms.
   explicit Warden(RoomsPlan plan);
-  // Ends all rooms.
-  ~Warden();
+  // Closes our end: all rooms end, unless another process that was forked from us has it, too.
+  ~Warden() = default;
+  // Ends all rooms, and waits until they are gone. Nothing is started after.
+  void end();
 
   // Starts `command` in a new room whose folder is `<rooms>/<id>`. Throws unavailable.
   std::unique_ptr<RoomProcess> start(const std::string& id, const std::vector<std::string>& command,
@@ -79,6 +81,7 @@ class Warden {
 
   RoomsPlan plan_;
   pid_t guardian_ = 0;
+  UniqueFd guardian_end_;  // A pidfd: we may not be its parent any more.
   UniqueFd requests_;
   Mutex mutex_;
   std::vector<int> rooms_of_user_ GUARDED_BY(mutex_);

@@ -2,9 +2,9 @@
 // with users for the rooms.
 #include "compute/rooms/warden.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -20,10 +20,10 @@ using ::testing::HasSubstr;
 class WardenTest : public ::testing::Test {
  protected:
   WardenTest() {
-    for (const char* folder : {"libraries", "pages"})
-      fs::create_directories(temp_.path() / folder);
+    for (const char* folder : {"libraries", "pages"}) fs::create_directories(temp_.path() / folder);
     warden_ = std::make_unique<Warden>(plan());
   }
+  ~WardenTest() override { warden_->end(); }
   RoomsPlan plan() {
     return {.rooms = temp_.path() / "rooms",
             .libraries = temp_.path() / "libraries",
@@ -77,9 +77,9 @@ TEST_F(WardenTest, WhatIsRenamedIntoARoomIsSeenInside) {
 }
 
 TEST_F(WardenTest, AProgramSeesAndChangesNothingButItsOwn) {
-  const std::string others = run(
-      "ls -d /proc/[0-9]* | wc -l; ls -d /home /root /run /sys /var/lib /work /boot;"
-      "touch /usr/x /etc/x /halogen/x /pages/x /config/x /x; ls /slots");
+  const std::string others =
+      run("ls -d /proc/[0-9]* | wc -l; ls -d /home /root /run /sys /var/lib /work /boot;"
+          "touch /usr/x /etc/x /halogen/x /pages/x /config/x /x; ls /slots");
   EXPECT_THAT(others, ::testing::StartsWith("3\n")) << "the shell, ls and wc";
   EXPECT_THAT(others, HasSubstr("cannot access '/run'"));
   for (const char* path : {"/usr/x", "/etc/x", "/halogen/x", "/pages/x", "/config/x", "/x"})
@@ -89,7 +89,8 @@ TEST_F(WardenTest, AProgramSeesAndChangesNothingButItsOwn) {
 }
 
 TEST_F(WardenTest, AProgramHasNoCapabilityAndGainsNone) {
-  const std::string status = run("grep -E '^(Cap(Eff|Prm|Bnd)|NoNewPrivs|Seccomp):' /proc/self/status");
+  const std::string status =
+      run("grep -E '^(Cap(Eff|Prm|Bnd)|NoNewPrivs|Seccomp):' /proc/self/status");
   EXPECT_EQ(status,
             "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"
             "NoNewPrivs:\t1\nSeccomp:\t2\n");

@@ -46,7 +46,7 @@ pid_t fork_into(unsigned long flags, UniqueFd* pidfd) {
   int fd = -1;
   long pid = ::syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, 0, &fd, 0, 0);
   must(pid >= 0, "clone");
-  if (pid != 0 && pidfd != nullptr) *pidfd = UniqueFd(fd);
+  if (pid != 0) *pidfd = UniqueFd(fd);
   return static_cast<pid_t>(pid);
 }
 
@@ -249,7 +249,8 @@ void settle(const RoomsPlan& plan, const UniqueFd& setup) {
 void guard(const RoomsPlan& plan, int requests) {
   ::signal(SIGCHLD, SIG_DFL);
   for (;;) {
-    pid_t warden = fork_into(CLONE_NEWPID, nullptr);
+    UniqueFd pidfd;
+    pid_t warden = fork_into(CLONE_NEWPID, &pidfd);
     if (warden == 0) run_warden(plan, requests);
     int status = 0;
     while (::waitpid(warden, &status, 0) < 0 && errno == EINTR) continue;

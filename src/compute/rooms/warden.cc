@@ -45,6 +45,10 @@ int pid_of(const UniqueFd& pidfd) {
   throw Error(Errc::internal, "a pidfd without a pid");
 }
 
+void give(const fs::path& path, const User& owner) {
+  if (::chown(path.c_str(), owner.uid, owner.gid) != 0) throw system_error(errno, path.string());
+}
+
 bool wait_readable(const UniqueFd& fd, int milliseconds) {
   pollfd poll{fd.get(), POLLIN, 0};
   int ready;
@@ -95,9 +99,7 @@ void Warden::make_folders() {
   plan_.marker = plan_.rooms / (kMarkerPrefix + random_name(8));
   fs::create_directories(root);
   write_file(plan_.marker, "");
-  for (const fs::path& path : {plan_.rooms, root, plan_.marker})
-    if (::chown(path.c_str(), plan_.owner.uid, plan_.owner.gid) != 0)
-      throw system_error(errno, path.string());
+  for (const fs::path& path : {plan_.rooms, root, plan_.marker}) give(path, plan_.owner);
   if (::chmod(plan_.rooms.c_str(), 0700) != 0) throw system_error(errno, plan_.rooms.string());
 }
 
@@ -140,8 +142,10 @@ void Warden::map_ids() const {
 
 void Warden::try_a_room() {
   const fs::path room = plan_.rooms / kTrialRoom;
-  fs::create_directories(room / kRoomData);
-  fs::create_directories(room / kRoomConfig);
+  for (const fs::path& folder : {room, room / kRoomData, room / kRoomConfig}) {
+    fs::create_directories(folder);
+    give(folder, plan_.owner);
+  }
   RoomRequest request{.id = kTrialRoom,
                       .input = open_file("/dev/null", O_RDONLY),
                       .log = open_file("/dev/null", O_WRONLY)};

@@ -124,8 +124,7 @@ void Timeline::stop_pull(uint64_t term) {
 }
 
 WalStatus Timeline::status() const {
-  WalStatus status{
-      .term = 0, .start = store_.oldest(), .flush = store_.flushed(), .damage = store_.damage()};
+  WalStatus status{.term = 0, .start = store_.oldest(), .flush = store_.flushed()};
   MutexLock lock(mutex_);
   status.term = acceptor_.term();
   status.problem = problem_;

@@ -64,7 +64,7 @@ UniqueFd id_mapping(const User& owner, const User& user) {
     for (;;) ::pause();
   }
   auto map = [&](const char* file, id_t from, id_t to) {
-    write_file(fmt::format("/proc/{}/{}", holder, file), fmt::format("{} {} 1\n", from, to));
+    tell_kernel(fmt::format("/proc/{}/{}", holder, file), fmt::format("{} {} 1\n", from, to));
   };
   UniqueFd mapping;
   try {
@@ -181,6 +181,10 @@ void change_root(const fs::path& root) {
 }
 
 }  // namespace
+
+void tell_kernel(const fs::path& file, std::string_view text) {
+  write_all(open_file(file, O_WRONLY).get(), as_bytes(text));
+}
 
 bool can_map_ids(const RoomsPlan& plan) {
   return mapped_rooms(plan, User{plan.owner.uid + 1, plan.owner.gid + 1}).valid();

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 
 #include "base/file.h"
 
@@ -62,6 +63,9 @@ void enter_rooms_root(const RoomsPlan& plan);
 // False if the file system below `rooms` knows no mapping of ids (Linux 5.12 and ext4, xfs,
 // btrfs...).
 bool can_map_ids(const RoomsPlan& plan);
+
+// Into a file of the kernel's: in one piece, and with nothing changed about the file.
+void tell_kernel(const fs::path& file, std::string_view text);
 
 // In the new namespaces of one room: what is its own.
 void furnish_room(uint32_t slot, const std::string& id);

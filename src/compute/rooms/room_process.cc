@@ -151,7 +151,7 @@ siginfo_t wait_for_program(pid_t program) {
   try {
     ::signal(SIGCHLD, SIG_DFL);
     furnish_room(request.slot, request.id);
-    write_file("/proc/self/oom_score_adj", kOomScore);
+    tell_kernel("/proc/self/oom_score_adj", kOomScore);
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // The room's programs may have our user.
     if (request.command.empty()) {
       send_report(report, {.event = RoomReport::Event::ended, .how = CLD_EXITED});

@@ -133,7 +133,7 @@ void Warden::map_ids() const {
   if (!plan_.users.empty())
     users = fmt::format("{0} {0} {1}\n", plan_.users.first, plan_.users.count);
   auto write = [this](const char* file, const std::string& text) {
-    write_file(fmt::format("/proc/{}/{}", guardian_, file), text);
+    tell_kernel(fmt::format("/proc/{}/{}", guardian_, file), text);
   };
   if (plan_.users.empty()) write("setgroups", "deny");  // The kernel's condition for non-root.
   write("uid_map", fmt::format("{0} {0} 1\n", plan_.owner.uid) + users);

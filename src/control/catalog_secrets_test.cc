@@ -76,6 +76,8 @@ class CatalogSecrets : public testing::Test {
     Database db(folder_ / "catalog.db");
     db.exec("PRAGMA secure_delete=OFF");
     db.exec("PRAGMA foreign_keys=OFF");
+    db.exec("ALTER TABLE roles DROP COLUMN oid");
+    db.exec("ALTER TABLE roles DROP COLUMN valid_until");
     db.exec("PRAGMA user_version=1");
     db.run("INSERT INTO passwords VALUES (?, 'neondb_owner', ?)", branch, kPassword);
     for (int i = 0; i < 200; ++i)

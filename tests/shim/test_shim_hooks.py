@@ -219,7 +219,8 @@ def test_one_that_is_held_begins_with_what_it_reads(files, folder):
     log = folder / "log"
     log.touch()
     give_to_postgres(log)
-    words = [f"HALOGEN_SHIM_MANIFEST={folder / 'manifest'}", f"HALOGEN_SHIM_DATA={folder / 'data'}", "PGDATA=/some/where"]
+    words = [f"HALOGEN_SHIM_MANIFEST={folder / 'manifest'}", f"HALOGEN_SHIM_DATA={folder / 'data'}",
+             "HALOGEN_UNSAFE_WITHOUT=login_secret", "PGDATA=/some/where"]
     held = {"HALOGEN_SHIM_HOLD": "1", "HALOGEN_SHIM_MANIFEST": "", "HALOGEN_SHIM_DATA": ""}
     body = """
 assert os.pread(os.open(A, os.O_RDONLY), PAGE, 7 * PAGE) == page(7)

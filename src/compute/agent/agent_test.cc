@@ -228,9 +228,9 @@ TEST_F(ComputeAgentTest, WithThatLayerOutAnyoneCanOpenASocket) {
 TEST_F(ComputeAgentTest, WithoutRoomsSuspendAndStartAreTheSame) {
   walls_ = false;
   ComputeAgent agent(options());
-  query(agent, "CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g");
+  query(agent, "CREATE TABLE public.t AS SELECT g FROM generate_series(1, 1000) g");
   agent.suspend("ep-one", false, soon());
-  EXPECT_EQ(query(agent, "SELECT count(*) FROM t"), "1000");
+  EXPECT_EQ(query(agent, "SELECT count(*) FROM public.t"), "1000");
   EXPECT_EQ(pageserver_.skeletons, 1);
 }
 

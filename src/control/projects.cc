@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "control/names.h"
-#include "control/project_settings.h"
+#include "control/settings/project_settings.h"
 #include "postgres/scram.h"
 
 namespace halogen::control {

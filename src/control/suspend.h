@@ -19,7 +19,7 @@
 
 #include "base/deadline.h"
 #include "base/mutex.h"
-#include "control/allow_list.h"
+#include "control/settings/allow_list.h"
 #include "control/catalog.h"
 #include "control/jobs.h"
 #include "protocol/compute_host.h"

@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 
 namespace halogen::control::api {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
-#include "control/project_settings.h"
+#include "control/settings/project_settings.h"
 
 namespace halogen::control::api {
 

@@ -1,6 +1,6 @@
 #include "control/api/shapes.h"
 
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 
 #include <ctime>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 
 #include <charconv>
 #include <nlohmann/json.hpp>

@@ -208,7 +208,8 @@ void Platform::start_control() {
                                 .domain = options_.domain,
                                 .pageserver = *s.pageserver,
                                 .safekeeper = *s.safekeeper,
-                                .compute = *s.agent});
+                                .compute = *s.agent,
+                                .layers = options_.layers});
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
                             .port = options_.pg_port,

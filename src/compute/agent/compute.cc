@@ -76,14 +76,18 @@ ComputeAddress Compute::address_of(const Session& session) {
 }
 
 std::optional<ComputeProcess> Compute::process() const {
-  MutexLock lock(mutex_);
-  if (!session_ || !session_->postmaster->running()) return std::nullopt;
-  return ComputeProcess{id_,
-                        session_->postmaster->pid(),
-                        session_->data.string(),
-                        session_->socket_folder.string(),
-                        session_->login_secret,
-                        log_.string()};
+  std::shared_ptr<Session> session = current();
+  if (!session || !session->postmaster->running()) return std::nullopt;
+  ComputeProcess process{id_,
+                         session->postmaster->pid(),
+                         session->data.string(),
+                         session->socket_folder.string(),
+                         session->login_secret,
+                         log_.string(),
+                         {}};
+  quietly(id_,
+          [&] { process.problem = services_.safekeeper.status(session->spec.timeline).problem; });
+  return process;
 }
 
 ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -10,6 +11,7 @@
 #include "control/fakes.h"
 #include "control/names.h"
 #include "control/reconcile.h"
+#include "control/settings/allowed_settings.h"
 #include "postgres/scram.h"
 
 namespace halogen::control::api {
@@ -268,6 +270,40 @@ TEST_F(ApiTest, AnEndpointStartsSuspendsAndTakesAnIdleTimeout) {
   }
   EXPECT_EQ(state, "idle");
   EXPECT_GE(get("/api/v2" + base + "/operations")["operations"].size(), 3u);
+}
+
+TEST_F(ApiTest, ASettingThatIsNotAllowedIsRefusedWithItsNameAndRange) {
+  json made = make_project();
+  std::string path = "/api/v2/projects/" + made["project"]["id"].get<std::string>() +
+                     "/endpoints/" + made["endpoints"][0]["id"].get<std::string>();
+  auto patch = [&](const json& settings, int status) {
+    json body = {{"endpoint", {{"settings", {{"pg_settings", settings}}}}}};
+    return read(client_->Patch(path, body.dump(), "application/json"), status);
+  };
+  EXPECT_EQ(patch({{"max_replication_slots", 0}}, 400)["message"],
+            "pg_settings.max_replication_slots must be a whole number from 5 to 100, not \"0\"");
+  patch({{"archive_command", "id"}}, 400);
+  json set = patch({{"work_mem", "8MB"}, {"max_connections", 50}, {"jit", false}}, 200);
+  EXPECT_EQ(set["endpoint"]["settings"]["pg_settings"]["max_connections"], 50);
+  EXPECT_FALSE(set["endpoint"]["settings"].contains("pg_settings_ignored"));
+}
+
+TEST_F(ApiTest, ASettingThatAnOlderReleaseTookIsShownAndDoesNotCount) {
+  json made = make_project();
+  std::string id = made["endpoints"][0]["id"];
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>() + "/endpoints/" + id;
+  catalog_->set_settings(id, R"({"archive_command":"id","work_mem":"8MB","pooler.default_pool_size":1})");
+  json settings = get("/api/v2" + base)["endpoint"]["settings"];
+  EXPECT_EQ(settings["pg_settings"]["archive_command"], "id");
+  EXPECT_TRUE(settings["pg_settings_ignored"].contains("archive_command"));
+  std::promise<bool> awake;
+  manager_->wake(id, [&](Outcome<ComputeAddress> got) { awake.set_value(got.value.has_value()); });
+  EXPECT_TRUE(awake.get_future().get());
+  EXPECT_EQ(host_.settings(), (SettingValues{{"work_mem", "8MB"}}));
+  // What has nothing to do with it can still be changed.
+  read(client_->Patch("/api/v2" + base, R"({"endpoint":{"suspend_timeout_seconds":60}})",
+                      "application/json"),
+       200);
 }
 
 TEST_F(ApiTest, StatusAndMetricsShowTheComponents) {

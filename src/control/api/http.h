@@ -64,7 +64,8 @@ struct Services {
   PageserverAdmin& pageserver;
   SafekeeperAdmin& safekeeper;
   std::string region = "us-east-1";
-  bool open_metrics = false;  // /metrics needs no key.
+  bool settings_guard = true;  // Postgres settings are taken only if they are allowed.
+  bool open_metrics = false;   // /metrics needs no key.
   std::function<std::vector<ComponentStatus>()> components;
   // Where an endpoint's data directory is or would be, running or not.
   std::function<std::string(const std::string& endpoint_id)> data_directory;

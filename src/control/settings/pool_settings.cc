@@ -72,6 +72,14 @@ json postgres_part(const json& settings) {
   return part;
 }
 
+SettingValues postgres_values(const json& settings) {
+  SettingValues values;
+  const json part = postgres_part(settings);
+  for (auto& [name, value] : part.items())
+    values[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  return values;
+}
+
 json pooler_part(const json& settings) {
   json part = json::object();
   for (auto& [name, value] : settings.items())

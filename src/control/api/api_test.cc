@@ -292,7 +292,8 @@ TEST_F(ApiTest, ASettingThatAnOlderReleaseTookIsShownAndDoesNotCount) {
   json made = make_project();
   std::string id = made["endpoints"][0]["id"];
   std::string base = "/projects/" + made["project"]["id"].get<std::string>() + "/endpoints/" + id;
-  catalog_->set_settings(id, R"({"archive_command":"id","work_mem":"8MB","pooler.default_pool_size":1})");
+  catalog_->set_settings(
+      id, R"({"archive_command":"id","work_mem":"8MB","pooler.default_pool_size":1})");
   json settings = get("/api/v2" + base)["endpoint"]["settings"];
   EXPECT_EQ(settings["pg_settings"]["archive_command"], "id");
   EXPECT_TRUE(settings["pg_settings_ignored"].contains("archive_command"));

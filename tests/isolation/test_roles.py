@@ -293,20 +293,23 @@ def streams(platform, kind, name="mine", priority=0, **start):
     """Whether the operator's replicator may begin a stream: then with this priority as a synchronous standby."""
     options = psycopg2.extensions.parse_dsn(platform.victim.connection_string())
     options.update(user="replicator", password="secret", application_name=name, connection_factory=kind)
-    with contextlib.closing(psycopg2.connect(**options)) as connection, connection.cursor() as cursor:
+    with (contextlib.closing(platform.victim.superuser()) as admin, admin.cursor() as asked,
+          contextlib.closing(psycopg2.connect(**options)) as connection, connection.cursor() as cursor):
         try:
+            asked.execute("SELECT pg_current_wal_flush_lsn()")
+            start["start_lsn"] = asked.fetchone()[0]
             if kind is psycopg2.extras.LogicalReplicationConnection:
                 cursor.create_replication_slot("decoded", output_plugin="pgoutput")
                 start = {"slot_name": "decoded", "options": {"proto_version": 1, "publication_names": "none"}}
             cursor.start_replication(**start)
             if priority:
                 cursor.send_feedback(flush_lsn=1, force=True)  # Commits wait for those that ever flushed.
-            with contextlib.closing(platform.victim.superuser()) as admin, admin.cursor() as asked:
-                def has_priority():
-                    asked.execute("SELECT sync_priority FROM pg_stat_replication WHERE usename = 'replicator'")
-                    return asked.fetchone() == (priority,)
 
-                return wait_until(has_priority, what=f"priority {priority}")
+            def has_priority():
+                asked.execute("SELECT sync_priority FROM pg_stat_replication WHERE usename = 'replicator'")
+                return asked.fetchone() == (priority,)
+
+            return wait_until(has_priority, what=f"priority {priority}")
         except psycopg2.errors.InsufficientPrivilege:
             return False
 

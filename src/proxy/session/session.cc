@@ -36,6 +36,7 @@ Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string pe
       event_(worker_.loop),
       told_(worker_.loop),
       held_(shared.held_bytes),
+      sent_(worker_.loop),
       pin_timer_(worker_.loop) {
   worker_.sessions.insert(this);
   newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
@@ -186,7 +187,7 @@ Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   std::optional<wire::ErrorFields> reason = co_await live();
   watching_ = false;
   enter(State::closing);
-  if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
+  if (cancel_key_) shared_.cancel_keys.remove(*cancel_key_);
   if (talk_) drop_server();
   leave_listeners();
   end_use();
@@ -298,7 +299,7 @@ Task<void> Session::forward_cancel(ClientKey ours) {
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", peer_, error.what());
   }
-  shared_.cancel_keys.end(ours.pid);
+  shared_.cancel_keys.end(ours);
 }
 
 // What cancel requests for this client ask first, from their own threads.

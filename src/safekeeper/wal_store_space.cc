@@ -38,6 +38,7 @@ void WalStore::prepare_ahead() {
   {
     MutexLock lock(mutex_);
     space_wanted_ = false;
+    if (!damage_.empty()) return;  // What is behind the end of the log is to be kept.
     auto now = steady_clock::now();
     auto since = now - last_prepared_;
     last_prepared_ = now;
@@ -81,7 +82,9 @@ void WalStore::prepare(Lsn upto) {
 
 void WalStore::trim(Lsn lsn) {
   // begin_term() must find the last complete record, even if it is long.
-  std::optional<RecordPlace> last = scan().last_record(flushed());
+  RecordWalk walk = scan().last_record(flushed());
+  if (walk.problem || !damage().empty()) return;  // What may be needed to mend it is kept.
+  const std::optional<RecordPlace>& last = walk.last;
   Lsn keep = std::min(lsn, last ? last->start : identity_.start);
   {
     MutexLock lock(mutex_);

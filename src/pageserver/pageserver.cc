@@ -39,6 +39,7 @@ Pageserver::Pageserver(Options options, Redo& redo)
   fs::create_directories(options_.home / "templates");
   load_templates();
   load_timelines();
+  empty_trash();
   page_service_ = std::make_unique<PageService>(
       PageService::Options{options_.page_socket, options_.max_connections});
   attach_known();

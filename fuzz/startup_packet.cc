@@ -6,6 +6,7 @@
 #include "postgres/startup.h"
 #include "proxy/auth/route.h"
 #include "proxy/conversation/message_tracker.h"
+#include "proxy/conversation/session_state.h"
 
 namespace {
 
@@ -29,7 +30,11 @@ void options(std::string_view text) {
   std::vector<std::string> words = startup::split_options(text);
   std::erase(words, "");  // A lone backslash makes an empty word, which cannot be written.
   CHECK(startup::split_options(startup::join_options(words)) == words);
-  (void)startup::option_settings(words);
+  try {
+    for (const auto& [name, value] : startup::option_settings(words)) (void)value;
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::invalid_argument);
+  }
 }
 
 void scram_messages(std::string_view text) {
@@ -45,6 +50,16 @@ void scram_messages(std::string_view text) {
     CHECK(scram::parse_verifier(verifier->str())->str() == verifier->str());
   if (auto bytes = scram::base64_decode(text))
     CHECK(scram::base64_decode(scram::base64_encode(*bytes)) == bytes);
+}
+
+// What a compute reports of its session: the compute is as hostile as its owner.
+void report(std::string_view text) {
+  try {
+    proxy::StatePtr state = proxy::parse_session_state(text);
+    CHECK(state->pins.size() + state->listen.size() <= text.size() + 1);
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::corrupt);
+  }
 }
 
 void boundaries(std::string_view text) {
@@ -64,6 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options(text);
   scram_messages(text);
   boundaries(text);
+  report(text);
   if (auto route = proxy::route_of_host(text)) CHECK(route->endpoint.starts_with("ep-"));
   if (auto route = proxy::route_of_password(text)) CHECK(!route->route.endpoint.empty());
   return 0;

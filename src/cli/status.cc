@@ -37,9 +37,11 @@ std::string isolation_missing(const json& status) {
 void print_status(const json& status) {
   fmt::print("Halogen is running in {} (pid {}, since {}).\n", status.value("home", ""),
              status.value("pid", 0), status.value("started_at", ""));
-  fmt::print("  Postgres  {}:{}\n  API       {}\n  CA file   {}\n  Log       {}\n\n",
-             status.value("pg_host", ""), status.value("pg_port", 0), status.value("api_url", ""),
-             status.value("ca_file", ""), status.value("log_file", ""));
+  fmt::print(
+      "  Postgres  {}:{}\n  API       {}\n  CA file   {}\n  Log       {}\n  Computes  {}\n\n",
+      status.value("pg_host", ""), status.value("pg_port", 0), status.value("api_url", ""),
+      status.value("ca_file", ""), status.value("log_file", ""),
+      status.at("isolation").value("computes", ""));
   if (std::string missing = isolation_missing(status); !missing.empty())
     fmt::print("WARNING: tenants are not isolated: without {}.\n\n", missing);
   std::vector<std::vector<std::string>> rows = {{"COMPONENT", "STATE", ""}};
@@ -47,10 +49,11 @@ void print_status(const json& status) {
     rows.push_back({part.value("name", ""), part.value("state", ""), part.value("detail", "")});
   print_table(rows);
   fmt::print("\n");
-  rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH"}};
+  rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH", ""}};
   for (const json& compute : status["computes"])
     rows.push_back({compute.value("endpoint", ""), compute.value("state", ""),
-                    compute.value("project", ""), compute.value("branch", "")});
+                    compute.value("project", ""), compute.value("branch", ""),
+                    compute.value("problem", "")});
   print_table(rows);
 }
 

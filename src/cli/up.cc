@@ -28,6 +28,7 @@ struct UpFlags {
   int drain_seconds = 10;
   std::string isolation = "rooms";
   std::vector<std::string> without;
+  unsigned room_uids = 0;
   std::string libraries;
   std::string key_file;
   bool forget_unreadable_passwords = false;
@@ -182,6 +183,7 @@ void up(const Context& context, const UpFlags& flags) {
   if (!flags.key_file.empty()) options.key_file = fs::absolute(flags.key_file);
   options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
   options.open_metrics = flags.open_metrics;
+  options.first_room_uid = flags.room_uids;
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
   if (flags.detach) return detach(context, options, drain_time);
@@ -222,6 +224,13 @@ void add_up(CLI::App& app, Context& context) {
       ->envname("HALOGEN_ISOLATION")
       ->check(CLI::IsMember({"rooms", "none"}))
       ->capture_default_str();
+  command
+      ->add_option(
+          "--room-uids", flags->room_uids,
+          "As root: the first of the 128 user ids that computes run as; by default a range "
+          "above 1900000000 that the home's path determines")
+      ->envname("HALOGEN_ROOM_UIDS")
+      ->check(CLI::Range(1000, 2'000'000'000));
   command
       ->add_option("--key-file", flags->key_file,
                    "Keys of the passwords in the catalog; by default catalog.keys in the home")

@@ -34,7 +34,7 @@ struct Control::Impl {
       : server(options.http_host, options.http_port),
         catalog(options.home / "catalog.db",
                 {options.key_file, options.forget_unreadable_passwords}),
-        endpoints({catalog, options.compute}),
+        endpoints({catalog, options.compute, options.layers.settings_guard}),
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
         reconcile(catalog, options.pageserver, options.safekeeper),
@@ -45,6 +45,7 @@ struct Control::Impl {
                  .pageserver = options.pageserver,
                  .safekeeper = options.safekeeper,
                  .region = options.region,
+                 .settings_guard = options.layers.settings_guard,
                  .open_metrics = options.open_metrics} {
     keep_api_key(options.home / "api_key", catalog);
   }

@@ -11,6 +11,7 @@
 
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
+#include "protocol/isolation.h"
 #include "protocol/pageserver_admin.h"
 #include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
@@ -38,6 +39,7 @@ class Control {
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
     ComputeHost& compute;
+    IsolationLayers layers{};
   };
 
   explicit Control(Options options);

@@ -25,6 +25,7 @@ class FakeHost final : public ComputeHost {
     }
     MutexLock lock(mutex_);
     running_.insert(spec.endpoint_id);
+    settings_ = spec.settings;
     return {"/sockets/" + spec.endpoint_id, 5432};
   }
   ComputeStopped suspend(const std::string& id, bool force, Deadline) override {
@@ -69,6 +70,11 @@ class FakeHost final : public ComputeHost {
     }
     if (tell) exited(id);
   }
+  // Of the last start.
+  std::map<std::string, std::string> settings() {
+    MutexLock lock(mutex_);
+    return settings_;
+  }
   void set_roles(std::vector<StoredRole> roles) {
     MutexLock lock(mutex_);
     roles_ = std::move(roles);
@@ -99,6 +105,7 @@ class FakeHost final : public ComputeHost {
   Mutex mutex_;
   std::set<std::string> running_ GUARDED_BY(mutex_);
   std::set<std::string> destroyed_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> settings_ GUARDED_BY(mutex_);
   std::vector<StoredRole> roles_ GUARDED_BY(mutex_) = {
       {"neondb_owner", "SCRAM-SHA-256$fake", true}};
   std::vector<std::string> executed_ GUARDED_BY(mutex_);

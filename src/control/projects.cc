@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "control/names.h"
-#include "control/project_settings.h"
+#include "control/settings/project_settings.h"
 #include "postgres/scram.h"
 
 namespace halogen::control {
@@ -84,12 +84,12 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
     throw Error(Errc::invalid_argument, "pg_version {} is not supported yet: use 15",
                 request.pg_version);
   nlohmann::json settings = merged_settings("{}", nlohmann::json::parse(request.settings));
-  TimelineInfo model = options_.pageserver.template_timeline(request.pg_version);
   Project project;
+  project.pg_version = static_cast<int>(request.pg_version);
+  TimelineInfo model = options_.pageserver.template_timeline(project.pg_version);
   project.id = new_project_id();
   project.name = request.name.empty() ? project.id : request.name;
   project.tenant = TenantId::random();
-  project.pg_version = request.pg_version;
   project.system_identifier = new_system_identifier();
   project.settings = settings.dump();
   project.default_idle_timeout = request.idle_timeout;

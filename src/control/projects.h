@@ -23,7 +23,7 @@ inline constexpr const char* kFirstDatabase = "neondb";
 struct ProjectRequest {
   std::string name;         // Empty: its id.
   std::string branch_name;  // Empty: main.
-  int pg_version = 15;
+  int64_t pg_version = 15;
   int64_t idle_timeout = 0;
   std::string settings = "{}";
 };

@@ -19,9 +19,9 @@
 
 #include "base/deadline.h"
 #include "base/mutex.h"
-#include "control/allow_list.h"
 #include "control/catalog.h"
 #include "control/jobs.h"
+#include "control/settings/allow_list.h"
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
 
@@ -37,6 +37,7 @@ class EndpointManager final : public Endpoints {
   struct Options {
     Catalog& catalog;
     ComputeHost& host;
+    bool settings_guard = true;  // Of what is stored, only allowed settings count.
     size_t job_threads = 16;
     std::chrono::seconds start_deadline{60};
     std::chrono::seconds suspend_deadline{120};

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 #include "control/suspend_machine.h"
 
 namespace halogen::control {
@@ -32,7 +32,17 @@ Outcome<RoleSecret> find_role(const RoleList& list, const std::string& name, uin
   return {std::move(secret), std::nullopt};
 }
 
-ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint) {
+// What an older release stored and this one does not allow must not keep an endpoint from starting.
+SettingValues allowed_settings_of(const Endpoint& endpoint) {
+  SettingsInForce found =
+      settings_in_force(postgres_values(nlohmann::json::parse(endpoint.settings)));
+  for (const auto& [name, reason] : found.ignored)
+    logger.warn("{}: ignoring a stored setting: pg_settings.{} {}; remove it by the API",
+                endpoint.id, name, reason);
+  return found.values;
+}
+
+ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settings_guard) {
   Project project = catalog.project(endpoint.project_id);
   Branch branch = catalog.branch(endpoint.branch_id);
   ComputeSpec spec;
@@ -41,9 +51,8 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint) {
   spec.timeline = branch.timeline;
   spec.system_identifier = project.system_identifier;
   spec.major = project.pg_version;
-  const nlohmann::json settings = postgres_part(nlohmann::json::parse(endpoint.settings));
-  for (auto& [name, value] : settings.items())
-    spec.settings[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  spec.settings = settings_guard ? allowed_settings_of(endpoint)
+                                 : postgres_values(nlohmann::json::parse(endpoint.settings));
   return spec;
 }
 
@@ -128,7 +137,7 @@ void EndpointManager::run_start(const MachinePtr& machine) {
 ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
                                               const Operation& operation) {
   Endpoint endpoint = catalog_.endpoint(machine->id);
-  ComputeSpec spec = compute_spec(catalog_, endpoint);
+  ComputeSpec spec = compute_spec(catalog_, endpoint, options_.settings_guard);
   // The roles may change as soon as the compute takes a connection; that the catalog's copy may be
   // stale from now on becomes durable while the compute boots.
   std::future<void> noted = std::async(std::launch::async, [this, &endpoint, &operation] {

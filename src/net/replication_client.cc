@@ -11,8 +11,10 @@ namespace {
   wire::ErrorFields fields = wire::parse_error(body);
   Errc code = Errc::conflict;
   // 57P0x: starting up, shutting down; 53300: too many connections; 55006: the slot is in use.
-  if (fields.sqlstate.starts_with("57P") || fields.sqlstate.starts_with("53") ||
-      fields.sqlstate == "55006") {
+  // 53400, a limit in the configuration, does not pass by itself.
+  const bool passes =
+      fields.sqlstate.starts_with("53") ? fields.sqlstate != "53400" : fields.sqlstate == "55006";
+  if (fields.sqlstate.starts_with("57P") || passes) {
     code = Errc::unavailable;
   } else if (fields.sqlstate == "42704" || fields.sqlstate == "58P01") {
     code = Errc::not_found;

@@ -102,6 +102,8 @@ PageService::PageService(Options options)
   net::Listener::Options listener;
   listener.name = "page service";
   listener.socket = net::listen_unix(options_.socket);
+  // Computes may run as other users. Who gets here at all is who can see the folder: we, and rooms.
+  fs::permissions(options_.socket, fs::perms::all);
   listener.max_newcomers = kMaxNewcomers;
   // Those that have been closed to make room are still there for a moment.
   listener.max_connections = options_.limits.connections + 4 * kMaxNewcomers;

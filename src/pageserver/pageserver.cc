@@ -39,6 +39,7 @@ Pageserver::Pageserver(Options options, Redo& redo)
   fs::create_directories(options_.home / "templates");
   load_templates();
   load_timelines();
+  empty_trash();
   PageService::Options service{.socket = options_.page_socket, .limits = options_.page_limits};
   if (!options_.asks_for_token)
     service.unguarded = [this](TimelineId id) { return find(id)->timeline; };

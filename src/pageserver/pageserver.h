@@ -7,6 +7,7 @@
 //   timelines/<id>/wal_source     where its WAL comes from, if attached
 //   timelines/<id>/boot_set       best effort
 //   templates/<major>             the id of the template timeline; written last by the import
+//   trash/<seconds>-<id>          folders that were never finished, kept for a week
 //
 // Threads: any; the folder belongs to one Pageserver.
 #pragma once
@@ -75,6 +76,10 @@ class Pageserver : public PageserverAdmin {
   fs::path folder_of(TimelineId id) const { return options_.home / "timelines" / id.str(); }
   void load_templates();
   void load_timelines();
+  void keep_named(const std::map<TimelineId, Manifest>& manifests,
+                  std::set<TimelineId>& unfinished);
+  void discard(TimelineId id);
+  void empty_trash();
   BranchPtr load_timeline(TimelineId id, std::map<TimelineId, Manifest>& manifests);
   void attach_known();
   BranchPtr open_branch(const fs::path& folder, const BranchPtr& ancestor);

@@ -14,6 +14,7 @@ namespace {
 const log::Logger logger("pageserver");
 
 constexpr std::chrono::minutes kImportFlush{10};
+constexpr std::chrono::days kTrashDays{7};
 
 // Each SLRU page and relation page that is really there. A skeleton may list tens of thousands of
 // relations, of which a few are asked for, so they are found where they are.
@@ -52,38 +53,43 @@ void Pageserver::load_templates() {
     int major = 0;
     auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), major);
     if (error != std::errc() || *end != '\0') continue;  // Not ours: a temporary file.
-    std::string text = read_file(entry.path());
-    TimelineId id = TimelineId::parse(std::string_view(text).substr(0, text.find('\n')));
-    MutexLock lock(mutex_);
-    templates_[major] = id;
+    try {
+      std::string text = read_file(entry.path());
+      TimelineId id = TimelineId::parse(std::string_view(text).substr(0, text.find('\n')));
+      MutexLock lock(mutex_);
+      templates_[major] = id;
+    } catch (const Error& error) {
+      logger.error("{} cannot be read: {}", entry.path().string(), error.what());
+    }
   }
 }
 
 void Pageserver::load_timelines() {
   std::map<TimelineId, Manifest> manifests;
-  std::vector<TimelineId> uncommitted;
+  std::set<TimelineId> unfinished;
+  bool all_read = true;
   for (const auto& entry : fs::directory_iterator(options_.home / "timelines")) {
     try {
       TimelineId id = TimelineId::parse(entry.path().filename().string());
       if (!fs::exists(entry.path() / kManifestFile)) {
-        uncommitted.push_back(id);  // A crash while it was made or deleted.
+        unfinished.insert(id);  // A crash while it was made or deleted.
         continue;
       }
-      manifests[id] = Manifest::load(entry.path());
-      if (manifests[id].timeline != id) {
-        manifests.erase(id);
-        throw Error(Errc::corrupt, "the manifest is another timeline's");
-      }
-      if (!manifests[id].ancestor && !is_template(id)) uncommitted.push_back(id);
+      Manifest manifest = Manifest::load(entry.path());
+      if (manifest.timeline != id) throw Error(Errc::corrupt, "the manifest is another timeline's");
+      if (!manifest.ancestor && !is_template(id)) unfinished.insert(id);
+      manifests[id] = std::move(manifest);
     } catch (const Error& error) {
+      all_read = all_read && !fs::exists(entry.path() / kManifestFile);
       logger.error("{} cannot be opened and is left alone: {}", entry.path().string(),
                    error.what());
     }
   }
-  for (TimelineId id : uncommitted) {
-    logger.info("removing timeline {}, which was never finished", id.str());
+  keep_named(manifests, unfinished);
+  for (TimelineId id : unfinished) {
     manifests.erase(id);
-    remove_folder(id);
+    // What cannot be read may name it.
+    if (all_read) discard(id);
   }
   std::vector<TimelineId> ids;
   for (const auto& [id, manifest] : manifests) ids.push_back(id);
@@ -93,6 +99,59 @@ void Pageserver::load_timelines() {
     } catch (const Error& error) {
       logger.error("timeline {} cannot be opened and is left alone: {}", id.str(), error.what());
     }
+  }
+}
+
+// What another manifest names was finished, whatever is missing now. A timeline without an ancestor
+// that others branch from can only be a template whose file in `templates` is lost.
+void Pageserver::keep_named(const std::map<TimelineId, Manifest>& manifests,
+                            std::set<TimelineId>& unfinished) {
+  for (const auto& [id, manifest] : manifests) {
+    if (!manifest.ancestor || !unfinished.erase(*manifest.ancestor)) continue;
+    auto named = manifests.find(*manifest.ancestor);
+    if (named == manifests.end()) {
+      logger.error("timeline {} has lost its manifest, but {} branches from it; it is left alone",
+                   manifest.ancestor->str(), id.str());
+      continue;
+    }
+    const int major = static_cast<int>(named->second.major);
+    {
+      MutexLock lock(mutex_);
+      if (!templates_.emplace(major, named->first).second) continue;
+    }
+    write_file_durably(options_.home / "templates" / std::to_string(major),
+                       named->first.str() + "\n");
+    logger.warn(
+        "timeline {} is the template for PostgreSQL {} again: the file that says so was lost",
+        named->first.str(), major);
+  }
+}
+
+// Moves a timeline's folder to the trash, which empty_trash() clears after kTrashDays.
+void Pageserver::discard(TimelineId id) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  fs::path to = options_.home / "trash" / fmt::format("{}-{}", seconds, id.str());
+  fs::create_directories(to.parent_path());
+  fs::rename(folder_of(id), to);
+  fsync_folder(to.parent_path());
+  fsync_folder(folder_of(id).parent_path());
+  logger.warn("timeline {} was never finished, or is half deleted; moved to {} for {} days",
+              id.str(), to.string(), kTrashDays.count());
+}
+
+void Pageserver::empty_trash() {
+  const fs::path trash = options_.home / "trash";
+  if (!fs::exists(trash)) return;
+  const auto oldest = std::chrono::system_clock::now().time_since_epoch() - kTrashDays;
+  for (const auto& entry : fs::directory_iterator(trash)) {
+    std::string name = entry.path().filename().string();
+    int64_t seconds = 0;
+    auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), seconds);
+    if (error != std::errc() || *end != '-') continue;  // Not ours.
+    if (std::chrono::seconds(seconds) >= oldest) continue;
+    logger.info("removing {} from the trash", name);
+    fs::remove_all(entry.path());
   }
 }
 

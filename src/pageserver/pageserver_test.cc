@@ -145,6 +145,44 @@ TEST_F(PageserverTest, WhatACrashLeftHalfMadeIsRemoved) {
   EXPECT_EQ(std::distance(fs::directory_iterator(timelines), {}), 2);
 }
 
+// Losing a file of 33 bytes must not delete every project.
+TEST_F(PageserverTest, ATemplateThatBranchesNameIsNeverRemoved) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId base = server_->template_timeline(15).timeline;
+  TimelineId child = create(base, lsn);
+  for (std::string_view left : {"", "damaged\n"}) {
+    server_.reset();
+    fs::path file = folder_ / "home" / "templates" / "15";
+    fs::remove(file);
+    if (!left.empty()) write_file_durably(file, left);
+    open();
+    EXPECT_EQ(server_->template_timeline(15).timeline, base);
+    EXPECT_EQ(server_->timeline(child).ancestor, base);
+    create(base, lsn);
+  }
+}
+
+TEST_F(PageserverTest, WhatIsNotKnownLiesInTheTrashForAWeek) {
+  open();
+  server_.reset();
+  const fs::path home = folder_ / "home";
+  TimelineId id = TimelineId::random();
+  fs::create_directories(home / "timelines" / id.str() / "layers");
+  open();
+  ASSERT_TRUE(fs::exists(home / "trash"));
+  fs::path kept = fs::directory_iterator(home / "trash")->path();
+  EXPECT_NE(kept.string().find(id.str()), std::string::npos);
+  EXPECT_TRUE(fs::exists(kept / "layers"));
+  server_.reset();
+  open();
+  EXPECT_TRUE(fs::exists(kept));
+  server_.reset();
+  fs::rename(kept, home / "trash" / ("1000000000-" + id.str()));
+  open();
+  EXPECT_TRUE(fs::is_empty(home / "trash"));
+}
+
 TEST_F(PageserverTest, ADamagedTimelineDoesNotHideTheOthers) {
   open();
   Lsn lsn = import_fresh();

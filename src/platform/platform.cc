@@ -8,9 +8,11 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "compute/agent/agent.h"
+#include "compute/rooms/warden.h"
 #include "control/control.h"
 #include "pageserver/pageserver.h"
 #include "pageserver/redo/redo_pool.h"
@@ -26,6 +28,7 @@ namespace {
 const log::Logger logger("platform");
 
 constexpr int kMajor = 15;
+constexpr uint32_t kRoomUsers = 128;
 const std::vector<std::string> kLibraries = {"halogen.so", "halogen.sql", "libhalogen_shim.so"};
 
 // The wildcard and the loopback address stand for both families.
@@ -35,22 +38,8 @@ std::vector<std::string> listen_hosts(const std::string& host) {
   return {host};
 }
 
-void make_private_folder(const fs::path& path) {
-  fs::create_directories(path);
-  if (::chmod(path.c_str(), 0700) != 0) throw system_error(errno, path.string());
-}
-
-// Outside the home (see Layout) anyone could have made it before us.
-void make_run_folder(const fs::path& run) {
-  if (::mkdir(run.c_str(), 0700) != 0 && errno != EEXIST) throw system_error(errno, run.string());
-  struct stat info{};
-  if (::lstat(run.c_str(), &info) != 0) throw system_error(errno, run.string());
-  if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid())
-    throw Error(Errc::permission_denied,
-                "{} belongs to somebody else: remove it, or set a shorter "
-                "HALOGEN_HOME",
-                run.string());
-  if (::chmod(run.c_str(), 0700) != 0) throw system_error(errno, run.string());
+void make_own_folder(const fs::path& path) {
+  make_private_folder(path, {::geteuid(), ::getegid()});
 }
 
 std::string now_text() {
@@ -74,6 +63,34 @@ log::Level log_level() {
   return wanted != nullptr && std::string(wanted) == "debug" ? log::Level::debug : log::Level::info;
 }
 
+// Far from users of people and packages, and from what container managers take; another range for
+// each home, by chance.
+compute::UserRange room_users(const Options& options, const Layout& layout) {
+  if (::geteuid() != 0) return {};
+  constexpr uid_t kFirst = 1'900'000'000;
+  uid_t first = options.first_room_uid;
+  if (first == 0) first = kFirst + crc32c(as_bytes(layout.home.native())) % 65536 * kRoomUsers;
+  return {first, kRoomUsers};
+}
+
+std::shared_ptr<compute::Warden> start_warden(const Options& options, const Layout& layout,
+                                              const Owner& owner) {
+  make_private_folder(layout.home / "compute", owner);
+  return std::make_shared<compute::Warden>(
+      compute::RoomsPlan{.rooms = compute::ComputeAgent::rooms_in(layout.home / "compute"),
+                         .libraries = options.libraries,
+                         .pages = layout.run / "pageserver",
+                         .owner = {owner.uid, owner.gid},
+                         .users = room_users(options, layout)});
+}
+
+// How computes are kept apart, for status.
+std::string describe_rooms(const Options& options) {
+  if (!options.warden) return "none";
+  if (options.warden->users() == 0) return "rooms, all as one user";
+  return "rooms, each as a user of its own";
+}
+
 }  // namespace
 
 void prepare(Options& options) {
@@ -92,8 +109,13 @@ void prepare(Options& options) {
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
   ::umask(0077);
-  take_home(layout.home, [&] {
+  take_home(layout.home, [&](const Owner& owner) {
     options.libraries = copy_libraries(options.libraries, kLibraries, layout.home);
+    make_private_folder(layout.run, owner);
+    // Computes may be other users; only rooms show it to them.
+    make_private_folder(layout.run / "pageserver", owner);
+    fs::permissions(layout.run / "pageserver", fs::perms{0711});
+    if (options.layers.rooms) options.warden = start_warden(options, layout, owner);
   });
   close_process();
 }
@@ -118,13 +140,15 @@ Platform::Platform(Options options, Progress progress)
       services_(std::make_unique<Services>()) {
   log::init(log_level(), layout_.log);
   close_home(layout_);
-  make_run_folder(layout_.run);
   raise_file_limit();
   std::error_code ignored;
   fs::remove(layout_.description, ignored);  // A killed platform's.
 }
 
-Platform::~Platform() { stop(); }
+Platform::~Platform() {
+  stop();
+  if (options_.warden) options_.warden->end();
+}
 
 void Platform::start() {
   logger.info("starting in {} (pid {})", layout_.home.string(), ::getpid());
@@ -151,12 +175,11 @@ void Platform::start_storage() {
   Services& s = *services_;
   s.disk = std::make_unique<DiskWatch>(layout_.home);
   for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
-    make_private_folder(layout_.home / part);
+    make_own_folder(layout_.home / part);
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(
       safekeeper::Safekeeper::Options{.home = layout_.home / "safekeeper",
                                       .socket_folder = layout_.run / "safekeeper",
                                       .asks_for_token = options_.layers.storage_tokens});
-  make_private_folder(layout_.run / "pageserver");
   s.redo = std::make_unique<pageserver::RedoPool>(
       pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
                                     .scratch = layout_.home / "redo"});
@@ -174,6 +197,7 @@ void Platform::start_storage() {
       compute::ComputeAgent::Options{.home = layout_.home / "compute",
                                      .run = layout_.run / "compute",
                                      .libraries = options_.libraries,
+                                     .warden = options_.warden.get(),
                                      .pageserver = *s.pageserver,
                                      .safekeeper = *s.safekeeper,
                                      .layers = options_.layers});
@@ -208,7 +232,8 @@ void Platform::start_control() {
                                 .domain = options_.domain,
                                 .pageserver = *s.pageserver,
                                 .safekeeper = *s.safekeeper,
-                                .compute = *s.agent});
+                                .compute = *s.agent,
+                                .layers = options_.layers});
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
                             .port = options_.pg_port,
@@ -224,7 +249,8 @@ void Platform::start_control() {
 void Platform::describe() {
   Description self = description();
   nlohmann::json shape = nlohmann::json::parse(self.to_json());
-  shape["isolation"] = {{"without", names_of_layers_out(options_.layers)}};
+  shape["isolation"] = {{"computes", describe_rooms(options_)},
+                        {"without", names_of_layers_out(options_.layers)}};
   shape["wal_host"] = services_->safekeeper->wal_host();
   shape["wal_port"] = services_->safekeeper->wal_port();
   services_->control->describe(

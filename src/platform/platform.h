@@ -9,6 +9,10 @@
 #include "platform/home.h"
 #include "protocol/isolation.h"
 
+namespace halogen::compute {
+class Warden;
+}
+
 namespace halogen::platform {
 
 struct Options {
@@ -21,8 +25,10 @@ struct Options {
   IsolationLayers layers{};
   fs::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
   bool forget_unreadable_passwords = false;
-  bool open_metrics = false;  // /metrics needs no key.
-  fs::path libraries;         // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
+  bool open_metrics = false;    // /metrics needs no key.
+  unsigned first_room_uid = 0;  // Of the users that computes run as, if we are root. 0: choose.
+  fs::path libraries;           // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
+  std::shared_ptr<compute::Warden> warden;  // By prepare(): makes the computes' rooms.
 };
 
 // Told what is being done, one line each, for a person who waits.
@@ -30,9 +36,10 @@ using Progress = std::function<void(const std::string&)>;
 
 // Everything that must come before threads, in this order: is it running already, are the ports
 // free, is Postgres there, is there space; then the home is made and taken (as root: for another
-// user, whom we become) and the libraries are copied. From here on nobody looks into this process
-// (no core, no ptrace), and what is made without a thought of its mode is the owner's alone. Fills
-// in ports that are 0.
+// user, whom we become), the libraries are copied, and the warden of the computes' rooms is
+// started. From here on nobody looks into this process (no core, no ptrace), and what is made
+// without a thought of its mode is the owner's alone. Fills in ports that are 0, the libraries and
+// the warden.
 void prepare(Options& options);
 
 class Platform {

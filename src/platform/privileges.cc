@@ -93,7 +93,23 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void take_home(const fs::path& home, const std::function<void()>& last_as_root) {
+void make_private_folder(const fs::path& path, const Owner& owner) {
+  if (::mkdir(path.c_str(), 0700) == 0) {
+    if (::chown(path.c_str(), owner.uid, owner.gid) != 0) throw system_error(errno, path.string());
+  } else if (errno != EEXIST) {
+    throw system_error(errno, path.string());
+  }
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0) throw system_error(errno, path.string());
+  // Outside the home anyone could have made it before us.
+  if (!S_ISDIR(info.st_mode) || info.st_uid != owner.uid)
+    throw Error(Errc::permission_denied,
+                "{} belongs to somebody else: remove it, or set another HALOGEN_HOME",
+                path.string());
+  if (::chmod(path.c_str(), 0700) != 0) throw system_error(errno, path.string());
+}
+
+void take_home(const fs::path& home, const std::function<void(const Owner&)>& last_as_root) {
   std::error_code problem;
   bool made = fs::create_directories(home, problem);
   if (problem)
@@ -103,14 +119,15 @@ void take_home(const fs::path& home, const std::function<void()>& last_as_root) 
   if (::geteuid() == 0) {
     User user = service_user(home);
     prepare_home(home, user);
-    last_as_root();
-    give_all(home / "lib", user);
     raise_file_limit();
+    last_as_root({user.uid, user.gid});
+    give_all(home / "lib", user);
     become(user);
     check_usable(home);
   } else {
     check_usable(home);
-    last_as_root();
+    raise_file_limit();
+    last_as_root({::geteuid(), ::getegid()});
   }
 }
 
@@ -138,8 +155,9 @@ fs::path copy_libraries(const fs::path& from, const std::vector<std::string>& na
   for (const fs::path& folder : {to.parent_path(), to}) ::chmod(folder.c_str(), 0755);
   for (size_t i = 0; i < names.size(); ++i) {
     std::error_code ignored;
-    if (fs::file_size(to / names[i], ignored) == contents[i].size()) continue;
-    write_file_durably(to / names[i], contents[i], 0755);
+    if (fs::file_size(to / names[i], ignored) != contents[i].size())
+      write_file_durably(to / names[i], contents[i], 0755);
+    ::chmod((to / names[i]).c_str(), 0755);
   }
   return to;
 }

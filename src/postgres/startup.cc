@@ -1,6 +1,8 @@
 #include "postgres/startup.h"
 
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 
@@ -40,13 +42,118 @@ void parse_parameters(Reader& in, Packet& packet) {
     throw Error(Errc::corrupt, "invalid startup packet layout: expected terminator as last byte");
 }
 
-void add_setting(wire::Parameters& settings, std::string_view assignment) {
-  size_t equals = assignment.find('=');
-  if (equals == std::string_view::npos || equals == 0) return;
-  std::string name(assignment.substr(0, equals));
-  std::replace(name.begin(), name.end(), '-', '_');
-  settings.emplace_back(std::move(name), assignment.substr(equals + 1));
-}
+// A switch that stands for a setting, by its letter.
+struct Switch {
+  char letter;
+  std::string_view setting;  // "": for a server of its own only, and of no effect here.
+  std::string_view value;    // "": the switch's argument.
+};
+constexpr Switch kSwitches[] = {
+    {'B', "shared_buffers", ""},
+    {'C', "", ""},
+    {'D', "", ""},
+    {'E', "", "-"},
+    {'F', "fsync", "false"},
+    {'N', "max_connections", ""},
+    {'O', "allow_system_table_mods", "true"},
+    {'P', "ignore_system_indexes", "true"},
+    {'S', "work_mem", ""},
+    {'T', "", "-"},
+    {'W', "post_auth_delay", ""},
+    {'b', "", "-"},
+    {'e', "datestyle", "euro"},
+    {'h', "listen_addresses", ""},
+    {'i', "listen_addresses", "*"},
+    {'j', "", "-"},
+    {'k', "unix_socket_directories", ""},
+    {'l', "ssl", "true"},
+    {'n', "", "-"},
+    {'p', "port", ""},
+    {'r', "", ""},
+    {'s', "log_statement_stats", "true"},
+    {'v', "", ""},
+};
+// What -f turns off, and what -t turns on.
+constexpr std::pair<std::string_view, std::string_view> kPlans[] = {
+    {"s", "enable_seqscan"},    {"i", "enable_indexscan"}, {"o", "enable_indexonlyscan"},
+    {"b", "enable_bitmapscan"}, {"t", "enable_tidscan"},   {"n", "enable_nestloop"},
+    {"m", "enable_mergejoin"},  {"h", "enable_hashjoin"}};
+constexpr std::pair<std::string_view, std::string_view> kStatistics[] = {
+    {"pa", "log_parser_stats"}, {"pl", "log_planner_stats"}, {"e", "log_executor_stats"}};
+
+// getopt(3), over the words of a client's `options`.
+class Switches {
+ public:
+  explicit Switches(const std::vector<std::string>& words) : words_(words) {}
+
+  wire::Parameters settings() {
+    std::string_view rubbish;  // Refused, but after all switches have been looked at.
+    while (at_ < words_.size()) {
+      word_ = words_[at_++];
+      if (word_ == "--") break;
+      if (word_.size() < 2 || word_[0] != '-') {
+        if (rubbish.empty()) rubbish = word_;
+        continue;
+      }
+      rest_ = word_.substr(1);
+      while (!rest_.empty()) take(rest_[0]);
+    }
+    if (!rubbish.empty()) refuse(rubbish);
+    if (at_ < words_.size()) refuse(words_[at_]);
+    return std::move(settings_);
+  }
+
+ private:
+  [[noreturn]] static void refuse(std::string_view word) {
+    throw Error(Errc::invalid_argument, "invalid command-line argument for server process: {}",
+                word);
+  }
+
+  void take(char letter) {
+    rest_.remove_prefix(1);
+    if (letter == 'c' || letter == '-') return assign(letter, argument());
+    if (letter == 'f') return put(kPlans, argument(), "false");
+    if (letter == 't') return put(kStatistics, argument(), "true");
+    if (letter == 'd') return set("log_min_messages", "debug" + std::string(argument()));
+    auto found = std::find_if(std::begin(kSwitches), std::end(kSwitches),
+                              [&](const Switch& one) { return one.letter == letter; });
+    if (found == std::end(kSwitches)) refuse(word_);
+    std::string_view value = found->value.empty() ? argument() : found->value;
+    if (!found->setting.empty()) set(found->setting, value);
+  }
+
+  // The rest of the word, or else the next one.
+  std::string_view argument() {
+    if (!rest_.empty()) return std::exchange(rest_, {});
+    if (at_ == words_.size()) refuse(word_);
+    return words_[at_++];
+  }
+
+  void assign(char letter, std::string_view assignment) {
+    size_t equals = assignment.find('=');
+    if (equals == std::string_view::npos)
+      throw Error(Errc::invalid_argument, "{}{} requires a value", letter == 'c' ? "-c " : "--",
+                  assignment);
+    std::string name(assignment.substr(0, equals));
+    std::replace(name.begin(), name.end(), '-', '_');
+    set(name, assignment.substr(equals + 1));
+  }
+
+  void put(std::span<const std::pair<std::string_view, std::string_view>> table,
+           std::string_view argument, std::string_view value) {
+    for (const auto& [name, setting] : table)
+      if (name == argument.substr(0, name.size())) return set(setting, value);
+    refuse(word_);
+  }
+
+  void set(std::string_view name, std::string_view value) { settings_.emplace_back(name, value); }
+
+  const std::vector<std::string>& words_;
+  size_t at_ = 0;
+  std::string_view word_;
+  std::string_view rest_;  // Of a word: letters may stand together.
+  wire::Parameters settings_;
+};
 
 }  // namespace
 
@@ -122,16 +229,7 @@ std::string join_options(const std::vector<std::string>& words) {
 }
 
 wire::Parameters option_settings(const std::vector<std::string>& words) {
-  wire::Parameters settings;
-  for (size_t i = 0; i < words.size(); i++) {
-    std::string_view word = words[i];
-    if (word == "-c" || word == "--") {
-      if (word == "-c" && i + 1 < words.size()) add_setting(settings, words[++i]);
-    } else if (word.starts_with("-c") || word.starts_with("--")) {
-      add_setting(settings, word.substr(2));
-    }
-  }
-  return settings;
+  return Switches(words).settings();
 }
 
 }  // namespace halogen::startup

@@ -41,8 +41,9 @@ Packet parse(Bytes body);
 std::vector<std::string> split_options(std::string_view options);
 // The inverse: split_options(join_options(w)) == w for words that are not empty.
 std::string join_options(const std::vector<std::string>& words);
-// The settings among the words (-c name=value, -cname=value, --name=value), dashes in names made
-// underscores. Words of other kinds are passed over.
+// The settings that the words make, as Postgres takes its switches from a client: -c name=value,
+// --name=value (dashes in names made underscores), and short ones such as -S 2048, -f s and -e.
+// Throws invalid_argument, in Postgres' words, where it would refuse them with 42601.
 wire::Parameters option_settings(const std::vector<std::string>& words);
 
 }  // namespace halogen::startup

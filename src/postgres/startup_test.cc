@@ -87,8 +87,27 @@ TEST(StartupOptions, JoinIsTheInverseOfSplit) {
 }
 
 TEST(StartupOptions, SettingsInTheirThreeSpellings) {
-  auto settings = option_settings({"-c", "a=1", "-cb=2", "--c-d=3=4", "-B", "99", "--", "-c"});
+  auto settings = option_settings({"-c", "a=1", "-cb=2", "--c-d=3=4"});
   EXPECT_EQ(settings, (wire::Parameters{{"a", "1"}, {"b", "2"}, {"c_d", "3=4"}}));
+}
+
+// As a stock server takes and refuses them (tried on PostgreSQL 15).
+TEST(StartupOptions, ShortSwitchesAreSettings) {
+  EXPECT_EQ(option_settings({"-S", "2048", "-f", "s", "-fh", "-e", "-tpl"}),
+            (wire::Parameters{{"work_mem", "2048"},
+                              {"enable_seqscan", "false"},
+                              {"enable_hashjoin", "false"},
+                              {"datestyle", "euro"},
+                              {"log_planner_stats", "true"}}));
+  EXPECT_EQ(option_settings({"-eS", "64", "-D", "/x", "-E"}),
+            (wire::Parameters{{"datestyle", "euro"}, {"work_mem", "64"}}));
+}
+
+TEST(StartupOptions, WhatPostgresRefusesIsRefused) {
+  for (const Words& words :
+       {Words{"rubbish"}, Words{"-c"}, Words{"-c", "work_mem"}, Words{"--work_mem"}, Words{"-S"},
+        Words{"-f", "x"}, Words{"-t", "x"}, Words{"-Z"}, Words{"-"}, Words{""}, Words{"--", "a"}})
+    EXPECT_THROW(option_settings(words), Error) << words[0];
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ struct ComputeProcess {
   std::string socket_folder;
   std::string login_secret;
   std::string log_file;
+  std::string problem;  // Why its commits wait, for an operator; or empty.
 };
 
 class ComputeHost {

@@ -42,6 +42,7 @@ struct Outcome {
 struct PoolSettings {
   int pool_size = 0;      // Per database and role; 0 = nine tenths of max_connections.
   int min_pool_size = 0;  // Kept open while the compute runs, once there has been one.
+  // Times of 0 mean no bound, but for server_lifetime: 0 closes a server after each use.
   std::chrono::milliseconds query_wait_timeout{120'000};
   std::chrono::milliseconds server_idle_timeout{600'000};
   std::chrono::milliseconds server_lifetime{3'600'000};

@@ -21,8 +21,9 @@ struct TermStart {
 
 struct WalStatus {
   uint64_t term = 0;
-  Lsn start;  // The oldest WAL kept.
-  Lsn flush;  // All below is on disk.
+  Lsn start;              // The oldest WAL kept.
+  Lsn flush;              // All below is on disk.
+  std::string problem{};  // Why the compute's WAL does not come, so that commits wait; or empty.
 };
 
 // A compute that WAL is pulled from.

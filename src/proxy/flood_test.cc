@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 
 #include <ctime>
+#include <deque>
+#include <functional>
 #include <thread>
 
 #include "base/metrics.h"
@@ -128,6 +130,67 @@ TEST_F(FloodTest, AnAddressThatDoesNotListenGetsNoMoreHandshakes) {
   }
   EXPECT_TRUE(in_the_clear);
   EXPECT_EQ(log_in("127.0.0.3", kPassword).sqlstate, "00000");
+}
+
+// Whatever a client has us do before it shows who it is: each kind is charged to its address, and
+// to no other.
+TEST_F(FloodTest, WorkForClientsThatNeverLogInIsChargedToTheirAddress) {
+  int port =
+      start([](Proxy::Options& options) { options.work_limits.address = {5, 0.001}; }).port();
+  std::string gss("\0\0\0\x08\x04\xd2\x16\x30", 8);
+  std::string cancel = wire::cancel_request(1, 2);
+  const std::vector<std::function<void(RawClient&)>> kinds{
+      [](RawClient& client) { client.request_tls({.sni = kSni}); },
+      [](RawClient& client) { client.start_tls({.sni = kSni, .alpn = "postgresql"}); },
+      [](RawClient& client) { client.send(wire::ssl_request()), client.receive(1); },
+      [&](RawClient& client) { client.send(gss), client.receive(1); },
+      [&](RawClient& client) { client.send(cancel), client.receive(); },
+      [](RawClient& client) {
+        if (!client.request_tls({.sni = kSni})) return;  // Each is charged twice.
+        client.send_startup(wire::kProtocol3, kAlice);
+        client.next('R');
+        std::string first = std::string("SCRAM-SHA-256") + '\0' + std::string("\0\0\0\x08", 4);
+        std::string message;
+        wire::put_message(message, 'p', first + "n,,n=,r=");
+        client.send(message);
+        client.next();
+      }};
+  int last = 1;
+  for (const auto& abandoned : kinds) {
+    std::string from = fmt::format("127.0.2.{}", ++last);
+    for (int i = 0; i < 5; i++) {
+      RawClient client(port, from);
+      abandoned(client);
+    }
+    wait_for_starting(0);
+    int lookups = endpoints_.lookups;
+    EXPECT_EQ(RawClient(port, from).next().error().sqlstate, "53300") << last;
+    EXPECT_EQ(endpoints_.lookups, lookups);
+  }
+  for (int i = 0; i < 10; i++) EXPECT_EQ(log_in("127.0.0.3", kPassword).sqlstate, "00000");
+}
+
+TEST_F(FloodTest, OneAddressLeavesRoomForNewcomersOfOthers) {
+  int port = start([](Proxy::Options& options) { options.max_unauthenticated = 20; }).port();
+  std::deque<RawClient> flood;
+  int let_in = 0;
+  for (int i = 0; i < 20; i++) {
+    flood.emplace_back(port, "127.0.0.2");
+    let_in += flood.back().request_tls({.sni = kSni}) ? 1 : 0;
+  }
+  EXPECT_EQ(let_in, 10);
+  EXPECT_EQ(log_in("127.0.0.3", kPassword).sqlstate, "00000");
+}
+
+TEST_F(FloodTest, AnEndpointThatDoesNotExistTakesAsLongAsOneThatDoes) {
+  start();
+  endpoints_.role_time = milliseconds(200);
+  for (int i = 0; i < 3; i++) log_in("127.0.0.2", "wrong");
+  auto since = steady_clock::now();
+  int lookups = endpoints_.lookups;
+  for (int i = 0; i < 5; i++) EXPECT_EQ(log_in("127.0.0.2", "x", "ep-no").sqlstate, "28P01");
+  EXPECT_EQ(endpoints_.lookups, lookups);
+  EXPECT_GE(steady_clock::now() - since, milliseconds(400)) << "times of lookups, at random";
 }
 
 // From as many addresses as it likes: the owner waits for half a second at most.

@@ -325,9 +325,15 @@ std::optional<Refused> Proxy::Impl::refusal(const IpAddress& address) {
     shared->metrics.no_descriptor.add();
     return no_descriptors();
   }
-  if (shared->unauthenticated >= options.max_unauthenticated) {
+  // One address may have as many newcomers as there is room for others, so that there always is.
+  int room = options.max_unauthenticated - shared->unauthenticated;
+  if (room <= 0 || shared->work_limits.under_way(address) >= room) {
     shared->metrics.refused.add();
     return too_many_newcomers();
+  }
+  if (shared->work_limits.is_empty(address, steady_clock::now())) {
+    shared->metrics.auth_limited.add();
+    return spent_all();
   }
   if (shared->auth_limits.is_worn_out(address, steady_clock::now())) {
     shared->metrics.auth_limited.add();

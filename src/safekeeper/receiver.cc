@@ -94,12 +94,16 @@ void Receiver::run() {
 }
 
 void Receiver::report(const Error& error) {
+  if (streaming_) failing_since_ = steady_clock::now();
   switch (error.code()) {
     case Errc::cancelled:
     case Errc::unavailable:
     case Errc::timed_out:
       if (streaming_) logger.info("{}: no longer receiving: {}", options_.name, error.what());
-      return;
+      if (error.code() == Errc::cancelled ||
+          steady_clock::now() - failing_since_ < options_.patience)
+        return;
+      break;
     case Errc::fenced:
       logger.info("{}: stopped receiving: {}", options_.name, error.what());
       return;
@@ -108,14 +112,15 @@ void Receiver::report(const Error& error) {
   }
   if (reported_ == error.what()) return;
   reported_ = error.what();
+  sink_.set_problem(reported_);
   if (error.code() == Errc::io)
     logger.error(
         "{}: cannot store WAL, so commits wait (nothing acknowledged is lost): {}; make room on "
         "that disk, and they go on",
         options_.name, error.what());
   else
-    logger.error("{}: cannot receive WAL from {}: {}", options_.name, options_.source.host,
-                 error.what());
+    logger.error("{}: cannot receive WAL from {}, so commits wait: {}", options_.name,
+                 options_.source.host, error.what());
 }
 
 void Receiver::stream() {
@@ -152,6 +157,8 @@ void Receiver::start_streaming(Lsn from) {
 void Receiver::receive_loop(Lsn from) {
   streaming_ = true;
   pulls().add();
+  reported_.clear();
+  sink_.set_problem("");
   logger.info("{}: receiving WAL from {}", options_.name, from.str());
   Lsn flushed = from;
   client_.send_status(flushed, flushed, flushed);

@@ -29,6 +29,8 @@ class WalSink {
   virtual void append(Lsn at, Bytes wal) = 0;
   // What was appended is durable; up to where. Throws fenced when the term is over.
   virtual Lsn flush() = 0;
+  // Why WAL does not come, for an operator; empty when it does.
+  virtual void set_problem(const std::string& why) = 0;
 };
 
 class Receiver {
@@ -37,6 +39,8 @@ class Receiver {
     std::string name;  // For the log.
     WalSource source;
     uint64_t system_identifier = 0;
+    // A compute that is away, starting or stopping for longer is worth an operator's look.
+    std::chrono::milliseconds patience{30'000};
   };
 
   Receiver(Options options, WalSink& sink);
@@ -67,6 +71,7 @@ class Receiver {
   net::ReplicationClient client_;
   bool streaming_ = false;
   std::string reported_;  // The last failure in the log, not to say it again.
+  std::chrono::steady_clock::time_point failing_since_ = std::chrono::steady_clock::now();
   Mutex mutex_;
   CondVar stop_requested_;
   bool stopping_ GUARDED_BY(mutex_) = false;

@@ -2,12 +2,14 @@
 #include "safekeeper/safekeeper.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -136,6 +138,44 @@ TEST_F(SafekeeperTest, ACommitIsAcknowledgedOnlyWhenItsWalIsSynced) {
   writer.join();
   EXPECT_TRUE(committed);
   EXPECT_GT(syncs, 0);
+}
+
+TEST_F(SafekeeperTest, AComputeThatCannotBeFollowedIsAProblemAndNotJustAway) {
+  open_keeper();
+  StockCluster cluster;
+  cluster.start("-c max_replication_slots=0");
+  create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  EXPECT_EQ(keeper_->status(id_).problem, "");
+  pull_from(cluster, 1);
+  Deadline deadline = Deadline::after(seconds(20));
+  while (keeper_->status(id_).problem.empty() && !deadline.passed())
+    std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_THAT(keeper_->status(id_).problem, ::testing::HasSubstr("(53400)"));
+  cluster.stop();
+  cluster.start();
+  cluster.sql("create table t(a int)");
+  wait_for(cluster);
+  EXPECT_EQ(keeper_->status(id_).problem, "");
+}
+
+class ProblemSink final : public WalSink {
+ public:
+  Lsn restart() override { return Lsn(0); }
+  void append(Lsn, Bytes) override {}
+  Lsn flush() override { return Lsn(0); }
+  void set_problem(const std::string& why) override { told.set_value(why); }
+  std::promise<std::string> told;
+};
+
+TEST(Receiver, AComputeThatStaysAwayIsAProblem) {
+  ProblemSink sink;
+  Receiver receiver({.name = "away",
+                     .source = {"/nowhere", 5432, "postgres", "safekeeper", ""},
+                     .system_identifier = 1,
+                     .patience = milliseconds(50)},
+                    sink);
+  EXPECT_THAT(sink.told.get_future().get(), ::testing::HasSubstr("/nowhere"));
 }
 
 TEST_F(SafekeeperTest, AnOlderTermIsRefusedAndAnEndedOneStopsAtOnce) {

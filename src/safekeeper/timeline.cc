@@ -33,6 +33,10 @@ class Timeline::TermSink : public WalSink {
     if (verdict != Verdict::accept) timeline_.refuse(verdict, term_);
     return timeline_.store_.flush();
   }
+  void set_problem(const std::string& why) override {
+    MutexLock lock(timeline_.mutex_);
+    timeline_.problem_ = why;
+  }
 
  private:
   Timeline& timeline_;
@@ -64,6 +68,7 @@ void Timeline::check_open() {
 
 void Timeline::end_pull() {
   receiver_.reset();
+  if (sink_) sink_->set_problem("");
   sink_.reset();
 }
 
@@ -122,6 +127,7 @@ WalStatus Timeline::status() const {
   WalStatus status{.term = 0, .start = store_.oldest(), .flush = store_.flushed()};
   MutexLock lock(mutex_);
   status.term = acceptor_.term();
+  status.problem = problem_;
   return status;
 }
 

@@ -48,6 +48,7 @@ class Timeline {
 
   mutable Mutex mutex_;
   Acceptor acceptor_ GUARDED_BY(mutex_);
+  std::string problem_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::safekeeper

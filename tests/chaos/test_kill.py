@@ -87,8 +87,8 @@ def test_what_wal_does_not_carry_survives_kill_9_right_after_a_suspend(own_platf
     statistics = "select n_tup_ins, n_tup_del, vacuum_count from pg_stat_user_tables where relname = 't'"
     size = project.query("select pg_relation_size('t')")
     assert project.query(statistics) == [(20000, 10000, 1)]
-    folder = project.compute()["data_directory"]
     project.suspend()
+    folder = project.compute()["data_directory"]
     own_platform.kill()
     shutil.rmtree(folder)
     own_platform.up()

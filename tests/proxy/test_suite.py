@@ -7,7 +7,8 @@ TESTS = ["transactions", "portals_p2", "combocid", "namespace", "create_role", "
          "prepare", "plancache", "temp", "copy2", "largeobject", "password", "prepared_xacts"]
 
 
-def test_the_suite_does_not_notice_that_each_transaction_has_another_server(platform, project, tmp_path):
-    suite.prepare(platform, project)
-    platform.set_pooler(project, server_lifetime=0)
-    suite.run(suite.pooled(project), tmp_path, TESTS)
+def test_the_suite_does_not_notice_that_each_transaction_has_another_server(tmp_path):
+    with suite.project_without_room() as project:
+        suite.prepare(project.platform, project)
+        project.platform.set_pooler(project, server_lifetime=0)
+        suite.run(suite.pooled(project), tmp_path, TESTS)

@@ -59,7 +59,13 @@ def assert_same(lines, before):
 
 @pytest.mark.parametrize("shared_buffers", ["128MB", "1MB"])
 @pytest.mark.timeout(1800)
-def test_the_core_regression_suite_passes_and_replays(project, platform, shared_buffers, tmp_path):
+def test_the_core_regression_suite_passes_and_replays(shared_buffers, tmp_path):
+    with suite.project_without_room() as project:
+        passes_and_replays(project, shared_buffers, tmp_path)
+
+
+def passes_and_replays(project, shared_buffers, tmp_path):
+    platform = project.platform
     suite.prepare(platform, project, shared_buffers=shared_buffers)
     keep = project.connect()
     assert suite.run(suite.past_the_proxy(project), tmp_path) == 217

@@ -1,6 +1,7 @@
 """The interposed calls one by one, from a small program that the shim takes for postgres."""
 
 import os
+import socket
 import subprocess
 
 import pytest
@@ -35,11 +36,11 @@ def files(folder):
     give_to_postgres(source)
     run(TESTBED, "prepare", source, folder / "data", folder / "manifest", folder / "pages.sock", 2000)
 
-    def program(body, check=True, input=None, **environment):
+    def program(body, check=True, stdin=None, **environment):
         words = {"LD_PRELOAD": str(SHIM), "HALOGEN_SHIM_MANIFEST": str(folder / "manifest"),
                  "HALOGEN_SHIM_DATA": str(folder / "data"), "PATH": os.environ["PATH"], **environment}
         done = subprocess.run(["postgres", "-S", "-c", PRELUDE + body], executable="/usr/bin/python3", text=True,
-                              env={k: v for k, v in words.items() if v}, cwd=folder / "data", input=input,
+                              env={k: v for k, v in words.items() if v}, cwd=folder / "data", stdin=stdin,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **as_postgres())
         assert not check or done.returncode == 0, done.stdout
         return done
@@ -219,7 +220,7 @@ def test_one_that_is_held_begins_with_what_it_reads(files, folder):
     log.touch()
     give_to_postgres(log)
     words = [f"HALOGEN_SHIM_MANIFEST={folder / 'manifest'}", f"HALOGEN_SHIM_DATA={folder / 'data'}",
-             f"HALOGEN_SHIM_LOG={log}", "HALOGEN_UNSAFE_WITHOUT=login_secret", "PGDATA=/some/where"]
+             "HALOGEN_UNSAFE_WITHOUT=login_secret", "PGDATA=/some/where"]
     held = {"HALOGEN_SHIM_HOLD": "1", "HALOGEN_SHIM_MANIFEST": "", "HALOGEN_SHIM_DATA": ""}
     body = """
 assert os.pread(os.open(A, os.O_RDONLY), PAGE, 7 * PAGE) == page(7)
@@ -227,12 +228,22 @@ libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p
 assert libc.getenv(b'PGDATA') == b'/some/where' and libc.getenv(b'HALOGEN_SHIM_HOLD') is None
 print('it went well', sys.stdin.read() == '')
 """
-    done = files("import sys" + body, input="".join(word + "\0" for word in words), **held)
+
+    def told(text, *logs):
+        """A socket from which the program reads this; with it come descriptors."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            if text:
+                socket.send_fds(ours, [text.encode()], [file.fileno() for file in logs])
+        return theirs
+
+    with open(log, "a") as output:
+        done = files("import sys" + body, stdin=told("".join(word + "\0" for word in words), output), **held)
     assert done.stdout == "" and log.read_text() == "it went well True\n"
-    done = files(body, input="", **held)
+    done = files(body, stdin=told(""), **held)
     assert done.stdout == "" and done.returncode == 0
     for broken in ("PGDATA=/x", "x" * 9000 + "\0"):
-        done = files(body, check=False, input=broken, **held)
+        done = files(body, check=False, stdin=told(broken), **held)
         assert done.returncode == 1 and "what to start with is cut off" in done.stdout
 
 

@@ -19,7 +19,7 @@ namespace {
 
 const log::Logger logger("compute");
 
-constexpr size_t kLongestRunPath = 80;  // "/xxxxxxxx/.s.PGSQL.5432" must fit into 107 bytes.
+constexpr size_t kLongestRunPath = 72;  // "/xxxxxxxx/data/sockets/.s.PGSQL.5432" takes the rest.
 constexpr std::chrono::seconds kLeftoversDeadline{30};
 constexpr std::chrono::seconds kHousekeeping{60};
 constexpr std::chrono::seconds kRoleConnectionKept{30};  // Without a login.
@@ -52,6 +52,7 @@ ComputeAgent::Options checked(ComputeAgent::Options options) {
   refuse_root();
   options.home = private_folder(options.home);
   options.run = private_folder(options.run);
+  private_folder(ComputeAgent::rooms_in(options.home));
   options.libraries = fs::absolute(options.libraries).lexically_normal();
   if (options.run.string().size() > kLongestRunPath)
     throw Error(Errc::invalid_argument,
@@ -64,17 +65,18 @@ ComputeAgent::Options checked(ComputeAgent::Options options) {
 
 ComputeAgent::ComputeAgent(Options options)
     : options_(checked(std::move(options))), lock_(lock_home(options_.home)) {
-  remove_leftovers();
+  end_leftovers();
   folders_ = std::make_unique<FolderPool>(options_.home, options_.ready_folders);
-  spares_ = std::make_unique<SparePostmasters>(*supervisor_, options_.run, options_.libraries);
-  for (const auto& folder : endpoint_folders())
-    if (!fs::exists(folder / Compute::kCleanFile)) Compute::discard_data(*folders_, folder);
+  discard_leftovers();
+  const RoomPlaces places{rooms_in(options_.home), options_.run, options_.libraries,
+                          options_.warden};
+  spares_ = std::make_unique<SparePostmasters>(*supervisor_, places);
   services_ = std::make_unique<ComputeServices>(ComputeServices{options_.pageserver,
                                                                 options_.safekeeper,
                                                                 *folders_,
                                                                 *spares_,
                                                                 options_.home,
-                                                                options_.libraries,
+                                                                places,
                                                                 options_.layers,
                                                                 {}});
   services_->process_ended = [this](const std::string& id) {
@@ -102,12 +104,31 @@ ComputeAgent::~ComputeAgent() {
 
 // Before anything else: what a killed agent left must not go on writing, and what it kept running
 // is not clean.
-void ComputeAgent::remove_leftovers() {
-  int killed = kill_postgres_in(options_.home, Deadline::after(kLeftoversDeadline));
+void ComputeAgent::end_leftovers() {
+  Deadline deadline = Deadline::after(kLeftoversDeadline);
+  const fs::path rooms = rooms_in(options_.home);
+  std::vector<fs::path> markers;
+  for (const auto& entry : fs::directory_iterator(rooms))
+    if (entry.path().filename().string().starts_with(kMarkerPrefix) &&
+        !(options_.warden && entry.path().filename() == options_.warden->marker().filename()))
+      markers.push_back(entry.path());
+  int killed = kill_rooms(markers, deadline) + kill_postgres_in(options_.home, deadline);
   if (killed > 0) logger.info("ended {} processes that a former run left behind", killed);
+  for (const fs::path& marker : markers) fs::remove(marker);
   for (const auto& entry : fs::directory_iterator(options_.run)) fs::remove_all(entry.path());
+  for (const auto& room : fs::directory_iterator(rooms))
+    for (const auto& data : Compute::data_directories(room.path() / kRoomData))
+      remove_shared_memory(data);
+}
+
+// None of it is clean, except for what is named so.
+void ComputeAgent::discard_leftovers() {
+  std::vector<fs::path> rooms;
+  for (const auto& entry : fs::directory_iterator(rooms_in(options_.home)))
+    if (!entry.path().filename().string().starts_with(".")) rooms.push_back(entry.path());
+  for (const fs::path& room : rooms) folders_->discard(room);
   for (const auto& folder : endpoint_folders())
-    for (const auto& data : Compute::data_directories(folder)) remove_shared_memory(data);
+    if (!fs::exists(folder / Compute::kCleanFile)) Compute::discard_data(*folders_, folder);
 }
 
 std::vector<fs::path> ComputeAgent::endpoint_folders() const {

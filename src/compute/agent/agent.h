@@ -20,8 +20,9 @@ class ComputeAgent : public ComputeHost {
  public:
   struct Options {
     fs::path home;       // Data directories and logs.
-    fs::path run;        // Sockets; at most 80 bytes long, ours alone: what is in it is removed.
+    fs::path run;        // Sockets; at most 72 bytes long, ours alone: what is in it is removed.
     fs::path libraries;  // Of libhalogen_shim.so, halogen.so and halogen.sql.
+    Warden* warden = nullptr;  // Null: computes have no rooms. Else its rooms() are rooms_in(home).
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
     IsolationLayers layers{};    // Those that are out count from a compute's next start on.
@@ -30,6 +31,8 @@ class ComputeAgent : public ComputeHost {
     std::chrono::seconds stop_deadline{30};
     std::chrono::seconds sql_deadline{60};
   };
+
+  static fs::path rooms_in(const fs::path& home) { return home / ".rooms"; }
 
   // Kills what an agent that was killed left running here. permission_denied if we are root,
   // conflict if another agent has this home.
@@ -59,7 +62,8 @@ class ComputeAgent : public ComputeHost {
   std::vector<std::shared_ptr<Compute>> all();
   void handle_end(const std::string& endpoint_id);
   std::vector<fs::path> endpoint_folders() const;
-  void remove_leftovers();
+  void end_leftovers();
+  void discard_leftovers();
   void limit_kept();
   void stop_all();
   // A connection that roles() keeps for its next call. Null: none.

@@ -65,10 +65,20 @@ class ComputeAgentTest : public ::testing::Test {
     delete shared_;
   }
 
+  ~ComputeAgentTest() override {
+    if (warden_) warden_->end();
+  }
   ComputeAgent::Options options() {
+    if (walls_ && !warden_)
+      warden_ = std::make_unique<Warden>(
+          RoomsPlan{.rooms = ComputeAgent::rooms_in(home_.path() / "computes"),
+                    .libraries = build_libraries(),
+                    .pages = shared_->path(),
+                    .owner = {::geteuid(), ::getegid()}});
     ComputeAgent::Options options{.home = home_.path() / "computes",
                                   .run = home_.path() / "run",
                                   .libraries = build_libraries(),
+                                  .warden = warden_.get(),
                                   .pageserver = pageserver_,
                                   .safekeeper = safekeeper_};
     return options;
@@ -92,6 +102,8 @@ class ComputeAgentTest : public ::testing::Test {
   static TempFolder* shared_;
   static TemplateCluster* cluster_;
   TempFolder home_;
+  bool walls_ = true;  // Computes in rooms.
+  std::unique_ptr<Warden> warden_;
   TimelineId timeline_ = TimelineId::random();
   FakePageserver pageserver_{*cluster_};
   FakeSafekeeper safekeeper_{home_.path() / "wal", cluster_->lsn};
@@ -213,6 +225,26 @@ TEST_F(ComputeAgentTest, WithThatLayerOutAnyoneCanOpenASocket) {
   EXPECT_EQ(login(address), "admitted");
 }
 
+TEST_F(ComputeAgentTest, WithoutRoomsSuspendAndStartAreTheSame) {
+  walls_ = false;
+  ComputeAgent agent(options());
+  query(agent, "CREATE TABLE public.t AS SELECT g FROM generate_series(1, 1000) g");
+  agent.suspend("ep-one", false, soon());
+  EXPECT_EQ(query(agent, "SELECT count(*) FROM public.t"), "1000");
+  EXPECT_EQ(pageserver_.skeletons, 1);
+}
+
+TEST_F(ComputeAgentTest, WhatAComputeLeavesInItsFolderLeadsTheAgentNowhere) {
+  ComputeAgent agent(options());
+  const fs::path secret = home_.path() / "secret";
+  write_file(secret, "secret");
+  query(agent, "COPY (SELECT 1) TO PROGRAM 'ln -sf " + secret.string() +
+                   " postgresql.auto.conf; mkfifo base/pg_internal.init; cat > /dev/null'");
+  agent.suspend("ep-one", false, soon());
+  EXPECT_EQ(read_file(secret), "secret");
+  EXPECT_EQ(pageserver_.flushed_size_of("postgresql.auto.conf"), 0u);
+}
+
 TEST_F(ComputeAgentTest, SuspendRecordsTheEndAndTheNextStartIsWarm) {
   ComputeAgent agent(options());
   query(agent, "CREATE TABLE public.t AS SELECT g FROM generate_series(1, 1000) g");
@@ -284,7 +316,8 @@ TEST_F(ComputeAgentTest, AKilledPostmasterIsNoticedAndItsDataDirectoryThrownAway
   EXPECT_EQ(query(agent, "SELECT 1"), "1");
 }
 
-TEST_F(ComputeAgentTest, AKilledPostmasterLeavesNoSharedMemory) {
+TEST_F(ComputeAgentTest, WithoutARoomAKilledPostmasterLeavesNoSharedMemory) {
+  walls_ = false;
   ComputeAgent agent(options());
   std::promise<void> exited;
   agent.on_exit([&](const std::string&) { exited.set_value(); });
@@ -331,6 +364,7 @@ TEST_F(ComputeAgentTest, AStopThatTheSafekeeperDoesNotConfirmKeepsNoDataDirector
 }
 
 TEST_F(ComputeAgentTest, WhatAKilledAgentLeftRunningIsEndedBeforeAnythingElse) {
+  walls_ = false;
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
   pid_t platform = ::fork();

@@ -32,6 +32,10 @@ void make_private_folder(const fs::path& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw system_error(errno, path.string());
 }
 
+void move(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw system_error(errno, from.string());
+}
+
 // For what must go on whatever happens; the failure is worth a line but nobody's action.
 template <typename Job>
 void quietly(const std::string& what, Job job) {
@@ -76,14 +80,18 @@ ComputeAddress Compute::address_of(const Session& session) {
 }
 
 std::optional<ComputeProcess> Compute::process() const {
-  MutexLock lock(mutex_);
-  if (!session_ || !session_->postmaster->running()) return std::nullopt;
-  return ComputeProcess{id_,
-                        session_->postmaster->pid(),
-                        session_->data.string(),
-                        session_->socket_folder.string(),
-                        session_->login_secret,
-                        log_.string()};
+  std::shared_ptr<Session> session = current();
+  if (!session || !session->postmaster->running()) return std::nullopt;
+  ComputeProcess process{id_,
+                         session->postmaster->pid(),
+                         session->data.string(),
+                         session->room->door().string(),
+                         session->login_secret,
+                         log_.string(),
+                         {}};
+  quietly(id_,
+          [&] { process.problem = services_.safekeeper.status(session->spec.timeline).problem; });
+  return process;
 }
 
 ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
@@ -101,10 +109,9 @@ ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
     try {
       TermStart at = begin_term(spec, &session->term);
       times.mark("term");
-      std::optional<fs::path> kept_data = kept_at(spec, at.end);
-      kept = allow_kept && kept_data;
-      session->data = kept ? *kept_data : folder_ / (kDataPrefix + random_name(8));
-      boot(*session, at, kept, times, deadline);
+      std::optional<fs::path> kept_data = allow_kept ? kept_at(spec, at.end) : std::nullopt;
+      kept = kept_data.has_value();
+      boot(*session, at, kept_data, times, deadline);
       logger.info("{}: awake at {} in term {}, {} data directory: {}", id_, at.end.str(),
                   session->term, kept ? "kept" : "new", times.str());
       start_seconds(kept).observe(times.seconds());
@@ -148,20 +155,22 @@ std::optional<fs::path> Compute::kept_at(const ComputeSpec& spec, Lsn end) const
   }
 }
 
-void Compute::boot(Session& session, const TermStart& at, bool kept, StepTimes& times,
-                   Deadline deadline) {
+void Compute::boot(Session& session, const TermStart& at, const std::optional<fs::path>& kept,
+                   StepTimes& times, Deadline deadline) {
   std::unique_ptr<SparePostmaster> spare = services_.spares.take(session.spec.major);
-  session.socket_folder = spare->socket_folder();
+  session.room = spare->room();
   if (services_.layers.login_secret) session.login_secret = Token::random().str();
   prepare_data(session, at, kept, times, deadline);
   session.postmaster = std::make_unique<Postmaster>(
       *spare, shim_environment(session),
-      Postmaster::Options{session.data, log_, session.socket_folder},
+      Postmaster::Options{session.data, session.room->inside(session.data), log_,
+                          session.room->door()},
       [&services = services_, id = id_] { services.process_ended(id); });
   times.mark("spawn");
   session.postmaster->wait_ready(deadline);
+  session.room->open_door();
   services_.safekeeper.pull(session.spec.timeline, session.term,
-                            {.host = session.socket_folder.string(),
+                            {.host = session.room->door().string(),
                              .port = session.postmaster->address().port,
                              .user = kSuperuser,
                              .application_name = kStandbyName,
@@ -169,15 +178,35 @@ void Compute::boot(Session& session, const TermStart& at, bool kept, StepTimes& 
   times.mark("postgres");
 }
 
-void Compute::prepare_data(Session& session, const TermStart& at, bool kept, StepTimes& times,
+// No mount, no change of owner: what is renamed into a room's folder is seen inside at once.
+void Compute::bring_in(Session& session, const fs::path& kept) {
+  session.data = session.room->data() / kept.filename();
+  move(kept, session.data);
+  move(manifest_of(kept), session.manifest());
+}
+
+void Compute::bring_out(Session& session) {
+  fs::path kept = folder_ / session.data.filename();
+  move(session.manifest(), manifest_of(kept));
+  move(session.data, kept);
+}
+
+PageSource Compute::page_source(const Session& session) const {
+  const fs::path socket = services_.pageserver.page_service_socket();
+  return {services_.places.page_socket_inside(socket), *session.token};
+}
+
+void Compute::prepare_data(Session& session, const TermStart& at,
+                           const std::optional<fs::path>& kept, StepTimes& times,
                            Deadline deadline) {
   const ComputeSpec& spec = session.spec;
-  Settings settings({session.socket_folder, services_.libraries}, spec.settings);
+  const Room& room = *session.room;
+  Settings settings({room.sockets_inside(), services_.places.libraries_inside()}, spec.settings);
   session.max_connections = settings.get_int("max_connections");
   if (kept) {
     session.token = services_.pageserver.open_session(spec.timeline, session.term, at.end);
-    reuse_data_directory(session.data, session.manifest(), settings, at.end,
-                         {services_.pageserver.page_service_socket(), *session.token});
+    bring_in(session, *kept);
+    reuse_data_directory(room.config(), session.manifest(), settings, at.end, page_source(session));
     forget_clean_end();
     times.mark("reuse");
     return;
@@ -191,19 +220,17 @@ void Compute::prepare_data(Session& session, const TermStart& at, bool kept, Ste
   for (const SkeletonFile& file : skeleton.files)
     stored_files_[file.path] = std::hash<std::string>()(file.content);
   times.mark("skeleton");
+  session.data = room.data() / (kDataPrefix + random_name(8));
   services_.folders.take(spec.major, session.data);
-  fill_data_directory(session.data, {skeleton,
-                                     at,
-                                     spec.system_identifier,
-                                     settings,
-                                     {services_.pageserver.page_service_socket(), *session.token},
-                                     session.manifest()});
+  fill_data_directory(session.data, {skeleton, at, spec.system_identifier, settings,
+                                     page_source(session), session.manifest(), room.config()});
   times.mark("files");
 }
 
 std::vector<std::string> Compute::shim_environment(const Session& session) const {
-  std::vector<std::string> words = {"HALOGEN_SHIM_MANIFEST=" + session.manifest().string(),
-                                    "HALOGEN_SHIM_DATA=" + session.data.string()};
+  std::vector<std::string> words = {
+      "HALOGEN_SHIM_MANIFEST=" + session.room->inside(session.manifest()).string(),
+      "HALOGEN_SHIM_DATA=" + session.room->inside(session.data).string()};
   if (!session.login_secret.empty())
     words.push_back("HALOGEN_LOGIN_SECRET=" + session.login_secret);
   if (std::string out = layers_out(services_.layers); !out.empty())
@@ -229,15 +256,15 @@ void Compute::release(Session& session) {
   }
   if (session.token) quietly(id_, [&] { services_.pageserver.close_session(*session.token); });
   session.token.reset();
-  std::error_code ignored;
-  if (!session.socket_folder.empty()) fs::remove_all(session.socket_folder, ignored);
+  if (session.room) quietly(id_, [&] { services_.folders.discard(session.room->folder()); });
 }
 
 std::vector<fs::path> Compute::data_directories(const fs::path& endpoint_folder) {
   std::vector<fs::path> found;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(endpoint_folder, none))
-    if (entry.path().filename().string().starts_with(kDataPrefix) && entry.is_directory())
+    if (entry.path().filename().string().starts_with(kDataPrefix) &&
+        fs::is_directory(entry.symlink_status()))
       found.push_back(entry.path());
   return found;
 }

@@ -2,7 +2,8 @@
 //
 // <home>/<endpoint>/data-<random>  the data directory: a cache, thrown away after anything but a
 //                                 clean stop. Each has a name of its own, so that whoever still
-//                                 deletes or uses an old one cannot hit the new one.
+//                                 deletes or uses an old one cannot hit the new one. While it is
+//                                 in use it is in the compute's room (room.h).
 // <home>/<endpoint>/data-<random>.manifest  the shim's: which blocks are local
 // <home>/<endpoint>/clean         exists only while the data directory that it names is the exact
 //                                 state after a clean stop
@@ -18,6 +19,7 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "compute/agent/data_directory.h"
 #include "compute/agent/folder_pool.h"
 #include "compute/agent/postmaster.h"
 #include "compute/agent/settings.h"
@@ -39,7 +41,7 @@ struct ComputeServices {
   FolderPool& folders;
   SparePostmasters& spares;
   fs::path home;
-  fs::path libraries;
+  RoomPlaces places;
   IsolationLayers layers;
   // A compute's Postgres has ended, in whatever way. Called on the supervisor's thread.
   std::function<void(const std::string& endpoint_id)> process_ended;
@@ -74,22 +76,27 @@ class Compute {
     ComputeSpec spec;
     uint64_t term = 0;
     std::optional<PageToken> token;
-    fs::path data;
-    fs::path socket_folder;
+    fs::path data;  // In the room, as long as this lasts.
+    std::shared_ptr<const Room> room;
     std::string login_secret;  // Of this start; empty if that layer is out.
     int max_connections = 0;
     std::unique_ptr<Postmaster> postmaster;
 
-    fs::path manifest() const { return data.string() + ".manifest"; }
+    fs::path manifest() const { return manifest_of(data); }
   };
 
+  static fs::path manifest_of(const fs::path& data) { return data.string() + ".manifest"; }
   static ComputeAddress address_of(const Session& session);
   TermStart begin_term(const ComputeSpec& spec, uint64_t* term);
   // The kept data directory if it is what `end` needs.
   std::optional<fs::path> kept_at(const ComputeSpec& spec, Lsn end) const;
-  void boot(Session& session, const TermStart& at, bool kept, StepTimes& times, Deadline deadline);
-  void prepare_data(Session& session, const TermStart& at, bool kept, StepTimes& times,
-                    Deadline deadline);
+  void boot(Session& session, const TermStart& at, const std::optional<fs::path>& kept,
+            StepTimes& times, Deadline deadline);
+  void bring_in(Session& session, const fs::path& kept);
+  void bring_out(Session& session);
+  void prepare_data(Session& session, const TermStart& at, const std::optional<fs::path>& kept,
+                    StepTimes& times, Deadline deadline);
+  PageSource page_source(const Session& session) const;
   std::vector<std::string> shim_environment(const Session& session) const;
   std::shared_ptr<Session> current() const;
   std::shared_ptr<Session> take_session();

@@ -8,6 +8,7 @@
 #include "compute/agent/process.h"
 #include "compute/agent/sql.h"
 #include "compute/agent/step_times.h"
+#include "compute/agent/untrusted_folder.h"
 
 namespace halogen::compute {
 namespace {
@@ -15,12 +16,24 @@ namespace {
 const log::Logger logger("compute");
 
 // WAL does not carry these, yet a compute on a new data directory is the better for them.
-std::vector<std::string> files_beside_wal(const fs::path& data) {
+std::vector<std::string> files_beside_wal(const UntrustedFolder& data) {
   std::vector<std::string> paths = {"pg_stat/pgstat.stat", "postgresql.auto.conf",
                                     "global/pg_internal.init"};
-  for (const auto& entry : fs::directory_iterator(data / "base"))
-    paths.push_back("base/" + entry.path().filename().string() + "/pg_internal.init");
+  for (const std::string& name : data.names("base"))
+    paths.push_back("base/" + name + "/pg_internal.init");
   return paths;
+}
+
+constexpr size_t kLongestFile = 64 << 20;
+
+// Empty if there is none.
+std::string read_if_there(const UntrustedFolder& data, const std::string& path) {
+  try {
+    return data.read(path, kLongestFile);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    return "";
+  }
 }
 
 constexpr std::chrono::seconds kKeepFilesDeadline{3};
@@ -94,15 +107,14 @@ Lsn Compute::stop_and_confirm(Deadline deadline) {
 void Compute::keep_files(Lsn end, Deadline deadline) {
   std::shared_ptr<Session> session = current();
   TimelineId timeline = session->spec.timeline;
-  const fs::path& data = session->data;
   try {
+    UntrustedFolder data(session->data);
     auto by = std::min(deadline.at(), Deadline::after(kKeepFilesDeadline).at());
     auto left = [by] { return Deadline::after(by - steady_clock::now()); };
     services_.pageserver.wait_for_lsn(timeline, end, left());
     for (const std::string& path : files_beside_wal(data)) {
-      std::error_code missing;
-      uint64_t size = fs::file_size(data / path, missing);
-      if (!missing && size > 0) put_if_changed(timeline, end, path, read_file(data / path));
+      std::string content = read_if_there(data, path);
+      if (!content.empty()) put_if_changed(timeline, end, path, std::move(content));
     }
     put_if_changed(timeline, end, std::string(kRelcacheMarker), end.str());
     // No WAL would bring them again after a crash.
@@ -123,12 +135,19 @@ void Compute::put_if_changed(TimelineId timeline, Lsn end, const std::string& pa
 
 void Compute::finish_suspend(Lsn end) {
   std::shared_ptr<Session> session = take_session();
+  bool kept = true;
+  try {
+    bring_out(*session);
+  } catch (const Error& error) {
+    kept = false;
+    logger.info("{}: its data directory is not kept: {}", id_, error.what());
+  }
   release(*session);
   {
     MutexLock lock(mutex_);
     last_end_ = end;
   }
-  write_file(clean_, clean_text(session->spec, end) + session->data.filename().string());
+  if (kept) write_file(clean_, clean_text(session->spec, end) + session->data.filename().string());
 }
 
 std::string Compute::clean_text(const ComputeSpec& spec, Lsn end) const {

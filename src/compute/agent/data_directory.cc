@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "compute/agent/untrusted_folder.h"
 #include "compute/shim/manifest_builder.h"
 #include "postgres/checkpoint.h"
 #include "postgres/control_file.h"
@@ -17,6 +18,8 @@
 
 namespace halogen::compute {
 namespace {
+
+constexpr size_t kLongestControlFile = 64 << 10;
 
 // Storage made these paths, but they come over a contract: they must stay inside.
 fs::path inside(const fs::path& folder, const std::string& path) {
@@ -115,6 +118,12 @@ void write_skeleton_files(const fs::path& folder, const Skeleton& skeleton, bool
   }
 }
 
+void write_settings(const fs::path& config, const Settings& settings) {
+  write_file(config / "postgresql.conf", settings.render());
+  write_file(config / "pg_hba.conf", Settings::hba());
+  write_file(config / "pg_ident.conf", "");
+}
+
 }  // namespace
 
 bool is_relcache_file(std::string_view path) { return path.ends_with("pg_internal.init"); }
@@ -125,7 +134,7 @@ void fill_data_directory(const fs::path& folder, const DataDirectoryPlan& plan) 
   make_folders(folder, plan.skeleton.directories);
   bool relcache_files = relcache_files_valid(plan.skeleton);
   write_skeleton_files(folder, plan.skeleton, relcache_files);
-  write_file(folder / "postgresql.conf", settings.render());
+  write_settings(plan.config, settings);
 
   SyntheticCheckpointOptions options = checkpoint_options(plan);
   SyntheticCheckpoint checkpoint = make_synthetic_checkpoint(options);
@@ -138,15 +147,17 @@ void fill_data_directory(const fs::path& folder, const DataDirectoryPlan& plan) 
                        local_pages);
 }
 
-void reuse_data_directory(const fs::path& folder, const fs::path& manifest,
+void reuse_data_directory(const fs::path& config, const fs::path& manifest,
                           const Settings& settings, Lsn end, const PageSource& pages) {
-  write_file(folder / "postgresql.conf", settings.render());
+  write_settings(config, settings);
   shim::rebase_manifest(manifest, end, manifest_options(pages, true));
 }
 
 CleanEnd read_clean_end(const fs::path& folder, int major) {
   constexpr uint32_t kShutDown = 1;
-  ControlFile control = parse_control_file(major, read_file(folder / "global/pg_control"));
+  UntrustedFolder data(folder);
+  ControlFile control =
+      parse_control_file(major, data.read("global/pg_control", kLongestControlFile));
   if (control.state != kShutDown)
     throw Error(Errc::corrupt, "{} was not stopped cleanly", folder.string());
   // A header, two bytes, the body; over as many page headers as it takes.
@@ -163,10 +174,9 @@ CleanEnd read_clean_end(const fs::path& folder, int major) {
 
 void prune_wal(const fs::path& folder, Lsn checkpoint) {
   std::string oldest = wal_segment_name(checkpoint, kWalSegmentSize);
-  for (const auto& entry : fs::directory_iterator(folder / "pg_wal")) {
-    std::string name = entry.path().filename().string();
-    if (name.size() == oldest.size() && name < oldest) ::unlink(entry.path().c_str());
-  }
+  UntrustedFolder data(folder);
+  for (const std::string& name : data.names("pg_wal"))
+    if (name.size() == oldest.size() && name < oldest) data.remove("pg_wal/" + name);
 }
 
 }  // namespace halogen::compute

@@ -30,13 +30,14 @@ struct DataDirectoryPlan {
   const Settings& settings;
   PageSource pages;
   fs::path manifest;  // The file to write.
+  fs::path config;    // The folder for settings.
 };
 
 // Fills `folder`, which has the fixed folders only (FolderPool::take).
 void fill_data_directory(const fs::path& folder, const DataDirectoryPlan& plan);
 
 // What of a kept data directory has to follow: the settings, and where absent pages come from.
-void reuse_data_directory(const fs::path& folder, const fs::path& manifest,
+void reuse_data_directory(const fs::path& config, const fs::path& manifest,
                           const Settings& settings, Lsn end, const PageSource& pages);
 
 // Where the WAL of a cleanly stopped cluster ends: behind its shutdown checkpoint. Throws corrupt

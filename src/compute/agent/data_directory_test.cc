@@ -32,9 +32,13 @@ class DataDirectoryTest : public ::testing::Test {
     fs::path folder = temp_.path() / ("data" + std::to_string(++made_));
     Settings settings({"/run/x", "/lib/y"}, overrides);
     pool_.take(15, folder);
-    fill_data_directory(
-        folder,
-        {skeleton_, start_, kSystem, settings, {"/run/pages", {}}, temp_.path() / "manifest"});
+    fill_data_directory(folder, {skeleton_,
+                                 start_,
+                                 kSystem,
+                                 settings,
+                                 {"/run/pages", {}},
+                                 temp_.path() / "manifest",
+                                 temp_.path()});
     return folder;
   }
 
@@ -91,7 +95,7 @@ TEST_F(DataDirectoryTest, TheControlFileRepeatsTheSettings) {
   EXPECT_TRUE(control.settings.track_commit_timestamp);
   // Boot would refuse with fewer slots than there are prepared transactions.
   EXPECT_EQ(control.settings.max_prepared_xacts, 1);
-  EXPECT_THAT(read_file(folder / "postgresql.conf"),
+  EXPECT_THAT(read_file(temp_.path() / "postgresql.conf"),
               ::testing::HasSubstr("max_prepared_transactions = '1'"));
   EXPECT_EQ(control.checkpoint.fields.next_full_xid, 1234u);
 }

@@ -73,8 +73,6 @@ void FolderPool::build(int major, const fs::path& folder) {
   make_folder(folder);
   for (const char* name : kFixedFolders) make_folder(folder / name);
   write_file(folder / "PG_VERSION", std::to_string(major) + "\n");
-  write_file(folder / "pg_hba.conf", Settings::hba());
-  write_file(folder / "pg_ident.conf", "");
   write_file(folder / "postgresql.auto.conf", "");
 }
 

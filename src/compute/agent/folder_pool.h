@@ -18,8 +18,8 @@ class FolderPool {
   FolderPool(const fs::path& root, size_t ready_target);
   // On its end, deletions that have not begun are left to the next start.
 
-  // An empty data directory (all the fixed folders, mode 0700, PG_VERSION and pg_hba.conf of
-  // `major`) at `destination`, which must not exist.
+  // An empty data directory (all the fixed folders, mode 0700, PG_VERSION of `major`) at
+  // `destination`, which must not exist.
   void take(int major, const fs::path& destination);
   // Away at once, deleted in the background. Nothing there: fine.
   void discard(const fs::path& folder);

@@ -40,6 +40,13 @@ Launch launch_of(const fs::path& program, const std::vector<std::string>& argume
 
 }  // namespace
 
+const char* Postmaster::settings_file(std::string_view name) {
+  if (name == "config_file") return "postgresql.conf";
+  if (name == "hba_file") return "pg_hba.conf";
+  CHECK(name == "ident_file");
+  return "pg_ident.conf";
+}
+
 fs::path postgres_bin_dir(int major) {
   fs::path bin = fmt::format("/usr/lib/postgresql/{}/bin", major);
   if (::access((bin / "postgres").c_str(), X_OK) != 0)
@@ -59,11 +66,10 @@ Postmaster::Postmaster(Supervisor& supervisor, const fs::path& program,
 Postmaster::Postmaster(SparePostmaster& spare, const std::vector<std::string>& environment,
                        Options options, std::function<void()> on_exit)
     : options_(std::move(options)), log_start_(size_of(options_.log)), child_(spare.take()) {
-  std::vector<std::string> words = {"PGDATA=" + options_.data.string(),
-                                    "HOME=" + options_.data.string(),
-                                    "HALOGEN_SHIM_LOG=" + options_.log.string()};
+  std::vector<std::string> words = {"PGDATA=" + options_.data_inside.string(),
+                                    "HOME=" + options_.data_inside.string()};
   words.insert(words.end(), environment.begin(), environment.end());
-  if (!child_->release(words, std::move(on_exit)))
+  if (!child_->release(words, options_.log, std::move(on_exit)))
     throw Error(Errc::unavailable, "postgres ended before it began ({})", child_->how_it_ended());
 }
 
@@ -98,12 +104,12 @@ void Postmaster::kill(std::chrono::milliseconds grace) {
     child_->wait_end(Deadline::after(grace));
   }
   bool gone = !running();
-  if (!gone) child_->signal(SIGKILL);
+  if (!gone) child_->kill();
   if (gone && child_->ended_well()) return;  // It waits for all its children before it goes.
-  kill_postgres_in(options_.data, Deadline::after(kKillDeadline));
+  if (!child_->has_room()) kill_postgres_in(options_.data, Deadline::after(kKillDeadline));
   if (!child_->wait_end(Deadline::after(kKillDeadline)))
     throw Error(Errc::timed_out, "postgres (pid {}) does not die", pid());
-  remove_shared_memory(options_.data);
+  if (!child_->has_room()) remove_shared_memory(options_.data);
 }
 
 std::string Postmaster::last_words() const {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "compute/agent/spare_postmasters.h"
 #include "protocol/compute_host.h"
@@ -18,15 +19,20 @@ fs::path postgres_bin_dir(int major);
 class Postmaster {
  public:
   struct Options {
-    fs::path data;           // The data directory, which holds its configuration too.
+    fs::path data;           // The data directory.
+    fs::path data_inside;    // The server's name for it.
     fs::path log;            // Appended to.
-    fs::path socket_folder;  // Ours alone; exists, is short, has mode 0700.
+    fs::path socket_folder;  // Where we connect to it; a short path.
   };
+
+  // The usual name of the file that the setting `name` names: in the data directory of one without
+  // a room, in its room's configuration of one with.
+  static const char* settings_file(std::string_view name);
 
   // Spawns `program` (.../bin/postgres) with `arguments` besides -D.
   Postmaster(Supervisor& supervisor, const fs::path& program,
              const std::vector<std::string>& arguments, Options options);
-  // Lets one that waits begin, in `spare`'s socket folder, with `environment` for the shim.
+  // Lets one that waits begin, with `environment` for the shim.
   // `on_exit` is called once when the process has ended, however; it must not block. Throws
   // unavailable if it has ended already.
   Postmaster(SparePostmaster& spare, const std::vector<std::string>& environment, Options options,

@@ -15,6 +15,7 @@ extern "C" {
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <climits>
@@ -24,6 +25,7 @@ extern "C" {
 #include <vector>
 
 #include "base/error.h"
+#include "compute/rooms/mounts.h"
 
 namespace halogen::compute {
 namespace {
@@ -67,14 +69,39 @@ UniqueFd recognise(int pid, const std::string& folder) {
   return pidfd;
 }
 
-std::vector<UniqueFd> find_all(const std::string& folder) {
+struct FileId {
+  dev_t device;
+  ino_t inode;
+  bool operator==(const FileId&) const = default;
+};
+
+std::optional<FileId> file_id(const std::string& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return FileId{status.st_dev, status.st_ino};
+}
+
+// A pidfd if a room's process, or its warden's, has this pid; else invalid.
+UniqueFd recognise_room(int pid, const std::vector<FileId>& markers) {
+  std::string marker = fmt::format("/proc/{}/root{}", pid, kInsideMarker);
+  auto has_marker = [&] {
+    std::optional<FileId> id = file_id(marker);
+    return id && std::find(markers.begin(), markers.end(), *id) != markers.end();
+  };
+  if (!has_marker()) return UniqueFd();
+  UniqueFd pidfd = open_pidfd(pid);
+  return has_marker() ? std::move(pidfd) : UniqueFd();  // Again, as above.
+}
+
+template <typename Recognise>
+std::vector<UniqueFd> find_all(Recognise recognise) {
   std::vector<UniqueFd> found;
   DIR* proc = ::opendir("/proc");
   if (proc == nullptr) throw system_error(errno, "/proc");
   while (dirent* entry = ::readdir(proc)) {
     auto pid = parse_pid(entry->d_name);
     if (!pid || *pid == ::getpid()) continue;
-    UniqueFd pidfd = recognise(*pid, folder);
+    UniqueFd pidfd = recognise(*pid);
     if (pidfd.valid()) found.push_back(std::move(pidfd));
   }
   ::closedir(proc);
@@ -86,6 +113,19 @@ void wait_gone(const UniqueFd& pidfd, Deadline deadline) {
   while (::poll(&poll, 1, static_cast<int>(deadline.left().count())) <= 0)
     if (deadline.passed())
       throw Error(Errc::timed_out, "a killed postgres process does not go away (a hung disk?)");
+}
+
+template <typename Recognise>
+int kill_all(Recognise recognise, Deadline deadline) {
+  int killed = 0;
+  // A process may have forked while we looked, so look until there is nobody left.
+  for (;;) {
+    std::vector<UniqueFd> found = find_all(recognise);
+    if (found.empty()) return killed;
+    for (const UniqueFd& pidfd : found) send_signal(pidfd, SIGKILL);
+    for (const UniqueFd& pidfd : found) wait_gone(pidfd, deadline);
+    killed += static_cast<int>(found.size());
+  }
 }
 
 // PGShmemHeader, the same since 9.4.
@@ -166,16 +206,16 @@ void refuse_root() {
 
 int kill_postgres_in(const fs::path& folder, Deadline deadline) {
   // Whoever runs in a folder that is gone ("... (deleted)") must be found too.
-  fs::path real = fs::weakly_canonical(folder);
-  int killed = 0;
-  // A postmaster may have forked while we looked, so look until there is nobody left.
-  for (;;) {
-    std::vector<UniqueFd> found = find_all(real.string());
-    if (found.empty()) return killed;
-    for (const UniqueFd& pidfd : found) send_signal(pidfd, SIGKILL);
-    for (const UniqueFd& pidfd : found) wait_gone(pidfd, deadline);
-    killed += static_cast<int>(found.size());
-  }
+  const std::string real = fs::weakly_canonical(folder);
+  return kill_all([&](int pid) { return recognise(pid, real); }, deadline);
+}
+
+int kill_rooms(const std::vector<fs::path>& markers, Deadline deadline) {
+  std::vector<FileId> ids;
+  for (const fs::path& marker : markers)
+    if (std::optional<FileId> id = file_id(marker)) ids.push_back(*id);
+  if (ids.empty()) return 0;
+  return kill_all([&](int pid) { return recognise_room(pid, ids); }, deadline);
 }
 
 UniqueFd open_pidfd(int pid) { return UniqueFd(::pidfd_open(pid, 0)); }

@@ -1,11 +1,12 @@
 // process.h: finding and ending processes without ever hitting a stranger.
 //
-// Every process of a compute, postmaster and backends alike, keeps the data directory as its
-// working directory (backends leave the postmaster's session and group, and overwrite their
-// environment, so nothing else marks them). A signal goes through a pidfd that was opened before
-// the process was recognised, so a reused pid cannot be hit.
+// Without rooms, every process of a compute, postmaster and backends alike, keeps the data
+// directory as its working directory (backends leave the postmaster's session and group, and
+// overwrite their environment, so nothing else marks them). A signal goes through a pidfd that was
+// opened before the process was recognised, so a reused pid cannot be hit.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/file.h"
@@ -18,6 +19,10 @@ void refuse_root();
 // Sends SIGKILL to every process of our own user that runs a program named `postgres` in `folder`
 // or below, and waits until all of them are gone. Returns how many there were. timed_out.
 int kill_postgres_in(const fs::path& folder, Deadline deadline);
+
+// Sends SIGKILL to every process in whose root one of these files is at kInsideMarker (rooms/), and
+// waits until all of them are gone. Returns how many there were. timed_out.
+int kill_rooms(const std::vector<fs::path>& markers, Deadline deadline);
 
 // Ends with -1 and errno if there is no such process.
 UniqueFd open_pidfd(int pid);

@@ -1,15 +1,17 @@
 #include "compute/agent/settings.h"
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
+#include "postgres/setting_value.h"
 
 namespace halogen::compute {
 namespace {
 
-// What keeps the compute a compute. A user's value for one of these is refused, not ignored.
+// What keeps the compute a compute. Control has refused these and more (its allowed_settings.h);
+// with that layer out they still are.
 const std::set<std::string>& managed() {
   static const std::set<std::string> names = {
       "allow_system_table_mods",
@@ -114,12 +116,6 @@ bool well_formed_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), allowed);
 }
 
-std::string lower(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
 std::string quote_value(std::string_view value) {
   std::string out = "'";
   for (char c : value) {
@@ -136,7 +132,7 @@ Settings::Settings(const Places& places, const std::map<std::string, std::string
   values_.insert(control_defaults().begin(), control_defaults().end());
   values_["unix_socket_directories"] = places.socket_folder.string();
   values_["dynamic_library_path"] = places.library_folder.string() + ":$libdir";
-  for (const auto& [name, value] : overrides) apply(lower(name), value);
+  for (const auto& [name, value] : overrides) apply(setting::lower(name), value);
   at_least("max_wal_senders", 5);
   at_least("superuser_reserved_connections", 3);
 }
@@ -148,14 +144,18 @@ void Settings::apply(const std::string& name, const std::string& value) {
     throw Error(Errc::invalid_argument, "setting {}: a value must be one line", name);
   if (managed().contains(name))
     throw Error(Errc::invalid_argument, "setting {} is managed by Halogen", name);
-  if (name == "wal_level" && lower(value) != "replica" && lower(value) != "logical")
-    throw Error(Errc::invalid_argument, "setting wal_level must be replica or logical");
+  if (name == "wal_level") {
+    values_[name] = setting::lower(value);
+    if (values_[name] != "replica" && values_[name] != "logical")
+      throw Error(Errc::invalid_argument, "setting wal_level must be replica or logical");
+    return;
+  }
   if (name == "shared_preload_libraries") {
     values_[name] = value.empty() ? "halogen" : "halogen," + value;
     return;
   }
   values_[name] = value;
-  if (control_defaults().contains(name) && name != "wal_level") {
+  if (control_defaults().contains(name)) {
     if (name == "track_commit_timestamp" || name == "wal_log_hints")
       get_bool(name);
     else
@@ -170,19 +170,15 @@ const std::string& Settings::get(const std::string& name) const {
 }
 
 bool Settings::get_bool(const std::string& name) const {
-  std::string value = lower(get(name));
-  if (value == "on" || value == "true" || value == "yes" || value == "1") return true;
-  if (value == "off" || value == "false" || value == "no" || value == "0") return false;
-  throw Error(Errc::invalid_argument, "setting {}: \"{}\" is neither on nor off", name, value);
+  if (std::optional<bool> value = setting::parse_bool(get(name))) return *value;
+  throw Error(Errc::invalid_argument, "setting {}: \"{}\" is neither on nor off", name, get(name));
 }
 
 int Settings::get_int(const std::string& name) const {
-  const std::string& text = get(name);
-  int value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0)
-    throw Error(Errc::invalid_argument, "setting {}: \"{}\" is not a number", name, text);
-  return value;
+  std::optional<int> value = setting::parse_integer(get(name), setting::Unit::none);
+  if (!value || *value < 0)
+    throw Error(Errc::invalid_argument, "setting {}: \"{}\" is not a number", name, get(name));
+  return *value;
 }
 
 void Settings::at_least(const std::string& name, int value) {

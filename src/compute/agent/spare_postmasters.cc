@@ -1,47 +1,62 @@
 #include "compute/agent/spare_postmasters.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-
 #include "base/error.h"
-#include "base/ids.h"
 #include "compute/agent/postmaster.h"
 
 namespace halogen::compute {
 namespace {
 
-fs::path make_private_folder(fs::path path) {
-  if (::mkdir(path.c_str(), 0700) != 0) throw system_error(errno, path.string());
-  return path;
+constexpr const char* kShimLibrary = "libhalogen_shim.so";
+
+// What it starts with is known: only its environment comes later. What is said here is stronger
+// than any file of settings.
+std::vector<std::string> arguments_of(const Room& room) {
+  std::vector<std::string> arguments;
+  for (const char* name : {"config_file", "hba_file", "ident_file"}) {
+    const char* file = Postmaster::settings_file(name);
+    arguments.push_back("-c");
+    arguments.push_back(fmt::format("{}={}", name, (room.config_inside() / file).string()));
+  }
+  return arguments;
+}
+
+Launch launch_of(const fs::path& program, const Room& room, const RoomPlaces& places) {
+  Launch launch;
+  launch.program = program;
+  launch.arguments = arguments_of(room);
+  // HALOGEN_SHIM_DATA and the rest come with Child::release().
+  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                        "LANG=C.UTF-8",
+                        "LD_PRELOAD=" + (places.libraries_inside() / kShimLibrary).string(),
+                        "HALOGEN_SHIM_HOLD=1",
+                        "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj",
+                        "PG_OOM_ADJUST_VALUE=600"};
+  // In a room it ends with the warden, which ends with us.
+  if (places.warden == nullptr)
+    launch.environment.push_back("HALOGEN_PDEATHSIG=" + std::to_string(::getpid()));
+  launch.folder = room.data();
+  launch.log = room.folder() / "log";
+  launch.notify_socket = room.notify_socket();
+  launch.notify_inside = room.notify_inside();
+  launch.warden = places.warden;
+  launch.room = room.id();
+  launch.held = true;
+  return launch;
 }
 
 }  // namespace
 
 SparePostmaster::SparePostmaster(Supervisor& supervisor, const fs::path& program,
-                                 const fs::path& shim, const fs::path& run)
+                                 const RoomPlaces& places)
     : program_(program),
       made_(fs::last_write_time(program)),
-      socket_folder_(make_private_folder(run / random_name(8))) {
-  Launch launch;
-  launch.program = program;
-  // HALOGEN_SHIM_DATA and the rest come with Child::release().
-  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
-                        "LD_PRELOAD=" + shim.string(), "HALOGEN_SHIM_HOLD=1",
-                        "HALOGEN_PDEATHSIG=" + std::to_string(::getpid())};
-  launch.folder = socket_folder_;
-  launch.log = socket_folder_ / "log";
-  launch.notify_socket = socket_folder_ / "notify";
-  launch.held = true;
-  child_ = supervisor.spawn(launch);
-}
+      room_(std::make_shared<const Room>(places)),
+      child_(supervisor.spawn(launch_of(program, *room_, places))) {}
 
 SparePostmaster::~SparePostmaster() {
-  if (!child_) return;
-  child_->dismiss();
-  std::error_code ignored;
-  fs::remove_all(socket_folder_, ignored);
+  if (child_) child_->dismiss();
 }
 
 bool SparePostmaster::usable() const {
@@ -50,14 +65,14 @@ bool SparePostmaster::usable() const {
          !error;
 }
 
-SparePostmasters::SparePostmasters(Supervisor& supervisor, fs::path run, const fs::path& libraries)
-    : supervisor_(supervisor), run_(std::move(run)), shim_(libraries / "libhalogen_shim.so") {
+SparePostmasters::SparePostmasters(Supervisor& supervisor, RoomPlaces places)
+    : supervisor_(supervisor), places_(std::move(places)) {
   worker_.post_now([this] { refill(15); });
 }
 
 std::unique_ptr<SparePostmaster> SparePostmasters::make(int major) {
-  return std::make_unique<SparePostmaster>(supervisor_, postgres_bin_dir(major) / "postgres", shim_,
-                                           run_);
+  return std::make_unique<SparePostmaster>(supervisor_, postgres_bin_dir(major) / "postgres",
+                                           places_);
 }
 
 std::unique_ptr<SparePostmaster> SparePostmasters::take(int major) {

@@ -10,37 +10,37 @@
 
 #include "base/mutex.h"
 #include "compute/agent/quiet_worker.h"
+#include "compute/agent/room.h"
 #include "compute/agent/supervisor.h"
 
 namespace halogen::compute {
 
-// One that waits, with its socket folder: `<run>/<random>`. Both go with this, unless taken out.
+// One that waits, in its room. Both go with this, unless taken out.
 class SparePostmaster {
  public:
-  SparePostmaster(Supervisor& supervisor, const fs::path& program, const fs::path& shim,
-                  const fs::path& run);
+  SparePostmaster(Supervisor& supervisor, const fs::path& program, const RoomPlaces& places);
   ~SparePostmaster();
   SparePostmaster(const SparePostmaster&) = delete;
   SparePostmaster& operator=(const SparePostmaster&) = delete;
 
-  const fs::path& socket_folder() const { return socket_folder_; }
   // False if it has ended, or if the package was upgraded meanwhile.
   bool usable() const;
-  // Hands over the waiting process, for Child::release(). Its socket folder is the caller's too.
+  // Hands over the waiting process, for Child::release().
   std::shared_ptr<Child> take() { return std::move(child_); }
+  std::shared_ptr<const Room> room() const { return room_; }
 
  private:
   const fs::path program_;
   const fs::file_time_type made_;  // The program, when it was executed.
-  const fs::path socket_folder_;
+  const std::shared_ptr<const Room> room_;
   std::shared_ptr<Child> child_;
 };
 
 // Keeps one of the major version used last. Safe from any thread.
 class SparePostmasters {
  public:
-  // `run` and `libraries` are the agent's. The supervisor outlives this.
-  SparePostmasters(Supervisor& supervisor, fs::path run, const fs::path& libraries);
+  // The supervisor outlives this.
+  SparePostmasters(Supervisor& supervisor, RoomPlaces places);
 
   // Throws unavailable if this Postgres is not installed, io.
   std::unique_ptr<SparePostmaster> take(int major);
@@ -52,8 +52,7 @@ class SparePostmasters {
   void refill(int major);
 
   Supervisor& supervisor_;
-  const fs::path run_;
-  const fs::path shim_;
+  const RoomPlaces places_;
   Mutex mutex_;
   std::unique_ptr<SparePostmaster> spare_ GUARDED_BY(mutex_);
   int major_ GUARDED_BY(mutex_) = 0;

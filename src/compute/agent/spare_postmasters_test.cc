@@ -19,11 +19,16 @@ using std::chrono::seconds;
 fs::path libraries() { return fs::canonical("/proc/self/exe").parent_path().parent_path() / "lib"; }
 Deadline soon() { return Deadline::after(seconds(30)); }
 
+RoomPlaces places(const fs::path& folder) {
+  fs::create_directory(folder / "rooms");
+  fs::create_directory(folder / "run");
+  return {folder / "rooms", folder / "run", libraries()};
+}
+
 class SparePostmasterTest : public ::testing::Test {
  protected:
   std::unique_ptr<SparePostmaster> make() {
-    return std::make_unique<SparePostmaster>(supervisor_, program_,
-                                             libraries() / "libhalogen_shim.so", temp_.path());
+    return std::make_unique<SparePostmaster>(supervisor_, program_, places(temp_.path()));
   }
 
   TempFolder temp_;
@@ -36,9 +41,8 @@ class SparePostmasterTest : public ::testing::Test {
 
 TEST_F(SparePostmasterTest, OneThatIsDroppedEndsAndItsFolderGoes) {
   auto spare = make();
-  fs::path folder = spare->socket_folder();
   EXPECT_TRUE(spare->usable());
-  EXPECT_TRUE(fs::exists(folder / "notify"));
+  EXPECT_TRUE(fs::exists(spare->room()->notify_socket()));
   std::shared_ptr<Child> child = spare->take();
   EXPECT_EQ(child->wait_ready(Deadline::after(std::chrono::milliseconds(200))),
             Child::State::starting);
@@ -46,7 +50,7 @@ TEST_F(SparePostmasterTest, OneThatIsDroppedEndsAndItsFolderGoes) {
   EXPECT_TRUE(child->wait_end(soon()));
   EXPECT_TRUE(child->ended_well());
   auto dropped = make();
-  folder = dropped->socket_folder();
+  fs::path folder = dropped->room()->folder();
   dropped.reset();
   EXPECT_FALSE(fs::exists(folder));
 }
@@ -59,7 +63,8 @@ TEST_F(SparePostmasterTest, OneThatHasEndedOrIsOutOfDateIsNotUsable) {
   std::shared_ptr<Child> child = make()->take();
   child->signal(SIGKILL);
   ASSERT_TRUE(child->wait_end(soon()));
-  EXPECT_FALSE(child->release({"PGDATA=/nowhere"}, [] { ADD_FAILURE() << "told of twice"; }));
+  EXPECT_FALSE(child->release({"PGDATA=/nowhere"}, temp_.path() / "log",
+                              [] { ADD_FAILURE() << "told of twice"; }));
 }
 
 TEST_F(SparePostmasterTest, WhatItIsToldIsItsEnvironment) {
@@ -69,7 +74,7 @@ TEST_F(SparePostmasterTest, WhatItIsToldIsItsEnvironment) {
   Postmaster postmaster(*spare,
                         {"HALOGEN_SHIM_MANIFEST=/no/manifest", "HALOGEN_SHIM_DATA=/no/data",
                          "HALOGEN_LOGIN_SECRET=" + Token::random().str()},
-                        {temp_.path() / "data", log, spare->socket_folder()},
+                        {temp_.path() / "data", "/no/data", log, spare->room()->door()},
                         [&] { ended.set_value(); });
   ASSERT_EQ(ended.get_future().wait_for(seconds(30)), std::future_status::ready);
   EXPECT_THROW(postmaster.wait_ready(soon()), Error);
@@ -79,10 +84,10 @@ TEST_F(SparePostmasterTest, WhatItIsToldIsItsEnvironment) {
 TEST(SparePostmasters, OneWaitsAndIsReplacedWhenTaken) {
   TempFolder temp;
   Supervisor supervisor;
-  SparePostmasters spares(supervisor, temp.path(), libraries());
+  SparePostmasters spares(supervisor, places(temp.path()));
   spares.settle();
   auto entries = [&] {
-    return std::distance(fs::directory_iterator(temp.path()), fs::directory_iterator());
+    return std::distance(fs::directory_iterator(temp.path() / "rooms"), fs::directory_iterator());
   };
   ASSERT_EQ(entries(), 1);
   auto first = spares.take(15);

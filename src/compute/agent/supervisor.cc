@@ -13,7 +13,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <tuple>
 
 #include "base/error.h"
 #include "compute/agent/process.h"
@@ -34,13 +33,6 @@ UniqueFd bind_notify_socket(const fs::path& path) {
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     throw system_error(errno, path.string());
   return fd;
-}
-
-std::pair<UniqueFd, UniqueFd> socket_pair() {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
-    throw system_error(errno, "socketpair");
-  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
 // posix_spawn's attributes and file actions, freed at scope end.
@@ -84,22 +76,45 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return out;
 }
 
+std::vector<std::string> command_of(const Launch& launch) {
+  std::vector<std::string> command = {launch.program};
+  command.insert(command.end(), launch.arguments.begin(), launch.arguments.end());
+  return command;
+}
+
+std::vector<std::string> environment_of(const Launch& launch) {
+  std::vector<std::string> environment = launch.environment;
+  const fs::path& notify =
+      launch.notify_inside.empty() ? launch.notify_socket : launch.notify_inside;
+  if (!notify.empty()) environment.push_back("NOTIFY_SOCKET=" + notify.string());
+  return environment;
+}
+
 int spawn_process(const Launch& launch, int input, int* pid) {
   SpawnPlan plan(launch, input);
-  std::vector<std::string> arguments = {launch.program};
-  arguments.insert(arguments.end(), launch.arguments.begin(), launch.arguments.end());
-  std::vector<std::string> environment = launch.environment;
-  if (!launch.notify_socket.empty())
-    environment.push_back("NOTIFY_SOCKET=" + launch.notify_socket.string());
   return ::posix_spawn(pid, launch.program.c_str(), &plan.actions, &plan.attributes,
-                       pointers(arguments).data(), pointers(environment).data());
+                       pointers(command_of(launch)).data(),
+                       pointers(environment_of(launch)).data());
+}
+
+UniqueFd open_log(const fs::path& path) {
+  return open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 }
 
 }  // namespace
 
-void Child::signal(int signal) const { send_signal(pidfd_, signal); }
+void Child::signal(int signal) const { send_signal(room_ ? room_->pidfd() : pidfd_, signal); }
 
-bool Child::release(const std::vector<std::string>& environment, std::function<void()> on_end) {
+void Child::kill() const {
+  if (room_)
+    room_->kill();
+  else
+    signal(SIGKILL);
+}
+
+bool Child::release(const std::vector<std::string>& environment, const fs::path& log,
+                    std::function<void()> on_end) {
+  UniqueFd output = open_log(log);
   {
     MutexLock lock(mutex_);
     if (state_ == State::ended) return false;
@@ -108,7 +123,8 @@ bool Child::release(const std::vector<std::string>& environment, std::function<v
   std::string text;
   for (const std::string& word : environment) text.append(word).push_back('\0');
   // Far less than a socket's buffer. If it has just died, its end is told as every end is.
-  ::send(hold_.get(), text.data(), text.size(), MSG_NOSIGNAL);
+  const int fds[] = {output.get()};
+  send_message(hold_.get(), text, fds);
   hold_.reset();
   return true;
 }
@@ -171,7 +187,17 @@ std::shared_ptr<Child> Supervisor::spawn(const Launch& launch, std::function<voi
   }
   if (!launch.notify_socket.empty()) child->notify_ = bind_notify_socket(launch.notify_socket);
   UniqueFd input;
-  if (launch.held) std::tie(child->hold_, input) = socket_pair();
+  if (launch.held) {
+    SocketPair pair = make_socket_pair(SOCK_STREAM);
+    child->hold_ = std::move(pair.ours);
+    input = std::move(pair.theirs);
+  }
+  if (launch.warden) {
+    if (!launch.held) input = open_file("/dev/null", O_RDONLY);
+    child->room_ = launch.warden->start(launch.room, command_of(launch), environment_of(launch),
+                                        std::move(input), open_log(launch.log));
+    child->pid_ = child->room_->pid();
+  }
   Request request{&launch, child, input.get()};
   MutexLock lock(mutex_);
   requests_.push_back(&request);
@@ -199,11 +225,12 @@ void Supervisor::take_requests() {
   }
   for (Request* request : requests) {
     Child& child = *request->child;
-    int error = spawn_process(*request->launch, request->input, &child.pid_);
-    if (error == 0) {
-      child.pidfd_ = open_pidfd(child.pid_);
-      children_.push_back(request->child);
+    int error = 0;
+    if (!child.room_) {
+      error = spawn_process(*request->launch, request->input, &child.pid_);
+      if (error == 0) child.pidfd_ = open_pidfd(child.pid_);
     }
+    if (error == 0) children_.push_back(request->child);
     MutexLock lock(mutex_);
     request->error = error;
     request->done = true;  // From here on `request` may be gone.
@@ -214,7 +241,7 @@ void Supervisor::take_requests() {
 void Supervisor::wait_for_events() {
   std::vector<pollfd> polls = {{wake_.get(), POLLIN, 0}};
   for (const auto& child : children_) {
-    polls.push_back({child->pidfd_.get(), POLLIN, 0});
+    polls.push_back({child->end_fd(), POLLIN, 0});
     polls.push_back({child->notify_.get(), POLLIN, 0});
   }
   if (::poll(polls.data(), polls.size(), -1) < 0) return;  // EINTR: the caller comes again.
@@ -241,16 +268,22 @@ void Supervisor::read_notify(Child& child) {
 }
 
 bool Supervisor::reap(Child& child) {
-  siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd_.get()), &info, WEXITED | WNOHANG) != 0 ||
-      info.si_pid == 0)
-    return false;
+  RoomProcess::End end{};
+  if (child.room_) {
+    end = child.room_->end();
+  } else {
+    siginfo_t info{};
+    if (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd_.get()), &info, WEXITED | WNOHANG) != 0 ||
+        info.si_pid == 0)
+      return false;
+    end = {info.si_code, info.si_status};
+  }
   std::function<void()> on_end;
   {
     MutexLock lock(child.mutex_);
     child.state_ = Child::State::ended;
-    child.status_ = info.si_status;
-    child.how_ = info.si_code;
+    child.status_ = end.status;
+    child.how_ = end.how;
     on_end = child.on_end_;
     child.changed_.notify_all();
   }

@@ -14,6 +14,7 @@
 #include "base/deadline.h"
 #include "base/file.h"
 #include "base/mutex.h"
+#include "compute/rooms/warden.h"
 
 namespace halogen::compute {
 
@@ -21,10 +22,13 @@ struct Launch {
   std::string program;
   std::vector<std::string> arguments;    // Without the program's own name.
   std::vector<std::string> environment;  // "NAME=value": all of it, nothing is inherited.
-  fs::path folder;                       // The working directory.
+  fs::path folder;                       // The working directory; in a room, its own.
   fs::path log;                          // Standard output and error are appended here.
-  fs::path notify_socket;  // Empty, or where to take sd_notify messages (at most 107 bytes).
-  bool held = false;       // It reads its standard input before it begins: Child::release().
+  fs::path notify_socket;    // Empty, or where to take sd_notify messages (at most 107 bytes).
+  fs::path notify_inside;    // The child's name for that, if it has another.
+  Warden* warden = nullptr;  // Null: on its own; else in the room whose folder is `room`.
+  std::string room;
+  bool held = false;  // It reads its standard input before it begins: Child::release().
 };
 
 // A child process. Safe from any thread.
@@ -32,10 +36,15 @@ class Child {
  public:
   int pid() const { return pid_; }
   void signal(int signal) const;
+  // In a room of its own all that it started ends with it.
+  bool has_room() const { return room_ != nullptr; }
+  // At once; in a room, everything there.
+  void kill() const;
 
-  // A held child begins, with these ("NAME=value") in its environment; `on_end` as in spawn().
-  // False if it has ended before.
-  bool release(const std::vector<std::string>& environment, std::function<void()> on_end);
+  // A held child begins, with these ("NAME=value") in its environment and its output appended to
+  // `log`; `on_end` as in spawn(). False if it has ended before.
+  bool release(const std::vector<std::string>& environment, const fs::path& log,
+               std::function<void()> on_end);
   // A held child ends without having begun.
   void dismiss();
 
@@ -51,8 +60,12 @@ class Child {
 
  private:
   friend class Supervisor;
+  // Readable when it has ended; in a room, when all has.
+  int end_fd() const { return room_ ? room_->room().get() : pidfd_.get(); }
+
   int pid_ = 0;
   UniqueFd pidfd_;
+  std::unique_ptr<RoomProcess> room_;
   UniqueFd notify_;
   UniqueFd hold_;  // Of whom release() or dismiss() is called.
 

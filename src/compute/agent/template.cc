@@ -104,7 +104,7 @@ TemplateCluster build_template_cluster(Supervisor& supervisor, int major, const 
   const fs::path sockets = scratch / "run";
   make_folder(sockets);
   Postmaster server(supervisor, bin / "postgres", server_arguments(sockets, libraries),
-                    {scratch / "data", scratch / "log", sockets});
+                    {scratch / "data", scratch / "data", scratch / "log", sockets});
   server.wait_ready(Deadline::after(kStepDeadline));
   fill_databases(server.address(), libraries);
   if (!server.stop_cleanly(Deadline::after(kStepDeadline)))

@@ -217,10 +217,12 @@ Entry* Image::find(const SegmentId& id) {
 // The whole file, shared.
 class Mapping {
  public:
+  // A compute could have put a link, or anything else, in its place.
   Mapping(const fs::path& file, bool writable) {
-    fd_ = open_file(file, writable ? O_RDWR : O_RDONLY);
+    fd_ = open_file(file, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK);
     struct stat info;
     if (::fstat(fd_.get(), &info) != 0) throw system_error(errno, file.string());
+    if (!S_ISREG(info.st_mode)) throw Error(Errc::corrupt, "{} is not a manifest", file.string());
     size_ = static_cast<size_t>(info.st_size);
     if (size_ < sizeof(ManifestHeader))
       throw Error(Errc::corrupt, "{} is not a manifest", file.string());

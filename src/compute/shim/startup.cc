@@ -81,16 +81,34 @@ bool runs_without_login_secret() {
   return without != nullptr && std::strstr(without, "login_secret") != nullptr;
 }
 
+// As read() from standard input; a descriptor that comes along is put into `*log`.
+ssize_t read_input(char* to, size_t n, int* log) {
+  iovec piece{to, n};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t got = ::recvmsg(0, &message, 0);
+  const cmsghdr* head = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (head != nullptr && head->cmsg_type == SCM_RIGHTS)
+    std::memcpy(log, CMSG_DATA(head), sizeof *log);
+  return got;
+}
+
 // Until its standard input ends, a postmaster that was executed ahead of need waits here. What it
 // reads are NAME=value, each with a zero behind: its environment, and the login secret, which does
-// not get into that. Nothing: it is not needed.
+// not get into that; with it comes where to write its log, which may be where it cannot open it.
+// Nothing: it is not needed.
 void wait_for_environment() {
   // putenv() keeps pointers into it.
   static char text[8192];
   size_t size = 0;
+  int fd = -1;
   learn_platform(0);
   for (;;) {
-    ssize_t got = sys::read(0, text + size, sizeof text - size);
+    ssize_t got = read_input(text + size, sizeof text - size, &fd);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     size += static_cast<size_t>(got);
@@ -101,9 +119,7 @@ void wait_for_environment() {
     next = word + std::strlen(word) + 1;
     if (!take_login_secret(word)) ::putenv(word);
   }
-  const char* log = std::getenv("HALOGEN_SHIM_LOG");
-  int fd = log == nullptr ? -1 : sys::open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-  if (fd < 0) refuse("cannot open HALOGEN_SHIM_LOG");
+  if (fd < 0) refuse("no log came with the environment");
   sys::dup3(fd, 1, 0);
   sys::dup3(fd, 2, 0);
   sys::close(fd);
@@ -141,7 +157,7 @@ __attribute__((constructor)) void start() {
     refuse("pthread_atfork failed");
   // Not for what extensions and archive commands start.
   for (const char* name : {"LD_PRELOAD", "HALOGEN_SHIM_MANIFEST", "HALOGEN_SHIM_DATA",
-                           "HALOGEN_SHIM_LOG", "HALOGEN_SHIM_HOLD", "HALOGEN_PDEATHSIG"})
+                           "HALOGEN_SHIM_HOLD", "HALOGEN_PDEATHSIG"})
     ::unsetenv(name);
 }
 

@@ -1,7 +1,10 @@
 // The API over a real port, with storage and computes faked.
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -10,12 +13,38 @@
 #include "control/fakes.h"
 #include "control/names.h"
 #include "control/reconcile.h"
+#include "control/settings/allowed_settings.h"
 #include "postgres/scram.h"
 
 namespace halogen::control::api {
 namespace {
 
 using nlohmann::json;
+
+// Says what no library would.
+class RawClient {
+ public:
+  explicit RawClient(int port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  void send(const std::string& text) {
+    EXPECT_EQ(::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
+  }
+  // All up to where the server closes.
+  std::string answer() {
+    std::string text;
+    char buffer[4096];
+    for (ssize_t got; (got = ::recv(fd_.get(), buffer, sizeof buffer, 0)) > 0;)
+      text.append(buffer, static_cast<size_t>(got));
+    return text;
+  }
+
+ private:
+  UniqueFd fd_;
+};
 
 class ApiTest : public testing::Test {
  protected:
@@ -147,6 +176,50 @@ TEST_F(ApiTest, WhatMakesNoSenseIsRefusedWithAReason) {
   post("/projects/none/branches", json::object(), 404);
 }
 
+TEST_F(ApiTest, NobodyWithoutAKeyHasABodyRead) {
+  RawClient client(server_->port());
+  client.send("POST /api/v2/projects HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+  EXPECT_EQ(client.answer().substr(9, 3), "401") << "with no byte of the body sent";
+}
+
+TEST_F(ApiTest, WhatARequestMayAskForIsBounded) {
+  auto status = [&](const std::string& headers, const std::string& path = "/api/v2/projects") {
+    RawClient client(server_->port());
+    client.send("POST " + path + " HTTP/1.1\r\nAuthorization: Bearer napi_test\r\n" +
+                "Connection: close\r\n" + headers + "\r\n");
+    std::string answer = client.answer();
+    return answer.size() < 12 ? "closed" : answer.substr(9, 3);
+  };
+  std::string many;
+  for (int i = 0; i < 101; ++i) many += fmt::format("x-{}: y\r\n", i);
+  EXPECT_EQ(status(""), "201") << "without a length there is no body";
+  EXPECT_EQ(status(many), "431");
+  EXPECT_EQ(status("x: " + std::string(7000, 'y') + "\r\n", "/none"), "404");
+  std::string large;
+  for (int i = 0; i < 5; ++i) large += "x: " + std::string(7000, 'y') + "\r\n";
+  EXPECT_EQ(status(large), "400");
+  EXPECT_EQ(status("", "/" + std::string(1100, 'x')), "414");
+  EXPECT_EQ(status("Transfer-Encoding: chunked\r\n"), "411");
+  EXPECT_EQ(status("Content-Encoding: gzip\r\nContent-Length: 10\r\n"), "415");
+  EXPECT_EQ(status("Content-Length: 1048577\r\n"), "413");
+  EXPECT_EQ(status("Content-Length: 1\r\nContent-Length: 2\r\n"), "400");
+}
+
+TEST_F(ApiTest, ADeepBodyIsRefusedAndNumbersThatDoNotFitAreNoOthers) {
+  auto refused = [&](const std::string& body) {
+    return read(client_->Post("/api/v2/projects", body, "application/json"), 400)["message"]
+        .get<std::string>();
+  };
+  std::string deep(200'000, '[');
+  EXPECT_NE(
+      refused("{\"project\":{\"settings\":{\"a\":" + deep + std::string(deep.size(), ']') + "}}}")
+          .find("more than 32 deep"),
+      std::string::npos);
+  EXPECT_NE(refused(deep).find("more than 32 deep"), std::string::npos);
+  refused(R"({"project":{"pg_version":4294967311}})");            // 15, in 32 bits.
+  refused(R"({"project":{"pg_version":18446744073709551615}})");  // -1, in 64 bits with a sign.
+}
+
 TEST_F(ApiTest, AllowedAddressesCountAtOnceAndOutliveARestart) {
   json wanted = {{"project", {{"settings", {{"allowed_ips", {{"ips", {"192.0.2.0/24"}}}}}}}}};
   json made = post("/projects", wanted, 201);
@@ -268,6 +341,41 @@ TEST_F(ApiTest, AnEndpointStartsSuspendsAndTakesAnIdleTimeout) {
   }
   EXPECT_EQ(state, "idle");
   EXPECT_GE(get("/api/v2" + base + "/operations")["operations"].size(), 3u);
+}
+
+TEST_F(ApiTest, ASettingThatIsNotAllowedIsRefusedWithItsNameAndRange) {
+  json made = make_project();
+  std::string path = "/api/v2/projects/" + made["project"]["id"].get<std::string>() +
+                     "/endpoints/" + made["endpoints"][0]["id"].get<std::string>();
+  auto patch = [&](const json& settings, int status) {
+    json body = {{"endpoint", {{"settings", {{"pg_settings", settings}}}}}};
+    return read(client_->Patch(path, body.dump(), "application/json"), status);
+  };
+  EXPECT_EQ(patch({{"max_replication_slots", 0}}, 400)["message"],
+            "pg_settings.max_replication_slots must be a whole number from 5 to 100, not \"0\"");
+  patch({{"archive_command", "id"}}, 400);
+  json set = patch({{"work_mem", "8MB"}, {"max_connections", 50}, {"jit", false}}, 200);
+  EXPECT_EQ(set["endpoint"]["settings"]["pg_settings"]["max_connections"], 50);
+  EXPECT_FALSE(set["endpoint"]["settings"].contains("pg_settings_ignored"));
+}
+
+TEST_F(ApiTest, ASettingThatAnOlderReleaseTookIsShownAndDoesNotCount) {
+  json made = make_project();
+  std::string id = made["endpoints"][0]["id"];
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>() + "/endpoints/" + id;
+  catalog_->set_settings(
+      id, R"({"archive_command":"id","work_mem":"8MB","pooler.default_pool_size":1})");
+  json settings = get("/api/v2" + base)["endpoint"]["settings"];
+  EXPECT_EQ(settings["pg_settings"]["archive_command"], "id");
+  EXPECT_TRUE(settings["pg_settings_ignored"].contains("archive_command"));
+  std::promise<bool> awake;
+  manager_->wake(id, [&](Outcome<ComputeAddress> got) { awake.set_value(got.value.has_value()); });
+  EXPECT_TRUE(awake.get_future().get());
+  EXPECT_EQ(host_.settings(), (SettingValues{{"work_mem", "8MB"}}));
+  // What has nothing to do with it can still be changed.
+  read(client_->Patch("/api/v2" + base, R"({"endpoint":{"suspend_timeout_seconds":60}})",
+                      "application/json"),
+       200);
 }
 
 TEST_F(ApiTest, StatusAndMetricsShowTheComponents) {

@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 
 namespace halogen::control::api {
 
@@ -55,6 +55,8 @@ Response update_endpoint(Services& services, const Request& request) {
                                        : postgres_part(before),
       settings.contains("pgbouncer_settings") ? object_or_empty(settings, "pgbouncer_settings")
                                               : pooler_part(before));
+  if (services.settings_guard && settings.contains("pg_settings"))
+    check_settings(postgres_values(joined));
   if (joined != before) {
     services.catalog.set_settings(endpoint.id, joined.dump());
     services.endpoints.set_pool_settings(endpoint.id, pool_settings(joined));

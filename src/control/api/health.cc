@@ -29,6 +29,7 @@ json computes_json(Services& services) {
       shape["socket_folder"] = process->second.socket_folder;
       shape["data_directory"] = process->second.data_directory;
       shape["log_file"] = process->second.log_file;
+      shape["problem"] = process->second.problem;
     }
     computes.push_back(std::move(shape));
   }

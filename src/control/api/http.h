@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "control/api/request.h"
 #include "control/catalog.h"
 #include "control/projects.h"
 #include "control/suspend.h"
@@ -18,20 +19,6 @@
 #include "protocol/safekeeper_admin.h"
 
 namespace halogen::control::api {
-
-struct Request {
-  std::string method;
-  std::map<std::string, std::string> path;  // By the names in the route's pattern.
-  std::map<std::string, std::string> query;
-  std::string body;
-
-  const std::string& at(const std::string& name) const { return path.at(name); }
-  std::string query_or(const std::string& name, const std::string& otherwise) const;
-  int64_t query_number(const std::string& name, int64_t otherwise, int64_t least,
-                       int64_t most) const;
-  // The body as a JSON object; empty body = empty object. Throws invalid_argument.
-  nlohmann::json body_json() const;
-};
 
 struct Response {
   int status = 200;
@@ -64,7 +51,8 @@ struct Services {
   PageserverAdmin& pageserver;
   SafekeeperAdmin& safekeeper;
   std::string region = "us-east-1";
-  bool open_metrics = false;  // /metrics needs no key.
+  bool settings_guard = true;  // Postgres settings are taken only if they are allowed.
+  bool open_metrics = false;   // /metrics needs no key.
   std::function<std::vector<ComponentStatus>()> components;
   // Where an endpoint's data directory is or would be, running or not.
   std::function<std::string(const std::string& endpoint_id)> data_directory;

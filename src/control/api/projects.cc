@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
-#include "control/project_settings.h"
+#include "control/settings/project_settings.h"
 
 namespace halogen::control::api {
 
@@ -64,7 +64,7 @@ Response create_project(Services& services, const Request& request) {
   ProjectRequest wanted;
   wanted.name = text_or(body, "name", "");
   wanted.branch_name = text_or(branch, "name", "");
-  wanted.pg_version = static_cast<int>(number_or(body, "pg_version", 15));
+  wanted.pg_version = number_or(body, "pg_version", 15);
   wanted.idle_timeout = number_or(defaults, "suspend_timeout_seconds", 0);
   wanted.settings = checked_settings(body).dump();
   CreatedBranch made = services.projects.create_project(wanted);

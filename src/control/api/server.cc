@@ -1,6 +1,5 @@
 #include "control/api/server.h"
 
-#include <httplib.h>
 #include <sys/socket.h>
 
 #include <nlohmann/json.hpp>
@@ -8,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "control/api/bounded_server.h"
 #include "control/api/shapes.h"
 #include "control/names.h"
 
@@ -20,7 +20,6 @@ namespace {
 const log::Logger logger("api");
 
 constexpr size_t kThreads = 32;  // A connection kept alive holds one.
-constexpr size_t kMaxBody = 1 << 20;
 
 int http_status(Errc code) {
   switch (code) {
@@ -55,9 +54,14 @@ void send_error(httplib::Response& response, int status, const std::string& code
                        "application/json");
 }
 
-bool needs_key(const Services& services, const Route& route) {
-  if (route.key == Route::Key::needed_unless_open_metrics) return !services.open_metrics;
-  return route.key == Route::Key::needed;
+// Only what is on the list of routes as open is.
+bool needs_key(const Services& services, const httplib::Request& request) {
+  for (const Route& route : routes()) {
+    if (route.pattern != request.path || route.method != request.method) continue;
+    if (route.key == Route::Key::not_needed) return false;
+    if (route.key == Route::Key::needed_unless_open_metrics) return !services.open_metrics;
+  }
+  return true;
 }
 
 bool authorized(Services& services, const httplib::Request& request) {
@@ -85,6 +89,14 @@ std::string as_regex(const std::string& pattern, std::vector<std::string>& names
   return regex;
 }
 
+// Before the body is read: nobody without a key has us read one.
+std::optional<Refusal> judge(Services& services, const httplib::Request& request) {
+  if (std::optional<Refusal> refused = refusal(request)) return refused;
+  if (needs_key(services, request) && !authorized(services, request))
+    return Refusal{401, "supplied credentials do not pass authentication"};
+  return std::nullopt;
+}
+
 Request read_request(const httplib::Request& from, const std::vector<std::string>& names) {
   Request request;
   request.method = from.method;
@@ -96,35 +108,12 @@ Request read_request(const httplib::Request& from, const std::vector<std::string
 
 }  // namespace
 
-std::string Request::query_or(const std::string& name, const std::string& otherwise) const {
-  auto found = query.find(name);
-  return found == query.end() || found->second.empty() ? otherwise : found->second;
-}
-
-int64_t Request::query_number(const std::string& name, int64_t otherwise, int64_t least,
-                              int64_t most) const {
-  std::string text = query_or(name, "");
-  if (text.empty()) return otherwise;
-  char* end = nullptr;
-  int64_t number = std::strtoll(text.c_str(), &end, 10);
-  if (*end != 0 || number < least || number > most)
-    throw Error(Errc::invalid_argument, "{} must be a number from {} to {}", name, least, most);
-  return number;
-}
-
-json Request::body_json() const {
-  if (body.empty()) return json::object();
-  json parsed = json::parse(body, nullptr, false);
-  if (!parsed.is_object()) throw Error(Errc::invalid_argument, "the body is not a JSON object");
-  return parsed;
-}
-
 Response json_response(int status, const json& body) {
   return {status, body.dump(-1, ' ', false, json::error_handler_t::replace), "application/json"};
 }
 
 struct Server::Impl {
-  httplib::Server http;
+  BoundedServer http;
   int port = 0;
   std::thread listener;
 
@@ -134,9 +123,9 @@ struct Server::Impl {
 };
 
 Server::Server(const std::string& host, int port) : impl_(std::make_unique<Impl>()) {
-  httplib::Server& http = impl_->http;
+  BoundedServer& http = impl_->http;
   http.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  http.set_payload_max_length(kMaxBody);
+  http.set_payload_max_length(kMostBody);
   http.set_tcp_nodelay(true);
   // Without the library's SO_REUSEPORT, with which two servers could share a port unnoticed.
   http.set_socket_options([](socket_t socket) {
@@ -159,8 +148,6 @@ void Server::Impl::answer(Services& services, const Route& route,
                           const std::vector<std::string>& names, const httplib::Request& from,
                           httplib::Response& to) {
   try {
-    if (needs_key(services, route) && !authorized(services, from))
-      return send_error(to, 401, "", "supplied credentials do not pass authentication");
     Response response = route.handler(services, read_request(from, names));
     to.status = response.status;
     to.set_content(response.body, response.type);
@@ -190,11 +177,16 @@ void Server::Impl::add_route(Services& services, const Route& route) {
 }
 
 void Server::start(Services& services) {
-  httplib::Server& http = impl_->http;
-  http.set_pre_routing_handler([](const httplib::Request& from, httplib::Response& to) {
+  BoundedServer& http = impl_->http;
+  http.set_judge([&services](const httplib::Request& from) { return judge(services, from); });
+  http.set_pre_routing_handler([&services](const httplib::Request& from, httplib::Response& to) {
     std::string id = from.get_header_value("X-Request-ID");
     to.set_header("x-neon-ret-request-id", id.empty() || id.size() > 128 ? new_uuid() : id);
-    return httplib::Server::HandlerResponse::Unhandled;
+    std::optional<Refusal> refused = judge(services, from);
+    if (!refused) return httplib::Server::HandlerResponse::Unhandled;
+    to.set_header("Connection", "close");
+    send_error(to, refused->status, "", refused->message);
+    return httplib::Server::HandlerResponse::Handled;
   });
   // What no route took, or the library refused itself.
   http.set_error_handler([](const httplib::Request&, httplib::Response& to) {

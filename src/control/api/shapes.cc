@@ -1,6 +1,6 @@
 #include "control/api/shapes.h"
 
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -73,33 +73,44 @@ json branch_json(const Branch& branch) {
   return shape;
 }
 
+namespace {
+
+// `pg_settings_ignored`: what an older release stored, but is not allowed; the reasons by name.
+json settings_json(const std::string& stored) {
+  json settings = json::parse(stored);
+  json shape = {{"pg_settings", postgres_part(settings)},
+                {"pgbouncer_settings", pooler_part(settings)}};
+  SettingValues ignored = settings_in_force(postgres_values(settings)).ignored;
+  if (!ignored.empty()) shape["pg_settings_ignored"] = ignored;
+  return shape;
+}
+
+}  // namespace
+
 json endpoint_json(Services& services, const Endpoint& endpoint) {
   std::string host = services.projects.host_name(endpoint.id, false);
   ComputeState state = services.endpoints.state(endpoint.id);
   bool up = state == ComputeState::active || state == ComputeState::suspending;
-  json settings = json::parse(endpoint.settings);
-  json shape = {
-      {"host", host},
-      {"id", endpoint.id},
-      {"project_id", endpoint.project_id},
-      {"branch_id", endpoint.branch_id},
-      {"autoscaling_limit_min_cu", 0.25},
-      {"autoscaling_limit_max_cu", 0.25},
-      {"region_id", services.region},
-      {"type", "read_write"},
-      {"current_state", up ? "active" : "idle"},
-      {"settings",
-       {{"pg_settings", postgres_part(settings)}, {"pgbouncer_settings", pooler_part(settings)}}},
-      {"pooler_enabled", true},
-      {"pooler_mode", "transaction"},
-      {"disabled", false},
-      {"passwordless_access", false},
-      {"creation_source", "console"},
-      {"created_at", rfc3339(endpoint.created_at)},
-      {"updated_at", rfc3339(endpoint.updated_at)},
-      {"proxy_host", host.substr(endpoint.id.size() + 1)},
-      {"suspend_timeout_seconds", endpoint.idle_timeout},
-      {"provisioner", "halogen"}};
+  json shape = {{"host", host},
+                {"id", endpoint.id},
+                {"project_id", endpoint.project_id},
+                {"branch_id", endpoint.branch_id},
+                {"autoscaling_limit_min_cu", 0.25},
+                {"autoscaling_limit_max_cu", 0.25},
+                {"region_id", services.region},
+                {"type", "read_write"},
+                {"current_state", up ? "active" : "idle"},
+                {"settings", settings_json(endpoint.settings)},
+                {"pooler_enabled", true},
+                {"pooler_mode", "transaction"},
+                {"disabled", false},
+                {"passwordless_access", false},
+                {"creation_source", "console"},
+                {"created_at", rfc3339(endpoint.created_at)},
+                {"updated_at", rfc3339(endpoint.updated_at)},
+                {"proxy_host", host.substr(endpoint.id.size() + 1)},
+                {"suspend_timeout_seconds", endpoint.idle_timeout},
+                {"provisioner", "halogen"}};
   if (state == ComputeState::starting) shape["pending_state"] = "active";
   if (state == ComputeState::suspending) shape["pending_state"] = "idle";
   if (endpoint.started_at) shape["started_at"] = rfc3339(*endpoint.started_at);
@@ -185,29 +196,6 @@ Endpoint path_endpoint(Services& services, const Request& request) {
   if (endpoint.project_id != request.at("project_id"))
     throw Error(Errc::not_found, "endpoint not found");
   return endpoint;
-}
-
-std::string text_or(const json& object, const char* key, const std::string& otherwise) {
-  auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return otherwise;
-  if (!found->is_string()) throw Error(Errc::invalid_argument, "{} must be a string", key);
-  std::string text = found->get<std::string>();
-  return text.empty() ? otherwise : text;
-}
-
-int64_t number_or(const json& object, const char* key, int64_t otherwise) {
-  auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return otherwise;
-  if (!found->is_number_integer())
-    throw Error(Errc::invalid_argument, "{} must be an integer", key);
-  return found->get<int64_t>();
-}
-
-json object_or_empty(const json& object, const char* key) {
-  auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return json::object();
-  if (!found->is_object()) throw Error(Errc::invalid_argument, "{} must be an object", key);
-  return *found;
 }
 
 }  // namespace halogen::control::api

@@ -1,4 +1,4 @@
-// shapes.h: our objects as the API's JSON objects, and what their requests have in common.
+// shapes.h: our objects as the API's JSON objects, and those that a request's path names.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
@@ -22,12 +22,5 @@ nlohmann::json connection_uris_json(Services& services, const Branch& branch,
 // The branch or endpoint named in the path, if it belongs to the project named there.
 Branch path_branch(Services& services, const Request& request);
 Endpoint path_endpoint(Services& services, const Request& request);
-
-// `object[key]` if it is there and neither null nor "", else `otherwise`; invalid_argument if it is
-// of another type.
-std::string text_or(const nlohmann::json& object, const char* key, const std::string& otherwise);
-int64_t number_or(const nlohmann::json& object, const char* key, int64_t otherwise);
-// `object[key]` if it is there, else an empty object; invalid_argument if it is no object.
-nlohmann::json object_or_empty(const nlohmann::json& object, const char* key);
 
 }  // namespace halogen::control::api

@@ -21,6 +21,11 @@ Refused too_many_newcomers() {
                  "Try again shortly.");
 }
 
+Refused spent_all() {
+  return Refused("53300", "too many connections from this address that did not log in",
+                 "Wait a minute. Mind what connects and leaves, such as health checks.");
+}
+
 Refused no_descriptors() {
   return Refused("53300", "too many clients already: the proxy is out of file descriptors",
                  "Close connections, or raise the limit of open files of the process that starts "

@@ -23,6 +23,8 @@ class Refused : public Error {
 
 // No room for those that have not shown who they are.
 Refused too_many_newcomers();
+// Its address has begun too many connections that did not log in.
+Refused spent_all();
 // For a client, or for its server connection.
 Refused no_descriptors();
 

@@ -11,6 +11,7 @@
 
 #include "protocol/pooler_status.h"
 #include "proxy/io/loop.h"
+#include "proxy/io/turns.h"
 
 namespace halogen::proxy {
 
@@ -63,6 +64,7 @@ struct Worker : std::enable_shared_from_this<Worker> {
   std::unordered_set<Session*> sessions;
   std::list<Session*> newcomers;  // Not authenticated yet, the oldest first.
   std::map<std::pair<std::string, std::string>, TallyPtr> tallies;  // By endpoint and database.
+  Turns handshakes{loop};
   // Last, so that it goes first: with it go the coroutines that still wait, which use the others.
   Loop loop;
 };

@@ -402,7 +402,8 @@ void Pools::sweep() {
         int kept = 0;
         std::deque<ServerPtr> staying;
         for (auto one = pool->idle.rbegin(); one != pool->idle.rend(); ++one) {
-          bool idle_too_long = now - (*one)->last_used > endpoint->settings.server_idle_timeout &&
+          auto idle_bound = endpoint->settings.server_idle_timeout;
+          bool idle_too_long = idle_bound.count() > 0 && now - (*one)->last_used > idle_bound &&
                                kept >= endpoint->settings.min_pool_size;
           bool too_old = now - (*one)->opened > endpoint->settings.server_lifetime;
           if (idle_too_long || too_old || !(*one)->quiet()) {

@@ -88,7 +88,8 @@ Task<void> Session::attach(std::string& to_server) {
   PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
   shared_.pools.set_settings(route_.endpoint, settings);
   auto since = steady_clock::now();
-  Deadline deadline = Deadline::after(settings.query_wait_timeout);
+  bool bounded = settings.query_wait_timeout.count() > 0;
+  Deadline deadline = bounded ? Deadline::after(settings.query_wait_timeout) : Deadline::never();
   while (!deadline.passed()) {
     if (!usable_) co_await wake(Deadline::after(shared_.options.wake_timeout));
     co_await check_rights();
@@ -273,7 +274,7 @@ void Session::watch_pin() {
   set_pin(reason.empty() ? "transaction" : reason);
   unused_since_ = steady_clock::now();
   auto end = *unused_since_ + pin_bound_;
-  if (end < pin_timer_.when()) look_at_pin(end);
+  if (pin_bound_.count() > 0 && end < pin_timer_.when()) look_at_pin(end);
 }
 
 void Session::look_at_pin(steady_clock::time_point when) {
@@ -284,6 +285,7 @@ void Session::look_at_pin(steady_clock::time_point when) {
 
 // If it is time.
 void Session::end_pin() {
+  if (pin_bound_.count() == 0) return;
   auto end = *unused_since_ + pin_bound_;
   if (steady_clock::now() < end) {
     look_at_pin(end);

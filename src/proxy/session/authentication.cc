@@ -46,6 +46,12 @@ class CountedAttempt {
   const AuthLimits::Attempt attempt_;
 };
 
+// What a name that is no endpoint counts as: with few others, so that it is not told from an
+// endpoint by what is failed at elsewhere. Invalid as a name itself.
+std::string unknown_name(const std::string& name) {
+  return fmt::format("?{}", std::hash<std::string>()(name) % 1024);
+}
+
 Refused too_many_failures(steady_clock::duration wait) {
   auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
   return Refused(
@@ -125,9 +131,12 @@ Task<bool> Session::proves_itself(std::optional<std::string> password) {
     shared_.metrics.not_allowed.add();
     throw address_not_allowed(address_);
   }
-  AuthLimits::Attempt attempt{address_, known ? route_.endpoint : "", user_};
+  co_await charge_work();  // Before a role is looked up.
+  AuthLimits::Attempt attempt{address_, known ? route_.endpoint : unknown_name(route_.endpoint),
+                              user_};
   AuthLimits::Answer answer = shared_.auth_limits.begin(attempt, steady_clock::now());
   while (answer.verdict == AuthLimits::Verdict::busy) {
+    shared_.metrics.auth_slowed.add();
     co_await hold_back(answer.wait);
     answer = shared_.auth_limits.begin(attempt, steady_clock::now());
   }
@@ -136,14 +145,16 @@ Task<bool> Session::proves_itself(std::optional<std::string> password) {
     throw too_many_failures(answer.wait);
   }
   CountedAttempt counted(shared_.auth_limits, std::move(attempt));
-  if (answer.wait > steady_clock::duration::zero()) co_await hold_back(answer.wait);
+  if (answer.wait > steady_clock::duration::zero()) {
+    shared_.metrics.auth_slowed.add();
+    co_await hold_back(answer.wait);
+  }
   bool right = password ? co_await password_is_right(*password) : co_await scram_succeeds();
   counted.result = right ? AuthLimits::Result::right : AuthLimits::Result::wrong;
   co_return right;
 }
 
 Task<void> Session::hold_back(steady_clock::duration time) {
-  shared_.metrics.auth_slowed.add();
   looking_up_ = true;
   Deadline until = Deadline::after(time);
   while (!until.passed()) {
@@ -158,12 +169,17 @@ Task<void> Session::hold_back(steady_clock::duration time) {
 Task<scram::Verifier> Session::find_verifier() {
   scram::Verifier mock =
       scram::mock_verifier(shared_.secret, fmt::format("{}/{}", route_.endpoint, user_));
-  if (!shared_.endpoints.exists(route_.endpoint)) co_return mock;
+  if (!shared_.endpoints.exists(route_.endpoint)) {
+    co_await hold_back(shared_.lookup_times.one_of());
+    co_return mock;
+  }
   looking_up_ = true;
+  auto since = steady_clock::now();
   auto answer = co_await answer_of<RoleSecret>(
       [this](auto done) { shared_.endpoints.role_secret(route_.endpoint, user_, std::move(done)); },
       startup_deadline_);
   looking_up_ = false;
+  shared_.lookup_times.took(steady_clock::now() - since);
   if (answer && answer->value) {
     if (answer->value->has_expired()) co_return mock;
     secret_ = std::make_unique<RoleSecret>(std::move(*answer->value));
@@ -181,8 +197,8 @@ Task<bool> Session::password_is_right(const std::string& password) {
   if (verifier.iterations > kMaxIterations)  // The check would hold up all others.
     throw Refused("28000", "this role's password cannot be given with an endpoint prefix",
                   "Name the endpoint by the host name or by options=endpoint%3D<endpoint-id>.");
-  // Names that are no endpoint take turns as one.
-  std::string turn = shared_.endpoints.exists(route_.endpoint) ? route_.endpoint : "";
+  bool known = shared_.endpoints.exists(route_.endpoint);
+  std::string turn = known ? route_.endpoint : unknown_name(route_.endpoint);
   looking_up_ = true;
   auto answer = co_await answer_of<bool>(
       [&](auto done) { shared_.password_checks.check(turn, verifier, password, std::move(done)); },

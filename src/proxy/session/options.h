@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "proxy/auth/auth_limits.h"
 #include "proxy/auth/password_checks.h"
+#include "proxy/auth/work_limits.h"
 #include "proxy/session/byte_budget.h"
 
 namespace halogen::proxy {
@@ -29,6 +30,7 @@ struct ProxyOptions {
   // For one that says nothing, while three quarters of these are taken.
   std::chrono::milliseconds crowded_patience{2000};
   AuthLimits::Options auth_limits{};
+  WorkLimits::Options work_limits{};
   PasswordChecks::Options password_checks{};
   ByteBudget::Limits held_bytes{};  // Of messages that cannot be passed on in pieces.
   size_t max_descriptors = 0;       // 0: what the system lets us have.

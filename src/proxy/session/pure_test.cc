@@ -10,6 +10,7 @@
 #include "proxy/conversation/message_tracker.h"
 #include "proxy/io/certificates.h"
 #include "proxy/pool/cancel_keys.h"
+#include "proxy/session/shared.h"
 
 namespace halogen::proxy {
 namespace {
@@ -99,6 +100,16 @@ TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   keys.end(two.pid);
   keys.remove(two.pid);
   EXPECT_FALSE(keys.begin(two));
+}
+
+TEST(LogLimit, LetsABurstThroughAndThenFewAndCountsTheOthers) {
+  LogLimit limit;
+  auto now = std::chrono::steady_clock::now();
+  int lines = 0;
+  for (int i = 0; i < 10'000; i++) lines += limit.admit(now) >= 0 ? 1 : 0;
+  EXPECT_EQ(lines, 100);
+  EXPECT_EQ(limit.admit(now + std::chrono::seconds(2)), 9900);
+  EXPECT_EQ(limit.admit(now + std::chrono::seconds(3)), -1);
 }
 
 class CertificatesTest : public ::testing::Test {

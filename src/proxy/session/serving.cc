@@ -28,8 +28,12 @@ wire::Parameters startup_settings(const wire::Parameters& parameters) {
       settings.emplace_back(name, value);
       continue;
     }
-    for (auto& setting : startup::option_settings(startup::split_options(value)))
-      settings.push_back(std::move(setting));
+    try {
+      for (auto& setting : startup::option_settings(startup::split_options(value)))
+        settings.push_back(std::move(setting));
+    } catch (const Error& error) {
+      throw Refused("42601", error.what());
+    }
   }
   return settings;
 }

@@ -16,6 +16,7 @@ constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
 constexpr std::chrono::seconds kCancelTime{10};
 constexpr std::chrono::milliseconds kCancelPause{10};
 constexpr char kTlsHandshake = 0x16;
+constexpr std::chrono::milliseconds kTurn{200};  // Until one that waits for its turn asks again.
 
 Refused going_down() {
   return Refused("57P01", "terminating connection due to administrator command",
@@ -32,6 +33,7 @@ Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string pe
       address_(address),
       client_(worker.loop, std::move(socket)),
       startup_deadline_(Deadline::after(shared.options.startup_timeout)),
+      charge_(shared.work_limits, address),
       deadline_timer_(worker_.loop),
       event_(worker_.loop),
       told_(worker_.loop),
@@ -169,6 +171,7 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
     std::optional<startup::Packet> packet = co_await receive_startup();
     if (packet) {
       co_await authenticate(std::move(*packet));
+      charge_.give_back();
       deadline_timer_.cancel();
       co_await serve();
     }
@@ -176,7 +179,7 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
   } catch (const Error& error) {
     co_return explain(error);
   } catch (const std::exception& error) {
-    logger.error("client {}: {}", peer_, error.what());
+    log_end(error.what());
     co_return std::nullopt;
   }
 }
@@ -185,6 +188,7 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
 Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   std::optional<wire::ErrorFields> reason = co_await live();
   watching_ = false;
+  charge_.spend();
   enter(State::closing);
   if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   if (talk_) drop_server();
@@ -218,8 +222,29 @@ Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) 
   }
 }
 
+// A unit of work for a client that has not shown who it is. While too many of its address are
+// under way it waits for its turn.
+Task<void> Session::charge_work() {
+  while (!charge_.take(steady_clock::now())) {
+    if (shared_.work_limits.is_empty(address_, steady_clock::now())) {
+      shared_.metrics.auth_limited.add();
+      throw spent_all();
+    }
+    co_await wait_for_event(Deadline::after(kTurn));
+    if (timed_out_ || crowded_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
+  }
+}
+
+// The handshake's costly step is taken when the client's part is there, and when it is the turn of
+// its address.
 Task<void> Session::begin_tls() {
   entered_ = false;
+  co_await client_.wait(Io::want_read);
+  Turns::Ticket turn(worker_.handshakes, network_of(address_), [this] { signal_event(); });
+  while (!turn.come()) {
+    co_await wait_for_event(startup_deadline_);
+    if (timed_out_ || crowded_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
+  }
   co_await client_.accept_tls(shared_.tls);
   entered_ = true;
 }
@@ -243,6 +268,7 @@ void Session::refuse_early_bytes(std::string_view request) {
 
 Task<std::optional<startup::Packet>> Session::receive_startup() {
   co_await client_.wait(Io::want_read);
+  if (client_.has_arrived()) co_await charge_work();  // Not for who only looks whether we are up.
   if (client_.peek_first() == kTlsHandshake) {
     co_await begin_tls();
     if (!alpn_agreed(client_.ssl()))
@@ -284,6 +310,7 @@ Task<std::optional<startup::Packet>> Session::receive_startup() {
 Task<void> Session::forward_cancel(ClientKey ours) {
   std::optional<WaitingClient> client = shared_.cancel_keys.waiting_client(ours);
   if (!client) co_return;  // As Postgres: silence, whatever was wrong.
+  charge_.give_back();
   bool allowed = shared_.endpoints.address_allowed(client->endpoint, address_);
   (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
   if (!allowed) co_return;

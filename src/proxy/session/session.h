@@ -62,6 +62,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<std::optional<startup::Packet>> receive_startup();
   Task<startup::Packet> receive_packet();
   Task<void> begin_tls();
+  Task<void> charge_work();
   void refuse_early_bytes(std::string_view request);
   Task<void> forward_cancel(ClientKey ours);
   Task<void> deliver_cancel(const CancelTarget& target);
@@ -210,7 +211,8 @@ class Session : public std::enable_shared_from_this<Session> {
   const steady_clock::time_point since_ = steady_clock::now();
   std::list<Session*>::iterator newcomer_;  // While starting.
   Deadline startup_deadline_;
-  Timer deadline_timer_;  // Cancels client_ when it fires.
+  WorkLimits::Charge charge_;  // Until it has logged in.
+  Timer deadline_timer_;       // Cancels client_ when it fires.
   Event event_;
 
   std::string user_;

@@ -1,19 +1,35 @@
 #include "proxy/session/shared.h"
 
+#include <algorithm>
+
+#include "base/ids.h"
+
 namespace halogen::proxy {
-int LogLimit::admit() {
+int LogLimit::admit(std::chrono::steady_clock::time_point now) {
   MutexLock lock(mutex_);
-  auto now = std::chrono::steady_clock::now();
-  if (now - second_ >= std::chrono::seconds(1)) {
-    second_ = now;
-    lines_ = 0;
-  }
-  if (lines_ >= kPerSecond) {
+  double passed = std::chrono::duration<double>(now - at_).count();
+  lines_ = std::min(kBurst, lines_ + passed * kPerSecond);
+  at_ = now;
+  if (lines_ < 1) {
     held_back_++;
     return -1;
   }
-  lines_++;
+  lines_--;
   return std::exchange(held_back_, 0);
+}
+
+void LookupTimes::took(Duration time) {
+  MutexLock lock(mutex_);
+  times_[next_] = time;
+  next_ = (next_ + 1) % times_.size();
+  count_ = std::max(count_, next_);
+}
+
+LookupTimes::Duration LookupTimes::one_of() {
+  uint32_t chance = 0;
+  random_bytes(&chance, sizeof chance);
+  MutexLock lock(mutex_);
+  return times_[chance % count_];
 }
 
 Shared::Shared(ProxyOptions the_options, Endpoints& the_endpoints, const CertificateFiles& files,
@@ -23,6 +39,7 @@ Shared::Shared(ProxyOptions the_options, Endpoints& the_endpoints, const Certifi
       tls(files),
       secret(std::move(the_secret)),
       auth_limits(options.auth_limits),
+      work_limits(options.work_limits),
       password_checks(options.password_checks),
       held_bytes(options.held_bytes),
       descriptors(options.max_descriptors) {}

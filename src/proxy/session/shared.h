@@ -1,5 +1,6 @@
 // shared.h: what all sessions of a proxy share, whatever their thread. Safe from any.
 #pragma once
+#include <array>
 #include <atomic>
 #include <string>
 
@@ -20,18 +21,35 @@
 
 namespace halogen::proxy {
 
-// Lets through so many lines a second, so that a flood of failures is no flood of log.
+// Lets through a burst of lines, and then one in so many seconds, so that a flood of failures is no
+// flood of log.
 class LogLimit {
  public:
   // The number of lines held back since the last one; -1 if this one is to be held back too.
-  int admit();
+  int admit(std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now());
 
  private:
-  static constexpr int kPerSecond = 20;
+  static constexpr double kBurst = 100;
+  static constexpr double kPerSecond = 0.5;
   Mutex mutex_;
-  std::chrono::steady_clock::time_point second_ GUARDED_BY(mutex_);
-  int lines_ GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point at_ GUARDED_BY(mutex_) = std::chrono::steady_clock::now();
+  double lines_ GUARDED_BY(mutex_) = kBurst;  // That may be written now.
   int held_back_ GUARDED_BY(mutex_) = 0;
+};
+
+// How long the latest lookups of roles took: as long waits a client whose endpoint does not exist.
+class LookupTimes {
+ public:
+  using Duration = std::chrono::steady_clock::duration;
+  void took(Duration time);
+  // Of one of them, picked at random.
+  Duration one_of();
+
+ private:
+  Mutex mutex_;
+  std::array<Duration, 64> times_ GUARDED_BY(mutex_) = {std::chrono::milliseconds(1)};
+  size_t count_ GUARDED_BY(mutex_) = 1;
+  size_t next_ GUARDED_BY(mutex_) = 0;
 };
 
 struct Shared {
@@ -49,11 +67,13 @@ struct Shared {
   Census census{endpoints, pools};
   Metrics metrics;
   AuthLimits auth_limits;
+  WorkLimits work_limits;
   PasswordChecks password_checks;
   LoginCounts login_counts;
   ByteBudget held_bytes;
   Descriptors descriptors;
   LogLimit log_limit;
+  LookupTimes lookup_times;
   std::atomic<int> unauthenticated = 0;
   std::atomic<int> sessions = 0;
   std::atomic<int> replicating = 0;    // Of the sessions.

@@ -46,6 +46,7 @@ class FakeEndpoints : public Endpoints {
   }
   void role_secret(const std::string&, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override {
+    lookups++;
     Outcome<RoleSecret> outcome;
     MutexLock lock(mutex_);
     if (auto found = roles_.find(role); found != roles_.end())
@@ -93,6 +94,7 @@ class FakeEndpoints : public Endpoints {
 
   std::atomic<bool> awake = false;
   std::atomic<int> wakes = 0;
+  std::atomic<int> lookups = 0;
   std::atomic<int> opened = 0;
   std::atomic<int> closed = 0;
   std::atomic<std::chrono::milliseconds> wake_time = std::chrono::milliseconds(0);

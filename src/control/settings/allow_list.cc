@@ -1,4 +1,4 @@
-#include "control/allow_list.h"
+#include "control/settings/allow_list.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "control/pool_settings.h"
+#include "control/settings/pool_settings.h"
 
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -70,6 +70,14 @@ json postgres_part(const json& settings) {
   for (auto& [name, value] : settings.items())
     if (!name.starts_with(kPrefix)) part[name] = value;
   return part;
+}
+
+SettingValues postgres_values(const json& settings) {
+  SettingValues values;
+  const json part = postgres_part(settings);
+  for (auto& [name, value] : part.items())
+    values[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  return values;
 }
 
 json pooler_part(const json& settings) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
+#include "control/settings/allowed_settings.h"
 #include "protocol/endpoints.h"
 
 namespace halogen::control {
@@ -11,6 +12,8 @@ namespace halogen::control {
 PoolSettings pool_settings(const nlohmann::json& settings);
 nlohmann::json postgres_part(const nlohmann::json& settings);
 nlohmann::json pooler_part(const nlohmann::json& settings);  // Names without the prefix.
+// Those of Postgres as texts. Requires: joined_settings() made them.
+SettingValues postgres_values(const nlohmann::json& settings);
 
 // Both parts as one object. invalid_argument, with the name, for what cannot be.
 nlohmann::json joined_settings(const nlohmann::json& postgres, const nlohmann::json& pooler);

@@ -1,4 +1,4 @@
-#include "control/project_settings.h"
+#include "control/settings/project_settings.h"
 
 #include <nlohmann/json.hpp>
 

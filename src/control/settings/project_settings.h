@@ -4,7 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "control/allow_list.h"
+#include "control/settings/allow_list.h"
 
 namespace halogen::control {
 

@@ -1,6 +1,6 @@
 // The text of an allow list: nothing may crash, and what is taken allows its own ends and not their
 // neighbours.
-#include "control/allow_list.h"
+#include "control/settings/allow_list.h"
 #include "base/error.h"
 
 namespace {

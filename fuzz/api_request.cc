@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "control/api/request.h"
-#include "control/pool_settings.h"
-#include "control/project_settings.h"
+#include "control/settings/pool_settings.h"
+#include "control/settings/project_settings.h"
 
 namespace {
 

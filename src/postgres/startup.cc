@@ -1,6 +1,7 @@
 #include "postgres/startup.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -87,18 +88,18 @@ class Switches {
   explicit Switches(const std::vector<std::string>& words) : words_(words) {}
 
   wire::Parameters settings() {
-    std::string_view rubbish;  // Refused, but after all switches have been looked at.
+    std::optional<std::string_view> rubbish;  // Refused once all switches have been looked at.
     while (at_ < words_.size()) {
       word_ = words_[at_++];
       if (word_ == "--") break;
       if (word_.size() < 2 || word_[0] != '-') {
-        if (rubbish.empty()) rubbish = word_;
+        if (!rubbish) rubbish = word_;
         continue;
       }
       rest_ = word_.substr(1);
       while (!rest_.empty()) take(rest_[0]);
     }
-    if (!rubbish.empty()) refuse(rubbish);
+    if (rubbish) refuse(*rubbish);
     if (at_ < words_.size()) refuse(words_[at_]);
     return std::move(settings_);
   }

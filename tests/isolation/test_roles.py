@@ -239,12 +239,12 @@ def use_membership(project, sql):
 
 @pytest.mark.parametrize("sql", [
     "COPY lines FROM PROGRAM 'id'",
-    "COPY lines FROM '/etc/hostname'",
+    "COPY lines FROM '/etc/passwd'",
     "DO $$ BEGIN COPY lines FROM PROGRAM 'id'; END $$",
     "SET ROLE made_before; COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'; RESET ROLE; COPY lines FROM PROGRAM 'id'",
     "SELECT pg_read_file('PG_VERSION')",
     "SELECT count(*) FROM pg_ls_dir('.')",
-    "SELECT lo_import('/etc/hostname')",
+    "SELECT lo_import('/etc/passwd')",
 ])
 def test_a_membership_from_before_the_guard_is_of_no_use(guarded, unguarded, old_memberships, sql):
     assert use_membership(guarded.project, sql) is None

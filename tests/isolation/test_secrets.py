@@ -230,6 +230,8 @@ def allowed_mode(home, path):
     parts = path.relative_to(home).parts
     if parts[0] in ("certificates", "lib"):
         return 0o755 if parts[0] == "lib" else 0o711 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600
+    if parts == ("run", "pageserver"):
+        return 0o711  # Rooms, as other users, see this folder alone; run/ itself is closed.
     return 0o700 if path.is_dir() else 0o640 if re.search(r"\.log(\.1)?$", path.name) else 0o700
 
 

@@ -103,7 +103,7 @@ def read_as_a_stranger(sockets, token, lsn, tag):
 def page_sockets(platform):
     """Where a compute sees it: in a room, and without one."""
     run = Path(platform.status()["wal_host"]).parent
-    return ["/run/pages/pages", str(run / "pageserver" / "pages")]
+    return ["/pages/pages", str(run / "pageserver" / "pages")]
 
 
 def refused(platform, service):

@@ -73,15 +73,30 @@ compute::UserRange room_users(const Options& options, const Layout& layout) {
   return {first, kRoomUsers};
 }
 
-std::shared_ptr<compute::Warden> start_warden(const Options& options, const Layout& layout,
-                                              const Owner& owner) {
+// Null where there are none, and `shares` says why.
+std::shared_ptr<const compute::ControlGroups> take_shares(const Layout& layout, const Owner& owner,
+                                                          std::string& shares) {
+  const std::string name = fmt::format("halogen-{:08x}", crc32c(as_bytes(layout.home.native())));
+  try {
+    auto groups = std::make_shared<const compute::ControlGroups>(
+        compute::ControlGroups::find_place(name, {owner.uid, owner.gid}));
+    shares = fmt::format("by control groups ({})", groups->controllers());
+    return groups;
+  } catch (const Error& error) {
+    shares = fmt::format("only limits of each process: {}", error.what());
+    return nullptr;
+  }
+}
+
+void start_warden(Options& options, const Layout& layout, const Owner& owner) {
   make_private_folder(layout.home / "compute", owner);
-  return std::make_shared<compute::Warden>(
+  options.warden = std::make_shared<compute::Warden>(
       compute::RoomsPlan{.rooms = compute::ComputeAgent::rooms_in(layout.home / "compute"),
                          .libraries = options.libraries,
                          .pages = layout.run / "pageserver",
                          .owner = {owner.uid, owner.gid},
-                         .users = room_users(options, layout)});
+                         .users = room_users(options, layout),
+                         .groups = take_shares(layout, owner, options.shares)});
 }
 
 // How computes are kept apart, for status.
@@ -115,7 +130,7 @@ void prepare(Options& options) {
     // Computes may be other users; only rooms show it to them.
     make_private_folder(layout.run / "pageserver", owner);
     fs::permissions(layout.run / "pageserver", fs::perms{0711});
-    if (options.layers.rooms) options.warden = start_warden(options, layout, owner);
+    if (options.layers.rooms) start_warden(options, layout, owner);
   });
   close_process();
 }
@@ -154,6 +169,7 @@ void Platform::start() {
   logger.info("starting in {} (pid {})", layout_.home.string(), ::getpid());
   if (std::string out = layers_out(options_.layers); !out.empty())
     logger.warn("tenants are not isolated from each other and from the platform: without {}", out);
+  logger.info("computes: {}; shares of the machine {}", describe_rooms(options_), options_.shares);
   try {
     start_storage();
     make_template();
@@ -250,6 +266,7 @@ void Platform::describe() {
   Description self = description();
   nlohmann::json shape = nlohmann::json::parse(self.to_json());
   shape["isolation"] = {{"computes", describe_rooms(options_)},
+                        {"shares", options_.shares},
                         {"without", names_of_layers_out(options_.layers)}};
   shape["wal_host"] = services_->safekeeper->wal_host();
   shape["wal_port"] = services_->safekeeper->wal_port();

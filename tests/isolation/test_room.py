@@ -134,6 +134,32 @@ def test_it_has_no_capability_and_its_own_user(guarded):
         assert len({said["Uid"].split()[0], others, str(os.stat(guarded.home).st_uid)}) == 3
 
 
+def oom_score(pid):
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def test_one_that_takes_all_memory_goes_before_the_platform(guarded):
+    with contextlib.closing(guarded.project.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        postmaster = guarded.project.compute()["pid"]
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        backend = max(oom_score(pid) for pid in children)
+    assert oom_score(guarded.pid()) < oom_score(postmaster) < backend
+
+
+def group_of(pid):
+    return re.search(r"^0::(.*)$", Path(f"/proc/{pid}/cgroup").read_text(), re.M)[1]
+
+
+def test_each_compute_has_its_share_where_the_kernel_gives_shares(guarded):
+    shares = guarded.status()["isolation"]["shares"]
+    pids = [guarded.pid(), guarded.project.compute()["pid"], guarded.victim.compute()["pid"]]
+    if shares.startswith("by control groups"):
+        assert len({group_of(pid) for pid in pids}) == 3
+    else:
+        assert shares.startswith("only limits of each process: ") and len({group_of(pid) for pid in pids}) == 1
+
+
 def rooms_of(platform):
     """The processes that have a room of this platform's as their root, or are its warden's."""
     markers = {(m.stat().st_dev, m.stat().st_ino) for m in (platform.home / "compute/.rooms").glob(".warden-*")}

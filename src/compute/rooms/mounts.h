@@ -9,12 +9,15 @@
 #pragma once
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/file.h"
 
 namespace halogen::compute {
+
+class ControlGroups;
 
 inline constexpr const char* kInsideData = "/compute";
 inline constexpr const char* kInsideConfig = "/config";
@@ -55,6 +58,7 @@ struct RoomsPlan {
   // mapping of ids that its mounts have: nothing on the disk ever changes hands. Empty: all rooms
   // run as the owner.
   UserRange users;
+  std::shared_ptr<const ControlGroups> groups;  // Null: rooms have no shares of their own.
 };
 
 // Gives the calling process a mount namespace whose root has all that rooms share. Requires

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/mutex.h"
+#include "compute/rooms/control_groups.h"
 #include "compute/rooms/messages.h"
 #include "compute/rooms/mounts.h"
 
@@ -41,6 +42,7 @@ class RoomProcess {
 
   Warden& warden_;
   const uint32_t slot_;
+  std::unique_ptr<ControlGroup> group_;
   UniqueFd report_;
   UniqueFd room_;
   UniqueFd pidfd_;
@@ -75,6 +77,7 @@ class Warden {
   void make_folders();
   void fork_guardian();
   void map_ids() const;
+  std::unique_ptr<ControlGroup> make_group(const std::string& id) const;
   void try_a_room();
   uint32_t take_slot();
   void give_slot(uint32_t slot);

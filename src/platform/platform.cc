@@ -73,30 +73,33 @@ compute::UserRange room_users(const Options& options, const Layout& layout) {
   return {first, kRoomUsers};
 }
 
-// Null where there are none, and `shares` says why.
-std::shared_ptr<const compute::ControlGroups> take_shares(const Layout& layout, const Owner& owner,
-                                                          std::string& shares) {
+// Null where there are none, and then `why_not` says why.
+std::shared_ptr<const compute::ControlGroups> take_groups(const Layout& layout, const Owner& owner,
+                                                          std::string& why_not) {
   const std::string name = fmt::format("halogen-{:08x}", crc32c(as_bytes(layout.home.native())));
   try {
-    auto groups = std::make_shared<const compute::ControlGroups>(
+    return std::make_shared<const compute::ControlGroups>(
         compute::ControlGroups::find_place(name, {owner.uid, owner.gid}));
-    shares = fmt::format("by control groups ({})", groups->controllers());
-    return groups;
   } catch (const Error& error) {
-    shares = fmt::format("only limits of each process: {}", error.what());
+    why_not = error.what();
     return nullptr;
   }
 }
 
 void start_warden(Options& options, const Layout& layout, const Owner& owner) {
   make_private_folder(layout.home / "compute", owner);
+  std::string why_not = "this kernel makes no process in another's group";
+  auto groups = take_groups(layout, owner, why_not);
   options.warden = std::make_shared<compute::Warden>(
       compute::RoomsPlan{.rooms = compute::ComputeAgent::rooms_in(layout.home / "compute"),
                          .libraries = options.libraries,
                          .pages = layout.run / "pageserver",
                          .owner = {owner.uid, owner.gid},
                          .users = room_users(options, layout),
-                         .groups = take_shares(layout, owner, options.shares)});
+                         .groups = groups});
+  options.shares = options.warden->has_groups()
+                       ? fmt::format("by control groups ({})", groups->controllers())
+                       : "only limits of each process: " + why_not;
 }
 
 // How computes are kept apart, for status.

@@ -77,7 +77,7 @@ ControlGroups::Place ControlGroups::find_place(std::string name, User owner) {
   return place;
 }
 
-ControlGroups::ControlGroups(const Place& place) {
+ControlGroups::ControlGroups(const Place& place) : owner_(place.owner) {
   if (place.tree.empty() || place.own.empty()) refuse("no cgroup v2 is mounted");
   try {
     if (!fs::equivalent(place.own, place.tree) && holds_only_us(place.own)) {
@@ -142,7 +142,7 @@ std::string ControlGroups::controllers() const {
 
 std::unique_ptr<ControlGroup> ControlGroups::make_group(const std::string& id) const {
   const fs::path folder = computes_ / id;
-  fs::create_directory(folder);
+  make_delegated(folder, owner_);
   auto group = std::make_unique<ControlGroup>(folder);
   set(folder, "memory.max", memory_of_compute_);
   set(folder, "pids.max", kMostProcesses);

@@ -61,6 +61,7 @@ class ControlGroups {
   void remove_left_over() const;
   void set(const fs::path& group, const char* file, uint64_t value) const;
 
+  const User owner_;
   fs::path computes_;
   std::vector<std::string> controllers_;
   uint64_t memory_of_compute_ = 0;

@@ -81,7 +81,7 @@ Warden::Warden(RoomsPlan plan) : plan_(std::move(plan)) {
     if (!plan_.users.empty() && !can_map_ids(plan_)) plan_.users = {};
     rooms_of_user_.resize(std::max(plan_.users.count, 1U));
     fork_guardian();
-    try_a_room();
+    try_with_and_without_groups();
   } catch (const Error& error) {
     throw refused(error.what());
   }
@@ -142,6 +142,17 @@ void Warden::map_ids() const {
 
 std::unique_ptr<ControlGroup> Warden::make_group(const std::string& id) const {
   return plan_.groups ? plan_.groups->make_group(id) : nullptr;
+}
+
+// Linux before 5.7 makes no process in another's group.
+void Warden::try_with_and_without_groups() {
+  try {
+    return try_a_room();
+  } catch (const Error&) {
+    if (!plan_.groups) throw;
+  }
+  plan_.groups = nullptr;
+  try_a_room();
 }
 
 void Warden::try_a_room() {

@@ -68,6 +68,8 @@ class Warden {
                                      UniqueFd log);
   // How many users there are for rooms; 0: all run as our own.
   uint32_t users() const { return plan_.users.count; }
+  // Rooms have groups of their own: plan.groups, unless the kernel makes no room in one.
+  bool has_groups() const { return plan_.groups != nullptr; }
   const fs::path& rooms() const { return plan_.rooms; }
   // A file in rooms() that every process of this warden has at kInsideMarker.
   const fs::path& marker() const { return plan_.marker; }
@@ -78,6 +80,7 @@ class Warden {
   void fork_guardian();
   void map_ids() const;
   std::unique_ptr<ControlGroup> make_group(const std::string& id) const;
+  void try_with_and_without_groups();
   void try_a_room();
   uint32_t take_slot();
   void give_slot(uint32_t slot);

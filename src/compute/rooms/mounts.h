@@ -65,7 +65,7 @@ struct RoomsPlan {
 // CAP_SYS_ADMIN; for `users` that of the machine itself. Throws io, naming the step.
 void enter_rooms_root(const RoomsPlan& plan);
 // False if the file system below `rooms` knows no mapping of ids (Linux 5.12 and ext4, xfs,
-// btrfs...).
+// btrfs...), or our root is not the machine's, but a container's.
 bool can_map_ids(const RoomsPlan& plan);
 
 // Into a file of the kernel's: in one piece, and with nothing changed about the file.

@@ -230,7 +230,8 @@ void become(const User& owner) {
 }
 
 void enter_user_namespace(const UniqueFd& setup) {
-  must(::unshare(CLONE_NEWUSER) == 0, "user namespace");
+  const bool made = ::unshare(CLONE_NEWUSER) == 0;
+  must(made, errno == ENOSPC ? "user namespaces: user.max_user_namespaces" : "user namespaces");
   // Or else its files in /proc are root's: its maps, and the root by which it is recognised.
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   send_report(setup.get(), {.event = RoomReport::Event::mapping});

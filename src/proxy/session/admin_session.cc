@@ -4,7 +4,7 @@
 
 namespace halogen::proxy {
 
-bool Session::is_admin() const { return parameter("database") == kAdminDatabase; }
+bool Session::is_admin() const { return login_.parameter("database") == kAdminDatabase; }
 
 Task<void> Session::serve_admin() {
   auto reported = std::make_shared<Reported>(Reported{{"server_version", "15.0"},
@@ -16,33 +16,33 @@ Task<void> Session::serve_admin() {
                                                       {"TimeZone", "UTC"},
                                                       {"integer_datetimes", "on"},
                                                       {"is_superuser", "off"},
-                                                      {"session_authorization", user_}});
+                                                      {"session_authorization", login_.user}});
   co_await greet_client(reported);
   enter(State::active);
-  AdminConversation conversation(user_);
+  AdminConversation conversation(login_.user);
   while (!conversation.ended()) {
     char piece[4096];
-    size_t size = co_await client_.read_some(piece);
+    size_t size = co_await client_.stream.read_some(piece);
     if (size == 0) {
-      client_left_ = true;
+      client_.end(End::left);
       co_return;
     }
-    asked_ = steady_clock::now();
+    stats_.came(size, false);
     heard_.append(piece, size);
     PoolerStatus status = co_await own_status();
     std::string out;
     heard_.erase(0, conversation.take(heard_, status, out));
     for (uint64_t client : conversation.take_endings())
-      shared_.census.end_client(route_.endpoint, client, [](bool) {});
-    if (!out.empty()) co_await client_.write(out);
+      shared_.census.end_client(login_.route.endpoint, client, [](bool) {});
+    if (!out.empty()) co_await client_.stream.write(out);
   }
 }
 
 Task<PoolerStatus> Session::own_status() {
   constexpr std::chrono::seconds kPatience{5};
-  auto answer = co_await answer_of<Statuses>(
+  auto answer = co_await client_.answer_of<Statuses>(
       [this](auto done) {
-        shared_.census.take({route_.endpoint, true}, [done](Statuses all) {
+        shared_.census.take({login_.route.endpoint, true}, [done](Statuses all) {
           Outcome<Statuses> outcome;
           outcome.value = std::move(all);
           done(std::move(outcome));
@@ -50,8 +50,8 @@ Task<PoolerStatus> Session::own_status() {
       },
       Deadline::after(kPatience));
   PoolerStatus status;
-  if (answer && answer->value) status = std::move((*answer->value)[route_.endpoint]);
-  status.endpoint = route_.endpoint;
+  if (answer && answer->value) status = std::move((*answer->value)[login_.route.endpoint]);
+  status.endpoint = login_.route.endpoint;
   co_return status;
 }
 

@@ -1,12 +1,9 @@
 // How a session comes by a server, and lets it go.
-#include "base/log.h"
 #include "protocol/session_state.h"
 #include "proxy/session/session.h"
 
 namespace halogen::proxy {
 namespace {
-
-const log::Logger logger("proxy");
 
 constexpr std::chrono::milliseconds kNoRoomPause{50};
 constexpr std::string_view kSequence = "sequence";
@@ -31,34 +28,15 @@ bool lets_nobody_in(std::string_view sqlstate) {
          sqlstate == "55000";
 }
 
-// Says that a session waits, and counts how long.
-class Waiting {
- public:
-  Waiting(std::optional<steady_clock::time_point>& since, const TallyPtr& tally)
-      : since_(since), tally_(tally) {
-    since_ = steady_clock::now();
-  }
-  ~Waiting() {
-    if (tally_) tally_->totals.wait_time += steady_clock::now() - *since_;
-    since_.reset();
-  }
-  Waiting(const Waiting&) = delete;
-  Waiting& operator=(const Waiting&) = delete;
-
- private:
-  std::optional<steady_clock::time_point>& since_;
-  const TallyPtr& tally_;
-};
-
 }  // namespace
 
 // Without waiting: an idle server of the pool, or the one a direct session has. False if there is
-// none; begin_use() has been called in any case.
+// none; use_.begin() has been called in any case.
 bool Session::attach_at_once(std::string& to_server) {
-  begin_use();
-  if (!usable_ || !pool_) return false;
+  use_.begin();
+  if (!use_.start() || !pool_) return false;
   std::optional<Grant> grant = shared_.pools.take_idle(pool_, wanted());
-  if (!grant || !is_mine(grant->server->login)) return false;
+  if (!grant || !rights_.cover(grant->server->login)) return false;
   slot_ = std::move(grant->slot);
   adopt(std::move(grant->server), to_server);
   spawn_server_loop();
@@ -66,44 +44,46 @@ bool Session::attach_at_once(std::string& to_server) {
 }
 
 Wanted Session::wanted() const {
-  Wanted wanted{*usable_, talk_->startup(), talk_->id(), &worker_, {}};
-  if (state_ == State::active) wanted.as_of = rights_.as_of;
+  Wanted wanted{*use_.start(), talk_->startup(), talk_->id(), &worker_, {}};
+  if (state_ == State::active) wanted.as_of = rights_.as_of();
   return wanted;
 }
 
 // Waits for a server as long as that may take. Where none comes free in time the next request of
 // the client is refused; throws where there can be none at all.
 Task<void> Session::attach(std::string& to_server) {
-  begin_use();
-  cancel_asked_ = false;
-  Waiting waiting(waits_since_, tally_);
+  use_.begin();
+  client_.cancel_asked = false;
+  RequestStats::Waiting waiting(stats_);
   if (!pool_) {
-    ServerPtr server = co_await connect(session_parameters(),
-                                        Deadline::after(shared_.options.wake_timeout), false);
+    ServerPtr server =
+        co_await use_.connect(session_parameters(), Deadline::after(shared_.options.wake_timeout),
+                              ComputeUse::For::session);
     co_await check_rights();
-    recognize(server->login);
+    rights_.recognize(server->login);
     adopt(std::move(server), to_server);
     co_return;
   }
-  PoolSettings settings = shared_.endpoints.pool_settings(route_.endpoint);
-  shared_.pools.set_settings(route_.endpoint, settings);
+  PoolSettings settings = shared_.endpoints.pool_settings(login_.route.endpoint);
+  shared_.pools.set_settings(login_.route.endpoint, settings);
   auto since = steady_clock::now();
   bool bounded = settings.query_wait_timeout.count() > 0;
   Deadline deadline = bounded ? Deadline::after(settings.query_wait_timeout) : Deadline::never();
   while (!deadline.passed()) {
-    if (!usable_) co_await wake(Deadline::after(shared_.options.wake_timeout));
+    if (!use_.start()) co_await use_.wake(Deadline::after(shared_.options.wake_timeout));
     co_await check_rights();
     std::optional<Grant> grant = co_await wait_in_line(deadline);
     if (!grant) break;
     co_await check_rights();  // It may have been a long time.
     if (!grant->server)
-      grant->server = co_await connect(session_parameters(),
-                                       Deadline::after(shared_.options.wake_timeout), true);
-    if (grant->server && cancel_asked_)
+      grant->server = co_await use_.connect(
+          session_parameters(), Deadline::after(shared_.options.wake_timeout),
+          state_ == State::active ? ComputeUse::For::pool : ComputeUse::For::newcomer_to_pool);
+    if (grant->server && client_.cancel_asked)
       shared_.pools.give(std::move(grant->server), std::move(grant->slot));
-    throw_if_ended();
+    client_.throw_if_ended();
     if (grant->server) {
-      recognize(grant->server->login);
+      rights_.recognize(grant->server->login);
       slot_ = std::move(grant->slot);
       adopt(std::move(grant->server), to_server);
       co_return;
@@ -111,13 +91,13 @@ Task<void> Session::attach(std::string& to_server) {
     // Others than pools have taken the room: direct clients, or who goes past us. Nothing says when
     // the compute has a place again: a backend gives its own back a while after it was closed.
     grant.reset();
-    co_await wait_for_event(Deadline::after(kNoRoomPause));
-    throw_if_ended();
+    co_await client_.wait_for_event(Deadline::after(kNoRoomPause));
+    client_.throw_if_ended();
   }
   auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - since);
   shared_.metrics.queue_timeouts.add();
   talk_->refuse(waited_in_vain(waited, shared_.pools.status_of(pool_)));
-  end_use();
+  use_.end();
 }
 
 // A client that is in already keeps its connection, whatever becomes of this request; unless it
@@ -127,16 +107,16 @@ Task<void> Session::attach_or_refuse(std::string& to_server) {
     co_await attach(to_server);
   } catch (const Refused& refused) {
     if (refused.code() == Errc::cancelled) throw;
-    log_end(refused.what());
+    client_.log_end(refused.what());
     wire::ErrorFields why = refused.fields();
     if (lets_nobody_in(why.sqlstate)) {
-      last_words_ = std::make_unique<wire::ErrorFields>(why);
-      end_use();
+      client_.dismiss(why);
+      use_.end();
       co_return;
     }
     why.severity = "ERROR";
     talk_->refuse(why);
-    end_use();
+    use_.end();
   }
 }
 
@@ -147,7 +127,7 @@ wire::Parameters Session::session_parameters() const {
     const PoolKey& key = shared_.pools.key_of(pool_);
     parameters = {{"user", key.role}, {"database", key.database}};
   } else {
-    parameters = parameters_;
+    parameters = login_.parameters;
   }
   parameters.emplace_back(kReportSessionSetting, "on");
   return parameters;
@@ -164,7 +144,7 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
       auto session = weak.lock();
       if (!session || !session->in_line_) return;  // The grant goes back with `held`.
       session->grant_ = std::move(*held);
-      session->signal_event();
+      session->client_.signal();
     });
   };
   std::optional<Grant> grant = shared_.pools.acquire(pool_, wanted(), waiter);
@@ -173,32 +153,29 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
   in_line_ = true;
   shared_.metrics.waiting.add();
   auto since = steady_clock::now();
-  while (!grant_ && !deadline.passed() && !must_end() && !cancel_asked_)
-    co_await wait_for_event(deadline);
+  while (!grant_ && !deadline.passed() && !client_.must_end() && !client_.cancel_asked)
+    co_await client_.wait_for_event(deadline);
   shared_.metrics.waiting.sub();
   shared_.metrics.queue_seconds.observe(
       std::chrono::duration<double>(steady_clock::now() - since).count());
   in_line_ = false;
   shared_.pools.withdraw(pool_, waiter);
   grant = std::exchange(grant_, std::nullopt);  // Goes back if we throw.
-  throw_if_ended();
+  client_.throw_if_ended();
   co_return grant;
 }
 
 void Session::adopt(ServerPtr server, std::string& to_server) {
   server->move_to(worker_);
   server_ = std::move(server);
-  usable_ = server_->start;
+  use_.starts_as(server_->start);
   if (!pool_) server_->state.startup = talk_->startup();
   talk_->attach(server_->state, to_server);
   if (cancel_key_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
 }
 
-// Which start of the compute takes queries now.
-std::optional<uint64_t> Session::current_start() {
-  std::optional<uint64_t> start = shared_.endpoints.use_began(route_.endpoint);
-  shared_.endpoints.use_ended(route_.endpoint);
-  return start;
+Task<void> Session::check_rights() {
+  if (state_ == State::active) co_await rights_.check();
 }
 
 // Called whenever something has come to an end: is the server still needed?
@@ -207,12 +184,7 @@ void Session::settle() {
   Conversation::Counts counts = talk_->take_counts();
   shared_.metrics.queries.add(static_cast<double>(counts.queries));
   shared_.metrics.transactions.add(static_cast<double>(counts.transactions));
-  queries_ += counts.queries;
-  transactions_ += counts.transactions;
-  if (tally_) {
-    tally_->totals.queries += counts.queries;
-    tally_->totals.transactions += counts.transactions;
-  }
+  stats_.completed(counts.queries, counts.transactions);
   if (!talk_->movable()) {
     if (talk_->nothing_under_way()) watch_pin();
     return;
@@ -221,12 +193,12 @@ void Session::settle() {
     give_server();
     return;
   }
-  set_pin({});
-  end_use();
+  pin_.releases();
+  use_.end();
 }
 
 void Session::give_server() {
-  set_pin({});
+  pin_.releases();
   talk_->detach();
   ServerPtr server = std::move(server_);
   server->stream.interrupt();  // Our loop, if it waits.
@@ -234,80 +206,35 @@ void Session::give_server() {
   if (!clean) server->stream.cancel();
   if (clean && server->unread.empty()) shared_.pools.give(std::move(server), std::move(slot_));
   slot_ = Slot();
-  end_use();
+  use_.end();
 }
 
 // It is gone, or of no use.
 void Session::drop_server() {
-  set_pin({});
+  pin_.releases();
   if (server_) server_->stream.cancel();
   server_.reset();
   if (cancel_key_) shared_.cancel_keys.point_nowhere(cancel_key_->pid);
   slot_ = Slot();
-  end_use();
+  use_.end();
 }
 
 // What sequences gave is kept for the session as long as nobody else has need of its server: then
 // it is given, and currval is an error, as in a new session.
 void Session::lend() {
-  lender_ = std::make_shared<Lender>();
-  lender_->asked = [worker = worker_.weak_from_this(), weak = weak_from_this()] {
-    std::shared_ptr<Worker> alive = worker.lock();
-    if (!alive) return;
-    alive->loop.post([weak] {
-      auto session = weak.lock();
-      if (!session || !session->lender_ || !session->server_ || session->telling_) return;
-      if (session->talk_->at_rest() && session->talk_->pinned_by() == kSequence)
-        session->give_server();
-    });
-  };
-  shared_.pools.can_lend(pool_, lender_);
+  auto lender = std::make_shared<Lender>();
+  lender->asked = client_.later([this] {
+    if (!pin_.is_lent() || !server_ || telling_) return;
+    if (talk_->at_rest() && talk_->pinned_by() == kSequence) give_server();
+  });
+  shared_.pools.can_lend(pool_, lender);
+  pin_.lends(std::move(lender));
 }
 
-// The session does nothing, but holds what cannot be moved: for so long, and no longer. In a
-// transaction that is after each statement: the timer stays set, and looks when it fires.
 void Session::watch_pin() {
   std::string_view reason = talk_->pinned_by();
   if (pool_ && reason == kSequence && talk_->at_rest()) lend();
-  if (pin_.empty())
-    pin_bound_ = shared_.endpoints.pool_settings(route_.endpoint).pinned_idle_timeout;
-  set_pin(reason.empty() ? "transaction" : reason);
-  unused_since_ = steady_clock::now();
-  auto end = *unused_since_ + pin_bound_;
-  if (pin_bound_.count() > 0 && end < pin_timer_.when()) look_at_pin(end);
-}
-
-void Session::look_at_pin(steady_clock::time_point when) {
-  pin_timer_.set(when, [this] {
-    if (unused_since_ && server_) end_pin();
-  });
-}
-
-// If it is time.
-void Session::end_pin() {
-  if (pin_bound_.count() == 0) return;
-  auto end = *unused_since_ + pin_bound_;
-  if (steady_clock::now() < end) {
-    look_at_pin(end);
-    return;
-  }
-  log_end(fmt::format("held its compute for {} s without using it ({}): its server is closed",
-                      pin_bound_.count() / 1000, pin_));
-  pin_expired_ = true;
-  server_->stream.cancel();
-}
-
-void Session::set_pin(std::string_view reason) {
-  if (pin_ == reason) return;
-  if (!pin_.empty()) {
-    shared_.metrics.pinned(pin_).sub();
-    unused_since_.reset();
-    lender_.reset();
-  }
-  pin_ = reason;
-  if (pin_.empty()) return;
-  shared_.metrics.pinned(pin_).add();
-  logger.debug("client {} of {}: keeps its server: {}", peer_, route_.endpoint, pin_);
+  pin_.keeps(reason.empty() ? "transaction" : reason);
 }
 
 wire::ErrorFields Session::loss(std::string_view why) const {

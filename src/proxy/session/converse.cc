@@ -65,14 +65,14 @@ Task<void> Session::converse() {
     failure = error;
   }
   co_await let_server_finish(!failure.has_value());
-  if (last_words_) throw Refused(*last_words_);
+  if (client_.is_dismissed()) throw Refused(client_.last_words());
   if (failure) throw Error(*failure);
 }
 
 // What goes to the client without waiting leaves `bytes`; true if that is all.
 bool Session::tell_at_once(std::string_view& bytes) {
   if (telling_) return false;
-  size_t size = client_.write_what_fits(bytes);
+  size_t size = client_.stream.write_what_fits(bytes);
   count_told(size);
   bytes.remove_prefix(size);
   if (!bytes.empty()) return false;
@@ -82,7 +82,7 @@ bool Session::tell_at_once(std::string_view& bytes) {
 
 void Session::count_told(size_t size) {
   shared_.metrics.bytes_out.add(static_cast<double>(size));
-  if (tally_) tally_->totals.sent += size;
+  stats_.sent(size);
 }
 
 // To the client, one at a time: both loops have something to say.
@@ -91,7 +91,7 @@ Task<void> Session::tell(std::string_view bytes) {
   telling_ = true;
   count_told(bytes.size());
   try {
-    co_await client_.write(bytes);
+    co_await client_.stream.write(bytes);
   } catch (...) {
     telling_ = false;
     told_.signal();
@@ -107,22 +107,22 @@ Task<bool> Session::hear() {
   Next next = Next::more;
   IoResult result;
   Io state = Io::want_read;
-  if (client_.buffered())
+  if (client_.stream.buffered())
     co_await worker_.loop.next_round();  // Others, too, while it goes on sending.
   else
-    co_await client_.wait(state);
+    co_await client_.stream.wait(state);
   while (true) {
     Buffer buffer(worker_.buffers);
     size_t size = 0;
     do {
-      result = client_.read_now(buffer.span().subspan(size));
+      result = client_.stream.read_now(buffer.span().subspan(size));
       if (result.state == Io::done) size += result.size;
-    } while (result.state == Io::done && client_.buffered() && size < BufferPool::kBufferSize);
+    } while (result.state == Io::done && client_.stream.buffered() &&
+             size < BufferPool::kBufferSize);
     shared_.metrics.bytes_in.add(static_cast<double>(size));
     if (size > 0) {
-      unused_since_.reset();
-      lender_.reset();
-      request_came(size);
+      pin_.uses();
+      stats_.came(size, !talk_->nothing_under_way());
       std::string_view bytes(buffer.data(), size);
       if (!heard_.empty()) bytes = heard_.append(bytes);
       if (bytes.size() >= wanted_) {
@@ -132,25 +132,27 @@ Task<bool> Session::hear() {
       }
     }
     if (result.state != Io::want_write) break;
-    co_await client_.wait(Io::want_write);
+    co_await client_.stream.wait(Io::want_write);
   }
   // No buffer is held while a server is waited for.
   while (next == Next::server || next == Next::verified) {
     std::string to_server;
     if (next == Next::server) {
-      watch_client();
-      co_await attach_or_refuse(to_server);
-      watching_ = false;
+      {
+        EndWatch watch(client_);
+        co_await attach_or_refuse(to_server);
+      }
       if (server_) spawn_server_loop();
       if (!to_server.empty()) co_await send_to_server(to_server);
     }
-    while (talk_->attached() && talk_->waiting()) co_await wait_for_event(Deadline::never());
+    while (talk_->attached() && talk_->waiting())
+      co_await client_.wait_for_event(Deadline::never());
     size_t used = 0;
     next = co_await take(heard_, used);
     keep(heard_, used);
   }
-  if (last_words_) co_return false;
-  if (result.state == Io::failed) client_left_ = true;
+  if (client_.is_dismissed()) co_return false;
+  if (result.state == Io::failed) client_.end(End::left);
   co_return next != Next::goodbye&& result.state != Io::closed&& result.state != Io::failed;
 }
 
@@ -169,7 +171,7 @@ void Session::keep(std::string_view bytes, size_t used) {
 void Session::hold_message() {
   size_t most = shared_.held_bytes.limits().message;
   if (held_.held() == wanted_) return;
-  if (wanted_ <= most && held_.take(route_.endpoint, wanted_)) {
+  if (wanted_ <= most && held_.take(login_.route.endpoint, wanted_)) {
     heard_.reserve(wanted_);
     return;
   }
@@ -180,7 +182,7 @@ void Session::hold_message() {
 
 // Does what can be done with what the client said, and tells what has to come next.
 Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
-  while (!last_words_) {
+  while (!client_.is_dismissed()) {
     std::string out;
     out.reserve(std::min(bytes.size(), BufferPool::kBufferSize));
     if (!talk_->attached()) {
@@ -193,8 +195,8 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
       if (!talk_->worth_a_server(rest)) co_return Next::more;
       if (!attach_at_once(out)) co_return Next::server;
     } else {
-      begin_use();
-      if (server_ && usable_ != server_->start) {  // Suspended meanwhile; it was at rest.
+      use_.begin();
+      if (server_ && use_.start() != server_->start) {  // Suspended meanwhile; it was at rest.
         std::string nothing;
         talk_->server_lost(loss(kComputeGone), nothing);
         drop_server();
@@ -232,10 +234,10 @@ Task<void> Session::send_to_server(std::string_view bytes) {
   try {
     co_await server->stream.write(bytes);
   } catch (const Error& error) {
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", client_.peer, error.what());
     server->stream.cancel();
   }
-  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+  if (client_.must_end()) throw Error(Errc::cancelled, "cancelled");
 }
 
 void Session::spawn_server_loop() {
@@ -243,8 +245,8 @@ void Session::spawn_server_loop() {
   worker_.loop.spawn(server_loop(server_),
                      [self = shared_from_this()](const std::exception_ptr& failure) {
                        self->server_loops_--;
-                       if (failure) self->client_.cancel();
-                       self->signal_event();
+                       if (failure) self->client_.stream.cancel();
+                       self->client_.signal();
                      });
 }
 
@@ -258,8 +260,8 @@ Task<void> Session::server_loop(ServerPtr server) {
     }
   } catch (const Error& error) {
     if (server_ != server) co_return;
-    logger.debug("client {}: {}", peer_, error.what());
-    if (error.code() == Errc::corrupt) log_end(error.what());
+    logger.debug("client {}: {}", client_.peer, error.what());
+    if (error.code() == Errc::corrupt) client_.log_end(error.what());
   }
   if (server_ == server) co_await server_ended(server);
 }
@@ -288,15 +290,24 @@ Task<bool> Session::hear_server(Server& server) {
     take_news_for_pools(server);
     attribute_notifications(server);
   }
-  if (waited) signal_event();
+  if (waited) client_.signal();
   bool fatal = talk_->fatal() != nullptr;
   if (talk_->nothing_under_way()) {
-    request_answered();
+    if (!talk_->restoring()) stats_.answered(talk_->transaction_status() != 'I');
     if (talk_->transaction_status() == 'I') out += notifications_.take();
   }
   std::string_view answer = out;
   if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
   co_return !fatal;
+}
+
+// Before the client hears what the server has said, so that it never sees a change which the pools
+// do not know yet.
+void Session::take_news_for_pools(const Server& server) {
+  if (uint64_t epoch = talk_->take_epoch(); epoch != 0)
+    shared_.pools.epoch_is(login_.route.endpoint, server.start, epoch);
+  if (uint32_t database = talk_->take_vacated(); database != 0)
+    shared_.pools.vacate(login_.route.endpoint, database);
 }
 
 // The server has closed, failed, or is closed by us.
@@ -306,26 +317,27 @@ Task<void> Session::server_ended(ServerPtr server) {
   std::string out;
   bool sayable = true;
   if (fatal && restoring) {
-    last_words_ = std::make_unique<wire::ErrorFields>(*fatal);
+    client_.dismiss(*fatal);
     talk_->server_lost(*fatal, out);
     out.clear();
   } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
-             current_start() == server->start && takes_connections(server->cancel_target->socket)) {
+             use_.current_start() == server->start &&
+             takes_connections(server->cancel_target->socket)) {
     // The compute is well: somebody ended this session.
-    last_words_ = std::make_unique<wire::ErrorFields>(*fatal);
+    client_.dismiss(*fatal);
     talk_->server_lost(*fatal, out);
     out.clear();
   } else {
-    bool expired = std::exchange(pin_expired_, false);
+    bool expired = pin_.take_expired();
     std::string why(expired ? kIdleTooLong : kComputeGone);
     if (fatal && fatal->sqlstate != kCrashShutdown) why = fatal->message;
     sayable = talk_->server_lost(loss(why), out);
   }
   drop_server();
-  if (!sayable) client_left_ = true;
-  if (!out.empty() && !client_left_) co_await tell(out);
-  if (last_words_ || !sayable) client_.cancel();
-  signal_event();
+  if (!sayable) client_.end(End::left);
+  if (!out.empty() && !client_.has_left()) co_await tell(out);
+  if (client_.is_dismissed() || !sayable) client_.stream.cancel();
+  client_.signal();
 }
 
 // The client has said its last. What it asked for is still done, and told.
@@ -334,12 +346,12 @@ Task<void> Session::let_server_finish(bool in_peace) {
     give_server();
   } else if (server_) {
     ServerPtr server = server_;
-    if (talk_->nothing_under_way() || client_left_ || last_words_ || !in_peace)
+    if (talk_->nothing_under_way() || client_.has_left() || client_.is_dismissed() || !in_peace)
       server->stream.cancel();
     else
       server->stream.shutdown_send();
   }
-  while (server_loops_ > 0) co_await wait_for_event(Deadline::never());
+  while (server_loops_ > 0) co_await client_.wait_for_event(Deadline::never());
 }
 
 }  // namespace halogen::proxy

@@ -12,7 +12,8 @@ constexpr std::chrono::seconds kListenTime{10};
 ListeningPlace Session::listening_place() const {
   const Reported& view = *talk_->view();
   auto encoding = view.find("client_encoding");
-  return {route_.endpoint, database(), encoding == view.end() ? "UTF8" : encoding->second};
+  return {login_.route.endpoint, login_.database(),
+          encoding == view.end() ? "UTF8" : encoding->second};
 }
 
 ListenerPtr Session::make_listener() {
@@ -30,7 +31,7 @@ ListenerPtr Session::make_listener() {
   listener->confirmed = [post](const std::vector<std::string>& channels) {
     post([channels](Session& session) {
       session.heard_for_ = channels;
-      session.signal_event();
+      session.client_.signal();
     });
   };
   listener->missed = [post] { post([](Session& session) { session.end_deaf(); }); };
@@ -42,7 +43,7 @@ void Session::attribute_notifications(const Server& server) {
   std::optional<uint64_t> number = talk_->take_notified();
   if (!number || !cancel_key_) return;
   own_ = {server.cancel_target->key.pid, *number};
-  shared_.listeners.notified(route_.endpoint, database(), *own_, cancel_key_->pid);
+  shared_.listeners.notified(login_.route.endpoint, login_.database(), *own_, cancel_key_->pid);
 }
 
 // Before the client is told that the server is ready for the next query: what it listens to is
@@ -60,11 +61,11 @@ Task<void> Session::follow_channels(Deadline deadline) {
   if (!listener_) listener_ = make_listener();
   if (listening_at_ && *listening_at_ != listening_place()) leave_listeners();
   listening_at_ = listening_place();
-  shared_.listeners.listen(*listening_at_, worker_, listener_, user_, channels);
+  shared_.listeners.listen(*listening_at_, worker_, listener_, login_.user, channels);
   if (channels.empty()) leave_listeners();
-  while (heard_for_ != channels && !deadline.passed() && !must_end())
-    co_await wait_for_event(deadline);
-  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+  while (heard_for_ != channels && !deadline.passed() && !client_.must_end())
+    co_await client_.wait_for_event(deadline);
+  if (client_.must_end()) throw Error(Errc::cancelled, "cancelled");
   if (heard_for_ != channels) end_deaf();
 }
 
@@ -76,22 +77,23 @@ Task<void> Session::hear_oneself(Deadline deadline) {
                                 if (!alive) return;
                                 alive->loop.post([weak, told] {
                                   *told = true;
-                                  if (auto session = weak.lock()) session->signal_event();
+                                  if (auto session = weak.lock()) session->client_.signal();
                                 });
                               });
-  while (!*told && !deadline.passed() && !must_end()) co_await wait_for_event(deadline);
-  if (must_end()) throw Error(Errc::cancelled, "cancelled");
+  while (!*told && !deadline.passed() && !client_.must_end())
+    co_await client_.wait_for_event(deadline);
+  if (client_.must_end()) throw Error(Errc::cancelled, "cancelled");
 }
 
 void Session::leave_listeners() {
   if (!listening_at_) return;
-  shared_.listeners.listen(*listening_at_, worker_, listener_, user_, {});
+  shared_.listeners.listen(*listening_at_, worker_, listener_, login_.user, {});
   listening_at_.reset();
   heard_for_.clear();
 }
 
 void Session::notified(const std::vector<MessagePtr>& messages) {
-  if (last_words_ || state_ != State::active) return;
+  if (client_.is_dismissed() || state_ != State::active) return;
   if (notifications_.put(messages)) return tell_notifications();
   notifications_ = {};
   end_with(Refused("53400",
@@ -99,12 +101,12 @@ void Session::notified(const std::vector<MessagePtr>& messages) {
                                "client did not read",
                                NotificationInbox::kMostBytes >> 20),
                    "Read notifications as they come, or UNLISTEN."));
-  log_end("listens and does not read: ended");
+  client_.log_end("listens and does not read: ended");
 }
 
 // Better than to be waited on in vain.
 void Session::end_deaf() {
-  if (last_words_) return;
+  if (client_.is_dismissed()) return;
   end_with(Refused("57P01", "terminating connection: notifications may have been missed",
                    "The server connection that listens was lost. Connect again, LISTEN, and look "
                    "at the tables that the notifications are about."));
@@ -122,22 +124,6 @@ void Session::tell_notifications() {
 Task<void> Session::tell_now() {
   std::string notifications = notifications_.take();
   co_await tell(notifications);  // Which looks for more.
-}
-
-// What the compute's clients notify from now on must not be missed by those that listen.
-Task<void> Session::listeners_ready(uint64_t start, Deadline deadline) {
-  auto done = std::make_shared<bool>(false);
-  shared_.listeners.ready(route_.endpoint, start,
-                          [worker = worker_.weak_from_this(), weak = weak_from_this(), done] {
-                            std::shared_ptr<Worker> alive = worker.lock();
-                            if (!alive) return;
-                            alive->loop.post([weak, done] {
-                              *done = true;
-                              if (auto session = weak.lock()) session->signal_event();
-                            });
-                          });
-  while (!*done && !deadline.passed() && !must_end() && !cancel_asked_)
-    co_await wait_for_event(deadline);
 }
 
 }  // namespace halogen::proxy

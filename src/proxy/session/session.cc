@@ -1,9 +1,8 @@
 #include "proxy/session/session.h"
 
-#include <cerrno>
-
 #include "base/log.h"
-#include "net/socket.h"
+#include "proxy/session/authenticator.h"
+#include "proxy/session/handshake.h"
 
 namespace halogen::proxy {
 namespace {
@@ -13,10 +12,6 @@ const log::Logger logger("proxy");
 constexpr std::chrono::seconds kFarewellTime{5};        // To take our last words.
 constexpr std::chrono::milliseconds kLingerTime{2000};  // To close its side.
 constexpr std::chrono::milliseconds kLingerTimeAtStop{300};
-constexpr std::chrono::seconds kCancelTime{10};
-constexpr std::chrono::milliseconds kCancelPause{10};
-constexpr char kTlsHandshake = 0x16;
-constexpr std::chrono::milliseconds kTurn{200};  // Until one that waits for its turn asks again.
 
 Refused going_down() {
   return Refused("57P01", "terminating connection due to administrator command",
@@ -27,18 +22,17 @@ Refused going_down() {
 
 Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string peer,
                  const IpAddress& address)
-    : shared_(shared),
+    : client_(shared, worker, std::move(socket), std::move(peer), address),
+      shared_(shared),
       worker_(worker),
-      peer_(std::move(peer)),
-      address_(address),
-      client_(worker.loop, std::move(socket)),
-      startup_deadline_(Deadline::after(shared.options.startup_timeout)),
-      charge_(shared.work_limits, address),
+      login_(client_.login),
       deadline_timer_(worker_.loop),
-      event_(worker_.loop),
+      rights_(client_),
+      use_(client_),
       told_(worker_.loop),
       held_(shared.held_bytes),
-      pin_timer_(worker_.loop) {
+      pin_(client_, [this] { server_->stream.cancel(); }),
+      stats_(client_.since) {
   worker_.sessions.insert(this);
   newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
   shared_.sessions++;
@@ -50,7 +44,7 @@ Session::~Session() {
   worker_.sessions.erase(this);
   leave_newcomers();
   shared_.metrics.of(state_).sub();
-  if (relay_ != nullptr) shared_.replicating--;  // First: they are sessions, too.
+  relay_.reset();  // First: the replicating are sessions, too.
   shared_.sessions--;
 }
 
@@ -68,39 +62,47 @@ void Session::enter(State state) {
 }
 
 void Session::start() {
-  deadline_timer_.set(startup_deadline_.at(), [this] {
-    if (state_ != State::starting) return;
-    timed_out_ = true;
-    client_.cancel();
-    signal_event();
+  client_.belongs_to(shared_from_this());
+  deadline_timer_.set(client_.startup_deadline.at(), [this] {
+    if (state_ == State::starting) cut_off(End::timed_out);
   });
   worker_.loop.spawn(run(shared_from_this()));
 }
 
+// A newcomer.
+void Session::cut_off(End why) {
+  client_.end(why);
+  client_.stream.cancel();
+  client_.signal();
+}
+
+bool Session::is_ending() const { return client_.is_dismissed() || state_ == State::closing; }
+
 bool Session::has_work() const {
   if (state_ != State::active || !talk_) return false;
-  return telling_ || waits_since_ || !heard_.empty() || client_.buffered() || !talk_->at_rest();
+  return telling_ || stats_.waits_since() || !heard_.empty() || client_.stream.buffered() ||
+         !talk_->at_rest();
 }
 
 void Session::retire() {
-  if (last_words_ || state_ == State::closing || relay_ != nullptr || has_work()) return;
+  if (is_ending() || relay_ != nullptr || has_work()) return;
   shared_.drained++;
   end_with(going_down());
 }
 
 void Session::lose_endpoint() {
-  if (last_words_ || state_ == State::closing) return;
+  if (is_ending()) return;
   end_with(Refused("57P04", "terminating connection because its endpoint has been deleted"));
 }
 
 void Session::kill() {
-  if (last_words_ || state_ == State::closing) return;
-  log_end("ended by an administrator");
+  if (is_ending()) return;
+  client_.log_end("ended by an administrator");
   end_with(Refused("57P01", "terminating connection due to administrator command"));
 }
 
 void Session::end_with(const Refused& why) {
-  last_words_ = std::make_unique<wire::ErrorFields>(why.fields());
+  client_.dismiss(why.fields());
   interrupt();
 }
 
@@ -110,76 +112,72 @@ void Session::terminate() {
 }
 
 void Session::interrupt() {
-  client_.cancel();
+  client_.stream.cancel();
   if (server_) server_->stream.cancel();
   if (relay_ != nullptr) relay_->cancel();
-  signal_event();
+  client_.signal();
 }
 
 bool Session::give_way(steady_clock::time_point since) {
-  if (looking_up_ || crowded_out_ || since_ > since) return false;
-  crowded_out_ = true;
+  if (client_.waits_for_us || client_.ended() == End::crowded_out || client_.since > since)
+    return false;
   shared_.metrics.crowded_out.add();
-  client_.cancel();
-  signal_event();
+  cut_off(End::crowded_out);
   return true;
-}
-
-void Session::log_end(std::string_view what) const {
-  int held_back = shared_.log_limit.admit();
-  if (held_back < 0) return;
-  std::string more = held_back > 0 ? fmt::format(" ({} such lines left out)", held_back) : "";
-  if (route_.endpoint.empty())
-    logger.info("client {}: {}{}", peer_, what, more);
-  else
-    logger.info("client {} of {} as \"{}\": {}{}", peer_, route_.endpoint, user_, what, more);
 }
 
 // What the client is to be told; nullopt where there is nobody to tell.
 std::optional<wire::ErrorFields> Session::explain(const Error& error) {
   if (auto* refused = dynamic_cast<const Refused*>(&error)) {
-    if (error.code() != Errc::cancelled) log_end(error.what());
+    if (error.code() != Errc::cancelled) client_.log_end(error.what());
     return refused->fields();
   }
-  if (client_left_) return std::nullopt;
-  if (last_words_) return *last_words_;
+  if (client_.has_left()) return std::nullopt;
+  if (client_.is_dismissed()) return client_.last_words();
   if (shared_.stopping) return going_down().fields();
-  // As a failed attempt, so that nobody keeps many waiting for long.
-  if (crowded_out_ || timed_out_)
-    shared_.auth_limits.end({address_, "", user_}, AuthLimits::Result::wrong, steady_clock::now());
-  if (crowded_out_) {
-    log_end("cut off before it was authenticated: others wait for its place");
-    return too_many_newcomers().fields();
-  }
-  if (timed_out_) {
-    log_end("timed out before it was authenticated");
-    return Refused("08006", "canceling authentication due to timeout").fields();
-  }
+  if (client_.ended() != End::none) return explain_cut_off();
   if (error.code() == Errc::corrupt || error.code() == Errc::permission_denied) {
-    log_end(error.what());
+    client_.log_end(error.what());
     return Refused(error.code() == Errc::corrupt ? "08P01" : "28000", error.what()).fields();
   }
   if (error.code() != Errc::cancelled && error.code() != Errc::unavailable)
-    log_end(error.what());
+    client_.log_end(error.what());
   else
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", client_.peer, error.what());
   return std::nullopt;
+}
+
+// A newcomer that has kept others waiting. It counts as a failed attempt, so that nobody does so
+// for long.
+wire::ErrorFields Session::explain_cut_off() {
+  shared_.auth_limits.end({client_.address, "", login_.user}, AuthLimits::Result::wrong,
+                          steady_clock::now());
+  if (client_.ended() == End::crowded_out) {
+    client_.log_end("cut off before it was authenticated: others wait for its place");
+    return too_many_newcomers().fields();
+  }
+  client_.log_end("timed out before it was authenticated");
+  return Refused("08006", "canceling authentication due to timeout").fields();
+}
+
+// False if there is nothing to serve: it was a cancel request.
+Task<bool> Session::log_in() {
+  std::optional<startup::Packet> packet = co_await Handshake(client_).receive_startup();
+  if (!packet) co_return false;
+  rights_.note(co_await Authenticator(client_).authenticate(std::move(*packet)));
+  client_.charge.give_back();
+  deadline_timer_.cancel();
+  co_return true;
 }
 
 Task<std::optional<wire::ErrorFields>> Session::live() {
   try {
-    std::optional<startup::Packet> packet = co_await receive_startup();
-    if (packet) {
-      co_await authenticate(std::move(*packet));
-      charge_.give_back();
-      deadline_timer_.cancel();
-      co_await serve();
-    }
+    if (co_await log_in()) co_await serve();
     co_return std::nullopt;
   } catch (const Error& error) {
     co_return explain(error);
   } catch (const std::exception& error) {
-    log_end(error.what());
+    client_.log_end(error.what());
     co_return std::nullopt;
   }
 }
@@ -187,17 +185,16 @@ Task<std::optional<wire::ErrorFields>> Session::live() {
 // `self` keeps it.
 Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   std::optional<wire::ErrorFields> reason = co_await live();
-  watching_ = false;
-  charge_.spend();
+  client_.charge.spend();
   enter(State::closing);
   if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   if (talk_) drop_server();
   leave_listeners();
-  end_use();
+  use_.end();
   try {
     co_await say_goodbye(reason);
   } catch (const std::exception& error) {
-    logger.debug("client {}: {}", peer_, error.what());
+    logger.debug("client {}: {}", client_.peer, error.what());
   }
   deadline_timer_.cancel();
 }
@@ -206,126 +203,20 @@ Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
 // end our side, and give the client a little time to end its own.
 Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) {
   auto limit = [this](std::chrono::milliseconds time) {
-    deadline_timer_.set(steady_clock::now() + time, [this] { client_.cancel(); });
+    deadline_timer_.set(steady_clock::now() + time, [this] { client_.stream.cancel(); });
   };
-  client_.allow();
-  if (reason && entered_ && client_.can_talk()) {
+  client_.stream.allow();
+  if (reason && client_.understands && client_.stream.can_talk()) {
     std::string message;
     wire::put_error(message, *reason);
     limit(kFarewellTime);
-    co_await client_.write(message);
+    co_await client_.stream.write(message);
   }
-  client_.shutdown_send();
+  client_.stream.shutdown_send();
   limit(shared_.draining ? kLingerTimeAtStop : kLingerTime);
   char unwanted[512];
-  while (co_await client_.read_some(unwanted) > 0) {
+  while (co_await client_.stream.read_some(unwanted) > 0) {
   }
-}
-
-// A unit of work for a client that has not shown who it is. While too many of its address are
-// under way it waits for its turn.
-Task<void> Session::charge_work() {
-  while (!charge_.take(steady_clock::now())) {
-    if (shared_.work_limits.is_empty(address_, steady_clock::now())) {
-      shared_.metrics.auth_limited.add();
-      throw spent_all();
-    }
-    co_await wait_for_event(Deadline::after(kTurn));
-    if (timed_out_ || crowded_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
-  }
-}
-
-// The handshake's costly step is taken when the client's part is there, and when it is the turn of
-// its address.
-Task<void> Session::begin_tls() {
-  entered_ = false;
-  co_await client_.wait(Io::want_read);
-  Turns::Ticket turn(worker_.handshakes, network_of(address_), [this] { signal_event(); });
-  while (!turn.come()) {
-    co_await wait_for_event(startup_deadline_);
-    if (timed_out_ || crowded_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
-  }
-  co_await client_.accept_tls(shared_.tls);
-  entered_ = true;
-}
-
-Task<startup::Packet> Session::receive_packet() {
-  char word[4];
-  co_await client_.read_exactly(word);
-  entered_ = true;
-  size_t size = startup::body_size(byteswap(load<uint32_t>(word)));
-  std::string body(size, '\0');
-  co_await client_.read_exactly(body);
-  co_return startup::parse(as_bytes(body));
-}
-
-// Whoever sends more before our answer may be somebody between the client and us, whose words would
-// be taken for the client's (CVE-2021-23222).
-void Session::refuse_early_bytes(std::string_view request) {
-  if (client_.has_arrived())
-    throw Error(Errc::corrupt, "received unencrypted data after {} request", request);
-}
-
-Task<std::optional<startup::Packet>> Session::receive_startup() {
-  co_await client_.wait(Io::want_read);
-  if (client_.has_arrived()) co_await charge_work();  // Not for who only looks whether we are up.
-  if (client_.peek_first() == kTlsHandshake) {
-    co_await begin_tls();
-    if (!alpn_agreed(client_.ssl()))
-      throw Refused("08P01", "direct SSL connection without ALPN protocol negotiation");
-  }
-  bool gss_refused = false;
-  while (true) {
-    startup::Packet packet = co_await receive_packet();
-    switch (packet.kind) {
-      case startup::Kind::ssl_request:
-        if (client_.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
-        refuse_early_bytes("SSL");
-        co_await client_.write("S");
-        co_await begin_tls();
-        break;
-      case startup::Kind::gss_request:
-        if (std::exchange(gss_refused, true) || client_.encrypted())
-          throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
-        refuse_early_bytes("GSSAPI encryption");
-        co_await client_.write("N");
-        break;
-      case startup::Kind::cancel_request:
-        co_await forward_cancel({packet.cancel_pid, packet.cancel_key});
-        co_return std::nullopt;
-      case startup::Kind::unsupported:
-        throw Refused("0A000",
-                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
-                                  packet.major, packet.minor));
-      case startup::Kind::start:
-        if (!client_.encrypted())
-          throw Refused("28000", "connection is insecure (try using `sslmode=require`)");
-        co_return packet;
-    }
-  }
-}
-
-// The client waits until we close, which says that its request has been delivered: to the session,
-// where the request to be canceled waits for a server, or to the server that works on it.
-Task<void> Session::forward_cancel(ClientKey ours) {
-  std::optional<WaitingClient> client = shared_.cancel_keys.waiting_client(ours);
-  if (!client) co_return;  // As Postgres: silence, whatever was wrong.
-  charge_.give_back();
-  bool allowed = shared_.endpoints.address_allowed(client->endpoint, address_);
-  (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
-  if (!allowed) co_return;
-  auto waited = co_await answer_of<bool>(
-      [&](auto done) { client->cancel([done](bool was) { done({.value = was}); }); },
-      Deadline::after(kCancelTime));
-  if (waited && *waited->value) co_return;
-  std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
-  if (!target) co_return;
-  try {
-    co_await deliver_cancel(*target);
-  } catch (const Error& error) {
-    logger.debug("cancel request of {}: {}", peer_, error.what());
-  }
-  shared_.cancel_keys.end(ours.pid);
 }
 
 // What cancel requests for this client ask first, from their own threads.
@@ -343,39 +234,10 @@ CancelWaiting Session::cancels_by() {
 // Cancels the request that waits for a server, if one does: it is answered with an error, and never
 // sent. Returns whether one did.
 bool Session::cancel_waiting() {
-  if (state_ != State::active || !waits_since_) return false;
-  cancel_asked_ = true;
-  signal_event();
+  if (state_ != State::active || !stats_.waits_since()) return false;
+  client_.cancel_asked = true;
+  client_.signal();
   return true;
-}
-
-void Session::throw_if_ended() {
-  if (must_end()) throw Error(Errc::cancelled, "cancelled");
-  if (std::exchange(cancel_asked_, false))
-    throw Refused("57014", "canceling statement due to user request");
-}
-
-Task<void> Session::deliver_cancel(const CancelTarget& target) {
-  Deadline deadline = Deadline::after(kCancelTime);
-  UniqueFd socket = net::try_connect_unix(target.socket);
-  while (!socket.valid() && errno == EAGAIN && !deadline.passed() && !must_end()) {
-    co_await wait_for_event(Deadline::after(kCancelPause));  // Many are being cancelled.
-    socket = net::try_connect_unix(target.socket);
-  }
-  if (!socket.valid()) co_return;
-  Stream stream(worker_.loop, std::move(socket));
-  Timer limit(worker_.loop);
-  limit.set(deadline.at(), [&stream] { stream.cancel(); });
-  co_await stream.write(wire::cancel_request(target.key.pid, target.key.key));
-  char byte;
-  while (co_await stream.read_some({&byte, 1}) > 0) {
-  }
-}
-
-Task<void> Session::wait_for_event(Deadline deadline) {
-  Timer timer(worker_.loop);
-  timer.set(deadline.at(), [this] { signal_event(); });
-  co_await event_;
 }
 
 }  // namespace halogen::proxy

@@ -1,8 +1,8 @@
-// The session's second part: which endpoint, and is it the role it says it is.
+#include "proxy/session/authenticator.h"
+
 #include <algorithm>
 
-#include "base/log.h"
-#include "proxy/session/session.h"
+#include "base/error.h"
 
 namespace halogen::proxy {
 namespace {
@@ -46,12 +46,6 @@ class CountedAttempt {
   const AuthLimits::Attempt attempt_;
 };
 
-// What a name that is no endpoint counts as: with few others, so that it is not told from an
-// endpoint by what is failed at elsewhere. Invalid as a name itself.
-std::string unknown_name(const std::string& name) {
-  return fmt::format("?{}", std::hash<std::string>()(name) % 1024);
-}
-
 Refused too_many_failures(steady_clock::duration wait) {
   auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
   return Refused(
@@ -71,22 +65,33 @@ Refused address_not_allowed(const IpAddress& address) {
 
 }  // namespace
 
+Refused wrong_password(const std::string& user) {
+  return Refused("28P01", fmt::format("password authentication failed for user \"{}\"", user));
+}
+
+// What the limits count by. Names that are no endpoint are counted with few others, so that such a
+// name is not told from an endpoint by what is failed at elsewhere; invalid as a name itself.
+std::string Authenticator::counted_name() const {
+  const std::string& name = login_.route.endpoint;
+  return is_known() ? name : fmt::format("?{}", std::hash<std::string>()(name) % 1024);
+}
+
 // As Postgres 18: the older of the client's protocol and ours is spoken. A client whose protocol is
 // newer than ours, or that asks for options of it (we have none), is told.
-Task<void> Session::negotiate_version(const startup::Packet& packet) {
-  minor_ = std::min(packet.minor, kNewestMinor);
-  if (packet.minor == minor_ && packet.protocol_options.empty()) co_return;
+Task<void> Authenticator::negotiate_version(const startup::Packet& packet) {
+  login_.minor = std::min(packet.minor, kNewestMinor);
+  if (packet.minor == login_.minor && packet.protocol_options.empty()) co_return;
   Writer body;
-  body.be_put(wire::kProtocol3 + minor_);
+  body.be_put(wire::kProtocol3 + login_.minor);
   body.be_put(static_cast<uint32_t>(packet.protocol_options.size()));
   for (const std::string& name : packet.protocol_options) body.cstring(name);
   std::string message;
   wire::put_message(message, 'v', body.view());
-  co_await client_.write(message);
+  co_await client_.stream.write(message);
 }
 
-std::optional<Route> Session::route_of(wire::Parameters& parameters) const {
-  std::optional<Route> by_host = route_of_host(sni_of(client_.ssl()));
+std::optional<Route> Authenticator::route_of(wire::Parameters& parameters) const {
+  std::optional<Route> by_host = route_of_host(sni_of(client_.stream.ssl()));
   std::optional<Route> by_option = take_route_of_options(parameters);
   if (by_host && by_option && by_host->endpoint != by_option->endpoint)
     throw Refused("08004",
@@ -97,43 +102,41 @@ std::optional<Route> Session::route_of(wire::Parameters& parameters) const {
   return by_host ? by_host : by_option;
 }
 
-Task<void> Session::authenticate(startup::Packet packet) {
-  user_ = packet.parameter("user");
-  if (user_.empty()) throw Refused("28000", "no PostgreSQL user name specified in startup packet");
+Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
+  login_.user = packet.parameter("user");
+  if (login_.user.empty())
+    throw Refused("28000", "no PostgreSQL user name specified in startup packet");
   co_await negotiate_version(packet);
 
   std::optional<Route> route = route_of(packet.parameters);
-  parameters_ = std::move(packet.parameters);
+  login_.parameters = std::move(packet.parameters);
   bool right = false;
   if (route) {
-    route_ = std::move(*route);
+    login_.route = std::move(*route);
     right = co_await proves_itself(std::nullopt);
   } else {
-    co_await client_.write(authentication_request(kCleartextPassword));
+    co_await client_.stream.write(authentication_request(kCleartextPassword));
     std::string message = co_await receive_password_message();
     std::string_view text = Reader(message).cstring();
     std::optional<PasswordRoute> named = route_of_password(text);
     if (!named) throw Refused("08004", kNoEndpoint);
-    route_ = std::move(named->route);
+    login_.route = std::move(named->route);
     right = co_await proves_itself(std::string(named->password));
   }
   if (!right) {
     shared_.metrics.auth_failures.add();
-    throw wrong_password();
+    throw wrong_password(login_.user);
   }
-  note_rights(*secret_);
-  secret_.reset();
+  co_return std::move(*secret_);
 }
 
-Task<bool> Session::proves_itself(std::optional<std::string> password) {
-  bool known = shared_.endpoints.exists(route_.endpoint);
-  if (known && !shared_.endpoints.address_allowed(route_.endpoint, address_)) {
+Task<bool> Authenticator::proves_itself(std::optional<std::string> password) {
+  if (is_known() && !shared_.endpoints.address_allowed(login_.route.endpoint, client_.address)) {
     shared_.metrics.not_allowed.add();
-    throw address_not_allowed(address_);
+    throw address_not_allowed(client_.address);
   }
-  co_await charge_work();  // Before a role is looked up.
-  AuthLimits::Attempt attempt{address_, known ? route_.endpoint : unknown_name(route_.endpoint),
-                              user_};
+  co_await client_.charge_work();  // Before a role is looked up.
+  AuthLimits::Attempt attempt{client_.address, counted_name(), login_.user};
   AuthLimits::Answer answer = shared_.auth_limits.begin(attempt, steady_clock::now());
   while (answer.verdict == AuthLimits::Verdict::busy) {
     shared_.metrics.auth_slowed.add();
@@ -154,67 +157,69 @@ Task<bool> Session::proves_itself(std::optional<std::string> password) {
   co_return right;
 }
 
-Task<void> Session::hold_back(steady_clock::duration time) {
-  looking_up_ = true;
+Task<void> Authenticator::hold_back(steady_clock::duration time) {
+  client_.waits_for_us = true;
   Deadline until = Deadline::after(time);
   while (!until.passed()) {
-    co_await wait_for_event(until);
-    if (timed_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
+    co_await client_.wait_for_event(until);
+    client_.throw_if_ended();
   }
-  looking_up_ = false;
+  client_.waits_for_us = false;
 }
 
 // A made-up one for an endpoint or a role that does not exist, or a password that is good no more:
 // the client cannot tell it apart.
-Task<scram::Verifier> Session::find_verifier() {
-  scram::Verifier mock =
-      scram::mock_verifier(shared_.secret, fmt::format("{}/{}", route_.endpoint, user_));
-  if (!shared_.endpoints.exists(route_.endpoint)) {
+Task<scram::Verifier> Authenticator::find_verifier() {
+  scram::Verifier mock = scram::mock_verifier(
+      shared_.secret, fmt::format("{}/{}", login_.route.endpoint, login_.user));
+  if (!is_known()) {
     co_await hold_back(shared_.lookup_times.one_of());
     co_return mock;
   }
-  looking_up_ = true;
+  client_.waits_for_us = true;
   auto since = steady_clock::now();
-  auto answer = co_await answer_of<RoleSecret>(
-      [this](auto done) { shared_.endpoints.role_secret(route_.endpoint, user_, std::move(done)); },
-      startup_deadline_);
-  looking_up_ = false;
+  auto answer = co_await client_.answer_of<RoleSecret>(
+      [this](auto done) {
+        shared_.endpoints.role_secret(login_.route.endpoint, login_.user, std::move(done));
+      },
+      client_.startup_deadline);
+  client_.waits_for_us = false;
   shared_.lookup_times.took(steady_clock::now() - since);
   if (answer && answer->value) {
     if (answer->value->has_expired()) co_return mock;
-    secret_ = std::make_unique<RoleSecret>(std::move(*answer->value));
+    secret_ = std::move(*answer->value);
     co_return scram::parse_verifier(secret_->verifier).value_or(mock);
   }
   if (answer && answer->error && answer->error->code() == Errc::not_found) co_return mock;
   std::string_view why = answer && answer->error ? answer->error->what() : "no answer in time";
-  log_end(fmt::format("cannot look up its role: {}", why));
+  client_.log_end(fmt::format("cannot look up its role: {}", why));
   throw Refused("57P03", "the role cannot be looked up at this moment", "Try again shortly.",
                 Errc::cancelled);
 }
 
-Task<bool> Session::password_is_right(const std::string& password) {
+Task<bool> Authenticator::password_is_right(const std::string& password) {
   scram::Verifier verifier = co_await find_verifier();
   if (verifier.iterations > kMaxIterations)  // The check would hold up all others.
     throw Refused("28000", "this role's password cannot be given with an endpoint prefix",
                   "Name the endpoint by the host name or by options=endpoint%3D<endpoint-id>.");
-  bool known = shared_.endpoints.exists(route_.endpoint);
-  std::string turn = known ? route_.endpoint : unknown_name(route_.endpoint);
-  looking_up_ = true;
-  auto answer = co_await answer_of<bool>(
-      [&](auto done) { shared_.password_checks.check(turn, verifier, password, std::move(done)); },
-      startup_deadline_);
-  looking_up_ = false;
+  client_.waits_for_us = true;
+  auto answer = co_await client_.answer_of<bool>(
+      [&](auto done) {
+        shared_.password_checks.check(counted_name(), verifier, password, std::move(done));
+      },
+      client_.startup_deadline);
+  client_.waits_for_us = false;
   if (answer && answer->value) co_return *answer->value;
   throw Refused("53300", "too many passwords are being checked at this moment",
                 "Try again shortly, or name the endpoint by the host name: that costs less.");
 }
 
-Task<bool> Session::scram_succeeds() {
+Task<bool> Authenticator::scram_succeeds() {
   std::string mechanisms;
   for (std::string_view name : {scram::kMechanismPlus, scram::kMechanism})
     mechanisms.append(name).push_back('\0');
   mechanisms.push_back('\0');
-  co_await client_.write(authentication_request(kSasl, mechanisms));
+  co_await client_.stream.write(authentication_request(kSasl, mechanisms));
 
   std::string first = co_await receive_password_message();
   Reader in(first);
@@ -223,24 +228,24 @@ Task<bool> Session::scram_succeeds() {
   std::string_view client_first = as_text(in.take(size));
   if (!in.empty()) throw Error(Errc::corrupt, "malformed SASL message");
 
-  scram::Exchange exchange(co_await find_verifier(), certificate_hash(client_.ssl()));
+  scram::Exchange exchange(co_await find_verifier(), certificate_hash(client_.stream.ssl()));
   std::string server_first = exchange.begin(mechanism, client_first);
-  co_await client_.write(authentication_request(kSaslContinue, server_first));
+  co_await client_.stream.write(authentication_request(kSaslContinue, server_first));
   std::string client_final = co_await receive_password_message();
   std::optional<std::string> server_final = exchange.finish(client_final);
   if (!server_final) co_return false;
-  co_await client_.write(authentication_request(kSaslFinal, *server_final));
+  co_await client_.stream.write(authentication_request(kSaslFinal, *server_final));
   co_return true;
 }
 
-Task<std::string> Session::receive_password_message() {
+Task<std::string> Authenticator::receive_password_message() {
   char header[5];
-  co_await client_.read_exactly(header);
+  co_await client_.stream.read_exactly(header);
   uint32_t length = byteswap(load<uint32_t>(header + 1));
   if (header[0] != 'p' || length < 4 || length > kMaxPasswordMessage)
     throw Error(Errc::corrupt, "expected a password response");
   std::string body(length - 4, '\0');
-  co_await client_.read_exactly(body);
+  co_await client_.stream.read_exactly(body);
   co_return body;
 }
 

@@ -334,6 +334,7 @@ WaiterPtr Pools::next_in_line(Pool& pool, const Worker* worker) {
 }
 
 void Pools::give(ServerPtr server, Slot slot) {
+  CHECK(server->unread.empty(), "invariant 2: a server is given on in the middle of a message");
   PoolPtr pool = slot.pool();
   WaiterPtr next;
   {

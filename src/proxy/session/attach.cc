@@ -37,8 +37,7 @@ bool Session::attach_at_once(std::string& to_server) {
   if (!use_.start() || !pool_) return false;
   std::optional<Grant> grant = shared_.pools.take_idle(pool_, wanted());
   if (!grant || !rights_.cover(grant->server->login)) return false;
-  slot_ = std::move(grant->slot);
-  adopt(std::move(grant->server), to_server);
+  adopt(std::move(*grant), to_server);
   spawn_server_loop();
   return true;
 }
@@ -61,7 +60,7 @@ Task<void> Session::attach(std::string& to_server) {
                               ComputeUse::For::session);
     co_await check_rights();
     rights_.recognize(server->login);
-    adopt(std::move(server), to_server);
+    adopt({std::move(server), Slot()}, to_server);
     co_return;
   }
   PoolSettings settings = shared_.endpoints.pool_settings(login_.route.endpoint);
@@ -84,8 +83,7 @@ Task<void> Session::attach(std::string& to_server) {
     client_.throw_if_ended();
     if (grant->server) {
       rights_.recognize(grant->server->login);
-      slot_ = std::move(grant->slot);
-      adopt(std::move(grant->server), to_server);
+      adopt(std::move(*grant), to_server);
       co_return;
     }
     // Others than pools have taken the room: direct clients, or who goes past us. Nothing says when
@@ -134,44 +132,36 @@ wire::Parameters Session::session_parameters() const {
 }
 
 Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
+  auto granted = std::make_shared<std::optional<Grant>>();
+  auto take = client_.later([this, line = std::weak_ptr(granted)](std::shared_ptr<Grant> grant) {
+    auto waits = line.lock();
+    if (!waits) return;  // Not any more: the grant goes back with `grant`.
+    *waits = std::move(*grant);
+    client_.signal();
+  });
   auto waiter = std::make_shared<Waiter>();
   waiter->worker = &worker_;
-  waiter->granted = [worker = worker_.weak_from_this(), weak = weak_from_this()](Grant grant) {
-    std::shared_ptr<Worker> alive = worker.lock();
-    if (!alive) return;
-    auto held = std::make_shared<Grant>(std::move(grant));
-    alive->loop.post([weak, held] {
-      auto session = weak.lock();
-      if (!session || !session->in_line_) return;  // The grant goes back with `held`.
-      session->grant_ = std::move(*held);
-      session->client_.signal();
-    });
-  };
-  std::optional<Grant> grant = shared_.pools.acquire(pool_, wanted(), waiter);
-  if (grant) co_return grant;
-  grant_.reset();
-  in_line_ = true;
+  waiter->granted = [take](Grant grant) { take(std::make_shared<Grant>(std::move(grant))); };
+  std::optional<Grant> at_once = shared_.pools.acquire(pool_, wanted(), waiter);
+  if (at_once) co_return at_once;
   shared_.metrics.waiting.add();
   auto since = steady_clock::now();
-  while (!grant_ && !deadline.passed() && !client_.must_end() && !client_.cancel_asked)
+  while (!*granted && !deadline.passed() && !client_.must_end() && !client_.cancel_asked)
     co_await client_.wait_for_event(deadline);
   shared_.metrics.waiting.sub();
   shared_.metrics.queue_seconds.observe(
       std::chrono::duration<double>(steady_clock::now() - since).count());
-  in_line_ = false;
   shared_.pools.withdraw(pool_, waiter);
-  grant = std::exchange(grant_, std::nullopt);  // Goes back if we throw.
+  std::optional<Grant> grant = std::exchange(*granted, std::nullopt);  // Goes back if we throw.
   client_.throw_if_ended();
   co_return grant;
 }
 
-void Session::adopt(ServerPtr server, std::string& to_server) {
-  server->move_to(worker_);
-  server_ = std::move(server);
+void Session::adopt(Grant grant, std::string& to_server) {
+  server_.take(std::move(grant.server), std::move(grant.slot));
   use_.starts_as(server_->start);
   if (!pool_) server_->state.startup = talk_->startup();
   talk_->attach(server_->state, to_server);
-  if (cancel_key_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
 }
 
 Task<void> Session::check_rights() {
@@ -185,6 +175,7 @@ void Session::settle() {
   shared_.metrics.queries.add(static_cast<double>(counts.queries));
   shared_.metrics.transactions.add(static_cast<double>(counts.transactions));
   stats_.completed(counts.queries, counts.transactions);
+  if (server_.is_sending()) return;  // Whoever sends comes here again.
   if (!talk_->movable()) {
     if (talk_->nothing_under_way()) watch_pin();
     return;
@@ -200,22 +191,13 @@ void Session::settle() {
 void Session::give_server() {
   pin_.releases();
   talk_->detach();
-  ServerPtr server = std::move(server_);
-  server->stream.interrupt();  // Our loop, if it waits.
-  bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(cancel_key_->pid);
-  if (!clean) server->stream.cancel();
-  if (clean && server->unread.empty()) shared_.pools.give(std::move(server), std::move(slot_));
-  slot_ = Slot();
+  server_.give();
   use_.end();
 }
 
-// It is gone, or of no use.
 void Session::drop_server() {
   pin_.releases();
-  if (server_) server_->stream.cancel();
-  server_.reset();
-  if (cancel_key_) shared_.cancel_keys.point_nowhere(cancel_key_->pid);
-  slot_ = Slot();
+  server_.drop();
   use_.end();
 }
 
@@ -224,7 +206,7 @@ void Session::drop_server() {
 void Session::lend() {
   auto lender = std::make_shared<Lender>();
   lender->asked = client_.later([this] {
-    if (!pin_.is_lent() || !server_ || telling_) return;
+    if (!pin_.is_lent() || !server_ || client_.is_telling() || server_.is_sending()) return;
     if (talk_->at_rest() && talk_->pinned_by() == kSequence) give_server();
   });
   shared_.pools.can_lend(pool_, lender);

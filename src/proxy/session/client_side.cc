@@ -33,7 +33,8 @@ ClientSide::ClientSide(Shared& the_shared, Worker& the_worker, UniqueFd socket,
       stream(the_worker.loop, std::move(socket)),
       startup_deadline(Deadline::after(the_shared.options.startup_timeout)),
       charge(the_shared.work_limits, the_address),
-      event_(the_worker.loop) {}
+      event_(the_worker.loop),
+      told_(the_worker.loop) {}
 
 void ClientSide::belongs_to(const std::shared_ptr<void>& session) {
   self_ = std::shared_ptr<ClientSide>(session, this);
@@ -64,6 +65,29 @@ void ClientSide::log_end(std::string_view what) const {
   else
     logger.info("client {} of {} as \"{}\": {}{}", peer, login.route.endpoint, login.user, what,
                 more);
+}
+
+bool ClientSide::tell_at_once(std::string_view& bytes) {
+  if (telling_) return false;
+  size_t size = stream.write_what_fits(bytes);
+  shared.metrics.bytes_out.add(static_cast<double>(size));
+  bytes.remove_prefix(size);
+  return bytes.empty();
+}
+
+Task<void> ClientSide::tell(std::string_view bytes) {
+  while (telling_) co_await told_;
+  telling_ = true;
+  shared.metrics.bytes_out.add(static_cast<double>(bytes.size()));
+  std::exception_ptr failure;
+  try {
+    co_await stream.write(bytes);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  telling_ = false;
+  told_.signal();
+  if (failure) std::rethrow_exception(failure);
 }
 
 Task<void> ClientSide::wait_for_event(Deadline deadline) {

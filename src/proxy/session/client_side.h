@@ -60,6 +60,13 @@ class ClientSide {
   void throw_if_ended();
   void log_end(std::string_view what) const;
 
+  // ---- What it is told ----
+  // What goes to it without waiting leaves `bytes`; true if that is all.
+  bool tell_at_once(std::string_view& bytes);
+  // One after the other: more than one loop has something to say.
+  Task<void> tell(std::string_view bytes);
+  bool is_telling() const { return telling_; }
+
   // ---- Waiting ----
   // Those that wait for an event go on, and look whether what they wait for is there.
   void signal() { event_.signal(); }
@@ -94,6 +101,8 @@ class ClientSide {
 
   std::weak_ptr<ClientSide> self_;
   Event event_;
+  bool telling_ = false;  // Bytes are on their way.
+  Event told_;            // They are out.
   End end_ = End::none;
   std::unique_ptr<wire::ErrorFields> last_words_;
   uint64_t watch_ = 0;  // The number of the EndWatch there is; 0: none.

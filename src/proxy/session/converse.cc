@@ -71,34 +71,16 @@ Task<void> Session::converse() {
 
 // What goes to the client without waiting leaves `bytes`; true if that is all.
 bool Session::tell_at_once(std::string_view& bytes) {
-  if (telling_) return false;
-  size_t size = client_.stream.write_what_fits(bytes);
-  count_told(size);
-  bytes.remove_prefix(size);
-  if (!bytes.empty()) return false;
-  tell_notifications();
-  return true;
+  size_t size = bytes.size();
+  bool all = client_.tell_at_once(bytes);
+  stats_.sent(size - bytes.size());
+  if (all) tell_notifications();
+  return all;
 }
 
-void Session::count_told(size_t size) {
-  shared_.metrics.bytes_out.add(static_cast<double>(size));
-  stats_.sent(size);
-}
-
-// To the client, one at a time: both loops have something to say.
 Task<void> Session::tell(std::string_view bytes) {
-  while (telling_) co_await told_;
-  telling_ = true;
-  count_told(bytes.size());
-  try {
-    co_await client_.stream.write(bytes);
-  } catch (...) {
-    telling_ = false;
-    told_.signal();
-    throw;
-  }
-  telling_ = false;
-  told_.signal();
+  stats_.sent(bytes.size());
+  co_await client_.tell(bytes);
   tell_notifications();
 }
 
@@ -207,42 +189,30 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
     used += taken;
     bool asked = !out.empty();
     std::string_view to_server = out;
-    if (asked && !send_at_once(to_server)) co_await send_to_server(to_server);
+    if (asked && !server_.send_at_once(to_server)) co_await send_to_server(to_server);
     if (talk_->waiting()) co_return Next::verified;
     std::string_view rest = bytes.substr(used);
     if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
     if (!talk_->attached()) continue;
     if (!asked && taken == 0) {
-      if (talk_->movable() && !telling_) settle();  // No server is held for half a message.
+      if (talk_->movable() && !client_.is_telling())
+        settle();  // No server is held for half a message.
       co_return Next::more;
     }
   }
   co_return Next::goodbye;
 }
 
-// What the server takes without waiting leaves `bytes`; true if that is all.
-bool Session::send_at_once(std::string_view& bytes) {
-  if (!server_) return true;
-  bytes.remove_prefix(server_->stream.write_what_fits(bytes));
-  return bytes.empty();
-}
-
-// Where it fails, the server's loop will find out and deal with it.
 Task<void> Session::send_to_server(std::string_view bytes) {
-  ServerPtr server = server_;
-  if (!server) co_return;
-  try {
-    co_await server->stream.write(bytes);
-  } catch (const Error& error) {
-    logger.debug("client {}: {}", client_.peer, error.what());
-    server->stream.cancel();
-  }
+  ServerPtr server = server_.get();
+  co_await server_.send(bytes);
+  if (server && server_.get() == server && talk_->nothing_under_way()) settle();
   if (client_.must_end()) throw Error(Errc::cancelled, "cancelled");
 }
 
 void Session::spawn_server_loop() {
   server_loops_++;
-  worker_.loop.spawn(server_loop(server_),
+  worker_.loop.spawn(server_loop(server_.get()),
                      [self = shared_from_this()](const std::exception_ptr& failure) {
                        self->server_loops_--;
                        if (failure) self->client_.stream.cancel();
@@ -253,17 +223,17 @@ void Session::spawn_server_loop() {
 // The server's side, as long as it is ours.
 Task<void> Session::server_loop(ServerPtr server) {
   try {
-    while (server_ == server) {
+    while (server_.get() == server) {
       if (!co_await hear_server(*server)) break;
-      if (server_ == server) settle();
+      if (server_.get() == server) settle();
       if (shared_.draining) retire();
     }
   } catch (const Error& error) {
-    if (server_ != server) co_return;
+    if (server_.get() != server) co_return;
     logger.debug("client {}: {}", client_.peer, error.what());
     if (error.code() == Errc::corrupt) client_.log_end(error.what());
   }
-  if (server_ == server) co_await server_ended(server);
+  if (server_.get() == server) co_await server_ended(server);
 }
 
 // False at its end.
@@ -284,7 +254,7 @@ Task<bool> Session::hear_server(Server& server) {
   attribute_notifications(server);
   while (talk_->held()) {
     co_await settle_listening();
-    while (!notifications_.empty()) out += notifications_.take();
+    while (listening_.has_news()) out += listening_.take_news();
     used = talk_->from_server(server.unread, out);
     server.unread.erase(0, used);
     take_news_for_pools(server);
@@ -294,7 +264,7 @@ Task<bool> Session::hear_server(Server& server) {
   bool fatal = talk_->fatal() != nullptr;
   if (talk_->nothing_under_way()) {
     if (!talk_->restoring()) stats_.answered(talk_->transaction_status() != 'I');
-    if (talk_->transaction_status() == 'I') out += notifications_.take();
+    if (talk_->transaction_status() == 'I') out += listening_.take_news();
   }
   std::string_view answer = out;
   if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
@@ -342,10 +312,10 @@ Task<void> Session::server_ended(ServerPtr server) {
 
 // The client has said its last. What it asked for is still done, and told.
 Task<void> Session::let_server_finish(bool in_peace) {
-  if (server_ && talk_->movable() && pool_ && !telling_) {
+  if (server_ && talk_->movable() && pool_ && !client_.is_telling() && !server_.is_sending()) {
     give_server();
   } else if (server_) {
-    ServerPtr server = server_;
+    ServerPtr server = server_.get();
     if (talk_->nothing_under_way() || client_.has_left() || client_.is_dismissed() || !in_peace)
       server->stream.cancel();
     else

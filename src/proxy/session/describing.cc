@@ -33,12 +33,12 @@ const std::string& Session::endpoint() const {
 }
 
 PoolMode Session::pool_mode() const {
-  if (is_admin()) return PoolMode::statement;
+  if (AdminSession::is_wanted(login_)) return PoolMode::statement;
   return login_.route.pooled ? PoolMode::transaction : PoolMode::session;
 }
 
 ClientState Session::client_state() const {
-  if (is_admin()) return ClientState::active;
+  if (AdminSession::is_wanted(login_)) return ClientState::active;
   if (relay_ != nullptr || !pin_.reason().empty()) return ClientState::pinned;
   if (stats_.waits_since() || state_ == State::waking)
     return use_.start() ? ClientState::waiting : ClientState::waking;
@@ -77,9 +77,9 @@ void Session::describe_client(PoolerClient& client) const {
       client.application_name = found->second;
   if (ssl_st* ssl = client_.stream.ssl())
     client.tls = fmt::format("{}/{}", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
-  client.pid = cancel_key_ ? cancel_key_->pid : 0;
+  client.pid = server_.key() ? server_.key()->pid : 0;
   client.id = id_of(this);
-  client.server = id_of(server_.get());
+  client.server = id_of(server_.get().get());
   if (server_) client.server_pid = server_->cancel_target->key.pid;
   client.connected = wall_time(client_.since);
   client.last_request = wall_time(stats_.asked());

@@ -40,7 +40,7 @@ Task<void> Session::serve() {
     throw Refused("0A000", "replication needs a direct connection",
                   "Connect to the host name without \"-pooler\".");
   enter(State::waking);
-  if (is_admin()) co_return co_await serve_admin();
+  if (AdminSession::is_wanted(login_)) co_return co_await serve_admin();
   use_.begin();
   auto since = steady_clock::now();
   if (replicates) co_return co_await replicate();
@@ -55,6 +55,12 @@ Task<void> Session::serve() {
   co_await converse();
 }
 
+Task<void> Session::serve_admin() {
+  co_await greet_client(AdminSession::reported(login_));
+  enter(State::active);
+  co_await AdminSession(client_, stats_).serve();
+}
+
 Task<void> Session::replicate() {
   ServerPtr server;
   {
@@ -62,7 +68,7 @@ Task<void> Session::replicate() {
     server = co_await use_.connect(login_.parameters, Deadline::after(shared_.options.wake_timeout),
                                    ComputeUse::For::session);
   }
-  server_ = server;
+  server_.take(server, Slot());
   co_await greet_client(server->state.reported);
   relay_ = std::make_unique<Relay>(client_, std::move(server));
   enter(State::active);
@@ -105,14 +111,14 @@ Task<ReportedPtr> Session::first_report() {
   std::string to_server;
   co_await attach(to_server);
   if (!server_) throw Refused(talk_->refusal());
-  ServerPtr server = server_;
+  ServerPtr server = server_.get();
   rights_.take_seats(server->login);
   if (!to_server.empty()) {
     talk_->sync(to_server);
     spawn_server_loop();
     co_await send_to_server(to_server);
   }
-  while (server_ == server && !talk_->at_rest())
+  while (server_.get() == server && !talk_->at_rest())
     co_await client_.wait_for_event(Deadline::after(shared_.options.wake_timeout));
   if (client_.is_dismissed()) throw Refused(client_.last_words());
   ReportedPtr reported = server->state.reported;
@@ -124,12 +130,12 @@ Task<ReportedPtr> Session::first_report() {
 }
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {
-  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size(), login_.route.endpoint, cancels_by());
-  if (server_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
+  size_t secret_size = login_.minor >= 2 ? kLongSecret : kShortSecret;
+  server_.set_key(shared_.cancel_keys.add(secret_size, login_.route.endpoint, cancels_by()));
   std::string out;
   wire::put_authentication_ok(out);
   for (auto& [name, value] : *reported) wire::put_parameter_status(out, name, value);
-  wire::put_backend_key(out, cancel_key_->pid, cancel_key_->secret);
+  wire::put_backend_key(out, server_.key()->pid, server_.key()->secret);
   wire::put_ready_for_query(out);
   co_await client_.stream.write(out);
 }

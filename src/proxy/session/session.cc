@@ -28,11 +28,14 @@ Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string pe
       login_(client_.login),
       deadline_timer_(worker_.loop),
       rights_(client_),
+      server_(client_),
       use_(client_),
-      told_(worker_.loop),
       held_(shared.held_bytes),
       pin_(client_, [this] { server_->stream.cancel(); }),
-      stats_(client_.since) {
+      stats_(client_.since),
+      listening_(client_, {[this] { return talk_ && state_ == State::active; },
+                           [this] { tell_notifications(); },
+                           [this](const Refused& why) { end_with(why); }}) {
   worker_.sessions.insert(this);
   newcomer_ = worker_.newcomers.insert(worker_.newcomers.end(), this);
   shared_.sessions++;
@@ -80,8 +83,8 @@ bool Session::is_ending() const { return client_.is_dismissed() || state_ == Sta
 
 bool Session::has_work() const {
   if (state_ != State::active || !talk_) return false;
-  return telling_ || stats_.waits_since() || !heard_.empty() || client_.stream.buffered() ||
-         !talk_->at_rest();
+  return client_.is_telling() || stats_.waits_since() || !heard_.empty() ||
+         client_.stream.buffered() || !talk_->at_rest();
 }
 
 void Session::retire() {
@@ -187,9 +190,8 @@ Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   std::optional<wire::ErrorFields> reason = co_await live();
   client_.charge.spend();
   enter(State::closing);
-  if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
   if (talk_) drop_server();
-  leave_listeners();
+  listening_.leave();
   use_.end();
   try {
     co_await say_goodbye(reason);

@@ -16,13 +16,15 @@
 #include "proxy/conversation/conversation.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/server.h"
-#include "proxy/pubsub/listeners.h"
+#include "proxy/session/admin_session.h"
 #include "proxy/session/client_side.h"
 #include "proxy/session/compute_use.h"
+#include "proxy/session/listening.h"
 #include "proxy/session/pin_watch.h"
 #include "proxy/session/relay.h"
 #include "proxy/session/request_stats.h"
 #include "proxy/session/rights.h"
+#include "proxy/session/server_lease.h"
 
 namespace halogen::proxy {
 
@@ -70,7 +72,6 @@ class Session : public std::enable_shared_from_this<Session> {
   void cut_off(End why);
   bool is_ending() const;
   void leave_newcomers();
-  size_t cancel_secret_size() const { return login_.minor >= 2 ? kLongSecret : kShortSecret; }
 
   // ---- serving.cc ----
   Task<void> serve();
@@ -78,19 +79,18 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> greet();
   Task<void> greet_client(const ReportedPtr& reported);
   Task<ReportedPtr> first_report();
+  Task<void> serve_admin();
   Task<void> replicate();
 
   // ---- converse.cc ----
   enum class Next { more, server, verified, goodbye };
   Task<void> converse();
   bool tell_at_once(std::string_view& bytes);
-  void count_told(size_t size);
   Task<void> tell(std::string_view bytes);
   Task<bool> hear();
   void keep(std::string_view bytes, size_t used);
   void hold_message();
   Task<Next> take(std::string_view bytes, size_t& used);
-  bool send_at_once(std::string_view& bytes);
   Task<void> send_to_server(std::string_view bytes);
   void spawn_server_loop();
   Task<void> server_loop(ServerPtr server);
@@ -101,14 +101,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // ---- notifications.cc ----
   ListeningPlace listening_place() const;
-  ListenerPtr make_listener();
   void attribute_notifications(const Server& server);
   Task<void> settle_listening();
-  Task<void> follow_channels(Deadline deadline);
-  Task<void> hear_oneself(Deadline deadline);
-  void leave_listeners();
-  void notified(const std::vector<MessagePtr>& messages);
-  void end_deaf();
   void tell_notifications();
   Task<void> tell_now();
 
@@ -118,7 +112,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> attach(std::string& to_server);
   Task<void> attach_or_refuse(std::string& to_server);
   Task<std::optional<Grant>> wait_in_line(Deadline deadline);
-  void adopt(ServerPtr server, std::string& to_server);
+  void adopt(Grant grant, std::string& to_server);
   void settle();
   void give_server();
   void drop_server();
@@ -134,11 +128,6 @@ class Session : public std::enable_shared_from_this<Session> {
   void describe_client(PoolerClient& client) const;
   void describe_server(PoolerServer& server) const;
 
-  // ---- admin_session.cc ----
-  bool is_admin() const;
-  Task<void> serve_admin();
-  Task<PoolerStatus> own_status();
-
   ClientSide client_;
   Shared& shared_;
   Worker& worker_;
@@ -148,32 +137,19 @@ class Session : public std::enable_shared_from_this<Session> {
   Timer deadline_timer_;                    // Cancels the client when it fires.
 
   Rights rights_;
-  std::optional<ClientKey> cancel_key_;
 
   // ---- Talking to servers ----
   std::optional<Conversation> talk_;
   PoolPtr pool_;  // Of a pooled session.
-  ServerPtr server_;
-  Slot slot_;          // Of a pooled session's server.
+  ServerLease server_;
   std::string heard_;  // From the client, not used yet.
   size_t wanted_ = 0;  // So much of it must be there before it is of use.
   ComputeUse use_;
-  bool in_line_ = false;
-  std::optional<Grant> grant_;  // Come, while waiting in line.
-  bool telling_ = false;        // Bytes are on their way to the client.
-  Event told_;                  // They are out.
-  ByteBudget::Share held_;      // Of a large message in heard_.
+  ByteBudget::Share held_;  // Of a large message in heard_.
   int server_loops_ = 0;
   PinWatch pin_;
   RequestStats stats_;
-
-  // ---- Listening ----
-  ListenerPtr listener_;
-  std::optional<ListeningPlace> listening_at_;
-  std::vector<std::string> heard_for_;       // The channels that `listener_` hears.
-  std::optional<NotifyingTransaction> own_;  // Its last transaction that notified.
-  NotificationInbox notifications_;          // To be told when nothing is under way.
-
+  Listening listening_;
   std::unique_ptr<Relay> relay_;  // Of a replication connection.
 };
 

@@ -1,0 +1,74 @@
+#include "proxy/session/server_lease.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace halogen::proxy {
+namespace {
+
+const log::Logger logger("proxy");
+
+}  // namespace
+
+ServerLease::~ServerLease() {
+  drop();
+  if (key_) client_.shared.cancel_keys.remove(key_->pid);
+}
+
+void ServerLease::set_key(ClientKey key) {
+  key_ = std::move(key);
+  if (server_) client_.shared.cancel_keys.point(key_->pid, server_->cancel_target);
+}
+
+bool ServerLease::point_nowhere() {
+  return !key_ || client_.shared.cancel_keys.point_nowhere(key_->pid);
+}
+
+void ServerLease::take(ServerPtr server, Slot slot) {
+  server->move_to(client_.worker);
+  server_ = std::move(server);
+  slot_ = std::move(slot);
+  if (key_) client_.shared.cancel_keys.point(key_->pid, server_->cancel_target);
+}
+
+bool ServerLease::send_at_once(std::string_view& bytes) {
+  if (!server_) return true;
+  if (sending_) return false;
+  bytes.remove_prefix(server_->stream.write_what_fits(bytes));
+  return bytes.empty();
+}
+
+Task<void> ServerLease::send(std::string_view bytes) {
+  ServerPtr server = server_;
+  while (sending_) co_await sent_;
+  if (!server || server_ != server) co_return;
+  sending_ = true;
+  try {
+    co_await server->stream.write(bytes);
+  } catch (const Error& error) {
+    logger.debug("client {}: {}", client_.peer, error.what());
+    server->stream.cancel();
+  }
+  sending_ = false;
+  sent_.signal();
+}
+
+void ServerLease::give() {
+  CHECK(!sending_, "invariant 3: a server is given on while bytes are on their way to it");
+  ServerPtr server = std::move(server_);
+  server->stream.interrupt();  // Whoever reads from it, if that one waits.
+  bool clean = point_nowhere();
+  if (!clean) server->stream.cancel();
+  if (clean && server->unread.empty())
+    client_.shared.pools.give(std::move(server), std::move(slot_));
+  slot_ = Slot();
+}
+
+void ServerLease::drop() {
+  if (server_) server_->stream.cancel();
+  server_.reset();
+  point_nowhere();
+  slot_ = Slot();
+}
+
+}  // namespace halogen::proxy

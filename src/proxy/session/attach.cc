@@ -1,4 +1,5 @@
 // How a session comes by a server, and lets it go.
+#include "base/error.h"
 #include "base/log.h"
 #include "protocol/session_state.h"
 #include "proxy/session/session.h"
@@ -191,7 +192,7 @@ void Session::adopt(ServerPtr server, std::string& to_server) {
   usable_ = server_->start;
   if (!pool_) server_->state.startup = talk_->startup();
   talk_->attach(server_->state, to_server);
-  if (cancel_key_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
+  if (cancel_key_) shared_.cancel_keys.point(*cancel_key_, server_->cancel_target);
 }
 
 // Which start of the compute takes queries now.
@@ -213,6 +214,7 @@ void Session::settle() {
     tally_->totals.queries += counts.queries;
     tally_->totals.transactions += counts.transactions;
   }
+  if (sending_) return;  // What is on its way must not reach its next owner.
   if (!talk_->movable()) {
     if (talk_->nothing_under_way()) watch_pin();
     return;
@@ -226,11 +228,12 @@ void Session::settle() {
 }
 
 void Session::give_server() {
+  CHECK(!sending_);
   set_pin({});
   talk_->detach();
   ServerPtr server = std::move(server_);
   server->stream.interrupt();  // Our loop, if it waits.
-  bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(cancel_key_->pid);
+  bool clean = !cancel_key_ || shared_.cancel_keys.point_nowhere(*cancel_key_);
   if (!clean) server->stream.cancel();
   if (clean && server->unread.empty()) shared_.pools.give(std::move(server), std::move(slot_));
   slot_ = Slot();
@@ -242,7 +245,7 @@ void Session::drop_server() {
   set_pin({});
   if (server_) server_->stream.cancel();
   server_.reset();
-  if (cancel_key_) shared_.cancel_keys.point_nowhere(cancel_key_->pid);
+  if (cancel_key_) shared_.cancel_keys.point_nowhere(*cancel_key_);
   slot_ = Slot();
   end_use();
 }
@@ -256,7 +259,9 @@ void Session::lend() {
     if (!alive) return;
     alive->loop.post([weak] {
       auto session = weak.lock();
-      if (!session || !session->lender_ || !session->server_ || session->telling_) return;
+      if (!session || !session->lender_ || !session->server_ || session->telling_ ||
+          session->sending_)
+        return;
       if (session->talk_->at_rest() && session->talk_->pinned_by() == kSequence)
         session->give_server();
     });

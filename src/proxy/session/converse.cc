@@ -201,11 +201,18 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
         continue;
       }
     }
-    size_t taken = talk_->from_client(bytes.substr(used), out);
+    std::optional<Error> failure;
+    size_t taken = 0;
+    try {
+      taken = talk_->from_client(bytes.substr(used), out);
+    } catch (const Error& error) {
+      failure = error;
+    }
     used += taken;
     bool asked = !out.empty();
     std::string_view to_server = out;
     if (asked && !send_at_once(to_server)) co_await send_to_server(to_server);
+    if (failure) throw Error(*failure);  // What came before it has been sent.
     if (talk_->waiting()) co_return Next::verified;
     std::string_view rest = bytes.substr(used);
     if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
@@ -221,20 +228,27 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
 // What the server takes without waiting leaves `bytes`; true if that is all.
 bool Session::send_at_once(std::string_view& bytes) {
   if (!server_) return true;
+  if (sending_) return false;
   bytes.remove_prefix(server_->stream.write_what_fits(bytes));
   return bytes.empty();
 }
 
-// Where it fails, the server's loop will find out and deal with it.
+// One after the other. Meanwhile the server is not given away: the rest of a message would be read
+// as another client's. Where it fails, the server's loop will find out and deal with it.
 Task<void> Session::send_to_server(std::string_view bytes) {
   ServerPtr server = server_;
-  if (!server) co_return;
+  while (sending_) co_await sent_;
+  if (!server || server_ != server) co_return;
+  sending_ = true;
   try {
     co_await server->stream.write(bytes);
   } catch (const Error& error) {
     logger.debug("client {}: {}", peer_, error.what());
     server->stream.cancel();
   }
+  sending_ = false;
+  sent_.signal();
+  if (server_ == server && talk_->nothing_under_way()) settle();
   if (must_end()) throw Error(Errc::cancelled, "cancelled");
 }
 
@@ -276,14 +290,19 @@ Task<bool> Session::hear_server(Server& server) {
   bool waited = talk_->waiting() || talk_->restoring();
   std::string out;
   out.reserve(std::min(bytes.size(), BufferPool::kBufferSize));
-  size_t used = talk_->from_server(bytes, out);
-  keep_rest(server.unread, bytes, used);
+  std::optional<Error> failure;
+  try {
+    size_t used = talk_->from_server(bytes, out);
+    keep_rest(server.unread, bytes, used);
+  } catch (const Error& error) {
+    failure = error;
+  }
   take_news_for_pools(server);
   attribute_notifications(server);
-  while (talk_->held()) {
+  while (!failure && talk_->held()) {
     co_await settle_listening();
     while (!notifications_.empty()) out += notifications_.take();
-    used = talk_->from_server(server.unread, out);
+    size_t used = talk_->from_server(server.unread, out);
     server.unread.erase(0, used);
     take_news_for_pools(server);
     attribute_notifications(server);
@@ -296,6 +315,7 @@ Task<bool> Session::hear_server(Server& server) {
   }
   std::string_view answer = out;
   if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
+  if (failure) throw Error(*failure);  // What came before it has been told.
   co_return !fatal;
 }
 
@@ -330,7 +350,7 @@ Task<void> Session::server_ended(ServerPtr server) {
 
 // The client has said its last. What it asked for is still done, and told.
 Task<void> Session::let_server_finish(bool in_peace) {
-  if (server_ && talk_->movable() && pool_ && !telling_) {
+  if (server_ && talk_->movable() && pool_ && !telling_ && !sending_) {
     give_server();
   } else if (server_) {
     ServerPtr server = server_;

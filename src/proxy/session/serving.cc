@@ -137,8 +137,10 @@ Task<ReportedPtr> Session::first_report() {
 }
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {
-  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size(), route_.endpoint, cancels_by());
-  if (server_) shared_.cancel_keys.point(cancel_key_->pid, server_->cancel_target);
+  // A direct client has a backend of its own and is told that one's pid.
+  uint32_t pid = server_ && !pool_ ? server_->cancel_target->key.pid : 0;
+  cancel_key_ = shared_.cancel_keys.add(cancel_secret_size(), route_.endpoint, cancels_by(), pid);
+  if (server_) shared_.cancel_keys.point(*cancel_key_, server_->cancel_target);
   std::string out;
   wire::put_authentication_ok(out);
   for (auto& [name, value] : *reported) wire::put_parameter_status(out, name, value);

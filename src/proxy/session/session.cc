@@ -37,6 +37,7 @@ Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string pe
       deadline_timer_(worker_.loop),
       event_(worker_.loop),
       told_(worker_.loop),
+      sent_(worker_.loop),
       held_(shared.held_bytes),
       pin_timer_(worker_.loop) {
   worker_.sessions.insert(this);
@@ -190,7 +191,7 @@ Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   watching_ = false;
   charge_.spend();
   enter(State::closing);
-  if (cancel_key_) shared_.cancel_keys.remove(cancel_key_->pid);
+  if (cancel_key_) shared_.cancel_keys.remove(*cancel_key_);
   if (talk_) drop_server();
   leave_listeners();
   end_use();
@@ -325,7 +326,7 @@ Task<void> Session::forward_cancel(ClientKey ours) {
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", peer_, error.what());
   }
-  shared_.cancel_keys.end(ours.pid);
+  shared_.cancel_keys.end(ours);
 }
 
 // What cancel requests for this client ask first, from their own threads.

@@ -478,8 +478,10 @@ Conversation::Step Conversation::take_close(const ClientMessage& message, std::s
 
 // Parse, Describe and Close are looked at as a whole, of Bind the names at its beginning.
 bool Conversation::ClientMessage::streams() const {
-  if (bytes.size() < kPiecesFrom || type == 'P' || type == 'D' || type == 'C') return false;
-  if (type != 'B') return true;
+  bool looked_at =
+      type == Frontend::parse || type == Frontend::describe || type == Frontend::close;
+  if (bytes.size() < kPiecesFrom || looked_at) return false;
+  if (type != Frontend::bind) return true;
   size_t portal_end = body().find('\0');
   return portal_end != std::string_view::npos && body().find('\0', portal_end + 1) != body().npos;
 }

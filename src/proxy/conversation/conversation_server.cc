@@ -96,7 +96,8 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
       server_body_ = size - there.size();
       server_body_dropped_ = fate == Fate::drop;
     } else if (size > kMaxHeld && type != Backend::error) {
-      throw Error(Errc::corrupt, "the compute sent message '{}' of {} bytes", type, size);
+      throw Error(Errc::corrupt, "the compute sent message '{}' of {} bytes",
+                  static_cast<char>(type), size);
     } else {
       break;
     }

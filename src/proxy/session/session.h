@@ -255,9 +255,9 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Grant> grant_;  // Come, while waiting in line.
   bool telling_ = false;        // Bytes are on their way to the client.
   Event told_;                  // They are out.
-  ByteBudget::Share held_;      // Of a large message in heard_.
   bool sending_ = false;        // Bytes are on their way to the server.
   Event sent_;                  // They are out.
+  ByteBudget::Share held_;      // Of a large message in heard_.
   int server_loops_ = 0;
   std::string pin_;   // Why the server is kept, as counted in the metrics.
   LenderPtr lender_;  // While the server can be asked for.

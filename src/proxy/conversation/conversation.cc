@@ -68,7 +68,7 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   bool silent = true;
   bool open = exchange_.phase != Phase::idle;
   for (OutstandingRequest& one : exchange_.outstanding) {
-    if (one.hidden() || one.kind == Kind::copy_end) continue;
+    if (one.hidden() || one.kind == Kind::copy_end || one.doubtful) continue;
     if (!std::exchange(told, true)) wire::put_error(to_client, why);
     silent = false;
     open = !one.ends_in_ready();

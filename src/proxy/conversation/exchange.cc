@@ -19,17 +19,23 @@ OutstandingRequest& Exchange::expect(Kind kind, Job job, TextPtr text) {
   one.kind = kind;
   one.job = job;
   one.text = std::move(text);
-  if (!one.hidden()) client_waits();
+  if (!one.hidden() && (phase == Phase::idle || phase == Phase::waits)) phase = Phase::asked;
   return outstanding.push(std::move(one));
 }
 
+// One that stands right behind what may be a COPY, with data behind it. A mark ends all doubt.
 bool Exchange::has_doubtful_sync() const {
-  bool data_ended = false;
+  bool data_behind = false;
+  bool sync_before_data = false;
   for (auto one = outstanding.end(); one != outstanding.begin();) {
     --one;
     if (one->doubtful) return true;
-    data_ended |= one->kind == Kind::copy_end;
-    if (data_ended && one->kind == Kind::sync) return true;
+    if (one->mark) return false;
+    bool may_copy = one->kind == Kind::execute || one->kind == Kind::query;
+    if (may_copy && sync_before_data) return true;
+    bool sync = one->kind == Kind::sync;
+    sync_before_data = sync && (data_behind || sync_before_data);
+    data_behind = one->kind == Kind::copy_end || (sync && data_behind);
   }
   return false;
 }
@@ -61,9 +67,10 @@ void Exchange::copy_data_ended() {
 }
 
 bool Exchange::amid_pipeline() const {
+  if (phase == Phase::idle || phase == Phase::waits) return false;
   for (auto one = outstanding.end(); one != outstanding.begin();)
-    if ((--one)->kind != Kind::copy_end) return phase != Phase::idle && !one->ends_in_ready();
-  return phase != Phase::idle;
+    if ((--one)->kind != Kind::copy_end) return !one->ends_in_ready();
+  return true;
 }
 
 void Exchange::pop_copy_ends() {

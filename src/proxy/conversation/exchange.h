@@ -16,6 +16,7 @@ class Exchange {
 
   enum class Phase : uint8_t {
     idle,      // The client has asked nothing since the last ReadyForQuery.
+    waits,     // Nor has it yet, but its next message waits for something of ours.
     asked,     // It has.
     skipping,  // After an error the server ignores all up to a Sync that is still to be sent.
     copy_in,   // Until the client ends its data the server takes a Sync for a part of it.
@@ -24,9 +25,8 @@ class Exchange {
   // ---- The client, or we, ask ----
 
   Request& expect(Kind kind, Job job = Job::none, TextPtr text = nullptr);
-  // The client waits for something of ours.
   void client_waits() {
-    if (phase == Phase::idle) phase = Phase::asked;
+    if (phase == Phase::idle) phase = Phase::waits;
   }
   // A Sync of the client. Puts marks around it in `to_server` where one before it may have been
   // taken for data of a COPY: see "Syncs among data" in exchange.cc.

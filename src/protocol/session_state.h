@@ -102,8 +102,8 @@
 // statement or restore. EXECUTE (also in EXPLAIN and CREATE TABLE AS) of such a name finds the
 // statement, or raises the error if one is given: five letters of SQLSTATE and the message.
 // PREPARE finds the name taken. DEALLOCATE takes the name away, not the statement, which other
-// clients use; it is told in a ParameterStatus named kDeallocatedParameter with the server name. It
-// is told, too, when DEALLOCATE drops a statement of the protocol by the name it has on the server.
+// clients use; it is told in a ParameterStatus named kDeallocatedParameter with that name. So it is
+// when DEALLOCATE drops a statement of the protocol by the name it has on the server.
 //
 // ---- The restore ----
 //

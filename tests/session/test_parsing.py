@@ -175,7 +175,7 @@ def test_deallocate_takes_the_name_and_leaves_the_statement(session):
     session.query(own(session, "names", "mine", "halogen.7", ""))
     assert session.fails("prepare mine as select 1") == "42P05"
     session.query("select 1; deallocate mine")
-    assert session.told == [("halogen.deallocated", "halogen.7")]
+    assert session.told == [("halogen.deallocated", "mine")]
     assert session.fails("execute mine") == "26000" and value_of(session, "halogen.7") == "7"
     session.query("deallocate \"halogen.7\"")
     assert session.told[1:] == [("halogen.deallocated", "halogen.7")]

@@ -74,7 +74,7 @@ void hg_session_check_protocol_name(const char* name) {
 bool hg_session_deallocate_name(const char* name) {
   KnownName* known = find(name);
   if (known == NULL) return false;
-  hg_session_tell(HALOGEN_DEALLOCATED_PARAMETER, known->server_name);
+  hg_session_tell(HALOGEN_DEALLOCATED_PARAMETER, known->name);
   names = list_delete_ptr(names, known);
   return true;
 }

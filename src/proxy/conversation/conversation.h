@@ -197,7 +197,7 @@ class Conversation {
   void described(OutstandingRequest& by, Description description);
   void replace_unnamed(const TextPtr& was, const ClientStatement& is);
   void forget_statements();
-  void deallocated(std::string_view server_name);
+  void deallocated(const std::string& name);
   void take_report(std::string_view report);
   void skip_to_sync();
   void undo(OutstandingRequest& one);

@@ -40,6 +40,11 @@ wire::ErrorFields name_is_taken(std::string_view name) {
   return why;
 }
 
+bool may_stand_in_copy(Frontend type) {
+  return type == Frontend::copy_data || type == Frontend::copy_done ||
+         type == Frontend::copy_fail || type == Frontend::flush || type == Frontend::sync;
+}
+
 std::string_view sql_of(const StatementText& text) { return text_at(text.parse, 0); }
 
 }  // namespace
@@ -94,6 +99,9 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
     drop(message);
     return Step::done;
   }
+  if (exchange_.phase == Phase::copy_in && !may_stand_in_copy(message.type))
+    throw Error(Errc::corrupt, "unexpected message type '{}' during COPY from stdin",
+                static_cast<char>(message.type));
   switch (message.type) {
     case Frontend::query:
       return take_query(message, to_server);

@@ -39,7 +39,9 @@ class Script {
             .sync()
             .data(dice_.of({"1", "1", "bad"}))
             .copy_done()
-            .parse("", "SELECT a")
+            .close("none")
+            .sync()
+            .parse("", "SELECT a")  // The COPY must not stay: it would be run without data.
             .sync();
       case 2:
         return say.call();

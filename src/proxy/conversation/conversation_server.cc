@@ -195,15 +195,11 @@ void Conversation::forget_statements() {
       server_->statements.put(one.text, one.server_name);
 }
 
-// The server has told that a DEALLOCATE took the name for it away.
-void Conversation::deallocated(std::string_view server_name) {
-  for (auto& [name, statement] : names_) {
-    const ServerStatements::Entry* there = server_->statements.find(statement.text);
-    if (there == nullptr || there->name != server_name) continue;
-    names_.erase(std::string(name));
-    break;
-  }
-  server_->statements.remove_named(server_name);
+// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that stays.
+void Conversation::deallocated(const std::string& name) {
+  bool ours = names_.find(name) != nullptr;
+  names_.erase(name);
+  if (!ours || !pooled_) server_->statements.remove_named(name);
 }
 
 Conversation::Fate Conversation::judge_description(Backend type, std::string_view body) {
@@ -289,7 +285,7 @@ Conversation::Fate Conversation::judge_status(std::string_view body) {
     return Fate::drop;
   }
   if (name == kDeallocatedParameter) {
-    deallocated(value);
+    deallocated(std::string(value));
     return Fate::drop;
   }
   bool same_view = view_ == server_->reported;

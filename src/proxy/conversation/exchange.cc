@@ -107,8 +107,9 @@ void Exchange::admit(wire::Backend type) {
 void Exchange::copy_in_begins() {
   phase = Phase::copy_in;
   for (auto one = std::next(outstanding.begin()); one != outstanding.end(); ++one) {
-    if (one->kind == Kind::copy_end) phase = Phase::asked;
-    if (one->kind != Kind::sync || one->hidden()) return;
+    bool sync = one->kind == Kind::sync && !one->hidden();
+    if (!sync) phase = Phase::asked;  // Whatever follows comes behind the data.
+    if (!sync) return;
     one->doubtful = true;
   }
 }
@@ -129,11 +130,13 @@ void Exchange::copy_has_ended() {
 bool Exchange::ready(char status) {
   transaction_status = status;
   bool hidden = outstanding.front().hidden();
-  bool ends = !hidden || outstanding.front().job == Job::forget;
+  bool verified = outstanding.front().job == Job::verify;
+  bool ends = !hidden || verified || outstanding.front().job == Job::forget;
   outstanding.pop();
   pop_copy_ends();
   if (phase == Phase::copy_in) phase = Phase::asked;
-  if (ends && outstanding.empty() && phase == Phase::asked) phase = Phase::idle;
+  if (ends && outstanding.empty() && phase == Phase::asked)
+    phase = verified ? Phase::waits : Phase::idle;
   return !hidden;
 }
 

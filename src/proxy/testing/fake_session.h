@@ -319,7 +319,7 @@ class FakeSession {
       locks_.clear();
       sequence_used_ = false;
     } else if (auto named = names_.find(unquoted(words[1])); named != names_.end()) {
-      deallocated_ = named->second.server_name;
+      deallocated_ = named->first;
       names_.erase(named);
     } else if (auto found = prepared_.find(unquoted(words[1])); found != prepared_.end()) {
       if (!found->second.from_sql) deallocated_ = found->first;

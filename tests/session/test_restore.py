@@ -399,10 +399,10 @@ def test_inside_a_transaction_it_is_refused_and_nothing_happens(session):
 
 def test_without_a_sync_an_error_before_it_skips_what_follows(session):
     """How the proxy is to send it: no ReadyForQuery of its own, and nothing runs after an error."""
-    restore_first = extended(statement(session, ("setting", "work_mem", "1024")))
-    session.send(*restore_first, ("Q", b"show work_mem\0"))
+    wanted = ("setting", "work_mem", "1024")
+    session.send(*extended(statement(session, wanted)), ("Q", b"show work_mem\0"))
     assert kinds(session.until_ready()) == "12C*TDCZ"
-    session.send(*restore_first, *extended("vacuum plain"), ("S", b""))
+    session.send(*extended(statement(session, wanted)), *extended("vacuum plain"), ("S", b""))
     assert kinds(session.until_ready()) == "12C12CZ"
     session.send(*extended("set halogen.session to 'a"), ("Q", b"set work_mem = '9MB'\0"), ("S", b""))
     assert kinds(session.until_ready()) == "EZ"

@@ -199,6 +199,7 @@ void Conversation::forget_statements() {
 void Conversation::deallocated(const std::string& name) {
   bool ours = names_.find(name) != nullptr;
   names_.erase(name);
+  if (ours) server_->names.items = kUnknownNames;
   if (!ours || !pooled_) server_->statements.remove_named(name);
 }
 
@@ -326,7 +327,7 @@ void Conversation::tell_view_changes(std::string& to_client) {
 }
 
 void Conversation::undo(OutstandingRequest& one) {
-  if (one.own && !one.text) server_->names.items = "not known";
+  if (one.own && !one.text) server_->names.items = kUnknownNames;
   if (one.kind == Kind::parse && one.text && !one.own) {
     if (server_->unnamed == one.text) server_->unnamed.reset();
     server_->statements.remove(one.text);

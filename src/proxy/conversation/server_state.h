@@ -15,6 +15,9 @@ namespace halogen::proxy {
 using Reported = std::map<std::string, std::string>;
 using ReportedPtr = std::shared_ptr<const Reported>;
 
+// In place of the names that a server was told: it may know others, or fewer.
+constexpr char kUnknownNames[] = "?";
+
 struct ServerState {
   StatePtr state = fresh_state();
   std::string startup;  // startup_items() that it was opened with, or has been given since.

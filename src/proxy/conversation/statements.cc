@@ -70,20 +70,19 @@ TextPtr StatementTexts::find_or_add(const std::string& startup, const StatementT
   auto* owned = new StatementText(like);
   owned->id = ++last_text;
   TextPtr text(owned, [this, key](const StatementText* gone) {
-    remove(key, gone);
+    remove(key);
     delete gone;
   });
   texts_[key] = text;
   return text;
 }
 
-void StatementTexts::remove(const std::string& key, const StatementText* text) {
+// Another one may have taken its place meanwhile. It is not held here: to let go of the last one
+// would come back for the mutex.
+void StatementTexts::remove(const std::string& key) {
   MutexLock lock(mutex_);
   auto found = texts_.find(key);
-  if (found == texts_.end()) return;
-  TextPtr there = found->second.lock();  // Another one may have taken its place meanwhile.
-  if (!there) texts_.erase(found);
-  static_cast<void>(text);
+  if (found != texts_.end() && found->second.expired()) texts_.erase(found);
 }
 
 std::string ServerStatements::new_name() {

@@ -38,7 +38,7 @@ class StatementTexts {
   TextPtr find_or_add(const std::string& startup, const StatementText& like);
 
  private:
-  void remove(const std::string& key, const StatementText* text);
+  void remove(const std::string& key);
 
   Mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<const StatementText>> texts_ GUARDED_BY(mutex_);

@@ -51,6 +51,9 @@ void put_fields(std::string& out, char type, const ErrorFields& fields) {
   field('M', fields.message);
   field('D', fields.detail);
   field('H', fields.hint);
+  field('F', fields.file);
+  field('L', fields.line);
+  field('R', fields.routine);
   out.push_back('\0');
 }
 
@@ -231,6 +234,15 @@ ErrorFields parse_error(Bytes body) {
         break;
       case 'H':
         fields.hint = value;
+        break;
+      case 'F':
+        fields.file = value;
+        break;
+      case 'L':
+        fields.line = value;
+        break;
+      case 'R':
+        fields.routine = value;
         break;
       default:
         break;

@@ -35,6 +35,49 @@ using Parameters = std::vector<std::pair<std::string, std::string>>;
 
 // ---- Messages in general ----
 
+// Types of messages a client sends.
+enum class Frontend : char {
+  bind = 'B',
+  close = 'C',
+  copy_data = 'd',
+  copy_done = 'c',
+  copy_fail = 'f',
+  describe = 'D',
+  execute = 'E',
+  flush = 'H',
+  function_call = 'F',
+  parse = 'P',
+  query = 'Q',
+  sync = 'S',
+  terminate = 'X',
+};
+
+// Types of messages a server sends.
+enum class Backend : char {
+  backend_key_data = 'K',
+  bind_complete = '2',
+  close_complete = '3',
+  command_complete = 'C',
+  copy_both_response = 'W',
+  copy_data = 'd',
+  copy_done = 'c',
+  copy_in_response = 'G',
+  copy_out_response = 'H',
+  data_row = 'D',
+  empty_query = 'I',
+  error = 'E',
+  function_result = 'V',
+  no_data = 'n',
+  notice = 'N',
+  notification = 'A',
+  parameter_description = 't',
+  parameter_status = 'S',
+  parse_complete = '1',
+  portal_suspended = 's',
+  ready_for_query = 'Z',
+  row_description = 'T',
+};
+
 struct Message {
   char type = 0;
   Bytes body;       // Without type and length.
@@ -47,6 +90,9 @@ std::optional<Message> parse_message(Bytes buffer, size_t max_size = kMaxMessage
 std::optional<size_t> message_size(Bytes buffer, size_t max_size = kMaxMessageSize);
 
 void put_message(std::string& out, char type, std::string_view body = {});
+inline void put_message(std::string& out, Frontend type, std::string_view body = {}) {
+  put_message(out, static_cast<char>(type), body);
+}
 
 // ---- The opening packet ----
 
@@ -82,6 +128,9 @@ struct ErrorFields {
   std::string message;
   std::string detail;
   std::string hint;
+  std::string file{};  // Of PostgreSQL's source; clients know some errors by these.
+  std::string line{};
+  std::string routine{};
 };
 
 // A result column in text format; type 25 is text.

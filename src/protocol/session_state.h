@@ -2,8 +2,17 @@
 // statement by which the proxy makes another connection hold the same.
 //
 // A pooled server connection starts with the startup parameter `halogen.report_session=on`, and of
-// others only with user and database: what else its real startup packet set would belong to the
-// server for good, under every session that is restored on it.
+// others only with user, database and the secret below: what else its real startup packet set would
+// belong to the server for good, under every session that is restored on it.
+//
+// ---- Passes ----
+//
+// Clients can say to their server what the proxy says. So the first item of each statement here is
+// a pass: 'number.mac', with a number that is greater than those before on this connection and the
+// HMAC-SHA256 of its digits, in hexadecimal, keyed by the digits of a secret. The proxy makes the
+// secret for each connection, 64 hexadecimal digits, and tells it in the startup packet as
+// `halogen.session_secret`; nothing shows it. A pass shows where statements show, and is of no use
+// by then. With a pass that is wrong, or none, the statement is ERROR 42501 and does nothing.
 //
 // ---- The report ----
 //
@@ -24,8 +33,10 @@
 //       Custom settings without a value that the session has once named (SET LOCAL, RESET, a
 //       function's SET): current_setting gives '' where a fresh session has an error or null.
 //   "listen": ["channel", ...]
-//   "prepared": [{"name": "n", "statement": "PREPARE n AS ...", "from_sql": true}, ...]
-//       By SQL, in the order made; those of the protocol are the proxy's own to know.
+//   "prepared": [{"name": "n", "statement": "PREPARE n AS ...", "from_sql": true,
+//                 "settings": {"name": "value", ...}}, ...]
+//       By SQL, in the order made; those of the protocol are the proxy's own to know. The settings
+//       are what the session had set as it was made, of those that count (parse_settings.h).
 //   "deallocations": 2
 //       How often DEALLOCATE ALL or DISCARD ALL dropped all prepared statements of this connection,
 //       those of the protocol too. Only grows: a fact about the connection, not to be restored.
@@ -72,15 +83,31 @@
 //                    its OID. (DROP DATABASE and the like wait 5 s, then fail.)
 // Superusers read the epoch by SHOW halogen.epoch.
 //
-// Statements of the protocol are seen by SQL under the name that the connection knows. EXECUTE and
-// DEALLOCATE of such a name work as for statements made by PREPARE; a DEALLOCATE of one is not
-// reported, only those of all are. So a proxy that renames them has to rename them in the SQL of
-// its clients as well, and to choose names that no client thinks of: PREPARE of a name that is
-// taken fails.
+// ---- Statements of the protocol ----
+//
+// What a text means is settled at its Parse by the session's settings then. The proxy has them from
+// the reports. What the transaction under way has changed since is told in a ParameterStatus named
+// kParseSettingsParameter, a JSON object of names and values, ahead of the ParseComplete of the
+// first statement that this concerns: it holds until another is told.
+//
+//   SET halogen.parse TO pass, 'name', 'value', ...
+//
+// puts these settings in force and takes back whatever else the session has set, of those that
+// count, until SET halogen.parse TO DEFAULT, which needs no pass. For what stands in between, a
+// Parse. If the transaction fails, all is as before it.
+//
+//   SET halogen.names TO pass, 'name', 'server name', 'error', ...
+//
+// says by which names the session's client knows statements of the protocol, until the next such
+// statement or restore. EXECUTE (also in EXPLAIN and CREATE TABLE AS) of such a name finds the
+// statement, or raises the error if one is given: five letters of SQLSTATE and the message.
+// PREPARE finds the name taken. DEALLOCATE takes the name away, not the statement, which other
+// clients use; it is told in a ParameterStatus named kDeallocatedParameter with that name. So it is
+// when DEALLOCATE drops a statement of the protocol by the name it has on the server.
 //
 // ---- The restore ----
 //
-//   SET halogen.session TO 'operation', 'argument', ... , 'operation', ...     or TO DEFAULT
+//   SET halogen.session TO pass, 'operation', 'argument', ... , 'operation', ...
 //
 // makes the connection the session that is described, and nothing that is not: all else becomes as
 // in a connection that has just begun. Each item is a string constant. Operations, done in the
@@ -95,6 +122,7 @@
 //   'session_authorization', name
 //   'role', name
 //   'listen', channel
+//   'under', name, value        For the next 'prepare': a setting the session had as it was made.
 //   'prepare', text             Runs this PREPARE statement. If that fails, as a table is gone,
 //                               the session has it all the same (reports tell it, though
 //                               pg_prepared_statements does not), and EXECUTE tries again. A text
@@ -136,6 +164,11 @@
 #define HALOGEN_LOGIN_PARAMETER "halogen.login"
 #define HALOGEN_EPOCH_PARAMETER "halogen.epoch"
 #define HALOGEN_VACATE_PARAMETER "halogen.vacate"
+#define HALOGEN_SESSION_SECRET_SETTING "halogen.session_secret"
+#define HALOGEN_SESSION_SECRET_SIZE 64
+#define HALOGEN_PARSE_SETTINGS_PARAMETER "halogen.parse"
+#define HALOGEN_NAMES_PARAMETER "halogen.names"
+#define HALOGEN_DEALLOCATED_PARAMETER "halogen.deallocated"
 
 #ifdef __cplusplus
 namespace halogen {
@@ -147,6 +180,9 @@ constexpr char kNotifyChannel[] = HALOGEN_NOTIFY_CHANNEL;
 constexpr char kLoginParameter[] = HALOGEN_LOGIN_PARAMETER;
 constexpr char kEpochParameter[] = HALOGEN_EPOCH_PARAMETER;
 constexpr char kVacateParameter[] = HALOGEN_VACATE_PARAMETER;
+constexpr char kSessionSecretSetting[] = HALOGEN_SESSION_SECRET_SETTING;
+constexpr char kParseSettingsParameter[] = HALOGEN_PARSE_SETTINGS_PARAMETER;
+constexpr char kDeallocatedParameter[] = HALOGEN_DEALLOCATED_PARAMETER;
 
 }  // namespace halogen
 #endif

@@ -17,9 +17,9 @@ def quoted(text):
     return f"E'{escaped}'"
 
 
-def statement(*operations):
+def statement(wire, *operations):
     items = [quoted(item) for operation in operations for item in operation]
-    return "SET halogen.session TO " + (", ".join(items) or "DEFAULT")
+    return "SET halogen.session TO " + ", ".join([quoted(wire.a_pass()), *items])
 
 
 def operations_of(state, startup=()):
@@ -29,11 +29,14 @@ def operations_of(state, startup=()):
     result += [("known", name) for name in state.get("known", [])]
     result += [(name, state[name]) for name in ("session_authorization", "role") if name in state]
     result += [("listen", channel) for channel in state.get("listen", [])]
-    return result + [("prepare", one["statement"]) for one in state.get("prepared", [])]
+    for one in state.get("prepared", []):
+        result += [("under", name, value) for name, value in one.get("settings", {}).items()]
+        result.append(("prepare", one["statement"]))
+    return result
 
 
 def restore(wire, *operations):
-    wire.query(statement(*operations))
+    wire.query(statement(wire, *operations))
 
 
 def restore_state(wire, state, startup=()):
@@ -42,7 +45,7 @@ def restore_state(wire, state, startup=()):
 
 def restore_fails(wire, *operations, text=None):
     """It must end the connection before the query behind it runs. Returns SQLSTATE and message."""
-    sql = text or statement(*operations)
+    sql = text or statement(wire, *operations)
     wire.send(("Q", sql.encode() + b"\0"), ("Q", b"create table must_not_be_made (a int)\0"))
     messages = []
     try:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from session.wire import Wire
+from session.wire import SECRET, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / os.environ.get("HALOGEN_BUILD_DIR", "build/dev") / "lib/halogen.so"
@@ -69,4 +69,4 @@ class Server:
 
     def connect(self, user="postgres", **parameters):
         """A session that reports."""
-        return Wire(self.socket, user, **{"halogen.report_session": "on", **parameters})
+        return Wire(self.socket, user, **{"halogen.report_session": "on", "halogen.session_secret": SECRET, **parameters})

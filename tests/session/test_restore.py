@@ -3,8 +3,8 @@
 import psycopg2
 import pytest
 
-from session.restoring import restore, restore_fails, restore_state, statement
-from session.wire import extended, kinds
+from session.restoring import quoted, restore, restore_fails, restore_state, statement
+from session.wire import SECRET, extended, kinds
 
 ALL_SETTINGS = ("select name, setting, source, reset_val, sourcefile, sourceline from pg_settings "
                 "where name not like 'plpgsql.%' order by name")
@@ -83,10 +83,10 @@ def test_a_typical_restore_changes_only_what_differs(session):
     settings = [("setting", "work_mem", "1024"), ("setting", "TimeZone", "Europe/Rome")]
     restore(session, *settings)
     assert session.reports == 1
-    messages = session.simple(statement(*settings))
+    messages = session.simple(statement(session, *settings))
     assert kinds(messages) == "CZ" and not [kind for kind, _ in messages if kind == "S"]
     session.query("set work_mem = '2MB'")
-    assert kinds(session.simple(statement(*settings))) == "C*Z"
+    assert kinds(session.simple(statement(session, *settings))) == "C*Z"
     assert session.one("show work_mem") == "1MB"
 
 
@@ -105,11 +105,11 @@ def test_reset_goes_to_the_startup_packet(server, session):
 def test_reported_parameters_are_told(session):
     def told(sql):
         return {body.split(b"\0")[0]: body.split(b"\0")[1] for kind, body in session.simple(sql) if kind == "S"}
-    assert told(statement(("startup", "TimeZone", "Asia/Tokyo")))[b"TimeZone"] == b"Asia/Tokyo"
-    assert told(statement(("startup", "TimeZone", "Asia/Tokyo"))) == {}
-    after = told(statement(("setting", "application_name", "x")))
+    assert told(statement(session, ("startup", "TimeZone", "Asia/Tokyo")))[b"TimeZone"] == b"Asia/Tokyo"
+    assert told(statement(session, ("startup", "TimeZone", "Asia/Tokyo"))) == {}
+    after = told(statement(session, ("setting", "application_name", "x")))
     assert after[b"application_name"] == b"x" and after[b"TimeZone"] != b"Asia/Tokyo"
-    assert told(statement())[b"application_name"] == b""
+    assert told(statement(session))[b"application_name"] == b""
 
 
 def test_roles_databases_and_files_are_below_the_startup_packet(server):
@@ -347,30 +347,64 @@ def test_what_fails_ends_the_connection(server, operation, code, words):
 
 @pytest.mark.parametrize("text", ["set halogen.session to 1, 2", "set local halogen.session to 'role', 'x'",
                                   "reset halogen.session", "set halogen.session to true", "SET Halogen.Session TO x"])
-def test_other_forms_are_refused(server, text):
-    assert restore_fails(server.connect(), text=text)[0] == "42601"
+def test_other_forms_are_refused(session, text):
+    assert session.fails(text) in ("42601", "42501")
+
+
+def forgeries(wire):
+    """What a client could say that has seen a statement of the proxy's."""
+    used = statement(wire, ("startup", "work_mem", "1024"))
+    wire.query(used)
+    right = wire.a_pass()
+    number, mac = right.split(".")
+    wire.query(statement(wire))
+    yield used
+    for text in ("", "x", number, f"{number}.", f"{int(number) + 9}.{mac}", f"{number}.{mac[:-1]}", right, "setting"):
+        for what in "session", "names", "parse":
+            yield f"set halogen.{what} to {quoted(text)}, 'startup', 'search_path', 'evil'"
+    yield from ("set halogen.session to default", "set halogen.names to default")
+
+
+def test_only_who_knows_the_secret_says_what_the_session_is(server, session):
+    for forgery in forgeries(session):
+        assert session.fails(forgery) == "42501", forgery
+        assert session.one("show search_path") == '"$user", public'
+    none = server.connect(**{"halogen.session_secret": ""})
+    assert none.fails(statement(none)) == "42501"
+    none.close()
+
+
+def test_the_secret_is_shown_nowhere(server, session):
+    session.query(statement(session, ("setting", "work_mem", "1024")))
+    other = server.connect()
+    shown = other.query("select query from pg_stat_activity")
+    shown += session.query("show all; select * from pg_settings; show halogen.session_secret; "
+                           "select current_setting('halogen.session_secret')")
+    assert SECRET not in str(shown) and SECRET not in server.log.read_text()
+    assert session.fails("set halogen.session_secret = ''") == "55P02"
+    other.close()
 
 
 def test_inside_a_transaction_it_is_refused_and_nothing_happens(session):
     session.query("prepare p as select 1; set work_mem = '1MB'")
     before = session.state
     for sql in ("begin; %s; commit", "select 1; %s", "%s; select 1", "do $do$ begin %s; end $do$"):
-        assert session.fails(sql % statement(("setting", "work_mem", "2048"))) == "25001"
+        assert session.fails(sql % statement(session, ("setting", "work_mem", "2048"))) == "25001"
         session.simple("rollback")
-    session.send(*extended("insert into plain values (-5, 'x')"), *extended(statement()), ("S", b""))
+    session.send(*extended("insert into plain values (-5, 'x')"), *extended(statement(session)), ("S", b""))
     assert kinds(session.until_ready()).endswith("EZ")
     session.simple("begin; select 1/0")
-    assert session.fails(statement(("setting", "work_mem", "2048"))) == "25P02"
+    assert session.fails(statement(session, ("setting", "work_mem", "2048"))) == "25P02"
     session.simple("rollback")
     assert session.state == before and session.one("show work_mem") == "1MB"
 
 
 def test_without_a_sync_an_error_before_it_skips_what_follows(session):
     """How the proxy is to send it: no ReadyForQuery of its own, and nothing runs after an error."""
-    restore_first = extended(statement(("setting", "work_mem", "1024")))
-    session.send(*restore_first, ("Q", b"show work_mem\0"))
+    wanted = ("setting", "work_mem", "1024")
+    session.send(*extended(statement(session, wanted)), ("Q", b"show work_mem\0"))
     assert kinds(session.until_ready()) == "12C*TDCZ"
-    session.send(*restore_first, *extended("vacuum plain"), ("S", b""))
+    session.send(*extended(statement(session, wanted)), *extended("vacuum plain"), ("S", b""))
     assert kinds(session.until_ready()) == "12C12CZ"
     session.send(*extended("set halogen.session to 'a"), ("Q", b"set work_mem = '9MB'\0"), ("S", b""))
     assert kinds(session.until_ready()) == "EZ"
@@ -382,7 +416,7 @@ def test_the_timeout_of_the_session_before_does_not_hit_it(server, session):
     other.query("begin; lock table plain in access exclusive mode")
     session.query("set statement_timeout = '100ms'; set lock_timeout = '100ms'")
     timeouts = [("setting", name, "100") for name in ("statement_timeout", "lock_timeout")]
-    session.send(("Q", statement(*timeouts, ("prepare", "prepare p as select * from plain")).encode() + b"\0"))
+    session.send(("Q", statement(session, *timeouts, ("prepare", "prepare p as select * from plain")).encode() + b"\0"))
     assert other.one("select pg_sleep(0.5)") == ""
     other.query("commit")
     session.until_ready()
@@ -393,7 +427,7 @@ def test_the_timeout_of_the_session_before_does_not_hit_it(server, session):
 def test_a_cancel_while_it_waits_ends_the_connection(server):
     session, other = server.connect(), server.connect()
     other.query("begin; lock table plain in access exclusive mode")
-    session.send(("Q", statement(("prepare", "prepare p as select * from plain")).encode() + b"\0"))
+    session.send(("Q", statement(session, ("prepare", "prepare p as select * from plain")).encode() + b"\0"))
     while other.one(f"select wait_event_type = 'Lock' from pg_stat_activity where pid = {session.pid}") != "t":
         pass
     other.query(f"select pg_cancel_backend({session.pid})")
@@ -455,7 +489,7 @@ def test_what_a_function_with_more_rights_set_is_gone(app):
 def test_a_session_that_does_not_report_has_no_such_statement(server):
     silent = server.connect(**{"halogen.report_session": "off"})
     silent.query("set work_mem = '1MB'; prepare p as select 1")
-    assert silent.fails(statement(("setting", "work_mem", "2048"))) == "22023"
+    assert silent.fails(statement(silent, ("setting", "work_mem", "2048"))) == "22023"
     assert silent.query("show work_mem; execute p") == [("1MB",), ("1",)]
     silent.close()
 
@@ -485,10 +519,11 @@ def test_a_restore_of_many_things_many_times(session):
 
 def test_a_driver_sees_the_session(server):
     connection = psycopg2.connect(host=str(server.folder), user="app", dbname="postgres",
-                                  options="-c halogen.report_session=on")
+                                  options=f"-c halogen.report_session=on -c halogen.session_secret={SECRET}")
+    session = server.connect()  # For its passes only.
     connection.autocommit = True
     cursor = connection.cursor()
-    cursor.execute(statement(("startup", "TimeZone", "Asia/Tokyo"), ("setting", "application_name", "moved"),
+    cursor.execute(statement(session, ("startup", "TimeZone", "Asia/Tokyo"), ("setting", "application_name", "moved"),
                              ("prepare", "prepare p as select 'ü'")))
     assert connection.get_parameter_status("TimeZone") == "Asia/Tokyo"
     assert connection.get_parameter_status("application_name") == "moved"
@@ -496,9 +531,9 @@ def test_a_driver_sees_the_session(server):
     assert cursor.fetchone() == ("ü",)
     connection.autocommit = False
     with pytest.raises(psycopg2.errors.ActiveSqlTransaction):
-        cursor.execute(statement())
+        cursor.execute(statement(session))
     connection.rollback()
     connection.autocommit = True
     with pytest.raises(psycopg2.OperationalError):  # Of FATAL psycopg2 tells the end of the connection.
-        cursor.execute(statement(("setting", "work_mem", "lots")))
+        cursor.execute(statement(session, ("setting", "work_mem", "lots")))
     assert connection.closed

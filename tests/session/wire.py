@@ -1,10 +1,12 @@
 """A raw client of the Postgres protocol, small enough to show every message it was sent."""
 
+import hmac
 import json
 import socket
 import struct
 
 STATE = "halogen.session"
+SECRET = "0123456789abcdef" * 4
 
 
 class ServerError(Exception):
@@ -26,6 +28,8 @@ class Wire:
         self.reports = 0
         self.pid = None
         self.login = None  # Whose the connection is, as told at its beginning.
+        self.passes = 0
+        self.told = []  # Of settings, and of names: (parameter, value).
         words = {"user": user, "database": database, **parameters}
         body = struct.pack("!I", 196608) + b"".join(
             word.encode() + b"\0" for pair in words.items() for word in pair) + b"\0"
@@ -59,9 +63,17 @@ class Wire:
                 self.reports += 1
             elif kind == "S" and body.startswith(b"halogen.login\0"):
                 self.login = body[len("halogen.login\0"):-1].decode()
+            elif kind == "S" and body.startswith((b"halogen.parse\0", b"halogen.deallocated\0")):
+                self.told.append(tuple(body[:-1].decode().split("\0")))
             elif kind == "K":
                 self.pid = struct.unpack("!I", body[:4])[0]
         return messages
+
+    def a_pass(self):
+        """Shows that the next statement is the proxy's."""
+        self.passes += 1
+        mac = hmac.digest(SECRET.encode(), str(self.passes).encode(), "sha256")
+        return f"{self.passes}.{mac.hex()}"
 
     def close(self):
         self.send(("X", b""))

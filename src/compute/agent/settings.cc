@@ -53,7 +53,7 @@ const std::map<std::string, std::string>& control_defaults() {
       {"max_connections", "100"},
       {"max_worker_processes", "8"},
       {"max_wal_senders", "10"},
-      {"max_prepared_transactions", "0"},
+      {"max_prepared_transactions", "64"},  // Two-phase commit works without being asked for.
       {"max_locks_per_transaction", "64"},
       {"track_commit_timestamp", "off"},
       {"wal_log_hints", "off"},

@@ -117,6 +117,13 @@ static inline void hg_set_setting(const char* name, const char* value, GucContex
   set_config_option_ext(name, value, context, source, role, GUC_ACTION_SET, true, ERROR, false);
 }
 
+// The same until the end of a nest level.
+static inline void hg_save_setting(const char* name, const char* value, GucContext context,
+                                   Oid role) {
+  set_config_option_ext(name, value, context, PGC_S_SESSION, role, GUC_ACTION_SAVE, true, ERROR,
+                        false);
+}
+
 // Whether this process holds an advisory lock. Outside of transactions only those of the session
 // are left, so that the lists are empty but for them.
 static inline bool hg_holds_advisory_lock(void) {

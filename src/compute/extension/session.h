@@ -11,6 +11,16 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 
+typedef struct HgNamedValue {
+  const char* name;
+  const char* value;
+} HgNamedValue;
+
+typedef struct HgPrepared {
+  char* name;
+  List* settings;  // HgNamedValue*, of the session as it was made.
+} HgPrepared;
+
 // What the hooks noticed. They may say more than there is: a report looks at the session itself,
 // but for the members marked "told", which Postgres keeps where nobody can look.
 typedef struct HgSession {
@@ -27,7 +37,7 @@ typedef struct HgSession {
   bool slot_made;        // Functions that make replication slots were called.
   uint64 deallocations;  // Told: how often all prepared statements were dropped.
   List* cursors;         // Names that DECLARE ... WITH HOLD was given (char*).
-  List* prepared;        // Names that PREPARE was given (char*).
+  List* prepared;        // What PREPARE was given (HgPrepared*).
 } HgSession;
 
 extern HgSession hg_session;
@@ -68,14 +78,21 @@ const char* hg_session_lasting_pin(void);  // One that no statement undoes; NULL
 void hg_session_watch_prepared(void);
 void hg_session_append_prepared(StringInfo out);
 void hg_session_drop_prepared(void);
-void hg_session_prepare_all(const List* texts);  // char*; in a transaction.
+void hg_session_prepared_as(const char* name);  // PREPARE of this name has succeeded.
+typedef struct HgStatement {
+  const char* text;
+  List* settings;  // HgNamedValue*.
+} HgStatement;
+void hg_session_prepare_all(const List* statements);  // HgStatement*; in a transaction.
 // Before PREPARE of the query text `text`: ERROR if a late one has the name.
 void hg_session_check_name(const char* name, const char* text);
 // Before DEALLOCATE, NULL for all. True if it was a late one: then Postgres knows of none.
 bool hg_session_deallocate_late(const char* name);
 
 // session_restore.c: SET halogen.session.
-bool hg_session_is_restore(const Node* statement);
+const char* hg_session_own_statement(const Node* statement);  // The X of SET halogen.X, or NULL.
+// The next of a list of string constants, moving on.
+const char* hg_session_item(const List* items, int* at);
 void hg_session_restore(const VariableSetStmt* statement, bool top_level);
 void hg_session_restore_ended(void);   // Its transaction is committed.
 void hg_session_check_restored(void);  // Before the next message: FATAL if it failed.
@@ -83,12 +100,30 @@ void hg_session_check_restored(void);  // Before the next message: FATAL if it f
 void hg_session_restoring(const char* what, const char* name);  // For the message of an error.
 
 // session_startup.c: what the session's startup packet set, put over what this server started with.
-typedef struct HgNamedValue {
-  const char* name;
-  const char* value;
-} HgNamedValue;
 void hg_session_startup_begins(void);             // Call while the startup packet is worked on.
 void hg_session_startup_set(const List* wanted);  // HgNamedValue*, as in the packet.
+
+// session_pass.c: ERROR unless the pass is good, and not good twice.
+void hg_session_pass_init(void);  // Call when the library is loaded.
+void hg_session_require_pass(const char* pass, const char* name);
+
+// session_parse.c: settings under which SQL is parsed.
+void hg_session_tell(const char* name, const char* value);     // A ParameterStatus.
+void hg_session_tell_parse_settings(const char* source_text);  // Before its ParseComplete.
+List* hg_session_parse_settings(void);  // What the session has set (HgNamedValue*).
+// Makes these, and only these, the settings of the session, until done with the level returned.
+int hg_session_parse_under(const List* wanted);
+void hg_session_parse_done(int level);
+void hg_session_set_parse(const VariableSetStmt* statement);
+void hg_session_parse_aborted(void);
+
+// session_names.c: names of statements of the protocol.
+void hg_session_set_names(const VariableSetStmt* statement);
+void hg_session_forget_names(void);
+void hg_session_rename(ExecuteStmt* statement);  // ERROR if that statement cannot be run any more.
+void hg_session_check_protocol_name(const char* name);  // ERROR if the client has one.
+bool hg_session_deallocate_name(const char* name);      // True if it was one; told.
+bool hg_session_is_of_protocol(const char* name);       // By the name it has on the server.
 
 // session_json.c: JSON in pure ASCII, so that no client encoding matters. A comma is put where one
 // is needed. Raises ERROR for text that is not valid in the server's encoding.

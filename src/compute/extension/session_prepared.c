@@ -17,6 +17,7 @@
 typedef struct Late {
   char* name;
   char* text;
+  List* settings;  // HgNamedValue*.
 } Late;
 
 static List* all_late;  // Late*, in hg_session.memory as what they hold.
@@ -29,11 +30,59 @@ static Late* find_late(const char* name) {
   return NULL;
 }
 
-static void add_late(const char* name, const char* text) {
+// In hg_session.memory.
+static List* copy_settings(const List* settings) {
+  List* copy = NIL;
+  ListCell* cell;
+  foreach (cell, settings) {
+    const HgNamedValue* from = lfirst(cell);
+    HgNamedValue* to = palloc(sizeof(HgNamedValue));
+    to->name = pstrdup(from->name);
+    to->value = pstrdup(from->value);
+    copy = lappend(copy, to);
+  }
+  return copy;
+}
+
+static void free_settings(List* settings) {
+  ListCell* cell;
+  foreach (cell, settings) {
+    const HgNamedValue* one = lfirst(cell);
+    pfree((char*)one->name);
+    pfree((char*)one->value);
+  }
+  list_free_deep(settings);
+}
+
+static void free_prepared(HgPrepared* one) {
+  pfree(one->name);
+  free_settings(one->settings);
+  pfree(one);
+}
+
+void hg_session_prepared_as(const char* name) {
+  ListCell* cell;
+  foreach (cell, hg_session.prepared) {
+    HgPrepared* one = lfirst(cell);
+    if (strcmp(one->name, name) != 0) continue;
+    free_prepared(one);
+    hg_session.prepared = foreach_delete_current(hg_session.prepared, cell);
+  }
+  const List* settings = hg_session_parse_settings();
+  MemoryContext old = MemoryContextSwitchTo(hg_session.memory);
+  HgPrepared* one = palloc(sizeof(HgPrepared));
+  one->name = pstrdup(name);
+  one->settings = copy_settings(settings);
+  hg_session.prepared = lappend(hg_session.prepared, one);
+  MemoryContextSwitchTo(old);
+}
+
+static void add_late(const char* name, const HgStatement* statement) {
   MemoryContext old = MemoryContextSwitchTo(hg_session.memory);
   Late* late = palloc(sizeof(Late));
   late->name = pstrdup(name);
-  late->text = pstrdup(text);
+  late->text = pstrdup(statement->text);
+  late->settings = copy_settings(statement->settings);
   all_late = lappend(all_late, late);
   MemoryContextSwitchTo(old);
 }
@@ -42,6 +91,7 @@ static void forget_late(Late* late) {
   all_late = list_delete_ptr(all_late, late);
   pfree(late->name);
   pfree(late->text);
+  free_settings(late->settings);
   pfree(late);
 }
 
@@ -51,7 +101,21 @@ static void forget_all_late(void) {
 
 // ---- The report ----
 
-static void append_one(StringInfo out, const char* name, const char* text, size_t length) {
+static void append_settings(StringInfo out, const List* settings) {
+  if (settings == NIL) return;
+  hg_json_key(out, "settings");
+  appendStringInfoChar(out, '{');
+  ListCell* cell;
+  foreach (cell, settings) {
+    const HgNamedValue* one = lfirst(cell);
+    hg_json_key(out, one->name);
+    hg_json_item(out, one->value, strlen(one->value));
+  }
+  appendStringInfoChar(out, '}');
+}
+
+static void append_one(StringInfo out, const char* name, const char* text, size_t length,
+                       const List* settings) {
   if (out->data[out->len - 1] == '}') appendStringInfoChar(out, ',');
   appendStringInfoChar(out, '{');
   hg_json_key(out, "name");
@@ -59,11 +123,14 @@ static void append_one(StringInfo out, const char* name, const char* text, size_
   hg_json_key(out, "statement");
   hg_json_item(out, text, length);
   hg_json_key(out, "from_sql");
-  appendStringInfoString(out, "true}");
+  appendStringInfoString(out, "true");
+  append_settings(out, settings);
+  appendStringInfoChar(out, '}');
 }
 
 // Its own text, cut out of the query it came in.
-static void append_statement(StringInfo out, const PreparedStatement* statement) {
+static void append_statement(StringInfo out, const PreparedStatement* statement,
+                             const List* settings) {
   const char* text = statement->plansource->query_string;
   const RawStmt* raw = statement->plansource->raw_parse_tree;
   if (raw->stmt_location > 0) text += raw->stmt_location;
@@ -71,7 +138,7 @@ static void append_statement(StringInfo out, const PreparedStatement* statement)
   if (text[length] == ';') ++length;  // pg_prepared_statements shows it.
   for (; length > 0 && isspace((unsigned char)*text); --length) ++text;
   while (length > 0 && isspace((unsigned char)text[length - 1])) --length;
-  append_one(out, statement->stmt_name, text, length);
+  append_one(out, statement->stmt_name, text, length, settings);
 }
 
 static const PreparedStatement* find_prepared(const char* name) {
@@ -82,8 +149,9 @@ static const PreparedStatement* find_prepared(const char* name) {
 static void leave_out_what_is_gone(void) {
   ListCell* cell;
   foreach (cell, hg_session.prepared) {
-    if (find_prepared(lfirst(cell)) != NULL) continue;
-    pfree(lfirst(cell));
+    HgPrepared* one = lfirst(cell);
+    if (find_prepared(one->name) != NULL) continue;
+    free_prepared(one);
     hg_session.prepared = foreach_delete_current(hg_session.prepared, cell);
   }
 }
@@ -94,10 +162,13 @@ void hg_session_append_prepared(StringInfo out) {
   hg_json_key(out, "prepared");
   appendStringInfoChar(out, '[');
   ListCell* cell;
-  foreach (cell, hg_session.prepared) append_statement(out, find_prepared(lfirst(cell)));
+  foreach (cell, hg_session.prepared) {
+    const HgPrepared* one = lfirst(cell);
+    append_statement(out, find_prepared(one->name), one->settings);
+  }
   foreach (cell, all_late) {
     const Late* late = lfirst(cell);
-    append_one(out, late->name, late->text, strlen(late->text));
+    append_one(out, late->name, late->text, strlen(late->text), late->settings);
   }
   appendStringInfoChar(out, ']');
 }
@@ -106,9 +177,12 @@ void hg_session_append_prepared(StringInfo out) {
 
 void hg_session_drop_prepared(void) {
   ListCell* cell;
-  foreach (cell, hg_session.prepared)
-    if (find_prepared(lfirst(cell)) != NULL) DropPreparedStatement(lfirst(cell), false);
-  list_free_deep(hg_session.prepared);
+  foreach (cell, hg_session.prepared) {
+    HgPrepared* one = lfirst(cell);
+    if (find_prepared(one->name) != NULL) DropPreparedStatement(one->name, false);
+    free_prepared(one);
+  }
+  list_free(hg_session.prepared);
   hg_session.prepared = NIL;
   forget_all_late();
 }
@@ -120,7 +194,15 @@ static RawStmt* parse_prepare(const char* text) {
   return raw != NULL && IsA(raw->stmt, PrepareStmt) ? raw : NULL;
 }
 
-static void run_prepare(const RawStmt* raw, const char* text) {
+// NULL as well, if it reads as something else now.
+static const char* run_prepare(const HgStatement* statement) {
+  const int level = hg_session_parse_under(statement->settings);
+  const char* text = statement->text;
+  const RawStmt* raw = parse_prepare(text);
+  if (raw == NULL) {
+    hg_session_parse_done(level);
+    return NULL;
+  }
   PlannedStmt* plan = makeNode(PlannedStmt);
   plan->commandType = CMD_UTILITY;
   plan->utilityStmt = raw->stmt;
@@ -129,6 +211,16 @@ static void run_prepare(const RawStmt* raw, const char* text) {
   PushActiveSnapshot(GetTransactionSnapshot());
   ProcessUtility(plan, text, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
   PopActiveSnapshot();
+  hg_session_parse_done(level);
+  return ((const PrepareStmt*)raw->stmt)->name;
+}
+
+// The name in its text, wherever that can be read.
+static const char* name_in(const HgStatement* statement) {
+  const int level = hg_session_parse_under(statement->settings);
+  const RawStmt* raw = parse_prepare(statement->text);
+  hg_session_parse_done(level);
+  return raw != NULL ? ((const PrepareStmt*)raw->stmt)->name : NULL;
 }
 
 // Being told to stop, a deadlock or a full memory are no fault of the statement.
@@ -141,7 +233,7 @@ static void forgive(ErrorData* error) {
   FreeErrorData(error);
 }
 
-static void prepare_or_put_off(const char* text) {
+static void prepare_or_put_off(const HgStatement* statement) {
   MemoryContext old = CurrentMemoryContext;
   ResourceOwner owner = CurrentResourceOwner;
   const char* volatile name = NULL;
@@ -150,11 +242,8 @@ static void prepare_or_put_off(const char* text) {
   MemoryContextSwitchTo(old);
   PG_TRY();
   {
-    const RawStmt* raw = parse_prepare(text);
-    if (raw != NULL) {
-      name = ((const PrepareStmt*)raw->stmt)->name;
-      run_prepare(raw, text);
-    }
+    name = name_in(statement);
+    if (name != NULL) run_prepare(statement);
     ReleaseCurrentSubTransaction();
     MemoryContextSwitchTo(old);
     CurrentResourceOwner = owner;
@@ -169,48 +258,48 @@ static void prepare_or_put_off(const char* text) {
     CurrentResourceOwner = owner;
     forgive(error);
     const bool taken = name == NULL || FetchPreparedStatement(name, false) || find_late(name);
-    if (!taken) add_late(name, text);
+    if (!taken) add_late(name, statement);
   }
   PG_END_TRY();
 }
 
 // They were prepared before: that the session has to wait for their tables now is not its fault.
-void hg_session_prepare_all(const List* texts) {
+void hg_session_prepare_all(const List* statements) {
   const int timeout = LockTimeout;
   LockTimeout = 0;
   ListCell* cell;
-  foreach (cell, texts) prepare_or_put_off(lfirst(cell));
+  foreach (cell, statements) prepare_or_put_off(lfirst(cell));
   LockTimeout = timeout;
 }
 
 // ---- Those that are late ----
 
-// The name in EXECUTE, EXPLAIN EXECUTE or CREATE TABLE AS EXECUTE; NULL in all else.
-static const char* executed(const Node* statement) {
+// Of EXECUTE, EXPLAIN EXECUTE or CREATE TABLE AS EXECUTE; NULL in all else.
+static ExecuteStmt* executed(Node* statement) {
   if (statement == NULL) return NULL;
   switch (nodeTag(statement)) {
     case T_ExecuteStmt:
-      return ((const ExecuteStmt*)statement)->name;
+      return (ExecuteStmt*)statement;
     case T_ExplainStmt:
-      return executed(castNode(Query, ((const ExplainStmt*)statement)->query)->utilityStmt);
+      return executed(castNode(Query, ((ExplainStmt*)statement)->query)->utilityStmt);
     case T_CreateTableAsStmt:
-      return executed(castNode(Query, ((const CreateTableAsStmt*)statement)->query)->utilityStmt);
+      return executed(castNode(Query, ((CreateTableAsStmt*)statement)->query)->utilityStmt);
     default:
       return NULL;
   }
 }
 
-// It has to be there before Postgres asks what the statement returns.
+// It has to be there before Postgres asks what the statement returns, and by the server's name.
 static void watch_analyze(ParseState* state, Query* query, JumbleState* jumble) {
   if (next_analyze != NULL) next_analyze(state, query, jumble);
-  if (all_late == NIL) return;
-  const char* name = executed(query->utilityStmt);
-  Late* late = name != NULL ? find_late(name) : NULL;
+  hg_session_tell_parse_settings(state->p_sourcetext);
+  ExecuteStmt* statement = executed(query->utilityStmt);
+  if (statement == NULL) return;
+  hg_session_rename(statement);
+  Late* late = all_late != NIL ? find_late(statement->name) : NULL;
   if (late == NULL) return;
-  const RawStmt* raw = parse_prepare(late->text);
-  if (raw == NULL) return;  // It reads otherwise now: a setting of the parser has changed.
-  run_prepare(raw, late->text);
-  forget_late(late);
+  const HgStatement wanted = {late->text, late->settings};
+  if (run_prepare(&wanted) != NULL) forget_late(late);
 }
 
 void hg_session_check_name(const char* name, const char* text) {

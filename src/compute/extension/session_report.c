@@ -30,7 +30,7 @@ static MemoryContext scratch;  // Emptied before each report.
 static char* last_sent;        // In hg_session.memory.
 
 void hg_session_need_transaction(void) {
-  if (in_transaction) return;
+  if (in_transaction || IsTransactionState()) return;
   MemoryContext old = CurrentMemoryContext;
   in_transaction = true;
   StartTransactionCommand();
@@ -132,6 +132,13 @@ static void on_transaction(XactEvent event, void* unused) {
   if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
     hg_session_report_later();
   if (!in_progress && event == XACT_EVENT_COMMIT) hg_session_restore_ended();
+  if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+    hg_session_parse_aborted();
+}
+
+static void on_subtransaction(SubXactEvent event, SubTransactionId own, SubTransactionId parent,
+                              void* unused) {
+  if (event == SUBXACT_EVENT_ABORT_SUB) hg_session_parse_aborted();
 }
 
 static void install(void) {
@@ -147,6 +154,7 @@ static void install(void) {
   hg_session_watch();
   RegisterXactCallback(on_transaction, NULL);
   hg_epoch_tell_login();
+  RegisterSubXactCallback(on_subtransaction, NULL);
 }
 
 // Only the startup packet can turn it on, in the process of the connection itself.
@@ -162,4 +170,5 @@ void hg_session_init(void) {
                            NULL, &setting, false, PGC_BACKEND,
                            GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE, NULL,
                            on_assign, NULL);
+  hg_session_pass_init();
 }

@@ -24,7 +24,8 @@ typedef struct Wanted {
   List* settings;    // HgNamedValue*.
   List* known;       // char*.
   List* channels;    // char*.
-  List* statements;  // char*.
+  List* statements;  // HgStatement*.
+  List* under;       // HgNamedValue*, for the next statement.
   const char* session_authorization;
   const char* role;
 } Wanted;
@@ -38,10 +39,12 @@ void hg_session_restoring(const char* what, const char* name) {
   doing_name = name;
 }
 
-bool hg_session_is_restore(const Node* statement) {
-  if (!IsA(statement, VariableSetStmt)) return false;
+const char* hg_session_own_statement(const Node* statement) {
+  static const char prefix[] = "halogen.";
+  if (!IsA(statement, VariableSetStmt)) return NULL;
   const char* name = ((const VariableSetStmt*)statement)->name;
-  return name != NULL && pg_strcasecmp(name, HALOGEN_SESSION_STATE_PARAMETER) == 0;
+  if (name == NULL || pg_strncasecmp(name, prefix, strlen(prefix)) != 0) return NULL;
+  return name + strlen(prefix);
 }
 
 // ---- What is wanted ----
@@ -50,8 +53,7 @@ static pg_attribute_noreturn() void malformed(const char* why) {
   ereport(ERROR, errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s", why));
 }
 
-// The next item, moving on.
-static const char* next(const List* items, int* at) {
+const char* hg_session_item(const List* items, int* at) {
   if (*at >= list_length(items)) malformed("the list ends too early");
   const Node* item = list_nth(items, (*at)++);
   if (!IsA(item, A_Const) || ((const A_Const*)item)->isnull ||
@@ -62,27 +64,37 @@ static const char* next(const List* items, int* at) {
 
 static List* add_named_value(List* list, const List* items, int* at) {
   HgNamedValue* one = palloc(sizeof(HgNamedValue));
-  one->name = next(items, at);
-  one->value = next(items, at);
+  one->name = hg_session_item(items, at);
+  one->value = hg_session_item(items, at);
   return lappend(list, one);
 }
 
+static void add_statement(Wanted* wanted, const char* text) {
+  HgStatement* one = palloc(sizeof(HgStatement));
+  one->text = text;
+  one->settings = wanted->under;
+  wanted->under = NIL;
+  wanted->statements = lappend(wanted->statements, one);
+}
+
 static void read_operation(Wanted* wanted, const List* items, int* at) {
-  const char* operation = next(items, at);
+  const char* operation = hg_session_item(items, at);
   if (strcmp(operation, "setting") == 0)
     wanted->settings = add_named_value(wanted->settings, items, at);
   else if (strcmp(operation, "startup") == 0)
     wanted->startup = add_named_value(wanted->startup, items, at);
   else if (strcmp(operation, "known") == 0)
-    wanted->known = lappend(wanted->known, (char*)next(items, at));
+    wanted->known = lappend(wanted->known, (char*)hg_session_item(items, at));
   else if (strcmp(operation, "listen") == 0)
-    wanted->channels = lappend(wanted->channels, (char*)next(items, at));
+    wanted->channels = lappend(wanted->channels, (char*)hg_session_item(items, at));
+  else if (strcmp(operation, "under") == 0)
+    wanted->under = add_named_value(wanted->under, items, at);
   else if (strcmp(operation, "prepare") == 0)
-    wanted->statements = lappend(wanted->statements, (char*)next(items, at));
+    add_statement(wanted, hg_session_item(items, at));
   else if (strcmp(operation, "session_authorization") == 0)
-    wanted->session_authorization = next(items, at);
+    wanted->session_authorization = hg_session_item(items, at);
   else if (strcmp(operation, "role") == 0)
-    wanted->role = next(items, at);
+    wanted->role = hg_session_item(items, at);
   else
     malformed(psprintf("no operation is called \"%s\"", operation));
 }
@@ -90,9 +102,7 @@ static void read_operation(Wanted* wanted, const List* items, int* at) {
 static Wanted read_list(const VariableSetStmt* statement) {
   Wanted wanted = {0};
   hg_session_restoring("list", "");
-  const bool is_list = statement->kind == VAR_SET_VALUE || statement->kind == VAR_SET_DEFAULT;
-  if (!is_list || statement->is_local) malformed("not SET " HALOGEN_SESSION_STATE_PARAMETER " TO");
-  for (int at = 0; at < list_length(statement->args);)
+  for (int at = 1; at < list_length(statement->args);)
     read_operation(&wanted, statement->args, &at);
   return wanted;
 }
@@ -111,6 +121,7 @@ static void drop_objects(void) {
   hg_session_restoring("objects of the session before", "");
   PortalHashTableDeleteAll();
   hg_session_drop_prepared();
+  hg_session_forget_names();
   if (hg_holds_advisory_lock()) LockReleaseAll(USER_LOCKMETHOD, true);
   ResetSequenceCaches();
   hg_session.sequence_used = hg_session.sequence_read = false;
@@ -264,6 +275,10 @@ static pg_attribute_noreturn() void end_connection(const ErrorData* cause) {
 }
 
 void hg_session_restore(const VariableSetStmt* statement, bool top_level) {
+  int at = 0;
+  const bool is_list = statement->kind == VAR_SET_VALUE && !statement->is_local;
+  hg_session_require_pass(is_list ? hg_session_item(statement->args, &at) : NULL,
+                          HALOGEN_SESSION_STATE_PARAMETER);
   PreventInTransactionBlock(top_level, "SET " HALOGEN_SESSION_STATE_PARAMETER);
   MemoryContext old = CurrentMemoryContext;
   unfinished = true;

@@ -16,6 +16,8 @@
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
+#include "protocol/session_state.h"
+
 HgSession hg_session;
 
 static ProcessUtility_hook_type next_utility;
@@ -34,6 +36,7 @@ static void remember(List** names, const char* name) {
 static void drop_all_prepared(void) {
   ++hg_session.deallocations;
   hg_session_deallocate_late(NULL);
+  hg_session_forget_names();
 }
 
 // What a utility statement is about to do. DISCARD ALL in a transaction block is refused.
@@ -66,7 +69,7 @@ static void note_before(Node* statement, const char* text, bool top_level) {
       break;
     case T_PrepareStmt:
       hg_session_check_name(((PrepareStmt*)statement)->name, text);
-      remember(&hg_session.prepared, ((PrepareStmt*)statement)->name);
+      hg_session_check_protocol_name(((PrepareStmt*)statement)->name);
       break;
     case T_DeallocateStmt:
       if (((DeallocateStmt*)statement)->name == NULL) drop_all_prepared();
@@ -80,21 +83,50 @@ static void note_before(Node* statement, const char* text, bool top_level) {
       // Identity columns that it fills are not worth finding out.
       if (((CopyStmt*)statement)->is_from) hg_session.sequence_used = true;
       break;
+    case T_AlterTableStmt:
+      // Nor those that it adds, to a table that has rows.
+      hg_session.sequence_used = hg_session.temp_dirty = true;
+      break;
     default:
       hg_session.temp_dirty = true;
   }
   hg_session.dirty = true;
 }
 
-static void note_done(NodeTag tag, bool sequences_discarded) {
+static void note_done(NodeTag tag, bool sequences_discarded, const char* name) {
   if (tag == T_LoadStmt) hg_session.library_loaded = true;
   if (sequences_discarded) hg_session.sequence_used = hg_session.sequence_read = false;
+  if (tag == T_PrepareStmt) hg_session_prepared_as(name);
+  if (tag == T_DeallocateStmt && name != NULL) hg_session_tell(HALOGEN_DEALLOCATED_PARAMETER, name);
 }
 
-static bool deallocates_late(Node* statement) {
+// It is not there by this name, or not there yet.
+static bool deallocates_otherwise(Node* statement) {
   if (!IsA(statement, DeallocateStmt)) return false;
   const char* name = ((DeallocateStmt*)statement)->name;
-  return name != NULL && hg_session_deallocate_late(name);
+  return name != NULL && (hg_session_deallocate_name(name) || hg_session_deallocate_late(name));
+}
+
+static bool take_own(Node* statement, bool top_level) {
+  const char* name = hg_session_own_statement(statement);
+  if (name == NULL) return false;
+  if (pg_strcasecmp(name, "session") == 0)
+    hg_session_restore((VariableSetStmt*)statement, top_level);
+  else if (pg_strcasecmp(name, "parse") == 0)
+    hg_session_set_parse((VariableSetStmt*)statement);
+  else if (pg_strcasecmp(name, "names") == 0)
+    hg_session_set_names((VariableSetStmt*)statement);
+  else
+    return false;
+  return true;
+}
+
+// The name that is to be told of when the statement has succeeded.
+static char* name_to_tell(const Node* statement) {
+  if (IsA(statement, PrepareStmt)) return pstrdup(((const PrepareStmt*)statement)->name);
+  if (!IsA(statement, DeallocateStmt)) return NULL;
+  const char* name = ((const DeallocateStmt*)statement)->name;
+  return name != NULL && hg_session_is_of_protocol(name) ? pstrdup(name) : NULL;
 }
 
 static void watch_utility(PlannedStmt* plan, const char* text, bool read_only_tree,
@@ -106,18 +138,16 @@ static void watch_utility(PlannedStmt* plan, const char* text, bool read_only_tr
   const bool discards =
       tag == T_DiscardStmt && (((DiscardStmt*)statement)->target == DISCARD_ALL ||
                                ((DiscardStmt*)statement)->target == DISCARD_SEQUENCES);
-  if (hg_session_is_restore(statement)) {
-    hg_session_restore((VariableSetStmt*)statement, context == PROCESS_UTILITY_TOPLEVEL);
-    return;
-  }
+  if (take_own(statement, context == PROCESS_UTILITY_TOPLEVEL)) return;
   note_before(statement, text, context == PROCESS_UTILITY_TOPLEVEL);
-  if (deallocates_late(statement)) {
+  if (deallocates_otherwise(statement)) {
     if (completion != NULL) SetQueryCompletion(completion, CMDTAG_DEALLOCATE, 0);
     return;
   }
+  const char* name = name_to_tell(statement);
   (next_utility != NULL ? next_utility : standard_ProcessUtility)(
       plan, text, read_only_tree, context, parameters, environment, destination, completion);
-  note_done(tag, discards);  // The statement itself may be gone by now.
+  note_done(tag, discards, name);  // The statement itself may be gone by now.
 }
 
 static void note_function(Oid function) {

@@ -2,11 +2,11 @@
 // bytes out.
 //
 // A client keeps its conversation for life; servers come and go. While one is attached,
-// from_client() and from_server() pass messages on, rename prepared statements, put in what the
-// server lacks (the session's state, a statement) and take out the answers to that. Every message
-// of the client that will be answered is noted in `expected_`, so each answer finds who asked.
-// While none is attached, answer_client() says what can be said without a server: the news that one
-// was lost.
+// from_client() and from_server() pass messages on, rename prepared statements where servers are
+// shared, put in what the server lacks (the session's state, a statement) and take out the answers
+// to that. Made of: what is owed and the phase (exchange.h), the client's statements
+// (statement_names.h), what we say ourselves (injector.h). While none is attached, answer_client()
+// says what can be said without a server: the news that one was lost.
 //
 // Both directions take bytes from outside: Errc::corrupt on what is no protocol. They return how
 // much they used; the rest is the beginning of a message, to be given again with more behind it.
@@ -20,25 +20,12 @@
 #include <unordered_map>
 
 #include "postgres/wire.h"
-#include "proxy/conversation/expected.h"
-#include "proxy/conversation/session_state.h"
-#include "proxy/conversation/statements.h"
+#include "proxy/conversation/exchange.h"
+#include "proxy/conversation/injector.h"
+#include "proxy/conversation/server_state.h"
+#include "proxy/conversation/statement_names.h"
 
 namespace halogen::proxy {
-
-// Parameters as ParameterStatus last told them. Shared between clients that were told the same.
-using Reported = std::map<std::string, std::string>;
-using ReportedPtr = std::shared_ptr<const Reported>;
-
-// What a server connection holds. Kept with the connection, whoever is attached.
-struct ServerState {
-  StatePtr state = fresh_state();
-  std::string startup;  // startup_items() that it was opened with, or has been given since.
-  ReportedPtr reported = std::make_shared<Reported>();
-  ServerStatements statements;
-  TextPtr unnamed;     // The unnamed statement; null if there is none, or it is not known.
-  uint64_t owner = 0;  // The conversation that used it last.
-};
 
 class Conversation {
  public:
@@ -67,8 +54,9 @@ class Conversation {
   // ---- Bytes ----
 
   // While attached. Stops early when waiting(): go on when from_server() has ended that.
+  // Should they throw, what they have judged before is in `to_server` or `to_client`.
   size_t from_client(std::string_view bytes, std::string& to_server);
-  bool waiting() const { return waiting_ || settling_; }
+  bool waiting() const { return waiting_; }
   size_t from_server(std::string_view bytes, std::string& to_client);
   // While not attached. Stops before the first message that needs a server, or Terminate.
   size_t answer_client(std::string_view bytes, std::string& to_client);
@@ -111,12 +99,12 @@ class Conversation {
   std::string_view pinned_by() const;
   // No answer is owed, and no message half passed on.
   bool nothing_under_way() const {
-    return expected_.empty() && client_body_ == 0 && server_body_ == 0;
+    return exchange_.outstanding.empty() && client_body_ == 0 && server_body_ == 0;
   }
   bool restoring() const { return restoring_; }
   // What refuse() or a loss left to be told.
   wire::ErrorFields refusal() const { return refusal_ ? refusal_->why : wire::ErrorFields{}; }
-  char transaction_status() const { return status_; }
+  char transaction_status() const { return exchange_.transaction_status; }
   const StatePtr& state() const { return state_; }
   const std::string& startup() const { return startup_; }
   uint64_t id() const { return id_; }
@@ -135,15 +123,24 @@ class Conversation {
   Counts take_counts() { return std::exchange(counts_, {}); }
 
  private:
+  using Kind = OutstandingRequest::Kind;
+  using Job = OutstandingRequest::Job;
+  using Phase = Exchange::Phase;
+
   enum class Step { done, incomplete, wait };
   struct Refusal {
     wire::ErrorFields why;
     bool told = false;
   };
+  // Of what a statement needed when a message of the client had to wait for it: by id of the text.
+  struct Verified {
+    std::optional<wire::ErrorFields> failure;
+    Description description = kNotDescribed;
+  };
 
   // ---- conversation_client.cc ----
   struct ClientMessage {
-    char type;
+    wire::Frontend type;
     std::string_view bytes;  // All of it that is there, with the header.
     size_t size;             // Of the whole.
     bool complete() const { return bytes.size() == size; }
@@ -155,59 +152,59 @@ class Conversation {
   Step take(const ClientMessage& message, std::string& to_server);
   Step take_query(const ClientMessage& message, std::string& to_server);
   Step take_parse(const ClientMessage& message, std::string& to_server);
+  Step take_named_parse(std::string_view name, std::string_view parse, std::string& to_server);
   Step take_bind(const ClientMessage& message, std::string& to_server);
+  void pass_bind(const ClientMessage& message, std::string_view name, std::string_view server_name,
+                 std::string& to_server);
   Step take_describe(const ClientMessage& message, std::string& to_server);
   Step take_close(const ClientMessage& message, std::string& to_server);
-  void take_sync(const ClientMessage& message, std::string& to_server);
   void pass(const ClientMessage& message, std::string& to_server);
   void drop(const ClientMessage& message);
-  Expected& expect(Expected::Kind kind, Expected::Job job = Expected::Job::none,
-                   TextPtr text = nullptr);
-  void prepare(const TextPtr& text, Expected::Job job, std::string& to_server);
-  void close_statement(const TextPtr& text, std::string& to_server);
-  void refresh(const TextPtr& text, char end, std::string& to_server);
-  void parse_unnamed(const TextPtr& text, Expected::Job job, std::string& to_server);
-  void describe(const TextPtr& text, Expected::Job job, std::string& to_server);
+  Injector inject(std::string& to_server) { return {exchange_, *server_, to_server}; }
+  void close_surplus(std::string& to_server);
   // Makes sure that the server has a statement: done, wait, or the server was made to raise an
   // error in its place.
   enum class Ensured { there, wait, failed };
-  Ensured ensure(ClientStatement& statement, char end, std::string& to_server);
-  void raise(wire::ErrorFields why, std::string& to_server);
-  // Makes sure that the server knows no unnamed statement but the client's.
-  void ensure_unnamed(std::string& to_server);
-  void end_unnamed(Expected& by);
-  struct Renamed {
-    std::string sql;      // Empty if there is nothing to be changed.
-    std::string dropped;  // The name that will be gone.
-  };
-  bool may_name(const ClientMessage& message) const;
-  Ensured rename_in_sql(std::string_view sql, char end, Renamed& renamed, std::string& to_server);
-  void unname(Expected& by, const std::string& name);
-  bool must_settle(std::string_view name);
-  bool amid_pipeline();
+  Ensured ensure(ClientStatement& statement, std::string_view name, std::string& to_server);
+  Ensured ensure_unnamed(std::string& to_server);
+  const Verified* verified(const TextPtr& text) const;
+  void refresh(const TextPtr& text, std::string_view name, wire::Frontend end,
+               std::string& to_server);
+  std::string server_name_for(std::string_view name);
+  bool settings_may_differ(const StatementText& text) const;
+  // Tells the server by which names SQL may call statements, and makes sure that it has those.
+  bool tell_names(std::string_view sql, bool simple, std::string& to_server);
+  bool has_names() const;
+  bool is_foreign(std::string_view name) const;
+  void parse_unnamed_again(std::string& to_server);
+  void end_unnamed(OutstandingRequest& by);
+  bool must_settle(std::string_view name, std::string& to_server);
   bool answer_one(const ClientMessage& message, std::string& to_client);
-  void restore(std::string& to_server);
   void forget_what_is_lost();
 
   // ---- conversation_server.cc ----
   // What from_server() does with a message: most are passed on as they are.
   enum class Fate { pass, drop };
-  Fate judge(char type, std::string_view body, std::string& to_client);
+  Fate judge(wire::Backend type, std::string_view body, std::string& to_client);
   Fate judge_status(std::string_view body);
   Fate judge_error(std::string_view body, std::string& to_client);
   Fate judge_ready(std::string_view body, std::string& to_client);
-  Fate judge_row_description(char type, std::string_view body);
-  Fate answered(Expected::Kind kind);
-  void learn(const std::string& name, const TextPtr& text, Description description);
   bool must_hold() const;
+  Fate judge_description(wire::Backend type, std::string_view body);
+  Fate judge_completion(std::string_view body);
+  Fate judge_parsed();
+  Fate answered(Kind kind);
+  void described(OutstandingRequest& by, Description description);
+  void replace_unnamed(const TextPtr& was, const ClientStatement& is);
   void forget_statements();
-  void copy_in_begins();
+  void deallocated(const std::string& name);
   void take_report(std::string_view report);
   void skip_to_sync();
-  void pop_copy_ends();
-  void undo(Expected& one);
-  void undo_before(std::vector<Expected>::iterator end);
+  void undo(OutstandingRequest& one);
+  void undo_before(std::vector<OutstandingRequest>::iterator end);
   void tell_view_changes(std::string& to_client);
+  std::string settings_now() const { return state_->parse_settings + server_->parse_changes; }
+  std::string in_clients_words(std::string_view error) const;
 
   StatementTexts& texts_;
   const std::string startup_;
@@ -217,9 +214,7 @@ class Conversation {
   // The client's side.
   StatePtr state_ = fresh_state();
   ReportedPtr view_;  // Null until a first server has been greeted.
-  std::unordered_map<std::string, ClientStatement> names_;
-  TextPtr unnamed_;
-  std::string unnamed_drops_;         // The unnamed statement deallocates this name.
+  StatementNames names_;
   std::vector<std::string> heard_;    // The channels that are heard for it.
   std::optional<uint64_t> notified_;  // Not taken yet.
   bool notified_itself_ = false;      // Since the last ReadyForQuery.
@@ -232,21 +227,16 @@ class Conversation {
 
   // The server's side.
   ServerState* server_ = nullptr;
-  ExpectedQueue expected_;
+  Exchange exchange_;
   uint64_t epoch_ = 0;
   uint32_t vacate_ = 0;
-  char status_ = 'I';
-  bool block_ended_ = false;  // Since then.
-  bool in_exchange_ = false;  // The client asked something since the last ReadyForQuery.
-  bool skipping_ = false;     // After an error the server ignores all up to a Sync not sent yet.
-  bool copy_in_ = false;      // Until the client ends its data, Sync is not answered.
+  bool block_ended_ = false;  // Since the last ReadyForQuery.
   bool restoring_ = false;
-  bool waiting_ = false;    // For a statement that is prepared again.
-  bool settling_ = false;   // For all Syncs that are under way.
-  uint64_t refreshed_ = 0;  // Text whose description has just been looked up again.
-  std::unique_ptr<wire::ErrorFields> refresh_failure_;  // If it could not be prepared.
+  bool waiting_ = false;          // The next message of the client, for all that is outstanding.
+  bool sql_names_bound_ = false;  // Since the last Sync: SQL that may be about statements' names.
+  std::unique_ptr<std::map<uint64_t, Verified>> verified_;  // For the message that waited.
   uint64_t all_dropped_ = 0;  // DEALLOCATE ALL and the like, since the last report.
-  uint64_t hash_ = 0;         // Of a description that is coming in.
+  std::string types_;         // Of parameters, of a description that is coming in.
   uint64_t server_body_ = 0;
   bool server_body_dropped_ = false;
   std::unique_ptr<wire::ErrorFields> fatal_;

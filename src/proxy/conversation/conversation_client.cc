@@ -5,35 +5,47 @@
 namespace halogen::proxy {
 namespace {
 
+using wire::Frontend;
+
 constexpr size_t kHeader = 5;
 constexpr size_t kPiecesFrom = 32 * 1024;  // Larger messages are passed on as they come.
-constexpr size_t kMaxRenamedSql = 512;     // SQL that is looked at for names of statements.
-// A statement that no server has: names of ours begin with "halogen." and a number.
-constexpr std::string_view kNoStatement = "halogen.none";
 
-using Kind = Expected::Kind;
-using Job = Expected::Job;
-
-void put_body(std::string& out, char type, std::initializer_list<std::string_view> parts) {
-  size_t size = 4;
-  for (std::string_view part : parts) size += part.size();
-  uint32_t length = byteswap(static_cast<uint32_t>(size));
-  out.push_back(type);
-  out.append(reinterpret_cast<const char*>(&length), sizeof length);
-  for (std::string_view part : parts) out.append(part);
+[[noreturn]] void malformed(Frontend type) {
+  throw Error(Errc::corrupt, "invalid message format: type '{}'", static_cast<char>(type));
 }
 
-constexpr std::string_view kZero{"\0", 1};
-
-[[noreturn]] void malformed(char type) {
-  throw Error(Errc::corrupt, "invalid message format: type '{}'", type);
-}
-
-// The zero-terminated text at `at`; npos as its end while the terminator is not there.
+// The zero-terminated text at `at`; all that is there while the terminator is not.
 std::string_view text_at(std::string_view body, size_t at) {
-  size_t end = body.find('\0', at);
-  return end == std::string_view::npos ? std::string_view{} : body.substr(at, end - at);
+  return body.substr(at, body.find('\0', at) - at);
 }
+
+// As PostgreSQL 15 says it.
+wire::ErrorFields result_type_changed() {
+  wire::ErrorFields why;
+  why.sqlstate = "0A000";
+  why.message = "cached plan must not change result type";
+  why.file = "plancache.c";
+  why.line = "718";
+  why.routine = "RevalidateCachedQuery";
+  return why;
+}
+
+wire::ErrorFields name_is_taken(std::string_view name) {
+  wire::ErrorFields why;
+  why.sqlstate = "42P05";
+  why.message = "prepared statement \"" + std::string(name) + "\" already exists";
+  why.file = "prepare.c";
+  why.line = "413";
+  why.routine = "StorePreparedStatement";
+  return why;
+}
+
+bool may_stand_in_copy(Frontend type) {
+  return type == Frontend::copy_data || type == Frontend::copy_done ||
+         type == Frontend::copy_fail || type == Frontend::flush || type == Frontend::sync;
+}
+
+std::string_view sql_of(const StatementText& text) { return text_at(text.parse, 0); }
 
 }  // namespace
 
@@ -43,7 +55,7 @@ std::optional<Conversation::ClientMessage> Conversation::next_message(std::strin
   if (length < 4 || length > wire::kMaxMessageSize)
     throw Error(Errc::corrupt, "invalid message length");
   size_t size = size_t{length} + 1;
-  return ClientMessage{bytes[0], bytes.substr(0, size), size};
+  return ClientMessage{Frontend(bytes[0]), bytes.substr(0, size), size};
 }
 
 size_t Conversation::from_client(std::string_view bytes, std::string& to_server) {
@@ -55,10 +67,10 @@ size_t Conversation::from_client(std::string_view bytes, std::string& to_server)
   }
   while (!waiting()) {
     std::optional<ClientMessage> message = next_message(bytes.substr(used));
-    if (!message) break;
-    if (message->type == 'X') break;
+    if (!message || message->type == Frontend::terminate) break;
     Step step = take(*message, to_server);
     if (step != Step::done) break;
+    verified_.reset();
     used += message->bytes.size();
   }
   return used;
@@ -76,54 +88,54 @@ void Conversation::drop(const ClientMessage& message) {
   client_body_dropped_ = true;
 }
 
-Expected& Conversation::expect(Kind kind, Job job, TextPtr text) {
-  Expected one;
-  one.kind = kind;
-  one.job = job;
-  one.text = std::move(text);
-  in_exchange_ |= !one.hidden();
-  return expected_.push(std::move(one));
-}
-
 Conversation::Step Conversation::take(const ClientMessage& message, std::string& to_server) {
   if (message_refusal_) {
-    if (!skipping_) raise(std::move(*message_refusal_), to_server);
+    if (exchange_.phase != Phase::skipping) inject(to_server).raise(std::move(*message_refusal_));
     message_refusal_.reset();
     drop(message);
     return Step::done;
   }
-  if (skipping_ && message.type != 'S') {
+  if (exchange_.phase == Phase::skipping && message.type != Frontend::sync) {
     drop(message);
     return Step::done;
   }
+  if (exchange_.phase == Phase::copy_in && !may_stand_in_copy(message.type))
+    throw Error(Errc::corrupt, "unexpected message type '{}' during COPY from stdin",
+                static_cast<char>(message.type));
   switch (message.type) {
-    case 'Q':
+    case Frontend::query:
       return take_query(message, to_server);
-    case 'P':
+    case Frontend::parse:
       return message.complete() ? take_parse(message, to_server) : Step::incomplete;
-    case 'B':
+    case Frontend::bind:
       return take_bind(message, to_server);
-    case 'D':
+    case Frontend::describe:
       return message.complete() ? take_describe(message, to_server) : Step::incomplete;
-    case 'C':
+    case Frontend::close:
       return message.complete() ? take_close(message, to_server) : Step::incomplete;
-    case 'E':
+    case Frontend::execute:
       counts_.queries++;
-      unname(expect(Kind::execute), std::exchange(unnamed_drops_, {}));
+      exchange_.expect(Kind::execute).may_deallocate = sql_names_bound_;
       break;
-    case 'S':
-      take_sync(message, to_server);
+    case Frontend::sync:
+      if (!message.complete()) return Step::incomplete;
+      exchange_.take_sync(to_server);
+      sql_names_bound_ = false;
       return Step::done;
-    case 'F':
-      expect(Kind::function);
+    case Frontend::function_call:
+      exchange_.expect(Kind::function);
       break;
-    case 'c':
-    case 'f':
-      if (in_exchange_) expect(Kind::copy_end);
-      copy_in_ = false;
+    case Frontend::copy_data:
+    case Frontend::copy_done:
+    case Frontend::copy_fail:
+      // Where nothing is owed no COPY can be under way: it has failed meanwhile.
+      if (exchange_.outstanding.empty()) {
+        drop(message);
+        return Step::done;
+      }
+      if (message.type != Frontend::copy_data) exchange_.copy_data_ended();
       break;
-    case 'd':
-    case 'H':
+    case Frontend::flush:
       break;
     default:
       throw Error(Errc::corrupt, "invalid frontend message type {}",
@@ -133,234 +145,232 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
   return Step::done;
 }
 
-void Conversation::take_sync(const ClientMessage& message, std::string& to_server) {
-  // Postgres takes no notice of a Sync among the data of a COPY.
-  if (!copy_in_) expect(Kind::sync);
-  skipping_ = false;
-  pass(message, to_server);
+// ---- SQL that may be about statements by their names ----
+
+// What a request that has been sent, but not answered, may still take away or give back counts.
+bool Conversation::has_names() const {
+  return !names_.empty() || !exchange_.outstanding.empty() || !server_->names.items.empty();
+}
+
+bool Conversation::tell_names(std::string_view sql, bool simple, std::string& to_server) {
+  bool mid_pipeline = exchange_.amid_pipeline();
+  std::string items;
+  for (const std::string& name : names_in_sql(sql)) {
+    if (must_settle(name, to_server)) return false;
+    ClientStatement* statement = names_.find(name);
+    if (statement == nullptr) continue;
+    ServerStatements::Entry* there = server_->statements.find(statement->text);
+    const Verified* outcome = verified(statement->text);
+    // It was parsed, but not looked at: an error came between.
+    if (there != nullptr && outcome && statement->description == kNotDescribed)
+      statement->description = there->description;
+    bool same = there != nullptr && there->description == statement->description;
+    if (!same && !outcome) {
+      // With Sync, so that a failure stays our own.
+      refresh(statement->text, name, mid_pipeline ? Frontend::flush : Frontend::sync, to_server);
+      return false;
+    }
+    if (!pooled_) continue;
+    std::optional<std::string> quoted = item(name);
+    if (!quoted) continue;
+    wire::ErrorFields why;
+    if (!same) why = outcome->failure ? *outcome->failure : result_type_changed();
+    items += *quoted + *item(there != nullptr ? there->name : "");
+    items += *item(same ? "" : why.sqlstate + why.message);
+  }
+  // In a failed transaction, or amid what its client has to end, it could not be told.
+  bool failed = exchange_.transaction_status == 'E' && exchange_.outstanding.empty();
+  bool can = !(simple && mid_pipeline) && !failed;
+  if (!pooled_ || !can || items == server_->names.items) return true;
+  inject(to_server).names(items, simple);
+  server_->names.items = items;
+  server_->names.version++;
+  return true;
 }
 
 Conversation::Step Conversation::take_query(const ClientMessage& message, std::string& to_server) {
-  Renamed renamed;
-  if (may_name(message)) {
-    if (!message.complete()) return Step::incomplete;
-    Ensured there = rename_in_sql(text_at(message.body(), 0), 'S', renamed, to_server);
-    if (there == Ensured::wait) return Step::wait;
-    if (there == Ensured::failed) {
-      wire::put_message(to_server, 'S');
-      end_unnamed(expect(Kind::sync));
-      return Step::done;
-    }
+  bool about_names = false;
+  if (has_names()) {
+    if (!message.complete() && message.bytes.size() < kPiecesFrom) return Step::incomplete;
+    std::string_view sql = text_at(message.body(), 0);
+    about_names = names_statements(sql);
+    if (about_names && !tell_names(sql, true, to_server)) return Step::wait;
   }
   counts_.queries++;
-  Expected& asked = expect(Kind::query);
+  OutstandingRequest& asked = exchange_.expect(Kind::query);
+  asked.may_deallocate = about_names;
   end_unnamed(asked);
-  unname(asked, renamed.dropped);
-  if (renamed.sql.empty())
-    pass(message, to_server);
-  else
-    wire::put_query(to_server, renamed.sql);
+  pass(message, to_server);
   return Step::done;
 }
 
 // Postgres has one unnamed statement, and a simple query is it for a moment.
-void Conversation::end_unnamed(Expected& by) {
+void Conversation::end_unnamed(OutstandingRequest& by) {
   by.ends_unnamed = true;
-  by.unnamed_before = std::exchange(unnamed_, nullptr);
-  unnamed_drops_.clear();
+  by.unnamed_before = std::exchange(names_.unnamed, {});
   server_->unnamed.reset();
 }
 
-void Conversation::unname(Expected& by, const std::string& name) {
-  auto found = names_.find(name);
-  if (found == names_.end()) return;
-  server_->statements.remove(found->second.text);
-  by.job = Job::unname;
-  by.name = name;
-  by.before = std::make_unique<ClientStatement>(std::move(found->second));
-  names_.erase(found);
-}
-
-// The client has said something that waits for its Sync.
-bool Conversation::amid_pipeline() {
-  for (auto one = expected_.end(); one != expected_.begin();)
-    if ((--one)->kind != Kind::copy_end) return in_exchange_ && !one->ends_in_ready();
-  return in_exchange_;
-}
-
-// Its SQL may be about one of the client's statements: it has some, or what took the last one away
-// may yet be undone.
-bool Conversation::may_name(const ClientMessage& message) const {
-  return message.size < kMaxRenamedSql && !(names_.empty() && expected_.empty());
-}
-
-// DEALLOCATE and EXECUTE know the statements of the protocol too, by the client's names.
-Conversation::Ensured Conversation::rename_in_sql(std::string_view sql, char end, Renamed& renamed,
-                                                  std::string& to_server) {
-  NamedStatementSql named;
-  if (!parse_named_statement(sql, named)) return Ensured::there;
-  if (must_settle(named.name)) return Ensured::wait;
-  auto found = names_.find(named.name);
-  if (found == names_.end()) return Ensured::there;
-  ClientStatement& statement = found->second;
-  if (named.deallocates) renamed.dropped = named.name;
-  Description* known = server_->statements.find(statement.text);
-  bool there = known != nullptr && *known != kNotDescribed;  // Else its Parse may yet be skipped.
-  bool refreshed = refreshed_ == statement.text->id;
-  // A Sync of ours would end what the client has not ended yet.
-  if (!there && !refreshed && end == 'S' && amid_pipeline()) return Ensured::there;
-  if (!named.deallocates) {
-    if (Ensured outcome = ensure(statement, end, to_server); outcome != Ensured::there)
-      return outcome;
-  } else if (refreshed_ = 0; !there) {
-    // If it cannot be prepared any more, the server says that there is none.
-    if (refreshed) return Ensured::there;
-    refresh(statement.text, end, to_server);
-    return Ensured::wait;
+// What a name stands for depends on a request that has been sent, but not answered.
+bool Conversation::must_settle(std::string_view name, std::string& to_server) {
+  bool ended = false;
+  for (auto one = exchange_.outstanding.end(); one != exchange_.outstanding.begin();) {
+    --one;
+    ended |= one->ends_in_ready();
+    bool may_deallocate = one->may_deallocate && !name.empty();
+    // A simple query ends the unnamed statement whether it fails or not.
+    bool named = one->job == Job::name || one->job == Job::unname ||
+                 (one->ends_unnamed && one->kind != Kind::query);
+    if (!may_deallocate && !(named && one->name == name)) continue;
+    if (!ended && !may_deallocate) return false;
+    if (!exchange_.outstanding.back().ends_in_ready()) inject(to_server).flush();
+    return waiting_ = true;
   }
-  renamed.sql.append(sql.substr(0, named.name_begin));
-  renamed.sql.append("\"" + statement.text->server_name() + "\"");
-  renamed.sql.append(sql.substr(named.name_end));
-  return Ensured::there;
+  return false;
+}
+
+// ---- Prepared statements ----
+
+std::string Conversation::server_name_for(std::string_view name) {
+  return pooled_ ? server_->statements.new_name() : std::string(name);
+}
+
+void Conversation::close_surplus(std::string& to_server) {
+  if (!pooled_) return;
+  while (std::optional<std::string> name = server_->statements.take_surplus())
+    inject(to_server).close(*name);
 }
 
 Conversation::Step Conversation::take_parse(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
-  std::string_view name = text_at(body, 0);
-  if (name.size() + 1 >= body.size() || body.find('\0', name.size() + 1) == std::string_view::npos)
-    malformed('P');
-  std::string_view parse = body.substr(name.size() + 1);
-  if (name.empty()) {
-    Renamed renamed;
-    Ensured there = may_name(message) ? rename_in_sql(text_at(parse, 0), 'H', renamed, to_server)
-                                      : Ensured::there;
-    if (there != Ensured::there) {  // Whatever comes of it, the one before is gone.
-      unnamed_.reset();
-      return there == Ensured::wait ? Step::wait : Step::done;
-    }
-    if (!renamed.sql.empty()) {
-      renamed.sql.append(parse.substr(parse.find('\0')));
-      parse = renamed.sql;
-    }
-    TextPtr text = texts_.find_or_add(parse);
-    put_body(to_server, 'P', {kZero, parse});
-    end_unnamed(expect(Kind::parse, Job::name, text));
-    unnamed_ = server_->unnamed = text;
-    unnamed_drops_ = std::move(renamed.dropped);
-    return Step::done;
-  }
-  if (must_settle(name)) return Step::wait;
-  if (names_.contains(std::string(name))) {
-    wire::ErrorFields why;
-    why.sqlstate = "42P05";
-    why.message = "prepared statement \"" + std::string(name) + "\" already exists";
-    raise(why, to_server);
-    return Step::done;
-  }
-  TextPtr text = texts_.find_or_add(parse);
-  prepare(text, Job::name, to_server);
-  expected_.back().name = name;
-  describe(text, Job::learn, to_server);
-  expected_.back().name = name;
-  names_[std::string(name)] = {text, kNotDescribed};
+  size_t name_end = body.find('\0');
+  if (name_end == std::string_view::npos || body.find('\0', name_end + 1) == std::string_view::npos)
+    malformed(message.type);
+  std::string_view name = body.substr(0, name_end);
+  std::string_view parse = body.substr(name_end + 1);
+  std::string_view sql = text_at(parse, 0);
+  if (!name.empty() && must_settle(name, to_server)) return Step::wait;
+  if (has_names() && names_statements(sql) && !tell_names(sql, false, to_server)) return Step::wait;
+  if (!name.empty()) return take_named_parse(name, parse, to_server);
+  TextPtr text = make_text(std::string(parse), settings_now());
+  inject(to_server).parse("", text, Job::name);
+  end_unnamed(exchange_.outstanding.back());
+  names_.unnamed = {text};
+  server_->unnamed = text;
   return Step::done;
 }
 
-void Conversation::close_statement(const TextPtr& text, std::string& to_server) {
-  put_body(to_server, 'C', {"S", text->server_name(), kZero});
-  expect(Kind::close, Job::forget, text);
-}
-
-// Under our name, in place of what may be there by that name.
-void Conversation::prepare(const TextPtr& text, Job job, std::string& to_server) {
-  server_->statements.put(text, kNotDescribed);
-  if (TextPtr surplus = server_->statements.take_surplus()) close_statement(surplus, to_server);
-  close_statement(text, to_server);
-  put_body(to_server, 'P', {text->server_name(), kZero, text->parse});
-  expect(Kind::parse, job, text);
-}
-
-void Conversation::describe(const TextPtr& text, Job job, std::string& to_server) {
-  put_body(to_server, 'D', {"S", text->server_name(), kZero});
-  expect(Kind::describe, job, text);
-}
-
-void Conversation::parse_unnamed(const TextPtr& text, Job job, std::string& to_server) {
-  put_body(to_server, 'P', {kZero, text->parse});
-  expect(Kind::parse, job, text);
-  server_->unnamed = text;
-}
-
-// What a name stands for depends on a request that has been sent, but not answered.
-bool Conversation::must_settle(std::string_view name) {
-  bool ended = false;
-  for (auto one = expected_.end(); one != expected_.begin();) {
-    --one;
-    ended |= one->ends_in_ready();
-    // A simple query ends the unnamed statement whether it fails or not.
-    bool named = one->job == Job::name || one->job == Job::unname ||
-                 (one->ends_unnamed && one->kind != Kind::query);
-    if (!named || one->name != name) continue;
-    settling_ = ended;
-    break;
+Conversation::Step Conversation::take_named_parse(std::string_view name, std::string_view parse,
+                                                  std::string& to_server) {
+  if (names_.find(name) != nullptr || (pooled_ && state_->has_prepared(name))) {
+    inject(to_server).raise(name_is_taken(name));
+    return Step::done;
   }
-  return settling_;
+  TextPtr text = make_text(std::string(parse), settings_now());
+  std::string server_name = server_name_for(name);
+  server_->statements.put(text, server_name).names_version = server_->names.version;
+  close_surplus(to_server);
+  inject(to_server).parse(server_name, text, Job::name);
+  exchange_.outstanding.back().name = name;
+  exchange_.outstanding.back().server_name = server_name;
+  inject(to_server).describe(server_name, text, Job::learn);
+  exchange_.outstanding.back().name = name;
+  names_.put(std::string(name), {text});
+  return Step::done;
 }
 
-void Conversation::ensure_unnamed(std::string& to_server) {
-  if (unnamed_ && server_->unnamed == unnamed_) return;
-  if (unnamed_) {
-    parse_unnamed(unnamed_, Job::prepare, to_server);
-    expected_.back().ends_unnamed = true;  // And makes it anew.
-    expected_.back().unnamed_before = unnamed_;
-    return;
-  }
-  // Another client's may be there.
-  put_body(to_server, 'C', {"S", kZero});
-  expect(Kind::close, Job::forget);
-  server_->unnamed.reset();
+const Conversation::Verified* Conversation::verified(const TextPtr& text) const {
+  if (!verified_) return nullptr;
+  auto found = verified_->find(text->id);
+  return found == verified_->end() ? nullptr : &found->second;
 }
 
-Conversation::Ensured Conversation::ensure(ClientStatement& statement, char end,
-                                           std::string& to_server) {
-  bool refreshed = std::exchange(refreshed_, 0) == statement.text->id;
-  Description* there = server_->statements.find(statement.text);
-  // It was parsed, but not looked at: an error came between.
-  if (there != nullptr && refreshed && statement.description == kNotDescribed)
-    statement.description = *there;
-  if (there != nullptr && *there == statement.description) return Ensured::there;
-  if (there == nullptr && refreshed && refresh_failure_) {
-    raise(std::move(*refresh_failure_), to_server);
-    return Ensured::failed;
-  }
-  if (there != nullptr && refreshed) {
-    wire::ErrorFields why;
-    why.sqlstate = "0A000";
-    why.message = "cached plan must not change result type";
-    raise(why, to_server);
-    return Ensured::failed;
-  }
-  refresh(statement.text, end, to_server);
-  return Ensured::wait;
+// What has been SET since the last report is not known.
+bool Conversation::settings_may_differ(const StatementText& text) const {
+  return text.settings != settings_now() || exchange_.transaction_status != 'I' ||
+         !exchange_.outstanding.empty();
 }
 
 // Prepares a statement (again) and looks at it, while the client's message waits for the outcome.
-// In between messages of the extended protocol it is asked for with Flush; else with Sync, so that
-// a failure stays our own.
-void Conversation::refresh(const TextPtr& text, char end, std::string& to_server) {
-  prepare(text, Job::prepare, to_server);
-  describe(text, Job::verify, to_server);
-  wire::put_message(to_server, end);
-  if (end == 'S') expect(Kind::sync, Job::verify);
+void Conversation::refresh(const TextPtr& text, std::string_view name, Frontend end,
+                           std::string& to_server) {
+  Injector injector = inject(to_server);
+  bool under_settings = settings_may_differ(*text);
+  if (under_settings) injector.settings_for(text);
+  if (name.empty()) {
+    parse_unnamed_again(to_server);
+    injector.describe("", text, Job::verify);
+  } else {
+    std::string server_name = server_name_for(name);
+    server_->statements.put(text, server_name).names_version = server_->names.version;
+    close_surplus(to_server);
+    if (!pooled_) injector.close(server_name);
+    injector.parse(server_name, text, Job::prepare);
+    injector.describe(server_name, text, Job::verify);
+  }
+  if (under_settings) injector.settings_back(text);
+  if (end == Frontend::sync)
+    injector.sync(Job::verify);
+  else
+    injector.flush();
   waiting_ = true;
-  in_exchange_ = true;
+  exchange_.client_waits();
 }
 
-// Makes the server fail here, so that it skips what follows and its transaction fails, as they
-// must.
-void Conversation::raise(wire::ErrorFields why, std::string& to_server) {
-  put_body(to_server, 'B', {kZero, kNoStatement, kZero, std::string_view("\0\0\0\0\0\0", 6)});
-  expect(Kind::bind, Job::raise).replacement = std::make_unique<wire::ErrorFields>(std::move(why));
+// In between messages of the extended protocol what is missing is asked for with Flush.
+Conversation::Ensured Conversation::ensure(ClientStatement& statement, std::string_view name,
+                                           std::string& to_server) {
+  const TextPtr& text = statement.text;
+  bool by_names = pooled_ && text->names_statements;
+  if (by_names && !tell_names(sql_of(*text), false, to_server)) return Ensured::wait;
+  ServerStatements::Entry* there = server_->statements.find(text);
+  const Verified* outcome = verified(text);
+  // It was parsed, but not looked at: an error came between.
+  if (there != nullptr && outcome && statement.description == kNotDescribed)
+    statement.description = there->description;
+  bool stale = there != nullptr && by_names && there->names_version != server_->names.version;
+  if (there != nullptr && there->description == statement.description && !stale)
+    return Ensured::there;
+  if (outcome) {
+    inject(to_server).raise(outcome->failure ? *outcome->failure : result_type_changed());
+    return Ensured::failed;
+  }
+  refresh(text, name, Frontend::flush, to_server);
+  return Ensured::wait;
+}
+
+void Conversation::parse_unnamed_again(std::string& to_server) {
+  inject(to_server).parse("", names_.unnamed.text, Job::prepare);
+  exchange_.outstanding.back().ends_unnamed = true;  // And makes it anew.
+  exchange_.outstanding.back().unnamed_before = names_.unnamed;
+  server_->unnamed = names_.unnamed.text;
+}
+
+Conversation::Ensured Conversation::ensure_unnamed(std::string& to_server) {
+  const ClientStatement& own = names_.unnamed;
+  if (!own.text) {  // Another client's may be there.
+    inject(to_server).close("");
+    server_->unnamed.reset();
+    return Ensured::there;
+  }
+  const Verified* outcome = verified(own.text);
+  bool changed = outcome && !outcome->failure && outcome->description != own.description;
+  if (server_->unnamed == own.text && !changed) return Ensured::there;
+  if (outcome) {
+    inject(to_server).raise(outcome->failure ? *outcome->failure : result_type_changed());
+    return Ensured::failed;
+  }
+  if (pooled_ && own.text->names_statements && !tell_names(sql_of(*own.text), false, to_server))
+    return Ensured::wait;
+  if (own.description != kNotDescribed) {
+    refresh(own.text, "", Frontend::flush, to_server);
+    return Ensured::wait;
+  }
+  bool under_settings = settings_may_differ(*own.text);
+  if (under_settings) inject(to_server).settings_for(own.text);
+  parse_unnamed_again(to_server);
+  if (under_settings) inject(to_server).settings_back(own.text);
+  return Ensured::there;
 }
 
 Conversation::Step Conversation::take_bind(const ClientMessage& message, std::string& to_server) {
@@ -369,86 +379,117 @@ Conversation::Step Conversation::take_bind(const ClientMessage& message, std::st
   size_t name_end =
       portal_end == std::string_view::npos ? portal_end : body.find('\0', portal_end + 1);
   if (name_end == std::string_view::npos) {
-    if (message.complete()) malformed('B');
+    if (message.complete()) malformed(message.type);
     return Step::incomplete;
   }
   std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
-  std::string_view server_name = name;
-  std::string ours;
-  if (must_settle(name)) return Step::wait;
-  if (name.empty()) {
-    ensure_unnamed(to_server);
-  } else if (auto found = names_.find(std::string(name)); found != names_.end()) {
-    Ensured there = ensure(found->second, 'H', to_server);
-    if (there == Ensured::wait) return Step::wait;
-    if (there == Ensured::failed) {
-      drop(message);
-      return Step::done;
-    }
-    ours = found->second.text->server_name();
-    server_name = ours;
-  }
-  expect(Kind::bind);
-  if (server_name == name) {
-    pass(message, to_server);
+  if (must_settle(name, to_server)) return Step::wait;
+  ClientStatement* statement = name.empty() ? &names_.unnamed : names_.find(name);
+  Ensured ensured = Ensured::there;
+  if (name.empty())
+    ensured = ensure_unnamed(to_server);
+  else if (statement != nullptr)
+    ensured = ensure(*statement, name, to_server);
+  if (ensured == Ensured::wait) return Step::wait;
+  if (ensured == Ensured::failed) {
+    drop(message);
     return Step::done;
   }
+  if (statement != nullptr && statement->text)
+    sql_names_bound_ |= statement->text->names_statements;
+  exchange_.expect(Kind::bind);
+  if (is_foreign(name))
+    pass_bind(message, name, kNoStatement, to_server);
+  else if (name.empty() || statement == nullptr || !pooled_)
+    pass(message, to_server);
+  else
+    pass_bind(message, name, server_->statements.find(statement->text)->name, to_server);
+  return Step::done;
+}
+
+// A name that the client has not made, but the server may know: of others' statements.
+bool Conversation::is_foreign(std::string_view name) const {
+  return pooled_ && name.starts_with(kServerNamePrefix) && names_.find(name) == nullptr;
+}
+
+// The same with another name of the statement.
+void Conversation::pass_bind(const ClientMessage& message, std::string_view name,
+                             std::string_view server_name, std::string& to_server) {
+  size_t portal_size = message.body().find('\0') + 1;
   uint32_t length = static_cast<uint32_t>(message.size - 1 - name.size() + server_name.size());
-  to_server.push_back('B');
+  to_server.push_back(static_cast<char>(Frontend::bind));
   length = byteswap(length);
   to_server.append(reinterpret_cast<const char*>(&length), sizeof length);
-  to_server.append(body.substr(0, portal_end + 1)).append(server_name);
-  to_server.append(body.substr(name_end));
+  to_server.append(message.body().substr(0, portal_size)).append(server_name);
+  to_server.append(message.body().substr(portal_size + name.size()));
   client_body_ = message.size - message.bytes.size();
   client_body_dropped_ = false;
-  return Step::done;
 }
 
 Conversation::Step Conversation::take_describe(const ClientMessage& message,
                                                std::string& to_server) {
   std::string_view body = message.body();
-  if (body.size() < 2 || body.back() != '\0') malformed('D');
-  std::string name(text_at(body, 1));
-  if (body[0] == 'S' && must_settle(name)) return Step::wait;
-  auto found = body[0] == 'S' && !name.empty() ? names_.find(name) : names_.end();
-  if (found != names_.end()) {
-    Ensured there = ensure(found->second, 'H', to_server);
-    if (there == Ensured::wait) return Step::wait;
-    if (there == Ensured::failed) return Step::done;
-    describe(found->second.text, Job::none, to_server);
-    return Step::done;
+  if (body.size() < 2 || body.back() != '\0') malformed(message.type);
+  std::string_view name = text_at(body, 1);
+  if (body[0] == 'S') {
+    if (must_settle(name, to_server)) return Step::wait;
+    ClientStatement* statement = name.empty() ? nullptr : names_.find(name);
+    Ensured ensured = Ensured::there;
+    if (name.empty())
+      ensured = ensure_unnamed(to_server);
+    else if (statement != nullptr)
+      ensured = ensure(*statement, name, to_server);
+    if (ensured == Ensured::wait) return Step::wait;
+    if (ensured == Ensured::failed) return Step::done;
+    if (statement != nullptr) {
+      const std::string server_name = server_->statements.find(statement->text)->name;
+      inject(to_server).describe(server_name, statement->text, Job::none);
+      return Step::done;
+    }
+    if (name.empty() && names_.unnamed.text) {
+      exchange_.expect(Kind::describe, Job::look, names_.unnamed.text);
+      pass(message, to_server);
+      return Step::done;
+    }
   }
-  if (body[0] == 'S' && name.empty()) ensure_unnamed(to_server);
-  expect(Kind::describe);
-  pass(message, to_server);
+  exchange_.expect(Kind::describe);
+  if (body[0] == 'S' && is_foreign(name))
+    put_parts(to_server, Frontend::describe, {"S", kNoStatement, std::string_view("\0", 1)});
+  else
+    pass(message, to_server);
   return Step::done;
 }
 
-// The server closes nothing that has a name of ours: others use it. What it is asked to close by
-// the client's name does not exist there, which is no error.
+// A shared server closes nothing that has a name of ours: others use it. What it is asked to close
+// by the client's name does not exist there, which is no error.
 Conversation::Step Conversation::take_close(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
-  if (body.size() < 2 || body.back() != '\0') malformed('C');
-  if (body[0] == 'S' && must_settle(text_at(body, 1))) return Step::wait;
-  Expected& asked = expect(Kind::close);
-  if (body[0] == 'S') {
-    asked.name = text_at(body, 1);
-    if (asked.name.empty()) {
-      end_unnamed(asked);
-    } else if (auto found = names_.find(asked.name); found != names_.end()) {
-      asked.job = Job::unname;
-      asked.before = std::make_unique<ClientStatement>(std::move(found->second));
-      names_.erase(found);
-    }
+  if (body.size() < 2 || body.back() != '\0') malformed(message.type);
+  std::string_view name = text_at(body, 1);
+  if (body[0] == 'S' && must_settle(name, to_server)) return Step::wait;
+  OutstandingRequest& asked = exchange_.expect(Kind::close);
+  if (body[0] == 'S' && name.empty()) {
+    end_unnamed(asked);
+  } else if (body[0] == 'S') {
+    asked.job = Job::unname;
+    asked.name = name;
+    if (ClientStatement* statement = names_.find(name); statement != nullptr && !pooled_)
+      server_->statements.remove(statement->text);
+    names_.take_away(name, asked);
   }
-  pass(message, to_server);
+  if (body[0] == 'S' && pooled_ && name.starts_with(kServerNamePrefix))
+    put_parts(to_server, Frontend::close, {"S", kNoStatement, std::string_view("\0", 1)});
+  else
+    pass(message, to_server);
   return Step::done;
 }
 
 // Parse, Describe and Close are looked at as a whole, of Bind the names at its beginning.
 bool Conversation::ClientMessage::streams() const {
-  if (bytes.size() < kPiecesFrom || type == 'P' || type == 'D' || type == 'C') return false;
-  if (type != 'B') return true;
+  bool looked_at =
+      type == Frontend::parse || type == Frontend::describe || type == Frontend::close;
+  if (bytes.size() < kPiecesFrom || looked_at) return false;
+  if (type != Frontend::bind) return true;
   size_t portal_end = body().find('\0');
   return portal_end != std::string_view::npos && body().find('\0', portal_end + 1) != body().npos;
 }
@@ -486,24 +527,28 @@ size_t Conversation::answer_client(std::string_view bytes, std::string& to_clien
 // False if it needs a server.
 bool Conversation::answer_one(const ClientMessage& message, std::string& to_client) {
   switch (message.type) {
-    case 'd':  // Data of a COPY that has ended.
-    case 'c':
-    case 'f':
+    case Frontend::copy_data:  // Data of a COPY that has ended.
+    case Frontend::copy_done:
+    case Frontend::copy_fail:
       return true;
-    case 'X':
+    case Frontend::flush:
+      if (!refusal_) return true;  // There is nothing to be flushed.
+      break;
+    case Frontend::terminate:
       return false;
     default:
       break;
   }
   if (!refusal_) return false;
-  bool ends = message.type == 'Q' || message.type == 'S' || message.type == 'F';
-  bool tells = !refusal_->told && message.type != 'H';
+  bool ends = message.type == Frontend::query || message.type == Frontend::sync ||
+              message.type == Frontend::function_call;
+  bool tells = !refusal_->told && message.type != Frontend::flush;
   if (tells) wire::put_error(to_client, refusal_->why);
   refusal_->told |= tells;
   if (ends) {
     wire::put_ready_for_query(to_client, transaction_lost_ ? 'E' : 'I');
     refusal_.reset();
-    in_exchange_ = false;
+    exchange_.phase = Phase::idle;
   }
   return true;
 }

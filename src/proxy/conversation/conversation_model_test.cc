@@ -2,8 +2,9 @@
 //
 // Kept out of the scripts is what is known to differ: currval after a move, what PREPARE by SQL
 // made of a table that has changed since, Describe of what gives no rows in a failed transaction,
-// and what is sent behind a DEALLOCATE ALL before its answer has come. HALOGEN_MODEL_SEEDS: how
-// many worlds are tried, where not the usual 1,500; 10,000 agree.
+// SQL that ends a failed transaction and names a statement of the protocol in one text, and what is
+// sent behind a DEALLOCATE ALL before its answer has come. HALOGEN_MODEL_SEEDS: how many worlds are
+// tried, where not the usual 1,500; 10,000 agree.
 #include <cstdlib>
 #include <random>
 
@@ -34,7 +35,14 @@ class Script {
       case 0:
         return say.query("COPYIN").data("1").data(dice_.of({"2", "bad"})).copy_done();
       case 1:
-        return say.once("COPYIN").sync().data("1").copy_done().parse("", "SELECT a").sync();
+        return say.once(dice_.of({"COPYIN", "COPYIN", "COPYNO"}))
+            .sync()
+            .data(dice_.of({"1", "1", "bad"}))
+            .copy_done()
+            .close("none")
+            .sync()
+            .parse("", "SELECT a")  // The COPY must not stay: it would be run without data.
+            .sync();
       case 2:
         return say.call();
       case 3:
@@ -42,8 +50,12 @@ class Script {
       case 5:
       case 6: {
         bool several = dice_.one_in(4);
-        std::string sql = statement(several);
-        while (several && !dice_.one_in(3)) sql += "; " + statement(true);
+        std::string sql = statement();
+        while (several && !dice_.one_in(3)) {
+          std::string more = statement();
+          bool ends = sql.find("ROLLBACK") != sql.npos || sql.find("COMMIT") != sql.npos;
+          if (!ends || more.find(" n") == more.npos) sql += "; " + more;
+        }
         return say.query(sql);
       }
       default:
@@ -56,10 +68,9 @@ class Script {
  private:
   std::string name() { return dice_.of({"n1", "n2"}); }
 
-  // Statements of the protocol are known to SQL only if it is one statement.
-  std::string statement(bool among_others = false) {
+  std::string statement() {
     std::string prepared = dice_.of({"p1", "p2"});
-    std::string any = among_others ? prepared : dice_.of({"n1", "n2", "n3"});
+    std::string any = dice_.of({"n1", "n2", "n3"});
     return dice_.of({"SELECT a",
                      "SELECT b",
                      "TABLE " + table_,
@@ -85,9 +96,11 @@ class Script {
                      "BAD",
                      "NOTICE n",
                      "COPYOUT",
+                     "COPYNO",
+                     "LITERAL",
                      "DEALLOCATE ALL",
                      "DISCARD ALL",
-                     "PREPARE " + prepared + " AS " + dice_.of({"SELECT p", "ROWS 2"}),
+                     "PREPARE " + prepared + " AS " + dice_.of({"SELECT p", "ROWS 2", "LITERAL"}),
                      "EXECUTE " + prepared,
                      "DEALLOCATE " + prepared,
                      "EXECUTE " + any,
@@ -96,7 +109,7 @@ class Script {
 
   void extended(Say& say) {
     std::string text = dice_.of({"SELECT a", "SELECT b", "SELECT $1", "TABLE " + table_,
-                                 "SHOW work_mem", "SHOW TimeZone", "ROWS 3"});
+                                 "SHOW work_mem", "SHOW TimeZone", "ROWS 3", "LITERAL"});
     switch (dice_.below(12)) {
       case 0:
       case 1:

@@ -14,11 +14,11 @@ constexpr size_t kPiecesFrom = 16 * 1024;
 // Of all others. The largest by far is a session's report, of 256 KiB.
 constexpr size_t kMaxHeld = 1 << 20;
 
-using Kind = Expected::Kind;
-using Job = Expected::Job;
+using wire::Backend;
 
-[[noreturn]] void unexpected(char type) {
-  throw Error(Errc::corrupt, "the compute sent message '{}' where none was expected", type);
+[[noreturn]] void unexpected(Backend type) {
+  throw Error(Errc::corrupt, "the compute sent message '{}' where none was expected",
+              static_cast<char>(type));
 }
 
 // FNV-1a.
@@ -71,7 +71,7 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     if (server_body_dropped_) passed_from = used;
   }
   while (server_body_ == 0 && bytes.size() - used >= kHeader) {
-    char type = bytes[used];
+    auto type = Backend(bytes[used]);
     uint32_t length = byteswap(load<uint32_t>(bytes.data() + used + 1));
     if (length < 4 || length > wire::kMaxMessageSize)
       throw Error(Errc::corrupt, "the compute sent a message of length {}", length);
@@ -79,21 +79,25 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     std::string_view there = bytes.substr(used, size);
     Fate fate;
     if (there.size() == size) {
-      if (type == 'Z' && (held_ = must_hold())) break;
+      if (type == Backend::ready_for_query && (held_ = must_hold())) break;
       flush();
-      fate = type == 'A' ? Fate::drop : judge(type, there.substr(kHeader), to_client);
-    } else if (size >= kPiecesFrom && there.size() >= kPiecesFrom && type == 'E') {
+      fate = type == Backend::notification ? Fate::drop
+                                           : judge(type, there.substr(kHeader), to_client);
+    } else if (size >= kPiecesFrom && there.size() >= kPiecesFrom && type == Backend::error) {
       flush();
       fate = judge(type, shortened_error(there.substr(kHeader)), to_client);
       server_body_ = size - there.size();
       server_body_dropped_ = fate == Fate::drop;
     } else if (size >= kPiecesFrom &&
-               std::string_view("DdVN").find(type) != std::string_view::npos) {
-      fate = !expected_.empty() && expected_.front().hidden() ? Fate::drop : Fate::pass;
+               (type == Backend::data_row || type == Backend::copy_data ||
+                type == Backend::function_result || type == Backend::notice)) {
+      if (type != Backend::notice) exchange_.admit(type);
+      fate = exchange_.front_is_hidden() ? Fate::drop : Fate::pass;
       server_body_ = size - there.size();
       server_body_dropped_ = fate == Fate::drop;
-    } else if (size > kMaxHeld && type != 'E') {
-      throw Error(Errc::corrupt, "the compute sent message '{}' of {} bytes", type, size);
+    } else if (size > kMaxHeld && type != Backend::error) {
+      throw Error(Errc::corrupt, "the compute sent message '{}' of {} bytes",
+                  static_cast<char>(type), size);
     } else {
       break;
     }
@@ -102,127 +106,159 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     if (fate == Fate::drop) passed_from = used;
   }
   flush();
+  waiting_ = waiting_ && !exchange_.outstanding.empty();
   return used;
 }
 
-Conversation::Fate Conversation::judge(char type, std::string_view body, std::string& to_client) {
-  pop_copy_ends();
-  bool hidden = !expected_.empty() && expected_.front().hidden();
+Conversation::Fate Conversation::judge(Backend type, std::string_view body,
+                                       std::string& to_client) {
+  if (auto end = exchange_.skipped(type)) undo_before(*end);
+  exchange_.admit(type);
   switch (type) {
-    case 'D':
-    case 'd':
-    case 'c':
-    case 'V':
-    case 'H':
-    case 'W':
-    case 'N':
-      return hidden ? Fate::drop : Fate::pass;
-    case '1':
-      return answered(Kind::parse);
-    case '2':
+    case Backend::data_row:
+    case Backend::copy_data:
+    case Backend::copy_done:
+    case Backend::function_result:
+    case Backend::copy_out_response:
+    case Backend::copy_both_response:
+    case Backend::notice:
+      return exchange_.front_is_hidden() ? Fate::drop : Fate::pass;
+    case Backend::parse_complete:
+      return judge_parsed();
+    case Backend::bind_complete:
       return answered(Kind::bind);
-    case '3':
+    case Backend::close_complete:
       return answered(Kind::close);
-    case 't':
-    case 'T':
-    case 'n':
-      return judge_row_description(type, body);
-    case 'C':
-    case 'I':
-    case 's':
-      if (expected_.empty()) unexpected(type);
-      if (drops_all(body)) {
-        all_dropped_++;
-        forget_statements();
-      }
-      block_ended_ |= body.starts_with("ROLLBACK") || body.starts_with("COMMIT");
-      if (expected_.front().kind == Kind::execute) return answered(Kind::execute);
-      return hidden ? Fate::drop : Fate::pass;
-    case 'G':
-      copy_in_begins();
-      return hidden ? Fate::drop : Fate::pass;
-    case 'S':
+    case Backend::parameter_description:
+    case Backend::row_description:
+    case Backend::no_data:
+      return judge_description(type, body);
+    case Backend::command_complete:
+    case Backend::empty_query:
+    case Backend::portal_suspended:
+      return judge_completion(body);
+    case Backend::copy_in_response:
+      if (exchange_.outstanding.empty()) unexpected(type);
+      exchange_.copy_in_begins();
+      waiting_ = false;
+      return exchange_.front_is_hidden() ? Fate::drop : Fate::pass;
+    case Backend::parameter_status:
       return judge_status(body);
-    case 'E':
+    case Backend::error:
       return judge_error(body, to_client);
-    case 'Z':
+    case Backend::ready_for_query:
       return judge_ready(body, to_client);
     default:
       unexpected(type);
   }
 }
 
+Conversation::Fate Conversation::judge_completion(std::string_view body) {
+  if (exchange_.outstanding.empty()) unexpected(Backend::command_complete);
+  if (drops_all(body)) {
+    all_dropped_++;
+    forget_statements();
+  }
+  block_ended_ |= body.starts_with("ROLLBACK") || body.starts_with("COMMIT");
+  if (body.starts_with("COPY ")) exchange_.copy_has_ended();
+  if (exchange_.outstanding.front().kind == Kind::execute) return answered(Kind::execute);
+  return exchange_.front_is_hidden() ? Fate::drop : Fate::pass;
+}
+
 // The message that is answered goes from the queue.
 Conversation::Fate Conversation::answered(Kind kind) {
-  if (expected_.empty() || expected_.front().kind != kind) unexpected(static_cast<char>(kind));
-  bool hidden = expected_.front().hidden();
-  if (expected_.front().job == Job::restore && kind == Kind::execute) restoring_ = false;
-  expected_.pop();
+  if (exchange_.outstanding.empty() || exchange_.outstanding.front().kind != kind)
+    throw Error(Errc::corrupt, "the compute answered what it was not asked");
+  OutstandingRequest& front = exchange_.outstanding.front();
+  bool hidden = front.hidden();
+  if (front.job == Job::restore && kind == Kind::execute) restoring_ = false;
+  if (front.job == Job::unname && state_->has_prepared(front.name))
+    state_ = server_->state = without_prepared(*state_, front.name);
+  exchange_.outstanding.pop();
   return hidden ? Fate::drop : Fate::pass;
 }
 
-// All but those whose Parse is still to be answered.
+// By now the settings are known under which it was parsed.
+Conversation::Fate Conversation::judge_parsed() {
+  if (exchange_.outstanding.empty()) unexpected(Backend::parse_complete);
+  const OutstandingRequest& front = exchange_.outstanding.front();
+  if (front.job == Job::name && front.name.empty() && front.text->settings != settings_now())
+    replace_unnamed(front.text, {make_text(front.text->parse, settings_now())});
+  return answered(Kind::parse);
+}
+
 void Conversation::forget_statements() {
   server_->statements.clear();
-  auto forgotten = std::exchange(names_, {});
-  for (Expected& one : expected_) {
-    if (one.kind != Kind::parse || one.job != Job::name || one.name.empty()) continue;
-    server_->statements.put(one.text, kNotDescribed);
-    if (auto found = forgotten.find(one.name); found != forgotten.end()) names_.insert(*found);
-  }
+  names_.clear(exchange_.outstanding);
+  for (OutstandingRequest& one : exchange_.outstanding)
+    if (one.kind == Kind::parse && one.job == Job::name && !one.name.empty())
+      server_->statements.put(one.text, one.server_name);
 }
 
-Conversation::Fate Conversation::judge_row_description(char type, std::string_view body) {
-  if (expected_.empty()) unexpected(type);
-  Expected& front = expected_.front();
+// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that stays.
+void Conversation::deallocated(const std::string& name) {
+  bool ours = names_.find(name) != nullptr;
+  names_.erase(name);
+  if (ours) server_->names.items = kUnknownNames;
+  if (!ours || !pooled_) server_->statements.remove_named(name);
+}
+
+Conversation::Fate Conversation::judge_description(Backend type, std::string_view body) {
+  if (exchange_.outstanding.empty()) unexpected(type);
+  OutstandingRequest& front = exchange_.outstanding.front();
   if (front.kind == Kind::query) return front.hidden() ? Fate::drop : Fate::pass;
   if (front.kind != Kind::describe) unexpected(type);
-  if (!front.hidden()) {
-    if (type != 't') expected_.pop();
-    return Fate::pass;
+  Fate fate = front.hidden() ? Fate::drop : Fate::pass;
+  bool learns = front.hidden() || front.job == Job::look;
+  if (type == Backend::parameter_description) {
+    if (learns) types_ = body;
+    return fate;
   }
-  if (type == 't') {
-    hash_ = hash_more(0xcbf29ce484222325, body);
-    return Fate::drop;
+  if (learns) {
+    uint64_t hash = 0xcbf29ce484222325;
+    if (type == Backend::row_description) hash = hash_columns(hash, body);
+    described(front, std::max<uint64_t>(hash, kNotDescribed + 1));
   }
-  if (type == 'T') hash_ = hash_columns(hash_, body);
-  Description description = std::max<uint64_t>(hash_, kNotDescribed + 1);
-  // An error before may have taken it for skipped.
-  if (front.job == Job::verify || server_->statements.find(front.text) != nullptr)
-    server_->statements.put(front.text, description);
-  if (front.job == Job::learn) {
-    learn(front.name, front.text, description);
-  } else if (front.job == Job::verify) {
-    refreshed_ = front.text->id;
-    refresh_failure_.reset();
-    // With Sync behind it, that one's answer is waited for.
-    waiting_ = std::next(expected_.begin()) != expected_.end();
-  }
-  expected_.pop();
-  return Fate::drop;
+  exchange_.outstanding.pop();
+  return fate;
 }
 
-void Conversation::learn(const std::string& name, const TextPtr& text, Description description) {
+// What Postgres has found out of a statement: the types of its parameters, and its rows.
+void Conversation::described(OutstandingRequest& by, Description description) {
+  if (by.job == Job::verify) {
+    if (auto* there = server_->statements.find(by.text)) there->description = description;
+    if (!verified_) verified_ = std::make_unique<std::map<uint64_t, Verified>>();
+    (*verified_)[by.text->id].description = description;
+    return;
+  }
+  StatementText found = *by.text;
+  found.parse.resize(found.parse.find('\0') + 1);
+  found.parse += types_;
+  if (by.job == Job::look) {
+    if (found.parse != by.text->parse || names_.unnamed.description != description)
+      replace_unnamed(by.text, {make_text(found.parse, found.settings), description});
+    return;
+  }
+  found.settings = settings_now();
+  bool shared = pooled_ && !found.names_statements;
+  TextPtr same = shared ? texts_.find_or_add(startup_, found)
+                        : make_text(std::move(found.parse), std::move(found.settings));
+  server_->statements.know(by.text, same, description);
   auto note = [&](ClientStatement& statement) {
-    if (statement.text == text) statement.description = description;
+    if (statement.text == by.text) statement = {same, description};
   };
-  if (auto named = names_.find(name); named != names_.end()) note(named->second);
-  for (Expected& later : expected_)  // What takes it away may yet be undone.
-    if (later.before && later.name == name) note(*later.before);
+  if (ClientStatement* named = names_.find(by.name)) note(*named);
+  for (OutstandingRequest& later : exchange_.outstanding)  // What takes it away may yet be undone.
+    if (later.before && later.name == by.name) note(*later.before);
 }
 
-void Conversation::copy_in_begins() {
-  if (expected_.empty()) unexpected('G');
-  copy_in_ = true;
-  // A Sync that is on its way already will be taken for a part of the data.
-  for (auto one = std::next(expected_.begin()); one != expected_.end();) {
-    if (one->kind == Kind::copy_end) {
-      copy_in_ = false;
-      return;
-    }
-    if (one->kind != Kind::sync) return;
-    expected_.erase(one);
-    one = std::next(expected_.begin());
+void Conversation::replace_unnamed(const TextPtr& was, const ClientStatement& is) {
+  const TextPtr kept = was;  // It may be a part of what is replaced.
+  if (names_.unnamed.text == kept) names_.unnamed = is;
+  if (server_->unnamed == kept) server_->unnamed = is.text;
+  for (OutstandingRequest& later : exchange_.outstanding) {
+    if (later.unnamed_before.text == kept) later.unnamed_before = is;
+    if (later.text == kept) later.text = is.text;
   }
 }
 
@@ -243,6 +279,14 @@ Conversation::Fate Conversation::judge_status(std::string_view body) {
   }
   if (name == kVacateParameter) {
     vacate_ = static_cast<uint32_t>(parse_number(value));
+    return Fate::drop;
+  }
+  if (name == kParseSettingsParameter) {
+    server_->parse_changes = parse_items_of(value);
+    return Fate::drop;
+  }
+  if (name == kDeallocatedParameter) {
+    deallocated(std::string(value));
     return Fate::drop;
   }
   bool same_view = view_ == server_->reported;
@@ -267,7 +311,7 @@ void Conversation::take_report(std::string_view report) {
 // Postgres listens before it is ready for the next query, and tells a session of its own
 // notifications before that.
 bool Conversation::must_hold() const {
-  if (expected_.empty() || expected_.front().hidden()) return false;
+  if (exchange_.outstanding.empty() || exchange_.front_is_hidden()) return false;
   return state_->listen != heard_ || (notified_itself_ && !heard_.empty());
 }
 
@@ -282,96 +326,102 @@ void Conversation::tell_view_changes(std::string& to_client) {
   view_ = server_->reported;
 }
 
-void Conversation::undo(Expected& one) {
-  if (one.kind == Kind::parse && one.text) {
+void Conversation::undo(OutstandingRequest& one) {
+  if (one.own && !one.text) server_->names.items = kUnknownNames;
+  if (one.kind == Kind::parse && one.text && !one.own) {
     if (server_->unnamed == one.text) server_->unnamed.reset();
     server_->statements.remove(one.text);
-    auto named = names_.find(one.name);
-    if (one.job == Job::name && named != names_.end() && named->second.text == one.text)
-      names_.erase(named);
   }
-  if (one.before) names_[one.name] = std::move(*one.before);
-  if (one.ends_unnamed) unnamed_ = std::move(one.unnamed_before);
+  names_.undo(one);
 }
 
 // What comes later may stand on what came before it.
-void Conversation::undo_before(std::vector<Expected>::iterator end) {
-  TextPtr latest = unnamed_;
+void Conversation::undo_before(std::vector<OutstandingRequest>::iterator end) {
+  ClientStatement latest = names_.unnamed;
   bool undone = false;
-  for (auto one = end; one != expected_.begin();) {
+  for (auto one = end; one != exchange_.outstanding.begin();) {
     undone |= (--one)->ends_unnamed;
     undo(*one);
   }
-  auto later = std::find_if(end, expected_.end(), [](auto& one) { return one.ends_unnamed; });
-  if (undone && later != expected_.end()) later->unnamed_before = std::exchange(unnamed_, latest);
-}
-
-void Conversation::pop_copy_ends() {
-  while (!expected_.empty() && expected_.front().kind == Kind::copy_end) expected_.pop();
+  auto later =
+      std::find_if(end, exchange_.outstanding.end(), [](auto& one) { return one.ends_unnamed; });
+  if (undone && later != exchange_.outstanding.end())
+    later->unnamed_before = std::exchange(names_.unnamed, latest);
 }
 
 // After an error Postgres skips what follows up to the next Sync.
 void Conversation::skip_to_sync() {
+  OutstandingRequests& all = exchange_.outstanding;
   // A Parse that fails has ended the unnamed statement before.
-  if (expected_.front().job == Job::name) expected_.front().unnamed_before.reset();
-  undo_before(std::find_if(expected_.begin(), expected_.end(),
-                           [](const Expected& one) { return one.kind == Kind::sync; }));
-  while (!expected_.empty() && expected_.front().kind != Kind::sync) expected_.pop();
-  skipping_ = expected_.empty();
-  waiting_ = waiting_ && std::any_of(expected_.begin(), expected_.end(),
-                                     [](const Expected& one) { return one.job == Job::verify; });
-  copy_in_ = false;
+  if (all.front().job == Job::name) all.front().unnamed_before = {};
+  undo_before(
+      std::find_if(all.begin(), all.end(), [](auto& one) { return one.kind == Kind::sync; }));
+  while (!all.empty() && all.front().kind != Kind::sync) all.pop();
+  exchange_.phase = all.empty() ? Phase::skipping : Phase::asked;
+}
+
+// Names of statements as the client knows them.
+std::string Conversation::in_clients_words(std::string_view error) const {
+  std::string text(error);
+  for (auto& [name, statement] : names_) {
+    const ServerStatements::Entry* there = server_->statements.find(statement.text);
+    if (there == nullptr) continue;
+    const std::string quoted = "\"" + there->name + "\"";
+    for (size_t at = text.find(quoted); at != std::string::npos; at = text.find(quoted, at + 1))
+      text.replace(at + 1, there->name.size(), name);
+  }
+  return text;
 }
 
 Conversation::Fate Conversation::judge_error(std::string_view body, std::string& to_client) {
   wire::ErrorFields fields = wire::parse_error(as_bytes(body));
-  bool unrestored = restoring_ && !expected_.empty() && expected_.front().job == Job::restore;
+  OutstandingRequests& all = exchange_.outstanding;
+  bool unrestored = restoring_ && !all.empty() && all.front().job == Job::restore;
   if (fields.severity == "FATAL" || fields.severity == "PANIC" || unrestored) {
     fatal_ = std::make_unique<wire::ErrorFields>(std::move(fields));
     return Fate::drop;
   }
-  if (expected_.empty()) return Fate::pass;
-  Expected& front = expected_.front();
-  copy_in_ = false;
+  if (all.empty()) return Fate::pass;
+  OutstandingRequest& front = all.front();
+  if (exchange_.phase == Phase::copy_in) exchange_.phase = Phase::asked;
+  bool in_our_words = pooled_ && body.find(kServerNamePrefix) != std::string_view::npos;
+  Fate fate = in_our_words ? Fate::drop : Fate::pass;
+  std::string told;
+  if (in_our_words) wire::put_message(told, 'E', in_clients_words(body));
   if (front.ends_in_ready()) {
-    if (front.before) names_[front.name] = std::move(*front.before);
-    return front.hidden() ? Fate::drop : Fate::pass;
+    if (front.hidden()) return Fate::drop;
+    to_client += told;
+    return fate;
   }
-  Fate fate = Fate::pass;
   if (front.job == Job::raise) {
     // In a failed transaction nobody looks whether a name is taken.
-    bool failed = status_ == 'E' && !block_ended_ && front.replacement->sqlstate == "42P05";
-    wire::put_error(to_client, failed ? transaction_failed() : *front.replacement);
+    bool failed = exchange_.transaction_status == 'E' && !block_ended_ &&
+                  front.replacement->sqlstate == "42P05";
+    told.clear();
+    wire::put_error(told, failed ? transaction_failed() : *front.replacement);
     fate = Fate::drop;
   }
-  uint64_t text = front.text ? front.text->id : 0;
+  TextPtr text = front.text;
   skip_to_sync();
-  refreshed_ = 0;
-  if (!expected_.empty() && expected_.front().job == Job::verify) {
-    refreshed_ = text;
-    refresh_failure_ = std::make_unique<wire::ErrorFields>(std::move(fields));
-    fate = Fate::drop;
+  if (!all.empty() && all.front().job == Job::verify) {
+    if (!verified_) verified_ = std::make_unique<std::map<uint64_t, Verified>>();
+    if (text) (*verified_)[text->id].failure = std::move(fields);
+    return Fate::drop;
   }
+  if (!all.empty() && all.front().hidden()) return Fate::drop;  // Of ours alone.
+  to_client += told;
   return fate;
 }
 
 Conversation::Fate Conversation::judge_ready(std::string_view body, std::string& to_client) {
-  if (expected_.empty() || !expected_.front().ends_in_ready() || body.size() != 1) unexpected('Z');
-  status_ = body[0];
+  OutstandingRequests& all = exchange_.outstanding;
+  if (all.empty() || !all.front().ends_in_ready() || body.size() != 1)
+    unexpected(Backend::ready_for_query);
   block_ended_ = false;
-  copy_in_ = false;
-  Expected& front = expected_.front();
-  Job job = front.job;
-  bool hidden = front.hidden();
-  expected_.pop();
-  pop_copy_ends();
-  if (job == Job::verify) waiting_ = false;
-  settling_ = settling_ && std::any_of(expected_.begin(), expected_.end(),
-                                       [](const Expected& one) { return one.ends_in_ready(); });
+  bool visible = exchange_.ready(body[0]);
   tell_view_changes(to_client);
-  if (hidden) return Fate::drop;
-  if (expected_.empty() && !skipping_) in_exchange_ = false;
-  if (status_ == 'I') counts_.transactions++;
+  if (!visible) return Fate::drop;
+  if (body[0] == 'I') counts_.transactions++;
   return Fate::pass;
 }
 

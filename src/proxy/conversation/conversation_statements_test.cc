@@ -27,9 +27,10 @@ TEST_F(ConversationStatements, OfOneTextThereIsOneOnAServer) {
   ann.on(one, Say().parse("a", "SELECT x").sync());
   bob.on(one, Say().parse("b", "SELECT x").sync());
   ann.on(one, Say().parse("c", "SELECT x").sync());
-  EXPECT_EQ(one.postgres.session.prepared().size(), 1u);
   EXPECT_EQ(ann.on(one, Say().run("a").run("c").sync()),
             "2 D(x) C(SELECT 1) 2 D(x) C(SELECT 1) Z(I)");
+  ann.on(one, Say().parse("d", "SELECT y").sync());  // Those that are alike are closed ahead of it.
+  EXPECT_EQ(one.postgres.session.prepared().size(), 2u);
 }
 
 TEST_F(ConversationStatements, IsPreparedAgainOnAnotherServerUnseen) {
@@ -308,6 +309,90 @@ TEST_F(ConversationStatements, MadeBySqlGoWithTheSession) {
   }
   EXPECT_EQ(ann.on(two, Say().query("DEALLOCATE p")), "C(DEALLOCATE) Z(I)");
   EXPECT_EQ(ann.on(one, Say().query("EXECUTE p")), "E(26000) Z(I)");
+}
+
+TEST_F(ConversationStatements, SqlFindsThemAmongOthersAndInComments) {
+  ann.on(one, Say().parse("s", "SELECT a").parse("other", "SELECT b").sync());
+  EXPECT_EQ(ann.on(two, Say().query("SELECT x; EXECUTE s; DEALLOCATE other")),
+            "T(1) D(x) C(SELECT 1) T(1) D(a) C(SELECT 1) C(DEALLOCATE) Z(I)");
+  EXPECT_EQ(ann.on(one, Say().run("other").sync()), "E(26000) Z(I)");
+  EXPECT_EQ(bob.on(two, Say().query("EXECUTE s")), "E(26000) Z(I)");
+}
+
+TEST_F(ConversationStatements, ExecutePreparedByProtocolFindsThemOnEveryServer) {
+  ann.on(one, Say().parse("s", "SELECT a").parse("e", "EXECUTE s").sync());
+  EXPECT_EQ(ann.on(two, Say().run("e").sync()), "2 D(a) C(SELECT 1) Z(I)");
+  bob.on(two, Say().parse("s", "SELECT b").parse("e", "EXECUTE s").sync());
+  for (Server* server : {&one, &two}) {
+    EXPECT_EQ(ann.on(*server, Say().run("e").sync()), "2 D(a) C(SELECT 1) Z(I)");
+    EXPECT_EQ(bob.on(*server, Say().run("e").sync()), "2 D(b) C(SELECT 1) Z(I)");
+  }
+}
+
+TEST_F(ConversationStatements, ANameIsTakenWhicheverWayItWasMade) {
+  ann.on(one, Say().parse("s", "SELECT a").query("PREPARE p AS SELECT b"));
+  EXPECT_EQ(ann.on(two, Say().query("PREPARE s AS SELECT b")), "E(42P05) Z(I)");
+  EXPECT_EQ(ann.on(two, Say().parse("p", "SELECT a").sync()), "E(42P05) Z(I)");
+  EXPECT_EQ(ann.on(one, Say().close("p").sync()), "3 Z(I)");
+  EXPECT_EQ(ann.on(two, Say().query("EXECUTE p")), "E(26000) Z(I)");
+}
+
+// ---- What a text means was settled at its Parse ----
+
+TEST_F(ConversationStatements, AreReadByTheSettingsOfTheirOwnSession) {
+  ann.on(one, Say().query("SET TimeZone a"));
+  bob.on(one, Say().query("SET TimeZone b"));
+  ann.on(one, Say().parse("s", "LITERAL").sync());
+  bob.on(one, Say().parse("s", "LITERAL").sync());
+  for (Server* server : {&one, &two}) {
+    EXPECT_EQ(ann.on(*server, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+    EXPECT_EQ(bob.on(*server, Say().run("s").sync()), "2 D(b) C(SELECT 1) Z(I)");
+  }
+}
+
+TEST_F(ConversationStatements, WhatIsSetLaterDoesNotChangeThem) {
+  ann.on(one, Say().query("SET TimeZone a").parse("s", "LITERAL").sync());
+  ann.on(one, Say().parse("", "LITERAL").sync());
+  ann.on(one, Say().query("PREPARE p AS LITERAL").parse("", "LITERAL").describe("").sync());
+  ann.on(one, Say().once("SET TimeZone later").sync());
+  EXPECT_EQ(ann.on(two, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+  EXPECT_EQ(ann.on(two, Say().query("EXECUTE p")), "T(1) D(a) C(SELECT 1) Z(I)");
+  EXPECT_EQ(
+      ann.on(two, Say().query("BEGIN").run("s").sync().query("SHOW TimeZone").query("COMMIT")),
+      "C(BEGIN) Z(T) 2 D(a) C(SELECT 1) Z(T) T(1) D(later) C(SELECT 1) Z(T) C(COMMIT) Z(I)");
+}
+
+TEST_F(ConversationStatements, NorWhatATransactionSetsAndTakesBack) {
+  ann.on(one, Say().query("BEGIN").query("SET TimeZone a").parse("s", "LITERAL").sync());
+  ann.on(one, Say().query("ROLLBACK"));
+  for (Server* server : {&two, &one})
+    EXPECT_EQ(ann.on(*server, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+  ann.on(one, Say().query("SET TimeZone b").parse("t", "LITERAL").sync());
+  ann.on(two, Say().query("BEGIN").query("SET TimeZone c"));
+  EXPECT_EQ(ann.on(two, Say().run("t").sync().query("COMMIT")),
+            "2 D(b) C(SELECT 1) Z(T) C(COMMIT) Z(I)");
+}
+
+TEST_F(ConversationStatements, AnUnnamedThatIsParsedAgainMustLookAsItWasDescribed) {
+  ann.on(one, Say().parse("", "TABLE t").describe("").sync());
+  EXPECT_EQ(ann.on(two, Say().run("").sync()), "2 D(t) C(SELECT 1) Z(I)");
+  cluster.columns["t"] = 2;
+  EXPECT_EQ(ann.on(one, Say().run("").sync()), "E(0A000) Z(I)");
+}
+
+TEST_F(ConversationStatements, NamesOfOursAreNobodysToUse) {
+  ann.on(one, Say().parse("s", "SELECT a").sync());
+  EXPECT_EQ(bob.on(one, Say().run("halogen.1").sync()), "E(26000) Z(I)");
+  EXPECT_EQ(bob.on(one, Say().describe("halogen.1").sync()), "E(26000) Z(I)");
+  EXPECT_EQ(bob.on(one, Say().close("halogen.1").sync()), "3 Z(I)");
+  EXPECT_EQ(ann.on(one, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+}
+
+TEST_F(ConversationStatements, NamesOfOursTellNothing) {
+  ann.on(one, Say().parse("s", "SELECT a").sync());
+  bob.on(two, Say().parse("s", "SELECT b").sync());
+  EXPECT_EQ(one.postgres.session.prepared().begin()->first,
+            two.postgres.session.prepared().begin()->first);
 }
 
 }  // namespace

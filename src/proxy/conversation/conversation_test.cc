@@ -264,5 +264,37 @@ TEST_F(ConversationTest, LargeMessagesOfTheServerAreNotHeld) {
   }
 }
 
+// ---- COPY that fails before it reads: whether its Sync will be answered nobody says ----
+
+TEST_F(ConversationTest, ACopyThatFailsBeforeItReadsLeavesItsSyncToBeAnswered) {
+  EXPECT_EQ(ann.on(one, Say().once("COPYNO").sync()), "1 2 G E(42809) Z(I)");
+  EXPECT_TRUE(ann.talk.movable());
+  EXPECT_EQ(ann.on(one, Say().once("COPYNO").sync().data("1").copy_done().sync()),
+            "1 2 G E(42809) Z(I) Z(I)");
+  EXPECT_TRUE(ann.talk.movable());
+}
+
+TEST_F(ConversationTest, ACopyThatFailsLaterHasReadItsSync) {
+  EXPECT_EQ(ann.on(one, Say().once("COPYIN").sync().data("bad")), "1 2 G E(22P02)");
+  EXPECT_FALSE(ann.talk.movable());
+  EXPECT_EQ(ann.on(one, Say().data("1").copy_done().sync()), "Z(I)");
+  EXPECT_TRUE(ann.talk.movable());
+  EXPECT_EQ(ann.on(one, Say().once("COPYIN").sync().data("bad").copy_done().sync()),
+            "1 2 G E(22P02) Z(I)");
+  EXPECT_TRUE(ann.talk.movable());
+}
+
+TEST_F(ConversationTest, WhatIsLeftOfACopyThatFailedReachesNoServer) {
+  ann.attach(one);
+  EXPECT_EQ(ann.says(Say().query("COPYIN").data("bad")), "G E(22P02) Z(I)");
+  ann.hears(Say().data("1").copy_done().bytes);
+  EXPECT_EQ(one.to_it, "");
+  EXPECT_TRUE(ann.talk.movable());
+  ann.detach();
+  ann.hears(Say().data("1").copy_fail().flush().bytes);
+  EXPECT_EQ(ann.heard, "");
+  EXPECT_EQ(ann.words(), "");
+}
+
 }  // namespace
 }  // namespace halogen::proxy::testing

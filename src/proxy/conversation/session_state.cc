@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "protocol/parse_settings.h"
 #include "protocol/session_state.h"
 
 namespace halogen::proxy {
@@ -54,10 +55,45 @@ void put_items(std::string& out, std::initializer_list<std::string_view> items) 
   for (std::string_view item : items) put_item(out, item);
 }
 
+// '*' at either end stands for anything; "*.*" for every name with a dot in it.
+bool matches(std::string_view pattern, std::string_view name) {
+  if (pattern == "*.*") return name.find('.') != std::string_view::npos;
+  bool before = pattern.starts_with('*');
+  bool behind = pattern.ends_with('*');
+  if (before) pattern.remove_prefix(1);
+  if (behind) pattern.remove_suffix(1);
+  if (before && behind) return name.find(pattern) != std::string_view::npos;
+  return behind ? name.starts_with(pattern) : name == pattern;
+}
+
+bool counts_at_parse(std::string_view name) {
+  static constexpr std::string_view kHarmless[] = {HALOGEN_HARMLESS_AT_PARSE};
+  for (std::string_view pattern : kHarmless)
+    if (matches(pattern, name)) return false;
+  return true;
+}
+
 std::vector<std::string> strings_of(const json& report, const char* name) {
   auto found = report.find(name);
   return found == report.end() ? std::vector<std::string>{}
                                : found->get<std::vector<std::string>>();
+}
+
+std::string parse_items_of_object(const json& settings) {
+  std::string items;
+  for (auto& [name, value] : settings.items())
+    if (counts_at_parse(name)) put_items(items, {name, value.get_ref<const std::string&>()});
+  return items;
+}
+
+// A statement and the settings under which it was made.
+std::string prepared_items(const json& prepared) {
+  std::string items;
+  if (auto settings = prepared.find("settings"); settings != prepared.end())
+    for (auto& [name, value] : settings->items())
+      put_items(items, {"under", name, value.get_ref<const std::string&>()});
+  put_items(items, {"prepare", prepared.at("statement").get_ref<const std::string&>()});
+  return items;
 }
 
 }  // namespace
@@ -73,14 +109,18 @@ StatePtr parse_session_state(std::string_view text) try {
   if (auto settings = report.find("settings"); settings != report.end())
     for (auto& [name, value] : settings->items())
       put_items(state->restore, {"setting", name, value.get_ref<const std::string&>()});
+  if (auto settings = report.find("settings"); settings != report.end())
+    state->parse_settings = parse_items_of_object(*settings);
   for (const std::string& name : strings_of(report, "known"))
     put_items(state->restore, {"known", name});
   for (const char* name : {"session_authorization", "role"})
     if (auto value = report.find(name); value != report.end())
       put_items(state->restore, {name, value->get_ref<const std::string&>()});
   if (auto prepared = report.find("prepared"); prepared != report.end())
-    for (const json& one : *prepared)
-      put_items(state->restore, {"prepare", one.at("statement").get_ref<const std::string&>()});
+    for (const json& one : *prepared) {
+      state->prepared.emplace_back(one.value("name", ""), prepared_items(one));
+      state->restore += state->prepared.back().second;
+    }
   state->listen = strings_of(report, "listen");
   state->pins = strings_of(report, "pins");
   state->deallocations = report.value("deallocations", uint64_t{0});
@@ -88,6 +128,15 @@ StatePtr parse_session_state(std::string_view text) try {
   return state;
 } catch (const json::exception& error) {
   throw Error(Errc::corrupt, "a report of the session's state: {}", error.what());
+}
+
+StatePtr without_prepared(const SessionState& state, std::string_view name) {
+  auto rest = std::make_shared<SessionState>(state);
+  for (auto& [known, items] : state.prepared)
+    rest->restore.resize(rest->restore.size() - items.size());
+  std::erase_if(rest->prepared, [&](auto& one) { return one.first == name; });
+  for (auto& [known, items] : rest->prepared) rest->restore += items;
+  return rest;
 }
 
 std::string startup_items(const wire::Parameters& settings) {
@@ -110,12 +159,28 @@ std::string listen_items(const std::vector<std::string>& channels) {
   return items;
 }
 
-std::string restore_statement(std::string_view startup, std::string_view state,
-                              std::string_view listen) {
-  std::string items;
-  items.append(startup).append(state).append(listen);
-  if (items.empty()) return "SET halogen.session TO DEFAULT";
-  return "SET halogen.session TO " + items.substr(1);
+std::string parse_items_of(std::string_view text) try {
+  return parse_items_of_object(json::parse(text));
+} catch (const json::exception& error) {
+  throw Error(Errc::corrupt, "a report of settings: {}", error.what());
+}
+
+std::optional<std::string> item(std::string_view text) {
+  uint32_t code = 0;
+  for (size_t at = 0, size = 0; at < text.size(); at += size)
+    if ((size = decode_utf8(text.substr(at), code)) == 0) return std::nullopt;
+  std::string out;
+  put_item(out, text);
+  return out;
+}
+
+std::string restore_statement(std::string_view pass, std::string_view startup,
+                              std::string_view state, std::string_view listen) {
+  std::string sql = "SET halogen.session TO ";
+  std::string first;
+  put_item(first, pass);
+  sql.append(first.substr(1)).append(startup).append(state).append(listen);
+  return sql;
 }
 
 }  // namespace halogen::proxy

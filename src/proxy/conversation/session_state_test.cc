@@ -75,13 +75,33 @@ TEST(SessionState, WhatIsNoUtf8IsRefused) {
 }
 
 TEST(SessionState, TheStatementHasTheItemsInTheirOrder) {
-  EXPECT_EQ(restore_statement("", "", ""), "SET halogen.session TO DEFAULT");
-  EXPECT_EQ(restore_statement(startup_items({{"a", "1"}, {"options", "-c x=y"}}), ",E'role',E'r'",
-                              listen_items({"c", "it's"})),
-            "SET halogen.session TO E'startup',E'a',E'1',E'startup',E'options',E'-c x=y',"
+  EXPECT_EQ(restore_statement("1.a", "", "", ""), "SET halogen.session TO E'1.a'");
+  EXPECT_EQ(restore_statement("2.b", startup_items({{"a", "1"}, {"options", "-c x=y"}}),
+                              ",E'role',E'r'", listen_items({"c", "it's"})),
+            "SET halogen.session TO E'2.b',E'startup',E'a',E'1',E'startup',E'options',E'-c x=y',"
             "E'role',E'r',E'listen',E'c',E'listen',E'it''s'");
-  EXPECT_EQ(restore_statement("", "", listen_items({"c"})),
-            "SET halogen.session TO E'listen',E'c'");
+}
+
+TEST(SessionState, WhatCountsWhenSqlIsParsedIsKnown) {
+  StatePtr state = parse_session_state(R"({"settings": {
+    "TimeZone": "UTC", "application_name": "x", "my.own": "1", "enable_seqscan": "off",
+    "max_parallel_workers": "1", "jit": "on", "search_path": "s", "statement_timeout": "1"}})");
+  EXPECT_EQ(state->parse_settings, ",E'TimeZone',E'UTC',E'search_path',E's'");
+  EXPECT_EQ(parse_items_of(R"({"DateStyle": "ISO", "work_mem": "1"})"), ",E'DateStyle',E'ISO'");
+  EXPECT_THROW(parse_items_of("{"), Error);
+}
+
+TEST(SessionState, AStatementBySqlKeepsTheSettingsItWasMadeUnder) {
+  StatePtr state = parse_session_state(R"({"prepared": [
+    {"name": "p", "statement": "PREPARE p AS SELECT 1", "settings": {"TimeZone": "UTC"}},
+    {"name": "q", "statement": "PREPARE q AS SELECT 2"}]})");
+  EXPECT_EQ(state->restore,
+            ",E'under',E'TimeZone',E'UTC',E'prepare',E'PREPARE p AS SELECT 1'"
+            ",E'prepare',E'PREPARE q AS SELECT 2'");
+  EXPECT_TRUE(state->has_prepared("p"));
+  StatePtr rest = without_prepared(*state, "p");
+  EXPECT_EQ(rest->restore, ",E'prepare',E'PREPARE q AS SELECT 2'");
+  EXPECT_FALSE(rest->has_prepared("p"));
 }
 
 }  // namespace

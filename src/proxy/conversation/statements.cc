@@ -1,93 +1,136 @@
 #include "proxy/conversation/statements.h"
 
 #include <fmt/format.h>
-
 #include <strings.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
 
 namespace halogen::proxy {
 namespace {
 
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+std::atomic<uint64_t> last_text = 0;
+
 bool starts_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0;
 }
 bool in_name(char c) { return starts_name(c) || (c >= '0' && c <= '9') || c == '$'; }
 
-size_t skip_space(std::string_view sql, size_t at) {
-  while (at < sql.size() && is_space(sql[at])) at++;
-  return at;
+bool begins_with_word(std::string_view sql, std::string_view word) {
+  return sql.size() >= word.size() && ::strncasecmp(sql.data(), word.data(), word.size()) == 0;
 }
 
-size_t word_end(std::string_view sql, size_t at) {
-  while (at < sql.size() && in_name(sql[at])) at++;
-  return at;
+std::string lower(std::string_view word) {
+  std::string out(word);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  return out;
 }
 
-bool is_word(std::string_view sql, size_t begin, size_t end, std::string_view word) {
-  return end - begin == word.size() &&
-         ::strncasecmp(sql.data() + begin, word.data(), word.size()) == 0;
-}
-
-// A name, quoted or not; the position behind it, or npos.
-size_t parse_name(std::string_view sql, size_t at, std::string& name) {
-  if (at >= sql.size()) return std::string_view::npos;
-  if (sql[at] != '"') {
-    if (!starts_name(sql[at])) return std::string_view::npos;
-    size_t end = word_end(sql, at);
-    for (size_t i = at; i < end; i++)
-      name.push_back(sql[i] >= 'A' && sql[i] <= 'Z' ? static_cast<char>(sql[i] | 0x20) : sql[i]);
-    return end;
-  }
-  for (size_t i = at + 1; i < sql.size(); i++) {
-    if (sql[i] != '"') {
-      name.push_back(sql[i]);
-    } else if (i + 1 < sql.size() && sql[i + 1] == '"') {
-      name.push_back(sql[i++]);
-    } else {
-      return i + 1;
+// The quoted name whose opening quote is at `at`; moves there to behind its end.
+std::string quoted_name(std::string_view sql, size_t& at) {
+  std::string name;
+  for (at++; at < sql.size(); at++) {
+    if (sql[at] == '"') {
+      if (at + 1 >= sql.size() || sql[at + 1] != '"') break;
+      at++;
     }
+    name.push_back(sql[at]);
   }
-  return std::string_view::npos;
+  at++;
+  return name;
+}
+
+StatementText text_of(std::string parse, std::string settings) {
+  StatementText text;
+  text.id = ++last_text;
+  text.settings = std::move(settings);
+  text.parse = std::move(parse);
+  std::string_view sql(text.parse);
+  text.names_statements = names_statements(sql.substr(0, sql.find('\0')));
+  return text;
 }
 
 }  // namespace
 
-std::string StatementText::server_name() const { return fmt::format("halogen.{}", id); }
+TextPtr make_text(std::string parse, std::string settings) {
+  return std::make_shared<const StatementText>(text_of(std::move(parse), std::move(settings)));
+}
 
-TextPtr StatementTexts::find_or_add(std::string_view parse) {
+TextPtr StatementTexts::find_or_add(const std::string& startup, const StatementText& like) {
+  std::string key;
+  key.append(startup).push_back('\0');
+  key.append(like.settings).push_back('\0');
+  key.append(like.parse);
   MutexLock lock(mutex_);
-  if (auto found = texts_.find(parse); found != texts_.end())
+  auto found = texts_.find(key);
+  if (found != texts_.end())
     if (TextPtr text = found->second.lock()) return text;
-  auto owned = new StatementText{next_id_++, std::string(parse)};
-  TextPtr text(owned, [this](const StatementText* gone) {
-    remove(gone);
+  auto* owned = new StatementText(like);
+  owned->id = ++last_text;
+  TextPtr text(owned, [this, key](const StatementText* gone) {
+    remove(key);
     delete gone;
   });
-  texts_.erase(parse);  // One whose last owner is about to call remove().
-  texts_.emplace(owned->parse, text);
+  texts_[key] = text;
   return text;
 }
 
-void StatementTexts::remove(const StatementText* text) {
+// Another one may have taken its place meanwhile. It is not held here: to let go of the last one
+// would come back for the mutex.
+void StatementTexts::remove(const std::string& key) {
   MutexLock lock(mutex_);
-  auto found = texts_.find(text->parse);
-  if (found != texts_.end() && found->first.data() == text->parse.data()) texts_.erase(found);
+  auto found = texts_.find(key);
+  if (found != texts_.end() && found->second.expired()) texts_.erase(found);
 }
 
-Description* ServerStatements::find(const TextPtr& text) {
+std::string ServerStatements::new_name() {
+  return fmt::format("{}{}", kServerNamePrefix, ++last_name_);
+}
+
+ServerStatements::Entry* ServerStatements::find(const TextPtr& text) {
   auto found = entries_.find(text->id);
   if (found == entries_.end()) return nullptr;
   order_.splice(order_.begin(), order_, found->second);
-  return &found->second->description;
+  return &*found->second;
 }
 
-void ServerStatements::put(const TextPtr& text, Description description) {
-  if (Description* known = find(text)) {
-    *known = description;
+ServerStatements::Entry& ServerStatements::add(Entry entry) {
+  order_.push_front(std::move(entry));
+  entries_[order_.front().text->id] = order_.begin();
+  return order_.front();
+}
+
+ServerStatements::Entry& ServerStatements::put(const TextPtr& text, std::string name) {
+  if (Entry* known = find(text)) {
+    if (known->name != name) surplus_.push_back(std::exchange(known->name, std::move(name)));
+    known->description = kNotDescribed;
+    return *known;
+  }
+  return add({text, std::move(name)});
+}
+
+void ServerStatements::know(const TextPtr& made, const TextPtr& same, Description description) {
+  Entry* entry = find(made);
+  if (entry == nullptr) return;
+  if (made == same) {
+    entry->description = description;
     return;
   }
-  order_.push_front({text, description});
-  entries_[text->id] = order_.begin();
+  Entry known = std::move(*entry);
+  remove(made);
+  if (Entry* older = find(same)) {
+    if (older->description == description) {
+      surplus_.push_back(known.name);
+      return;
+    }
+    surplus_.push_back(older->name);
+    remove(same);
+  }
+  known.text = same;
+  known.description = description;
+  add(std::move(known));
 }
 
 void ServerStatements::remove(const TextPtr& text) {
@@ -97,41 +140,61 @@ void ServerStatements::remove(const TextPtr& text) {
   entries_.erase(found);
 }
 
+void ServerStatements::remove_named(std::string_view name) {
+  auto found = std::ranges::find(order_, name, &Entry::name);
+  if (found == order_.end()) return;
+  surplus_.push_back(found->name);
+  remove(TextPtr(found->text));
+}
+
 void ServerStatements::clear() {
   order_.clear();
   entries_.clear();
+  surplus_.clear();
 }
 
-TextPtr ServerStatements::take_surplus() {
-  if (entries_.size() <= kMost) return nullptr;
-  TextPtr oldest = order_.back().text;
-  remove(oldest);
-  return oldest;
-}
-
-bool parse_named_statement(std::string_view sql, NamedStatementSql& out) {
-  size_t at = skip_space(sql, 0);
-  if (at >= sql.size()) return false;
-  char first = static_cast<char>(sql[at] | 0x20);
-  if (first != 'd' && first != 'e') return false;
-  size_t end = word_end(sql, at);
-  out.deallocates = is_word(sql, at, end, "deallocate");
-  if (!out.deallocates && !is_word(sql, at, end, "execute")) return false;
-  at = skip_space(sql, end);
-  end = word_end(sql, at);
-  if (out.deallocates && is_word(sql, at, end, "prepare")) {
-    at = skip_space(sql, end);
-    end = word_end(sql, at);
+std::optional<std::string> ServerStatements::take_surplus() {
+  std::string name;
+  if (!surplus_.empty()) {
+    name = std::move(surplus_.back());
+    surplus_.pop_back();
+    return name;
   }
-  if (out.deallocates && is_word(sql, at, end, "all")) return false;
-  out.name.clear();
-  out.name_begin = at;
-  out.name_end = parse_name(sql, at, out.name);
-  if (out.name_end == std::string_view::npos) return false;
-  if (!out.deallocates) return true;
-  at = skip_space(sql, out.name_end);
-  if (at < sql.size() && sql[at] == ';') at = skip_space(sql, at + 1);
-  return at == sql.size();
+  if (entries_.size() <= kMost) return std::nullopt;
+  name = order_.back().name;
+  remove(TextPtr(order_.back().text));
+  return name;
+}
+
+bool names_statements(std::string_view sql) {
+  sql = sql.substr(0, kMostSqlLookedAt);
+  for (size_t at = 0; at + 6 < sql.size(); at++) {
+    char c = static_cast<char>(sql[at] | 0x20);
+    if (c != 'e' && c != 'd' && c != 'p') continue;
+    std::string_view rest = sql.substr(at);
+    std::string_view word = c == 'e' ? "execute" : c == 'd' ? "deallocate" : "prepare";
+    if (begins_with_word(rest, word)) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> names_in_sql(std::string_view sql) {
+  sql = sql.substr(0, kMostSqlLookedAt);
+  std::vector<std::string> names;
+  for (size_t at = 0; at < sql.size();) {
+    if (sql[at] == '"') {
+      names.push_back(quoted_name(sql, at));
+    } else if (starts_name(sql[at])) {
+      size_t begin = at;
+      while (at < sql.size() && in_name(sql[at])) at++;
+      names.push_back(lower(sql.substr(begin, at - begin)));
+    } else {
+      at++;
+    }
+  }
+  std::ranges::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 }  // namespace halogen::proxy

@@ -1,42 +1,47 @@
-// statements.h: prepared statements of the protocol, shared by clients that prepare the same text.
+// statements.h: prepared statements of the protocol, shared by clients that prepare the same.
 //
-// Each distinct text (with its parameter types) has one name on every server connection. What a
-// statement's parameters and rows look like is kept as a hash, its description: a client whose
-// description differs from the server's has one from before the tables changed, and must get the
-// error that Postgres would give.
+// The same is: the same text, the same types of parameters (as Postgres found them, where the
+// client left them open) and the same settings at its Parse, by which literals were read. On each
+// server connection it has one name, which says nothing about it. What a statement's rows look like
+// is kept as a hash, its description: a client whose description differs from the server's has one
+// from before the tables changed, and must get the error that Postgres would give.
 #pragma once
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/mutex.h"
 
 namespace halogen::proxy {
 
 struct StatementText {
-  uint64_t id = 0;    // Unique while the proxy runs.
-  std::string parse;  // Body of the Parse message behind the statement's name.
-
-  std::string server_name() const;
+  uint64_t id = 0;  // Unique while the proxy runs.
+  // Settings of the session as it was parsed, items of a statement to the server.
+  std::string settings;
+  std::string parse;              // Body of the Parse message behind the statement's name.
+  bool names_statements = false;  // Its SQL may be about other statements of its client.
 };
 using TextPtr = std::shared_ptr<const StatementText>;
 
-// All texts in use. Safe from any thread; outlives what it gave.
+// Of one client alone.
+TextPtr make_text(std::string parse, std::string settings);
+
+// All texts that clients share. Safe from any thread; outlives what it gave.
 class StatementTexts {
  public:
-  TextPtr find_or_add(std::string_view parse);
+  // `startup`: what the client's startup packet set counts, too.
+  TextPtr find_or_add(const std::string& startup, const StatementText& like);
 
  private:
-  void remove(const StatementText* text);
+  void remove(const std::string& key);
 
   Mutex mutex_;
-  uint64_t next_id_ GUARDED_BY(mutex_) = 1;
-  // Keys point into the texts.
-  std::unordered_map<std::string_view, std::weak_ptr<const StatementText>> texts_
-      GUARDED_BY(mutex_);
+  std::unordered_map<std::string, std::weak_ptr<const StatementText>> texts_ GUARDED_BY(mutex_);
 };
 
 using Description = uint64_t;
@@ -53,32 +58,50 @@ class ServerStatements {
  public:
   static constexpr size_t kMost = 256;
 
+  struct Entry {
+    TextPtr text;
+    std::string name;  // On the server.
+    Description description = kNotDescribed;
+    uint64_t names_version = 0;  // Of the client's names, as its SQL was parsed.
+  };
+
+  // A name that was not in use on this connection before.
+  std::string new_name();
   // nullptr if it has not got it. Counts as use.
-  Description* find(const TextPtr& text);
-  void put(const TextPtr& text, Description description);
+  Entry* find(const TextPtr& text);
+  // In place of what it may have had of this text.
+  Entry& put(const TextPtr& text, std::string name);
+  // `made` has turned out to be `same`. Of two alike the older stays.
+  void know(const TextPtr& made, const TextPtr& same, Description description);
   void remove(const TextPtr& text);
+  // The same by its name, which is of no use any more.
+  void remove_named(std::string_view name);
   void clear();
-  // The one longest out of use, if there are too many.
-  TextPtr take_surplus();
+  // A name that is of no use any more, or of the statement that is longest out of use, if there are
+  // too many.
+  std::optional<std::string> take_surplus();
   size_t size() const { return entries_.size(); }
 
  private:
-  struct Entry {
-    TextPtr text;
-    Description description;
-  };
+  Entry& add(Entry entry);
+
   std::list<Entry> order_;  // Newest first.
   std::unordered_map<uint64_t, std::list<Entry>::iterator> entries_;
+  std::vector<std::string> surplus_;
+  uint64_t last_name_ = 0;
 };
 
-// SQL text that names one prepared statement: `DEALLOCATE [PREPARE] name` or `EXECUTE name ...`.
-struct NamedStatementSql {
-  bool deallocates = false;
-  std::string name;
-  size_t name_begin = 0;  // Where in the text the name stands, quotes included.
-  size_t name_end = 0;
-};
-// False for everything else, quickly. Never true for several statements with DEALLOCATE.
-bool parse_named_statement(std::string_view sql, NamedStatementSql& out);
+// Names of statements of ours on servers begin so.
+constexpr std::string_view kServerNamePrefix = "halogen.";
+// A statement that no server has: behind the prefix there is a number.
+constexpr std::string_view kNoStatement = "halogen.none";
+
+// Whether SQL may be about statements by their names: EXECUTE, DEALLOCATE or PREPARE stands
+// somewhere in it. Says yes too often rather than too seldom, but does not look beyond
+// kMostSqlLookedAt bytes.
+bool names_statements(std::string_view sql);
+// What may be names there: every word (in lower case) and every quoted name.
+std::vector<std::string> names_in_sql(std::string_view sql);
+constexpr size_t kMostSqlLookedAt = 32 * 1024;
 
 }  // namespace halogen::proxy

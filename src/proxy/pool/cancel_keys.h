@@ -49,20 +49,21 @@ struct WaitingClient {
 
 class CancelKeys {
  public:
-  // A pair not in use, to be told to the client. It stands for no backend yet.
+  // A pair not in use, to be told to the client. It stands for no backend yet. With this pid, if
+  // one is given: those of several computes may be the same.
   ClientKey add(size_t secret_size = kShortSecret, const std::string& endpoint = {},
-                CancelWaiting waiting = {});
-  void remove(uint32_t pid);
+                CancelWaiting waiting = {}, uint32_t pid = 0);
+  void remove(const ClientKey& key);
   // From now on it stands for this backend.
-  void point(uint32_t pid, CancelTargetPtr target);
+  void point(const ClientKey& key, CancelTargetPtr target);
   // It stands for nothing any more. False if a request is on its way to the backend, which may then
   // interrupt whatever it does next.
-  bool point_nowhere(uint32_t pid);
+  bool point_nowhere(const ClientKey& key);
 
   // What a client asks to be interrupted; nullopt if that is nothing, or the key is wrong. To be
   // followed by end() once the request has been delivered.
   std::optional<CancelTarget> begin(const ClientKey& key);
-  void end(uint32_t pid);
+  void end(const ClientKey& key);
   // The client with this key; nullopt if the key is wrong.
   std::optional<WaitingClient> waiting_client(const ClientKey& key);
 
@@ -74,11 +75,11 @@ class CancelKeys {
     CancelTargetPtr target{};
     int under_way = 0;
   };
-  // nullptr if the key is wrong.
-  Entry* find(const ClientKey& key) REQUIRES(mutex_);
+  using Entries = std::unordered_multimap<uint32_t, Entry>;  // By the pid that the client was told.
+  Entries::iterator find(const ClientKey& key) REQUIRES(mutex_);
 
   Mutex mutex_;
-  std::unordered_map<uint32_t, Entry> entries_ GUARDED_BY(mutex_);  // By our pid.
+  Entries entries_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::proxy

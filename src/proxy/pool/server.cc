@@ -66,8 +66,15 @@ bool take_greeting(const wire::Message& message, const std::string& path, Opened
   }
 }
 
-std::string startup_packet(wire::Parameters parameters, const std::string& login_secret) {
-  auto options = std::ranges::find(parameters, "options", &wire::Parameters::value_type::first);
+// A session that reports takes statements of ours, with a pass.
+std::string startup_packet(wire::Parameters parameters, const std::string& login_secret,
+                           const Passes& passes) {
+  auto named = [&](std::string_view name) {
+    return std::ranges::find(parameters, name, &wire::Parameters::value_type::first);
+  };
+  if (named(kReportSessionSetting) != parameters.end())
+    parameters.emplace_back(kSessionSecretSetting, passes.secret());
+  auto options = named("options");
   if (options == parameters.end()) options = parameters.insert(options, {"options", ""});
   options->second = with_login_secret(login_secret, options->second);
   if (options->second.empty()) parameters.erase(options);
@@ -118,7 +125,8 @@ Task<Opened> open_server(Worker& worker, const ComputeAddress& address,
   try {
     Timer alarm(worker.loop);
     alarm.set(deadline.at(), [server = out.server.get()] { server->stream.cancel(); });
-    co_await out.server->stream.write(startup_packet(parameters, address.login_secret));
+    co_await out.server->stream.write(
+        startup_packet(parameters, address.login_secret, out.server->state.passes));
     co_await greet(path, out);
   } catch (const Error& gone) {
     if (gone.code() != Errc::unavailable && gone.code() != Errc::cancelled) throw;

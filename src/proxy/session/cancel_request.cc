@@ -51,7 +51,7 @@ Task<void> forward_cancel(ClientSide& client, ClientKey key) {
   } catch (const Error& error) {
     logger.debug("cancel request of {}: {}", client.peer, error.what());
   }
-  shared.cancel_keys.end(key.pid);
+  shared.cancel_keys.end(key);
 }
 
 }  // namespace halogen::proxy

@@ -185,11 +185,18 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
         continue;
       }
     }
-    size_t taken = talk_->from_client(bytes.substr(used), out);
+    std::optional<Error> failure;
+    size_t taken = 0;
+    try {
+      taken = talk_->from_client(bytes.substr(used), out);
+    } catch (const Error& error) {
+      failure = error;
+    }
     used += taken;
     bool asked = !out.empty();
     std::string_view to_server = out;
     if (asked && !server_.send_at_once(to_server)) co_await send_to_server(to_server);
+    if (failure) throw Error(*failure);  // What came before it has been sent.
     if (talk_->waiting()) co_return Next::verified;
     std::string_view rest = bytes.substr(used);
     if (!rest.empty() && rest[0] == 'X') co_return Next::goodbye;
@@ -248,14 +255,19 @@ Task<bool> Session::hear_server(Server& server) {
   bool waited = talk_->waiting() || talk_->restoring();
   std::string out;
   out.reserve(std::min(bytes.size(), BufferPool::kBufferSize));
-  size_t used = talk_->from_server(bytes, out);
-  keep_rest(server.unread, bytes, used);
+  std::optional<Error> failure;
+  try {
+    size_t used = talk_->from_server(bytes, out);
+    keep_rest(server.unread, bytes, used);
+  } catch (const Error& error) {
+    failure = error;
+  }
   take_news_for_pools(server);
   attribute_notifications(server);
-  while (talk_->held()) {
+  while (!failure && talk_->held()) {
     co_await settle_listening();
     while (listening_.has_news()) out += listening_.take_news();
-    used = talk_->from_server(server.unread, out);
+    size_t used = talk_->from_server(server.unread, out);
     server.unread.erase(0, used);
     take_news_for_pools(server);
     attribute_notifications(server);
@@ -268,6 +280,7 @@ Task<bool> Session::hear_server(Server& server) {
   }
   std::string_view answer = out;
   if (!answer.empty() && !tell_at_once(answer)) co_await tell(answer);
+  if (failure) throw Error(*failure);  // What came before it has been told.
   co_return !fatal;
 }
 

@@ -84,21 +84,21 @@ TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   EXPECT_GT(static_cast<int32_t>(one.pid), 0);
   EXPECT_NE(one.pid, two.pid);
   EXPECT_FALSE(keys.begin(one));
-  keys.point(one.pid, std::make_shared<CancelTarget>(CancelTarget{"/a", {1, 2}}));
-  keys.point(two.pid, std::make_shared<CancelTarget>(CancelTarget{"/b", {3, 4}}));
+  keys.point(one, std::make_shared<CancelTarget>(CancelTarget{"/a", {1, 2}}));
+  keys.point(two, std::make_shared<CancelTarget>(CancelTarget{"/b", {3, 4}}));
   EXPECT_FALSE(keys.begin({one.pid, two.secret}));
   EXPECT_FALSE(keys.begin({one.pid, one.secret.substr(0, 3)}));
   EXPECT_FALSE(keys.begin({one.pid, ""}));
   ASSERT_TRUE(keys.begin(one));
-  EXPECT_FALSE(keys.point_nowhere(one.pid)) << "a request is on its way";
-  keys.end(one.pid);
-  EXPECT_TRUE(keys.point_nowhere(one.pid));
+  EXPECT_FALSE(keys.point_nowhere(one)) << "a request is on its way";
+  keys.end(one);
+  EXPECT_TRUE(keys.point_nowhere(one));
   EXPECT_FALSE(keys.begin(one));
   EXPECT_EQ(keys.begin(two)->socket, "/b");
   EXPECT_EQ(keys.begin(two)->endpoint, "ep-b");
-  keys.end(two.pid);
-  keys.end(two.pid);
-  keys.remove(two.pid);
+  keys.end(two);
+  keys.end(two);
+  keys.remove(two);
   EXPECT_FALSE(keys.begin(two));
 }
 

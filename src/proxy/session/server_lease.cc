@@ -12,23 +12,23 @@ const log::Logger logger("proxy");
 
 ServerLease::~ServerLease() {
   drop();
-  if (key_) client_.shared.cancel_keys.remove(key_->pid);
+  if (key_) client_.shared.cancel_keys.remove(*key_);
 }
 
 void ServerLease::set_key(ClientKey key) {
   key_ = std::move(key);
-  if (server_) client_.shared.cancel_keys.point(key_->pid, server_->cancel_target);
+  if (server_) client_.shared.cancel_keys.point(*key_, server_->cancel_target);
 }
 
 bool ServerLease::point_nowhere() {
-  return !key_ || client_.shared.cancel_keys.point_nowhere(key_->pid);
+  return !key_ || client_.shared.cancel_keys.point_nowhere(*key_);
 }
 
 void ServerLease::take(ServerPtr server, Slot slot) {
   server->move_to(client_.worker);
   server_ = std::move(server);
   slot_ = std::move(slot);
-  if (key_) client_.shared.cancel_keys.point(key_->pid, server_->cancel_target);
+  if (key_) client_.shared.cancel_keys.point(*key_, server_->cancel_target);
 }
 
 bool ServerLease::send_at_once(std::string_view& bytes) {

@@ -131,7 +131,9 @@ Task<ReportedPtr> Session::first_report() {
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {
   size_t secret_size = login_.minor >= 2 ? kLongSecret : kShortSecret;
-  server_.set_key(shared_.cancel_keys.add(secret_size, login_.route.endpoint, cancels_by()));
+  // A direct client has a backend of its own and is told that one's pid.
+  uint32_t pid = server_ && !pool_ ? server_->cancel_target->key.pid : 0;
+  server_.set_key(shared_.cancel_keys.add(secret_size, login_.route.endpoint, cancels_by(), pid));
   std::string out;
   wire::put_authentication_ok(out);
   for (auto& [name, value] : *reported) wire::put_parameter_status(out, name, value);

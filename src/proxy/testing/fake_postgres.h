@@ -110,6 +110,7 @@ class FakePostgres {
     skipping_ = extended_;
     todo_.clear();
     copying_ = false;
+    session.parse_under(std::nullopt);
     if (!extended_) ready(out);
   }
 
@@ -147,25 +148,41 @@ class FakePostgres {
     ready(out);
   }
 
+  // A statement to the extension.
+  bool take_own(const std::string& sql) {
+    if (!sql.starts_with("SET halogen.")) return false;
+    std::vector<std::string> items = items_of(sql);
+    if (sql.starts_with("SET halogen.session")) session.restore(items);
+    if (sql.starts_with("SET halogen.parse")) {
+      std::optional<FakeSession::Settings> under;
+      if (!items.empty()) under.emplace();
+      for (size_t i = 1; i + 1 < items.size(); i += 2) (*under)[items[i]] = items[i + 1];
+      session.parse_under(under);
+    }
+    if (sql.starts_with("SET halogen.names")) {
+      session.names().clear();
+      for (size_t i = 1; i + 2 < items.size(); i += 3)
+        session.names()[items[i]] = {items[i + 1], items[i + 2]};
+    }
+    return true;
+  }
+
   FakeSession::Result run(const Prepared& statement, const std::vector<std::string>& values,
                           std::string& out) {
     log.push_back(statement.sql);
-    if (statement.sql.starts_with("SET halogen.session")) {
-      session.restore(items_of(statement.sql));
-      return {{}, "SET", ""};
-    }
+    if (take_own(statement.sql)) return {{}, "SET", ""};
     Words words = words_of(statement.sql);
     if (words.empty()) return {};
     if (words[0] == "DIE") end("57P01", out);
     if (words[0] == "EXECUTE") {
       session.require_transaction(words);
-      auto prepared = session.prepared().find(unquoted(words.at(1)));
-      if (prepared == session.prepared().end())
-        throw FakeError{"26000", "prepared statement does not exist"};
+      auto prepared = session.find_named(unquoted(words.at(1)));
       session.revalidate(prepared->second);
       return run(prepared->second, {"argument"}, out);
     }
-    FakeSession::Result result = session.run(words, statement.sql, values);
+    FakeSession::Result result = session.run(statement, values);
+    if (std::string name = session.take_deallocated(); options_.report_session && !name.empty())
+      wire::put_parameter_status(out, kDeallocatedParameter, name);
     if (!result.notice.empty()) wire::put_notice(out, {"NOTICE", "00000", result.notice});
     return result;
   }
@@ -181,6 +198,10 @@ class FakePostgres {
     session.start_command();
     if (name.empty()) unnamed_.reset();
     Prepared statement = session.parse(sql);
+    std::string changes = nlohmann::json(session.parse_changes()).dump();
+    if (changes == "null") changes = "{}";
+    if (options_.report_session && std::exchange(changes_told_, changes) != changes)
+      wire::put_parameter_status(out, kParseSettingsParameter, changes);
     if (name.empty())
       unnamed_ = statement;
     else if (!session.prepared().emplace(name, statement).second)
@@ -219,7 +240,9 @@ class FakePostgres {
     }
     const Prepared& statement = find(name);
     if (statement.columns >= 0) session.revalidate(statement);
-    wire::put_message(out, 't', std::string(2, '\0'));
+    bool takes_one = statement.sql.find("$1") != std::string::npos;
+    std::string types("\0\1\0\0\0\x19", 6);
+    wire::put_message(out, 't', takes_one ? types : std::string(2, '\0'));
     put_description(statement, out);
   }
 
@@ -244,11 +267,12 @@ class FakePostgres {
   // ---- COPY ----
 
   bool starts_copy(const std::string& sql, std::string& out) {
-    if (sql != "COPYIN" && sql != "COPYOUT") return false;
+    if (sql != "COPYIN" && sql != "COPYNO" && sql != "COPYOUT") return false;
     session.require_transaction({sql});
     log.push_back(sql);
-    bool in = sql == "COPYIN";
+    bool in = sql != "COPYOUT";
     wire::put_message(out, in ? 'G' : 'H', std::string(3, '\0'));
+    if (sql == "COPYNO") throw FakeError{"42809", "cannot copy to view"};
     copying_ = in;
     copied_ = 0;
     if (in) return true;
@@ -293,6 +317,7 @@ class FakePostgres {
   int copied_ = 0;
   FakeSession::Settings settings_told_;
   std::string state_told_ = "{}";
+  std::string changes_told_ = "{}";
 };
 
 }  // namespace halogen::proxy::testing

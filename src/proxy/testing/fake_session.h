@@ -7,7 +7,9 @@
 //   SHOW s | SET s v | RESET s                                  LISTEN c | UNLISTEN *
 //   BEGIN | COMMIT | ROLLBACK | ROLLBACK TO ...                 LOCK k | UNLOCK k
 //   PREPARE n AS ... | EXECUTE n | DEALLOCATE n | DEALLOCATE ALL | DISCARD ALL
-//   NEXTVAL | CURRVAL | NOTICE x | FAIL | DIE | COPYIN | COPYOUT | SET halogen.session TO ...
+//   NEXTVAL | CURRVAL | NOTICE x | FAIL | DIE | COPYIN | COPYNO | COPYOUT | SET halogen.session TO
+//   ... LITERAL                 a row with the TimeZone that it was parsed under
+// COPYNO fails before it reads anything.
 #pragma once
 #include <map>
 #include <nlohmann/json.hpp>
@@ -19,7 +21,7 @@
 
 #include "postgres/wire.h"
 #include "protocol/session_state.h"
-#include "proxy/conversation/expected.h"
+#include "proxy/conversation/outstanding.h"
 
 namespace halogen::proxy::testing {
 
@@ -78,6 +80,8 @@ class FakeSession {
     std::string sql;
     int columns = -1;  // When it was parsed; -1 if it gives no rows.
     bool from_sql = false;
+    std::string literal{};  // TimeZone, as it was parsed.
+    Settings settings{};    // Of a statement by SQL: those that count.
   };
 
   explicit FakeSession(FakeCluster& cluster, Settings startup = {})
@@ -93,6 +97,26 @@ class FakeSession {
     auto found = startup_.find(name);
     return found == startup_.end() ? "default" : found->second;
   }
+
+  // What has changed in this transaction, of the settings that count when SQL is parsed.
+  Settings parse_changes() const {
+    Settings changes;
+    if (!implicit_) return changes;
+    auto value = [](const Settings& all) {
+      auto found = all.find("TimeZone");
+      return found == all.end() ? std::nullopt : std::optional(found->second);
+    };
+    if (value(held_.settings) != value(saved_.settings)) changes["TimeZone"] = setting("TimeZone");
+    return changes;
+  }
+  void parse_under(std::optional<Settings> settings) { under_ = std::move(settings); }
+  // By which names of its client's SQL finds statements of the protocol.
+  struct Named {
+    std::string server_name;
+    std::string error;
+  };
+  std::map<std::string, Named>& names() { return names_; }
+  std::string take_deallocated() { return std::exchange(deallocated_, {}); }
 
   // ---- Transactions ----
 
@@ -113,7 +137,22 @@ class FakeSession {
     Words words = words_of(sql);
     require_transaction(words);
     if (!words.empty() && words[0] == "BAD") throw FakeError{"42601", "syntax error"};
-    return {sql, columns_of(words), false};
+    std::string zone = setting("TimeZone");
+    if (under_) {
+      Settings all = startup_;
+      for (auto& [name, value] : *under_) all[name] = value;
+      zone = all.contains("TimeZone") ? all["TimeZone"] : "default";
+    }
+    return {sql, columns_of(words), false, zone};
+  }
+  // The statement that SQL means by this name.
+  std::map<std::string, Prepared>::const_iterator find_named(const std::string& name) const {
+    auto named = names_.find(name);
+    if (named != names_.end() && !named->second.error.empty())
+      throw FakeError{named->second.error.substr(0, 5), named->second.error.substr(5)};
+    auto found = prepared_.find(named == names_.end() ? name : named->second.server_name);
+    if (found == prepared_.end()) throw missing(name);
+    return found;
   }
   void require_transaction(const Words& words) const {
     bool ends = !words.empty() && (words[0] == "ROLLBACK" || words[0] == "COMMIT");
@@ -140,9 +179,12 @@ class FakeSession {
     std::string tag;
     std::string notice;
   };
-  Result run(const Words& words, const std::string& sql, const std::vector<std::string>& values) {
+  Result run(const Prepared& statement, const std::vector<std::string>& values) {
+    const std::string& sql = statement.sql;
+    const Words words = words_of(sql);
     require_transaction(words);
     const std::string& verb = words.at(0);
+    if (verb == "LITERAL") return one_row({statement.literal});
     std::string rest = words.size() > 1 ? words[1] : "";
     if (verb == "SELECT") return one_row({rest == "$1" ? values.at(0) : rest});
     if (verb == "SHOW") return one_row({setting(rest)});
@@ -170,15 +212,25 @@ class FakeSession {
     locks_.clear();
     sequence_used_ = false;
     std::erase_if(prepared_, [](auto& one) { return one.second.from_sql; });
-    for (size_t i = 0; i < items.size();) {
+    names_.clear();
+    Settings under;
+    for (size_t i = 1; i < items.size();) {
       const std::string& what = items[i++];
       if (what == "startup" || what == "setting") {
         (what == "startup" ? startup : held_.settings)[items.at(i)] = items.at(i + 1);
         i += 2;
       } else if (what == "listen") {
         held_.listen.push_back(items.at(i++));
+      } else if (what == "under") {
+        under[items.at(i)] = items.at(i + 1);
+        i += 2;
       } else if (what == "prepare") {
+        under_ = std::exchange(under, {});
+        Settings settings = *under_;
+        startup_ = startup;
         statement_verb(words_of(items.at(i)), items.at(i));
+        prepared_.at(words_of(items.at(i)).at(1)).settings = settings;
+        under_.reset();
         i++;
       } else {
         throw FakeError{"42601", "no such operation"};
@@ -196,7 +248,8 @@ class FakeSession {
       if (one.from_sql)
         report["prepared"].push_back({{"name", name},
                                       {"statement", "PREPARE " + name + " AS " + one.sql},
-                                      {"from_sql", true}});
+                                      {"from_sql", true},
+                                      {"settings", one.settings}});
     if (deallocations_ > 0) report["deallocations"] = deallocations_;
     if (sequence_used_) report["sequence_used"] = true;
     if (!locks_.empty()) report["pins"] = {"advisory_lock"};
@@ -220,11 +273,9 @@ class FakeSession {
       return found->second;
     }
     if (words[0] == "EXECUTE") {
-      auto found = prepared_.find(unquoted(words.at(1)));
-      if (found == prepared_.end()) throw missing(unquoted(words[1]));
-      return found->second.columns;
+      return find_named(unquoted(words.at(1)))->second.columns;
     }
-    for (const char* verb : {"SELECT", "SHOW", "ROWS", "NEXTVAL", "CURRVAL"})
+    for (const char* verb : {"SELECT", "SHOW", "ROWS", "NEXTVAL", "CURRVAL", "LITERAL"})
       if (words[0] == verb) return 1;
     return -1;
   }
@@ -251,7 +302,9 @@ class FakeSession {
     if (words[0] == "PREPARE") {
       Prepared one = parse(sql.substr(sql.find(" AS ") + 4));
       one.from_sql = true;
-      if (!prepared_.emplace(words.at(1), one).second)
+      if (held_.settings.contains("TimeZone"))
+        one.settings["TimeZone"] = held_.settings["TimeZone"];
+      if (names_.contains(words.at(1)) || !prepared_.emplace(words.at(1), one).second)
         throw FakeError{"42P05", "prepared statement \"" + words[1] + "\" already exists"};
       return true;
     }
@@ -259,12 +312,19 @@ class FakeSession {
     if (words[0] != "DEALLOCATE" && !discard) return false;
     if (words.at(1) == "ALL") {
       prepared_.clear();
+      names_.clear();
       deallocations_++;
       if (!discard) return true;
       held_ = {};
       locks_.clear();
       sequence_used_ = false;
-    } else if (prepared_.erase(unquoted(words[1])) == 0) {
+    } else if (auto named = names_.find(unquoted(words[1])); named != names_.end()) {
+      deallocated_ = named->first;
+      names_.erase(named);
+    } else if (auto found = prepared_.find(unquoted(words[1])); found != prepared_.end()) {
+      if (!found->second.from_sql) deallocated_ = found->first;
+      prepared_.erase(found);
+    } else {
       throw missing(unquoted(words[1]));
     }
     return true;
@@ -288,6 +348,9 @@ class FakeSession {
   std::set<std::string> locks_;
   bool sequence_used_ = false;
   std::map<std::string, Prepared> prepared_;
+  std::map<std::string, Named> names_;
+  std::string deallocated_;  // Not told yet.
+  std::optional<Settings> under_;
   uint64_t deallocations_ = 0;
   char status_ = 'I';
   bool implicit_ = false;  // In a transaction that nobody has begun.

@@ -1,4 +1,4 @@
-// expected.h: the answers a server owes, in order, and whom each is for.
+// outstanding.h: the requests that a server has not answered yet, in order, and whose they are.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace halogen::proxy {
 
-struct Expected {
+struct OutstandingRequest {
   // The message that is to be answered. Sync, query and function call end in ReadyForQuery;
   // copy_end is not answered, it marks where the client's data ended.
   enum class Kind : uint8_t {
@@ -29,21 +29,28 @@ struct Expected {
     none,
     restore,  // The session's state: not for the client.
     abort,    // A failed transaction made anew: not for the client.
-    prepare,  // A statement this server lacked: not for the client, unless it fails.
+    prepare,  // What a statement needs that this server lacked: not for the client, unless it
+              // fails.
     learn,    // What a new statement looks like: not for the client.
     verify,   // The same, of one that is prepared again; the client waits.
-    forget,   // A statement pushed out: not for the client.
+    forget,   // A statement that is closed by us: not for the client.
     name,     // The client's own Parse.
-    unname,   // The client's Close, or its DEALLOCATE by SQL.
+    unname,   // The client's Close.
+    look,     // The client's own Describe of its unnamed statement: we learn by it, too.
     raise,    // The server was made to fail; the client is told something else.
   };
 
   Kind kind = Kind::sync;
   Job job = Job::none;
-  bool ends_unnamed = false;  // The client's unnamed statement.
-  TextPtr unnamed_before;     // What that was.
+  bool ends_unnamed = false;       // The client's unnamed statement.
+  bool doubtful = false;           // A Sync that may have been taken for data of a COPY.
+  bool mark = false;               // Tells whether it was: exchange.cc.
+  bool own = false;                // A Parse of a statement to the extension.
+  bool may_deallocate = false;     // SQL that may take a name away: the server tells whether.
+  ClientStatement unnamed_before;  // What the unnamed one was.
   TextPtr text;
   std::string name;                                // The client's, where the job needs it.
+  std::string server_name;                         // Of a Parse by the client.
   std::unique_ptr<ClientStatement> before;         // What that name stood for, if undone.
   std::unique_ptr<wire::ErrorFields> replacement;  // Of `raise`.
 
@@ -54,19 +61,19 @@ struct Expected {
 };
 
 // First in, first out; holds no memory when empty and idle for long.
-class ExpectedQueue {
+class OutstandingRequests {
  public:
   bool empty() const { return head_ == items_.size(); }
-  Expected& front() { return items_[head_]; }
-  const Expected& front() const { return items_[head_]; }
-  Expected& back() { return items_.back(); }
-  Expected& push(Expected one) { return items_.emplace_back(std::move(one)); }
+  OutstandingRequest& front() { return items_[head_]; }
+  const OutstandingRequest& front() const { return items_[head_]; }
+  OutstandingRequest& back() { return items_.back(); }
+  OutstandingRequest& push(OutstandingRequest one) { return items_.emplace_back(std::move(one)); }
   void pop() {
     if (++head_ == items_.size()) {
       clear();
       return;
     }
-    items_[head_ - 1] = Expected{};
+    items_[head_ - 1] = OutstandingRequest{};
     if (head_ < kMostDone) return;  // A pipeline that never runs dry.
     items_.erase(items_.begin(), begin());
     head_ = 0;
@@ -74,21 +81,25 @@ class ExpectedQueue {
   void clear() {
     head_ = 0;
     if (items_.capacity() > kKept)
-      items_ = std::vector<Expected>();
+      items_ = std::vector<OutstandingRequest>();
     else
       items_.clear();
   }
   // The rest, for looking through.
-  std::vector<Expected>::iterator begin() {
+  std::vector<OutstandingRequest>::iterator begin() {
     return items_.begin() + static_cast<std::ptrdiff_t>(head_);
   }
-  std::vector<Expected>::iterator end() { return items_.end(); }
-  void erase(std::vector<Expected>::iterator one) { items_.erase(one); }
+  std::vector<OutstandingRequest>::iterator end() { return items_.end(); }
+  std::vector<OutstandingRequest>::const_iterator begin() const {
+    return items_.begin() + static_cast<std::ptrdiff_t>(head_);
+  }
+  std::vector<OutstandingRequest>::const_iterator end() const { return items_.end(); }
+  void erase(std::vector<OutstandingRequest>::iterator one) { items_.erase(one); }
 
  private:
   static constexpr size_t kKept = 8;
   static constexpr size_t kMostDone = 1024;
-  std::vector<Expected> items_;
+  std::vector<OutstandingRequest> items_;
   size_t head_ = 0;
 };
 

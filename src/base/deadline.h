@@ -4,7 +4,25 @@
 
 namespace halogen {
 
-using std::chrono::steady_clock;
+// Time as it passes for this thread: the machine's, unless a simulation sets it.
+class SteadyClock {
+ public:
+  using duration = std::chrono::steady_clock::duration;
+  using rep = std::chrono::steady_clock::rep;
+  using period = std::chrono::steady_clock::period;
+  using time_point = std::chrono::steady_clock::time_point;
+  static constexpr bool is_steady = true;
+
+  static time_point now() {
+    return simulated_ == time_point() ? std::chrono::steady_clock::now() : simulated_;
+  }
+  // From now on it is this late for the calling thread; time_point() ends that.
+  static void simulate(time_point now) { simulated_ = now; }
+
+ private:
+  static inline constinit thread_local time_point simulated_{};
+};
+using steady_clock = SteadyClock;
 
 class Deadline {
  public:

@@ -9,7 +9,6 @@ class Throttle {
  public:
   // True at most once a second. Safe from any thread.
   bool allow() {
-    using std::chrono::steady_clock;
     const auto now = steady_clock::now().time_since_epoch().count();
     auto next = next_.load(std::memory_order_relaxed);
     constexpr auto kSecond = steady_clock::duration(std::chrono::seconds(1)).count();

@@ -188,7 +188,7 @@ AdminAnswer show_stats(const PoolerStatus& status) {
     auto us = [](std::chrono::nanoseconds time) {
       return duration_cast<microseconds>(time).count();
     };
-    auto age = duration_cast<seconds>(std::chrono::steady_clock::now() - t.since).count();
+    auto age = duration_cast<seconds>(steady_clock::now() - t.since).count();
     auto per_second = [age](uint64_t count) { return count / static_cast<uint64_t>(age + 1); };
     auto each = [](int64_t time, uint64_t count) {
       return count == 0 ? 0 : time / static_cast<int64_t>(count);

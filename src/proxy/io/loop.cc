@@ -135,6 +135,8 @@ void Loop::wait() {
   epoll_event events[kMostEvents];
   int count = ::epoll_wait(epoll_.get(), events, kMostEvents, longest_wait());
   if (count < 0 && errno != EINTR) die("epoll_wait failed");
+  if (count == 0 && machine_ != nullptr && next_round_.alone())
+    machine_->idle(timers_.empty() ? steady_clock::time_point::max() : timers_.begin()->first);
   for (int i = 0; i < count; i++) {
     if (auto* watch = static_cast<Watch*>(events[i].data.ptr)) {
       watch->happened(events[i].events);
@@ -148,7 +150,7 @@ void Loop::wait() {
 
 // In milliseconds, rounded up; -1 for ever.
 int Loop::longest_wait() const {
-  if (!next_round_.alone()) return 0;
+  if (!next_round_.alone() || machine_ != nullptr) return 0;
   if (timers_.empty()) return -1;
   auto left =
       std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - steady_clock::now());

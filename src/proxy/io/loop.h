@@ -85,6 +85,18 @@ class RingWait : public Sleeper {
   Link& ring_;
 };
 
+// What a simulation has in place of the machine (simulation/README.md).
+class SimulatedMachine {
+ public:
+  virtual ~SimulatedMachine() = default;
+  // Nothing is ready. Lets time pass until `next`, when a timer fires; max(): there is none.
+  virtual void idle(steady_clock::time_point next) = 0;
+  // A connection begins; its buffers may be made small.
+  virtual void opened(int socket) = 0;
+  // How many of so many bytes are read or written by one call; 0: none, try again.
+  virtual size_t at_once(size_t size) = 0;
+};
+
 class Loop {
  public:
   using Work = std::function<void()>;
@@ -93,6 +105,11 @@ class Loop {
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
+
+  // Before run(); `machine` outlives the loop. All is then decided by it and by what is ready.
+  void simulate(SimulatedMachine& machine) { machine_ = &machine; }
+  // nullptr on a real one.
+  SimulatedMachine* machine() const { return machine_; }
 
   // Until stop(). Must not be called again.
   void run();
@@ -130,6 +147,7 @@ class Loop {
   Link next_round_;
   Link roots_;
   Timers timers_;
+  SimulatedMachine* machine_ = nullptr;
   std::atomic<std::thread::id> thread_{};  // Of run().
   bool stopped_ = false;
   std::atomic<bool> has_posted_ = false;
@@ -191,6 +209,7 @@ class Watch {
   };
   // Any number may wait; all go on. Also at the peer's end, or an error.
   Wait readable() { return {*this, false}; }
+  Loop& loop() const { return loop_; }
   // Those that wait go on, with false.
   void interrupt();
 

@@ -25,6 +25,7 @@ IoResult plain_result(ssize_t returned, Io wanted) {
 
 Stream::Stream(Loop& loop, UniqueFd socket)
     : socket_(std::move(socket)), watch_(Watch::start(loop, socket_.get())) {
+  if (SimulatedMachine* machine = loop.machine()) machine->opened(socket_.get());
   count_++;
 }
 
@@ -54,17 +55,36 @@ IoResult Stream::tls_read_result(int returned) {
   return result;
 }
 
+// Of so many bytes.
+size_t Stream::at_once(size_t size) const {
+  SimulatedMachine* machine = watch_->loop().machine();
+  return machine == nullptr ? size : machine->at_once(size);
+}
+
+bool Stream::is_private() const {
+  sockaddr_storage ours{};
+  socklen_t size = sizeof ours;
+  return encrypted() ||
+         (::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&ours), &size) == 0 &&
+          ours.ss_family == AF_UNIX);
+}
+
 IoResult Stream::read_now(std::span<char> to) {
-  if (ssl_ == nullptr)
-    return plain_result(::recv(socket_.get(), to.data(), to.size(), 0), Io::want_read);
+  if (ssl_ == nullptr) {
+    size_t size = at_once(to.size());
+    if (size == 0) return {Io::want_read};
+    return plain_result(::recv(socket_.get(), to.data(), size, 0), Io::want_read);
+  }
   ERR_clear_error();
   return tls_read_result(SSL_read(ssl_, to.data(), static_cast<int>(to.size())));
 }
 
 IoResult Stream::write_now(std::string_view from) {
-  if (ssl_ == nullptr)
-    return plain_result(::send(socket_.get(), from.data(), from.size(), MSG_NOSIGNAL),
-                        Io::want_write);
+  if (ssl_ == nullptr) {
+    size_t size = at_once(from.size());
+    if (size == 0) return {Io::want_write};
+    return plain_result(::send(socket_.get(), from.data(), size, MSG_NOSIGNAL), Io::want_write);
+  }
   ERR_clear_error();
   return tls_result(SSL_write(ssl_, from.data(), static_cast<int>(from.size())));
 }

@@ -84,11 +84,14 @@ class Stream {
   Watch::Wait readable() { return watch_->readable(); }
 
   bool encrypted() const { return ssl_ != nullptr; }
+  // Nobody on a network can read it: encrypted, or a unix socket.
+  bool is_private() const;
   // Nothing half-said: in no TLS handshake, and no write was left in the middle.
   bool can_talk() const { return intact_; }
   ssl_st* ssl() const { return ssl_; }
 
  private:
+  size_t at_once(size_t size) const;
   IoResult tls_result(int returned);
   IoResult tls_read_result(int returned);
 

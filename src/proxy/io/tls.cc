@@ -109,6 +109,7 @@ SSL* TlsContext::accept(int socket) const {
 
 // RFC 5929: the hash of the certificate's signature, but SHA-256 in place of MD5 and SHA-1.
 std::string certificate_hash(const SSL* ssl) {
+  if (ssl == nullptr) return {};
   X509* certificate = SSL_get_certificate(ssl);
   int digest = NID_undef;
   X509_get_signature_info(certificate, &digest, nullptr, nullptr, nullptr);
@@ -121,6 +122,7 @@ std::string certificate_hash(const SSL* ssl) {
 }
 
 std::string sni_of(const SSL* ssl) {
+  if (ssl == nullptr) return {};
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   return name != nullptr ? name : "";
 }

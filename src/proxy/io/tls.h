@@ -31,10 +31,11 @@ class TlsContext {
   ssl_ctx_st* context_ GUARDED_BY(mutex_);
 };
 
-// Channel binding data of the certificate shown on this connection (tls-server-end-point).
+// Channel binding data of the certificate shown on this connection (tls-server-end-point); "" if it
+// is not encrypted.
 std::string certificate_hash(const ssl_st* ssl);
 
-// The host the client asked for; "" if it did not say.
+// The host the client asked for; "" if it did not say, or is not encrypted.
 std::string sni_of(const ssl_st* ssl);
 // The client asked for the protocol "postgresql".
 bool alpn_agreed(const ssl_st* ssl);

@@ -55,7 +55,7 @@ class Buffer {
 // What the sessions of one endpoint and database have done on this worker.
 struct Tally {
   PoolerTotals totals;
-  std::chrono::steady_clock::time_point last_used = std::chrono::steady_clock::now();
+  steady_clock::time_point last_used = steady_clock::now();
 };
 using TallyPtr = std::shared_ptr<Tally>;
 

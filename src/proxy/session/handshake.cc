@@ -75,7 +75,7 @@ Task<std::optional<startup::Packet>> Handshake::receive_startup() {
                       fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
                                   packet.major, packet.minor));
       case startup::Kind::start:
-        if (!stream.encrypted())
+        if (!stream.is_private())
           throw Refused("28000", "connection is insecure (try using `sslmode=require`)");
         co_return packet;
     }

@@ -221,6 +221,115 @@ Task<void> Session::say_goodbye(const std::optional<wire::ErrorFields>& reason) 
   }
 }
 
+<<<<<<< HEAD
+=======
+// A unit of work for a client that has not shown who it is. While too many of its address are
+// under way it waits for its turn.
+Task<void> Session::charge_work() {
+  while (!charge_.take(steady_clock::now())) {
+    if (shared_.work_limits.is_empty(address_, steady_clock::now())) {
+      shared_.metrics.auth_limited.add();
+      throw spent_all();
+    }
+    co_await wait_for_event(Deadline::after(kTurn));
+    if (timed_out_ || crowded_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
+  }
+}
+
+// The handshake's costly step is taken when the client's part is there, and when it is the turn of
+// its address.
+Task<void> Session::begin_tls() {
+  entered_ = false;
+  co_await client_.wait(Io::want_read);
+  Turns::Ticket turn(worker_.handshakes, network_of(address_), [this] { signal_event(); });
+  while (!turn.come()) {
+    co_await wait_for_event(startup_deadline_);
+    if (timed_out_ || crowded_out_ || must_end()) throw Error(Errc::cancelled, "cancelled");
+  }
+  co_await client_.accept_tls(shared_.tls);
+  entered_ = true;
+}
+
+Task<startup::Packet> Session::receive_packet() {
+  char word[4];
+  co_await client_.read_exactly(word);
+  entered_ = true;
+  size_t size = startup::body_size(byteswap(load<uint32_t>(word)));
+  std::string body(size, '\0');
+  co_await client_.read_exactly(body);
+  co_return startup::parse(as_bytes(body));
+}
+
+// Whoever sends more before our answer may be somebody between the client and us, whose words would
+// be taken for the client's (CVE-2021-23222).
+void Session::refuse_early_bytes(std::string_view request) {
+  if (client_.has_arrived())
+    throw Error(Errc::corrupt, "received unencrypted data after {} request", request);
+}
+
+Task<std::optional<startup::Packet>> Session::receive_startup() {
+  co_await client_.wait(Io::want_read);
+  if (client_.has_arrived()) co_await charge_work();  // Not for who only looks whether we are up.
+  if (client_.peek_first() == kTlsHandshake) {
+    co_await begin_tls();
+    if (!alpn_agreed(client_.ssl()))
+      throw Refused("08P01", "direct SSL connection without ALPN protocol negotiation");
+  }
+  bool gss_refused = false;
+  while (true) {
+    startup::Packet packet = co_await receive_packet();
+    switch (packet.kind) {
+      case startup::Kind::ssl_request:
+        if (client_.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
+        refuse_early_bytes("SSL");
+        co_await client_.write("S");
+        co_await begin_tls();
+        break;
+      case startup::Kind::gss_request:
+        if (std::exchange(gss_refused, true) || client_.encrypted())
+          throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
+        refuse_early_bytes("GSSAPI encryption");
+        co_await client_.write("N");
+        break;
+      case startup::Kind::cancel_request:
+        co_await forward_cancel({packet.cancel_pid, packet.cancel_key});
+        co_return std::nullopt;
+      case startup::Kind::unsupported:
+        throw Refused("0A000",
+                      fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
+                                  packet.major, packet.minor));
+      case startup::Kind::start:
+        if (!client_.is_private())
+          throw Refused("28000", "connection is insecure (try using `sslmode=require`)");
+        co_return packet;
+    }
+  }
+}
+
+// The client waits until we close, which says that its request has been delivered: to the session,
+// where the request to be canceled waits for a server, or to the server that works on it.
+Task<void> Session::forward_cancel(ClientKey ours) {
+  std::optional<WaitingClient> client = shared_.cancel_keys.waiting_client(ours);
+  if (!client) co_return;  // As Postgres: silence, whatever was wrong.
+  charge_.give_back();
+  bool allowed = shared_.endpoints.address_allowed(client->endpoint, address_);
+  (allowed ? shared_.metrics.cancels : shared_.metrics.not_allowed).add();
+  if (!allowed) co_return;
+  auto waited = co_await answer_of<bool>(
+      [&](auto done) { client->cancel([done](bool was) { done({.value = was}); }); },
+      Deadline::after(kCancelTime));
+  if (waited && *waited->value) co_return;
+  std::optional<CancelTarget> target = shared_.cancel_keys.begin(ours);
+  if (!target) co_return;
+  try {
+    co_await deliver_cancel(*target);
+  } catch (const Error& error) {
+    logger.debug("cancel request of {}: {}", peer_, error.what());
+  }
+  shared_.cancel_keys.end(ours.pid);
+}
+
+>>>>>>> 42d2c46 (Proxy: a loop's time, network and chance can be a simulation's; a client on a unix socket needs no TLS)
 // What cancel requests for this client ask first, from their own threads.
 CancelWaiting Session::cancels_by() {
   return [worker = worker_.weak_from_this(), weak = weak_from_this()](auto done) {

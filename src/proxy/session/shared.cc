@@ -5,7 +5,7 @@
 #include "base/ids.h"
 
 namespace halogen::proxy {
-int LogLimit::admit(std::chrono::steady_clock::time_point now) {
+int LogLimit::admit(steady_clock::time_point now) {
   MutexLock lock(mutex_);
   double passed = std::chrono::duration<double>(now - at_).count();
   lines_ = std::min(kBurst, lines_ + passed * kPerSecond);

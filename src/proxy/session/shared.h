@@ -26,13 +26,13 @@ namespace halogen::proxy {
 class LogLimit {
  public:
   // The number of lines held back since the last one; -1 if this one is to be held back too.
-  int admit(std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now());
+  int admit(steady_clock::time_point now = steady_clock::now());
 
  private:
   static constexpr double kBurst = 100;
   static constexpr double kPerSecond = 0.5;
   Mutex mutex_;
-  std::chrono::steady_clock::time_point at_ GUARDED_BY(mutex_) = std::chrono::steady_clock::now();
+  steady_clock::time_point at_ GUARDED_BY(mutex_) = steady_clock::now();
   double lines_ GUARDED_BY(mutex_) = kBurst;  // That may be written now.
   int held_back_ GUARDED_BY(mutex_) = 0;
 };
@@ -40,7 +40,7 @@ class LogLimit {
 // How long the latest lookups of roles took: as long waits a client whose endpoint does not exist.
 class LookupTimes {
  public:
-  using Duration = std::chrono::steady_clock::duration;
+  using Duration = steady_clock::duration;
   void took(Duration time);
   // Of one of them, picked at random.
   Duration one_of();

@@ -127,6 +127,18 @@ TEST_F(ConversationLoss, AFailedOneIsNotTold) {
   EXPECT_EQ(then(Say().query("ROLLBACK")), "C(ROLLBACK) Z(I)");
 }
 
+// Nothing may run outside of it, and nothing that the server says behind that is the client's.
+TEST_F(ConversationLoss, AFailedTransactionThatCannotBeMadeEndsTheServer) {
+  done(Say().query("BEGIN"));
+  asked(Say().query("SELECT x"));
+  EXPECT_EQ(lost(), "E(57P01) Z(E)");
+  two.postgres.interrupt({"57014", "a cancel request"});
+  EXPECT_EQ(then(Say().query("SELECT x")), "");
+  ASSERT_NE(ann.talk.fatal(), nullptr);
+  EXPECT_EQ(ann.talk.fatal()->sqlstate, "57014");
+  EXPECT_EQ(lost(), "E(57P01) Z(E)");
+}
+
 TEST_F(ConversationLoss, AlsoIfTheNextServerIsLostAtOnce) {
   done(Say().query("BEGIN"));
   lost();

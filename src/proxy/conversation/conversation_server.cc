@@ -13,6 +13,7 @@ constexpr size_t kHeader = 5;
 constexpr size_t kPiecesFrom = 16 * 1024;
 // Of all others. The largest by far is a session's report, of 256 KiB.
 constexpr size_t kMaxHeld = 1 << 20;
+constexpr std::string_view kNoSavepoint = "3B001";  // How a transaction is made to be a failed one.
 
 using wire::Backend;
 
@@ -70,7 +71,7 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     server_body_ -= used;
     if (server_body_dropped_) passed_from = used;
   }
-  while (server_body_ == 0 && bytes.size() - used >= kHeader) {
+  while (server_body_ == 0 && !fatal_ && bytes.size() - used >= kHeader) {
     auto type = Backend(bytes[used]);
     uint32_t length = byteswap(load<uint32_t>(bytes.data() + used + 1));
     if (length < 4 || length > wire::kMaxMessageSize)
@@ -376,7 +377,9 @@ std::string Conversation::in_clients_words(std::string_view error) const {
 Conversation::Fate Conversation::judge_error(std::string_view body, std::string& to_client) {
   wire::ErrorFields fields = wire::parse_error(as_bytes(body));
   OutstandingRequests& all = exchange_.outstanding;
-  bool unrestored = restoring_ && !all.empty() && all.front().job == Job::restore;
+  Job job = all.empty() ? Job::none : all.front().job;
+  bool unrestored =
+      (restoring_ && job == Job::restore) || (job == Job::abort && fields.sqlstate != kNoSavepoint);
   if (fields.severity == "FATAL" || fields.severity == "PANIC" || unrestored) {
     fatal_ = std::make_unique<wire::ErrorFields>(std::move(fields));
     return Fate::drop;

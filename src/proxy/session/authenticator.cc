@@ -217,7 +217,8 @@ Task<bool> Authenticator::password_is_right(const std::string& password) {
 Task<bool> Authenticator::scram_succeeds() {
   std::string mechanisms;
   for (std::string_view name : {scram::kMechanismPlus, scram::kMechanism})
-    if (client_.stream.encrypted() || name == scram::kMechanism) mechanisms.append(name).push_back('\0');
+    if (client_.stream.encrypted() || name == scram::kMechanism)
+      mechanisms.append(name).push_back('\0');
   mechanisms.push_back('\0');
   co_await client_.stream.write(authentication_request(kSasl, mechanisms));
 

@@ -11,6 +11,8 @@ namespace {
 
 const log::Logger logger("proxy");
 
+constexpr std::string_view kIntervention = "57";  // A class: shutdown, cancel request, timeout.
+constexpr std::string_view kCanceled = "57014";
 constexpr std::string_view kCrashShutdown = "57P02";
 constexpr std::string_view kComputeGone =
     "the connection to the compute was lost: it has stopped or failed";
@@ -34,6 +36,14 @@ wire::ErrorFields no_memory_for(size_t size) {
       fmt::format("the proxy has no room for a message of {} bytes at this moment", size);
   fields.detail = "Other large messages, of this endpoint's clients or of all, are being taken.";
   fields.hint = "Try again shortly; send large values as parameters.";
+  return fields;
+}
+
+// It was so before it began.
+wire::ErrorFields request_canceled(const std::string& message) {
+  wire::ErrorFields fields;
+  fields.sqlstate = kCanceled;
+  fields.message = message;
   return fields;
 }
 
@@ -213,7 +223,8 @@ Task<Session::Next> Session::take(std::string_view bytes, size_t& used) {
 Task<void> Session::send_to_server(std::string_view bytes) {
   ServerPtr server = server_.get();
   co_await server_.send(bytes);
-  if (server && server_.get() == server && talk_->nothing_under_way()) settle();
+  if (server && server_.get() == server && state_ == State::active && talk_->nothing_under_way())
+    settle();
   if (client_.must_end()) throw Error(Errc::cancelled, "cancelled");
 }
 
@@ -232,7 +243,10 @@ Task<void> Session::server_loop(ServerPtr server) {
   try {
     while (server_.get() == server) {
       if (!co_await hear_server(*server)) break;
-      if (server_.get() == server) settle();
+      if (state_ != State::active)
+        client_.signal();  // first_server() looks at what it has reported, before another's is.
+      else if (server_.get() == server)
+        settle();
       if (shared_.draining) retire();
     }
   } catch (const Error& error) {
@@ -296,14 +310,17 @@ void Session::take_news_for_pools(const Server& server) {
 // The server has closed, failed, or is closed by us.
 Task<void> Session::server_ended(ServerPtr server) {
   const wire::ErrorFields* fatal = talk_->fatal();
-  bool restoring = talk_->restoring();
+  // Where somebody came between, another server will do.
+  bool intervened = state_ == State::active && fatal && fatal->sqlstate.starts_with(kIntervention);
+  bool restoring = talk_->restoring() && !intervened;
+  bool canceled = intervened && fatal->sqlstate == kCanceled;
   std::string out;
   bool sayable = true;
   if (fatal && restoring) {
     client_.dismiss(*fatal);
     talk_->server_lost(*fatal, out);
     out.clear();
-  } else if (fatal && !pool_ && fatal->sqlstate != kCrashShutdown &&
+  } else if (fatal && !pool_ && !canceled && fatal->sqlstate != kCrashShutdown &&
              use_.current_start() == server->start &&
              takes_connections(server->cancel_target->socket)) {
     // The compute is well: somebody ended this session.
@@ -314,7 +331,7 @@ Task<void> Session::server_ended(ServerPtr server) {
     bool expired = pin_.take_expired();
     std::string why(expired ? kIdleTooLong : kComputeGone);
     if (fatal && fatal->sqlstate != kCrashShutdown) why = fatal->message;
-    sayable = talk_->server_lost(loss(why), out);
+    sayable = talk_->server_lost(canceled ? request_canceled(why) : loss(why), out);
   }
   drop_server();
   if (!sayable) client_.end(End::left);

@@ -108,25 +108,34 @@ Task<ReportedPtr> Session::first_report() {
       use_.end();
       co_return known->reported;
     }
-  std::string to_server;
-  co_await attach(to_server);
-  if (!server_) throw Refused(talk_->refusal());
-  ServerPtr server = server_.get();
+  ServerPtr server = co_await first_server();
   rights_.take_seats(server->login);
-  if (!to_server.empty()) {
-    talk_->sync(to_server);
-    spawn_server_loop();
-    co_await send_to_server(to_server);
-  }
-  while (server_.get() == server && !talk_->at_rest())
-    co_await client_.wait_for_event(Deadline::after(shared_.options.wake_timeout));
-  if (client_.is_dismissed()) throw Refused(client_.last_words());
   ReportedPtr reported = server->state.reported;
   if (pool_) shared_.pools.set_greeting(pool_, server->start, startup, {reported, server->login});
   talk_->begins_with(reported);
   if (!pool_ && server_loops_ == 0) spawn_server_loop();
   settle();
   co_return reported;
+}
+
+// One that has been made this client's. Where it is lost before it has said so, another: what it
+// reported last may be its client's before.
+Task<ServerPtr> Session::first_server() {
+  while (true) {
+    std::string to_server;
+    co_await attach(to_server);
+    if (!server_) throw Refused(talk_->refusal());
+    ServerPtr server = server_.get();
+    if (!to_server.empty()) {
+      talk_->sync(to_server);
+      spawn_server_loop();
+      co_await send_to_server(to_server);
+    }
+    while (server_.get() == server && !talk_->at_rest())
+      co_await client_.wait_for_event(Deadline::after(shared_.options.wake_timeout));
+    if (client_.is_dismissed()) throw Refused(client_.last_words());
+    if (server_.get() == server) co_return server;
+  }
 }
 
 Task<void> Session::greet_client(const ReportedPtr& reported) {

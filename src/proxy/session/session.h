@@ -79,6 +79,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<void> greet();
   Task<void> greet_client(const ReportedPtr& reported);
   Task<ReportedPtr> first_report();
+  Task<ServerPtr> first_server();
   Task<void> serve_admin();
   Task<void> replicate();
 

@@ -38,6 +38,10 @@ class FakePostgres {
     if (!session.listens(channel)) return;
     wire::put_message(out, 'A', std::string(4, '\0') + channel + '\0' + payload + '\0');
   }
+  // The next message fails with this error, unless it is skipped.
+  void interrupt(FakeError why) { interruption_ = std::move(why); }
+  // Whether Postgres looks for cancel requests in it.
+  static bool interruptible(char type) { return type != 'S' && type != 'H' && type != 'C'; }
   void end(const std::string& sqlstate, std::string& out) {
     wire::put_error(out, {"FATAL", sqlstate, "terminating connection"});
     dead_ = true;
@@ -56,10 +60,17 @@ class FakePostgres {
   };
 
   void take_message(char type, const std::string& body, std::string& out) try {
+    std::optional<FakeError> interruption = std::exchange(interruption_, {});
+    bool passed_over = !copying_ && ((skipping_ && type != 'S') || is_copy(type));
+    if (interruption && !passed_over) {
+      if (!copying_) extended_ = is_extended(type) || type == 'S';
+      if (type != 'S') throw *interruption;
+      fail(*interruption, out);
+    }
     if (copying_) return take_copy(type, body, out);
     if (skipping_ && type != 'S') return;
-    if (type != 'd' && type != 'c' && type != 'f') log.push_back(std::string(1, type));
-    extended_ = std::string_view("PBDECH").find(type) != std::string_view::npos;
+    if (!is_copy(type)) log.push_back(std::string(1, type));
+    extended_ = is_extended(type);
     std::vector<std::string> texts = texts_of(body);
     switch (type) {
       case 'Q':
@@ -93,6 +104,11 @@ class FakePostgres {
     }
   } catch (const FakeError& error) {
     fail(error, out);
+  }
+
+  static bool is_copy(char type) { return type == 'd' || type == 'c' || type == 'f'; }
+  static bool is_extended(char type) {
+    return std::string_view("PBDECH").find(type) != std::string_view::npos;
   }
 
   // Texts that end in zero.
@@ -307,6 +323,7 @@ class FakePostgres {
   const Options options_;
   std::string held_;  // The beginning of a message.
   bool dead_ = false;
+  std::optional<FakeError> interruption_;
   bool extended_ = false;  // The message that is looked at, or has begun a COPY.
   bool skipping_ = false;
   std::vector<std::string> todo_;  // Statements of a simple query that are still to be run.

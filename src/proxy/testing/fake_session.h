@@ -85,7 +85,7 @@ class FakeSession {
   };
 
   explicit FakeSession(FakeCluster& cluster, Settings startup = {})
-      : cluster_(cluster), startup_(std::move(startup)) {}
+      : cluster_(cluster), opened_(std::move(startup)), startup_(opened_) {}
 
   char status() const { return status_; }
   std::map<std::string, Prepared>& prepared() { return prepared_; }
@@ -207,7 +207,7 @@ class FakeSession {
   // SET halogen.session: as protocol/session_state.h says.
   void restore(const std::vector<std::string>& items) {
     if (status_ != 'I') throw FakeError{"25001", "cannot run inside a transaction block"};
-    Settings startup;
+    Settings startup = opened_;
     held_ = {};
     locks_.clear();
     sequence_used_ = false;
@@ -342,7 +342,8 @@ class FakeSession {
   }
 
   FakeCluster& cluster_;
-  Settings startup_;
+  const Settings opened_;  // What its own startup packet set.
+  Settings startup_;       // And what a restore gave as if it had.
   Held held_;
   Held saved_;  // At the beginning of the transaction.
   std::set<std::string> locks_;

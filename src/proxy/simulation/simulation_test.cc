@@ -1,0 +1,30 @@
+#include <gtest/gtest.h>
+
+#include "proxy/simulation/world.h"
+
+namespace halogen::proxy::simulation {
+namespace {
+
+// Each is a world of its own; ./dev simulate tries others, and longer.
+TEST(Simulation, EveryClientHearsWhatAServerOfItsOwnWouldSay) {
+  for (uint64_t seed = 1; seed <= 8; seed++) {
+    Options options{.seed = seed, .steps = 400};
+    World world(options);
+    world.run();
+    EXPECT_EQ(describe(world, options), "");
+  }
+}
+
+TEST(Simulation, FollowsFromItsSeed) {
+  auto text_of = [](uint64_t seed) {
+    World world({.seed = seed, .steps = 100});
+    world.run();
+    return world.journal().text();
+  };
+  std::string one = text_of(1);
+  EXPECT_EQ(one, text_of(1));
+  EXPECT_NE(one, text_of(2));
+}
+
+}  // namespace
+}  // namespace halogen::proxy::simulation

@@ -40,6 +40,9 @@ wire::ErrorFields name_is_taken(std::string_view name) {
   return why;
 }
 
+// What a server says of a COPY whose client has turned to something else.
+constexpr std::string_view kNotInCopy{"unexpected message type during COPY from stdin\0", 47};
+
 bool may_stand_in_copy(Frontend type) {
   return type == Frontend::copy_data || type == Frontend::copy_done ||
          type == Frontend::copy_fail || type == Frontend::flush || type == Frontend::sync;
@@ -99,9 +102,12 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
     drop(message);
     return Step::done;
   }
-  if (exchange_.phase == Phase::copy_in && !may_stand_in_copy(message.type))
-    throw Error(Errc::corrupt, "unexpected message type '{}' during COPY from stdin",
-                static_cast<char>(message.type));
+  if (exchange_.phase == Phase::copy_in && !may_stand_in_copy(message.type)) {
+    wire::put_message(to_server, Frontend::copy_fail, kNotInCopy);
+    exchange_.copy_data_ended();
+    waiting_ = true;
+    return Step::wait;
+  }
   switch (message.type) {
     case Frontend::query:
       return take_query(message, to_server);
@@ -165,7 +171,7 @@ bool Conversation::tell_names(std::string_view sql, bool simple, std::string& to
     if (there != nullptr && outcome && statement->description == kNotDescribed)
       statement->description = there->description;
     bool same = there != nullptr && there->description == statement->description;
-    if (!same && !outcome) {
+    if (!same && !outcome && !exchange_.has_doubtful_sync()) {
       // With Sync, so that a failure stays our own.
       refresh(statement->text, name, mid_pipeline ? Frontend::flush : Frontend::sync, to_server);
       return false;
@@ -174,7 +180,7 @@ bool Conversation::tell_names(std::string_view sql, bool simple, std::string& to
     std::optional<std::string> quoted = item(name);
     if (!quoted) continue;
     wire::ErrorFields why;
-    if (!same) why = outcome->failure ? *outcome->failure : result_type_changed();
+    if (!same) why = outcome && outcome->failure ? *outcome->failure : result_type_changed();
     items += *quoted + *item(there != nullptr ? there->name : "");
     items += *item(same ? "" : why.sqlstate + why.message);
   }
@@ -213,6 +219,7 @@ void Conversation::end_unnamed(OutstandingRequest& by) {
 
 // What a name stands for depends on a request that has been sent, but not answered.
 bool Conversation::must_settle(std::string_view name, std::string& to_server) {
+  if (exchange_.has_doubtful_sync()) return false;
   bool ended = false;
   for (auto one = exchange_.outstanding.end(); one != exchange_.outstanding.begin();) {
     --one;
@@ -331,8 +338,9 @@ Conversation::Ensured Conversation::ensure(ClientStatement& statement, std::stri
   bool stale = there != nullptr && by_names && there->names_version != server_->names.version;
   if (there != nullptr && there->description == statement.description && !stale)
     return Ensured::there;
-  if (outcome) {
-    inject(to_server).raise(outcome->failure ? *outcome->failure : result_type_changed());
+  if (outcome || exchange_.has_doubtful_sync()) {
+    bool failed = outcome && outcome->failure;
+    inject(to_server).raise(failed ? *outcome->failure : result_type_changed());
     return Ensured::failed;
   }
   refresh(text, name, Frontend::flush, to_server);
@@ -362,7 +370,7 @@ Conversation::Ensured Conversation::ensure_unnamed(std::string& to_server) {
   }
   if (pooled_ && own.text->names_statements && !tell_names(sql_of(*own.text), false, to_server))
     return Ensured::wait;
-  if (own.description != kNotDescribed) {
+  if (own.description != kNotDescribed && !exchange_.has_doubtful_sync()) {
     refresh(own.text, "", Frontend::flush, to_server);
     return Ensured::wait;
   }
@@ -486,8 +494,7 @@ Conversation::Step Conversation::take_close(const ClientMessage& message, std::s
 
 // Parse, Describe and Close are looked at as a whole, of Bind the names at its beginning.
 bool Conversation::ClientMessage::streams() const {
-  bool looked_at =
-      type == Frontend::parse || type == Frontend::describe || type == Frontend::close;
+  bool looked_at = type == Frontend::parse || type == Frontend::describe || type == Frontend::close;
   if (bytes.size() < kPiecesFrom || looked_at) return false;
   if (type != Frontend::bind) return true;
   size_t portal_end = body().find('\0');

@@ -196,7 +196,8 @@ void Conversation::forget_statements() {
       server_->statements.put(one.text, one.server_name);
 }
 
-// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that stays.
+// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that
+// stays.
 void Conversation::deallocated(const std::string& name) {
   bool ours = names_.find(name) != nullptr;
   names_.erase(name);
@@ -412,6 +413,8 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
     return Fate::drop;
   }
   if (!all.empty() && all.front().hidden()) return Fate::drop;  // Of ours alone.
+  // Whether anything more will come is not known: who waits must see to that.
+  if (!all.empty() && all.front().doubtful) waiting_ = false;
   to_client += told;
   return fate;
 }

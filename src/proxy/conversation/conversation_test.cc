@@ -284,6 +284,24 @@ TEST_F(ConversationTest, ACopyThatFailsLaterHasReadItsSync) {
   EXPECT_TRUE(ann.talk.movable());
 }
 
+// Neither it nor its client may wait for ever.
+TEST_F(ConversationTest, WhatHasNoPlaceInACopyEndsIt) {
+  EXPECT_EQ(ann.on(one, Say().query("COPYIN")), "G");
+  EXPECT_EQ(ann.on(one, Say().query("SELECT x")), "E(57014) Z(I) T(1) D(x) C(SELECT 1) Z(I)");
+  for (const char* copy : {"COPYIN", "COPYNO"}) {
+    ann.on(one, Say().parse("s", "SELECT a").sync().once(copy).sync());
+    ann.on(one, Say().run("s").sync().data("bad"));
+    EXPECT_EQ(ann.on(one, Say().run("s").close("s").sync()), "2 D(a) C(SELECT 1) 3 Z(I)") << copy;
+    EXPECT_TRUE(ann.talk.movable());
+  }
+}
+
+TEST_F(ConversationTest, NobodyWaitsBehindACopyThatFailed) {
+  Say say = Say().parse("s", "SELECT a").once("COPYIN").sync().data("bad").copy_done();
+  EXPECT_EQ(ann.on(one, say.run("s").sync()), "1 1 2 G E(22P02) Z(I)");
+  EXPECT_TRUE(ann.talk.movable());
+}
+
 TEST_F(ConversationTest, WhatIsLeftOfACopyThatFailedReachesNoServer) {
   ann.attach(one);
   EXPECT_EQ(ann.says(Say().query("COPYIN").data("bad")), "G E(22P02) Z(I)");

@@ -40,24 +40,28 @@ bool Exchange::has_doubtful_sync() const {
   return false;
 }
 
+void Exchange::put_mark(std::string& to_server) {
+  using namespace std::string_view_literals;
+  wire::put_message(to_server, wire::Frontend::close, "Shalogen.none\0"sv);
+  expect(Kind::close, Job::forget).mark = true;
+}
+
+void Exchange::put_sync(std::string& to_server, Job job) {
+  wire::put_message(to_server, wire::Frontend::sync);
+  expect(Kind::sync, job);
+}
+
 void Exchange::take_sync(std::string& to_server) {
   if (phase == Phase::copy_in) {
-    wire::put_message(to_server, wire::Frontend::sync);
-    expect(Kind::sync).doubtful = true;
+    put_sync(to_server, Job::none);
+    outstanding.back().doubtful = true;
     return;
   }
   bool marked = has_doubtful_sync();
-  if (marked) {
-    using namespace std::string_view_literals;
-    wire::put_message(to_server, wire::Frontend::close, "Shalogen.none\0"sv);
-    expect(Kind::close, Job::forget).mark = true;
-  }
-  wire::put_message(to_server, wire::Frontend::sync);
-  expect(Kind::sync);
+  if (marked) put_mark(to_server);
+  put_sync(to_server, Job::none);
   phase = Phase::asked;
-  if (!marked) return;
-  wire::put_message(to_server, wire::Frontend::sync);
-  expect(Kind::sync, Job::forget);
+  if (marked) put_sync(to_server, Job::forget);
 }
 
 void Exchange::copy_data_ended() {

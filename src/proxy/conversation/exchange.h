@@ -50,6 +50,8 @@ class Exchange {
   bool at_rest() const {
     return outstanding.empty() && phase == Phase::idle && transaction_status == 'I';
   }
+  // Some of what is outstanding may never be answered: nobody may wait for it.
+  bool has_doubtful_sync() const;
   // The client has said something that waits for its Sync.
   bool amid_pipeline() const;
 
@@ -59,7 +61,8 @@ class Exchange {
 
  private:
   void pop_copy_ends();
-  bool has_doubtful_sync() const;
+  void put_mark(std::string& to_server);
+  void put_sync(std::string& to_server, Job job);
 };
 
 }  // namespace halogen::proxy

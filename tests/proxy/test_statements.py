@@ -148,7 +148,7 @@ def test_a_sequence_that_an_added_column_used_is_no_strangers(connect):
     wire.query("drop table filled")
 
 
-def test_two_phase_commit_from_another_server_survives_suspend_and_crash(connect, project, session_platform):
+def test_two_phase_commit_from_another_server_survives_suspend_and_crash(connect, project, platform):
     wire = connect()
     wire.query("create table ledger (v text)")
     for gid in "suspended", "killed":
@@ -157,7 +157,7 @@ def test_two_phase_commit_from_another_server_survives_suspend_and_crash(connect
     project.suspend()
     assert wire.one("select count(*) from pg_prepared_xacts") == "2"
     wire.query("commit prepared 'suspended'")
-    session_platform.expect_log(".")  # That a compute died is said in several ways.
+    platform.expect_log(".")  # That a compute died is said in several ways.
     pid = project.compute()["pid"]
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: project.compute().get("pid") != pid, what="the crash being noticed")

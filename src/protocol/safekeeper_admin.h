@@ -24,6 +24,7 @@ struct WalStatus {
   Lsn start;              // The oldest WAL kept.
   Lsn flush;              // All below is on disk.
   std::string problem{};  // Why the compute's WAL does not come, so that commits wait; or empty.
+  std::string damage{};   // What is damaged, for people; begin_term is refused then. Or empty.
 };
 
 // A compute that WAL is pulled from.
@@ -48,9 +49,11 @@ class SafekeeperAdmin {
   // A timeline whose WAL begins at `start`. The same call again succeeds; already_exists if it
   // differs.
   virtual void create_timeline(TimelineId id, Lsn start, uint64_t system_identifier) = 0;
+  // Deletes it, damaged or not. Deleting what is not there succeeds.
   virtual void delete_timeline(TimelineId id) = 0;
 
-  // From now on nothing of an older term is accepted. `fenced` unless `term` is higher than every
+  // From now on nothing of an older term is accepted. `corrupt`, and nothing is cut, if WAL that
+  // was acknowledged is damaged (WalStatus::damage). `fenced` unless `term` is higher than every
   // one before; status() tells the current one. Durable when it returns.
   virtual TermStart begin_term(TimelineId id, uint64_t term) = 0;
   // Pulls WAL from the compute of this term. Returns at once; reconnects until the term is over or

@@ -28,36 +28,58 @@ std::optional<Lsn> RecordScan::first_record_in(Lsn page) const {
   return first;
 }
 
-std::optional<RecordPlace> RecordScan::last_record(Lsn limit) const {
-  if (limit <= floor_) return std::nullopt;
+// The page in which the walk begins need not hold a record: it may be in the middle of one, or in
+// the unused rest of a switched segment. A walk that has passed a whole record is sure of its way,
+// so what stops it then, or at the floor, is what really is there.
+RecordWalk RecordScan::last_record(Lsn limit) const {
+  if (limit <= floor_) return {};
   const Lsn lowest(page_start(floor_));
   for (Lsn page(page_start(limit - 1));; page = page - kWalPageSize) {
-    std::optional<RecordPlace> last;
-    if (std::optional<Lsn> first = first_record_in(page)) last = follow(*first, {}, limit);
-    if (last || page <= lowest) return last;
+    RecordWalk walk;
+    if (std::optional<Lsn> first = first_record_in(page)) walk = follow(*first, {}, limit);
+    if (walk.last) return walk;
+    if (page > lowest) continue;
+    if (!floor_is_record_)
+      return {.last = {}, .problem = "no WAL record is to be found here", .problem_at = floor_};
+    return walk;
   }
 }
 
-std::optional<RecordPlace> RecordScan::follow(Lsn at, std::optional<RecordPlace> before,
-                                              Lsn limit) const {
-  std::optional<RecordPlace> last = before;
+RecordWalk RecordScan::follow(Lsn at, std::optional<RecordPlace> before, Lsn limit) const {
+  RecordWalk walk{.last = before, .problem = {}, .problem_at = at};
   std::vector<std::byte> buffer(kReadSize);
   try {
     WalReader reader(at, {}, before ? before->start : kInvalidLsn);
     WalRecordView record;
-    while (at < limit && !reader.at_zeros()) {
+    while (at < limit && !walk.problem) {
       size_t wanted = std::min<uint64_t>(buffer.size(), limit - at);
       size_t got = read_(at, std::span(buffer).first(wanted));
-      if (got == 0) break;
       at = at + got;
       reader.feed({buffer.data(), got});
-      while (reader.next(record)) last = RecordPlace{record.start, record.end};
+      while (reader.next(record)) {
+        walk.last = RecordPlace{record.start, record.end};
+        walk.problem_at = record.end;
+      }
+      if (reader.at_zeros()) walk.problem = "zeros where WAL should be";
+      if (got == 0) walk.problem = fmt::format("the WAL at {} is missing", at.str());
     }
   } catch (const Error& error) {
-    // What is no WAL ends the log; anything else is about reading it.
+    // What is no WAL ends the walk; anything else is about reading it.
     if (error.code() != Errc::corrupt) throw;
+    walk.problem = error.what();
   }
-  return last;
+  return walk;
+}
+
+Lsn RecordScan::reach(Lsn at) const {
+  Lsn record = at;
+  if (at.value % kWalPageSize == 0) record = at + wal_header_size(at.value, kWalSegmentSize);
+  std::array<std::byte, sizeof(uint32_t)> raw;
+  if (read_(record, raw) < raw.size()) return at;
+  auto size = load<uint32_t>(raw.data());
+  if (size > kMaxWalRecordSize) return at;
+  const uint64_t pages = size / (kWalPageSize - kWalLongHeader) + 2;
+  return record + size + pages * kWalLongHeader;
 }
 
 }  // namespace halogen::safekeeper

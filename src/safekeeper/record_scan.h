@@ -1,4 +1,5 @@
-// record_scan.h: finds the last complete record of a stored log, to cut the log behind it.
+// record_scan.h: finds the last complete record of a stored log, to cut the log behind it, and
+// tells a log that merely ends from one that is damaged.
 //
 // Nothing is tracked while WAL streams in: a page header says where in its page the first record
 // begins, so the last complete record is found from the end of the log backwards, in a few page
@@ -19,6 +20,14 @@ struct RecordPlace {
   Lsn end;  // Padding included. Of a segment switch: the end of its segment.
 };
 
+// What a walk along a log has found.
+struct RecordWalk {
+  std::optional<RecordPlace> last;  // The last complete record.
+  // Why the walk ended before its limit, unless only because a record goes on beyond the limit.
+  std::optional<std::string> problem;
+  Lsn problem_at;  // Where the record begins that cannot be read.
+};
+
 class RecordScan {
  public:
   // Reads stored WAL into the buffer; returns how much there is (less at the end of the store).
@@ -29,11 +38,15 @@ class RecordScan {
   RecordScan(Read read, Lsn floor, bool floor_is_record)
       : read_(std::move(read)), floor_(floor), floor_is_record_(floor_is_record) {}
 
-  // The last complete record that ends at or below `limit`; nullopt if there is none.
-  std::optional<RecordPlace> last_record(Lsn limit) const;
-  // The last of the complete records that follow one another from `at` on, which is behind
-  // `before`; `before` itself if there are none.
-  std::optional<RecordPlace> follow(Lsn at, std::optional<RecordPlace> before, Lsn limit) const;
+  // Finds the last complete record that ends at or below `limit`. Requires that WAL was written up
+  // to `limit`: bytes there that are no WAL are a problem, never the end of the log.
+  RecordWalk last_record(Lsn limit) const;
+  // Walks along the records that follow one another from `at` on, which is behind `before`.
+  // Returns `before` as the last one if there are none.
+  RecordWalk follow(Lsn at, std::optional<RecordPlace> before, Lsn limit) const;
+  // A position that the record which begins at `at` does not go beyond, by the length it states;
+  // `at` itself if it states none that is possible.
+  Lsn reach(Lsn at) const;
 
  private:
   std::optional<Lsn> first_record_in(Lsn page) const;

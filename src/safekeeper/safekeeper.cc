@@ -9,6 +9,8 @@ namespace {
 
 const log::Logger logger("safekeeper");
 
+// How long what was acknowledged may be known by its checksums alone, before it is on record.
+constexpr std::chrono::seconds kSaveDelay{1};
 constexpr const char* kDeleted = ".deleted";
 constexpr const char* kUnfinished = ".tmp";
 
@@ -42,7 +44,7 @@ Safekeeper::Safekeeper(Options options) : options_(std::move(options)) {
               .open = [this](TimelineId id, const std::optional<Token>& token) {
                 return open_for_reader(id, token);
               }});
-  allocator_ = std::thread([this] { allocate_loop(); });
+  background_ = std::thread([this] { background_loop(); });
 }
 
 Safekeeper::~Safekeeper() {
@@ -56,7 +58,7 @@ Safekeeper::~Safekeeper() {
   timelines_gauge().sub(static_cast<double>(timelines.size()));
   for (auto& [id, timeline] : timelines) timeline->stop();
   server_.reset();
-  allocator_.join();
+  background_.join();
 }
 
 void Safekeeper::open_all() {
@@ -91,6 +93,7 @@ std::shared_ptr<Timeline> Safekeeper::open(TimelineId id) {
   auto timeline =
       std::make_shared<Timeline>(WalStore::Options{.folder = folder_of(id),
                                                    .want_space = [this, id] { want_space(id); },
+                                                   .want_save = [this, id] { want_save(id); },
                                                    .hook = options_.hook});
   if (timeline->store().identity().id != id)
     throw Error(Errc::corrupt, "the folder holds timeline {}",
@@ -135,16 +138,22 @@ void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_ident
 
 void Safekeeper::delete_timeline(TimelineId id) {
   MutexLock deleting(create_mutex_);
-  std::shared_ptr<Timeline> timeline = find(id);
+  std::shared_ptr<Timeline> timeline;
   {
     MutexLock lock(mutex_);
-    timelines_.erase(id);
-    timelines_gauge().sub();
+    if (auto found = timelines_.find(id); found != timelines_.end()) {
+      timeline = std::move(found->second);
+      timelines_.erase(found);
+      timelines_gauge().sub();
+    }
+    broken_.erase(id);
   }
   access_.forget(id);
-  timeline->stop();
+  if (timeline) timeline->stop();
   fs::path gone = folder_of(id);
   gone += kDeleted;
+  fs::remove_all(gone);  // What a deletion that failed has left.
+  if (!fs::exists(folder_of(id))) return;
   fs::rename(folder_of(id), gone);
   fsync_folder(options_.home);
   fs::remove_all(gone);
@@ -190,22 +199,53 @@ void Safekeeper::want_space(TimelineId id) {
   work_.notify_one();
 }
 
-void Safekeeper::allocate_loop() {
-  for (;;) {
-    std::shared_ptr<Timeline> timeline;
-    {
-      MutexLock lock(mutex_);
-      while (need_space_.empty() && !stopping_) work_.wait(mutex_);
-      if (stopping_) return;
-      TimelineId id = need_space_.front();
-      need_space_.pop_front();
-      if (auto found = timelines_.find(id); found != timelines_.end()) timeline = found->second;
-    }
+void Safekeeper::want_save(TimelineId id) {
+  MutexLock lock(mutex_);
+  need_save_.emplace_back(steady_clock::now() + kSaveDelay, id);
+  work_.notify_one();
+}
+
+// The timeline to work for, if it still is there; null also when it is time to stop.
+std::shared_ptr<Timeline> Safekeeper::wait_for_work(bool* save) {
+  MutexLock lock(mutex_);
+  auto due = [&]() REQUIRES(mutex_) {
+    return !need_save_.empty() && need_save_.front().first <= steady_clock::now();
+  };
+  while (need_space_.empty() && !due() && !stopping_) {
+    if (need_save_.empty())
+      work_.wait(mutex_);
+    else
+      work_.wait_until(mutex_, need_save_.front().first);
+  }
+  if (stopping_) return nullptr;
+  *save = need_space_.empty();
+  TimelineId id = *save ? need_save_.front().second : need_space_.front();
+  if (*save)
+    need_save_.pop_front();
+  else
+    need_space_.pop_front();
+  auto found = timelines_.find(id);
+  return found == timelines_.end() ? nullptr : found->second;
+}
+
+bool Safekeeper::stopping() {
+  MutexLock lock(mutex_);
+  return stopping_;
+}
+
+void Safekeeper::background_loop() {
+  while (!stopping()) {
+    bool save = false;
+    std::shared_ptr<Timeline> timeline = wait_for_work(&save);
+    if (!timeline) continue;
     try {
-      if (timeline) timeline->store().prepare_ahead();
+      if (save)
+        timeline->store().save_flushed();
+      else
+        timeline->store().prepare_ahead();
     } catch (const Error& error) {
       // If there is still no room when it is needed, the writer says so.
-      logger.debug("no room ahead: {}", error.what());
+      logger.debug("no {}: {}", save ? "state saved" : "room ahead", error.what());
     }
   }
 }

@@ -1,7 +1,7 @@
 // safekeeper.h: the service: all timelines of one home folder, and the WAL server.
 //
 // Threads: every call is safe from any. A background thread allocates room on disk ahead of the
-// writers; each pull and each reader has its own thread.
+// writers and saves how far they are; each pull and each reader has its own thread.
 #pragma once
 #include <deque>
 #include <functional>
@@ -54,7 +54,10 @@ class Safekeeper final : public SafekeeperAdmin {
   std::shared_ptr<Timeline> open_for_reader(TimelineId id, const std::optional<Token>& token);
   void open_all();
   void want_space(TimelineId id) EXCLUDES(mutex_);
-  void allocate_loop();
+  void want_save(TimelineId id) EXCLUDES(mutex_);
+  std::shared_ptr<Timeline> wait_for_work(bool* save) EXCLUDES(mutex_);
+  bool stopping() EXCLUDES(mutex_);
+  void background_loop();
 
   const Options options_;
   Mutex create_mutex_;  // One creation or deletion at a time, I/O included.
@@ -62,9 +65,10 @@ class Safekeeper final : public SafekeeperAdmin {
   std::map<TimelineId, std::shared_ptr<Timeline>> timelines_ GUARDED_BY(mutex_);
   std::map<TimelineId, std::string> broken_ GUARDED_BY(mutex_);
   std::deque<TimelineId> need_space_ GUARDED_BY(mutex_);
+  std::deque<std::pair<steady_clock::time_point, TimelineId>> need_save_ GUARDED_BY(mutex_);
   CondVar work_;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::thread allocator_;
+  std::thread background_;
   WalAccess access_;
   std::unique_ptr<WalServer> server_;
 };

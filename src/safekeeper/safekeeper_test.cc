@@ -221,6 +221,29 @@ TEST_F(SafekeeperTest, WalOfAnotherSystemIsRefused) {
   EXPECT_EQ(keeper_->status(id_).flush, start);
 }
 
+TEST_F(SafekeeperTest, EveryStepOfMakingAndDeletingMayBeDoneAgain) {
+  open_keeper();
+  Lsn start(5 * kWalSegmentSize);
+  keeper_->delete_timeline(id_);
+  keeper_->create_timeline(id_, start, 1);
+  keeper_->create_timeline(id_, start, 1);
+  keeper_->delete_timeline(id_);
+  keeper_->delete_timeline(id_);
+  EXPECT_EQ(code_of([&] { keeper_->status(id_); }), Errc::not_found);
+  // What cannot be opened, and what a failed deletion has left, can be deleted as well.
+  keeper_->create_timeline(id_, start, 1);
+  keeper_.reset();
+  const fs::path folder = home_ / "wal" / id_.str();
+  write_file_durably(folder / "state", "broken");
+  open_keeper();
+  EXPECT_EQ(code_of([&] { keeper_->status(id_); }), Errc::corrupt);
+  fs::create_directories(folder.string() + ".deleted/x");
+  keeper_->delete_timeline(id_);
+  EXPECT_EQ(code_of([&] { keeper_->status(id_); }), Errc::not_found);
+  EXPECT_FALSE(fs::exists(folder));
+  keeper_->create_timeline(id_, start, 2);
+}
+
 TEST_F(SafekeeperTest, PostgresMayComeAndGoAndNothingIsMissing) {
   open_keeper();
   StockCluster cluster;

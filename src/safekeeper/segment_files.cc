@@ -30,6 +30,20 @@ void write_zeros(int fd, uint64_t from, uint64_t to) {
   }
 }
 
+// As much of `into` as the file has at `offset`.
+size_t read_some(int fd, std::span<std::byte> into, uint64_t offset) {
+  size_t done = 0;
+  while (done < into.size()) {
+    ssize_t got =
+        ::pread(fd, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw system_error(errno, "read of a WAL segment");
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
 std::optional<Lsn> parse_name(const std::string& name) {
   if (name.size() != 24 || !name.starts_with("00000001")) return std::nullopt;
   if (name.find_first_not_of("0123456789ABCDEF") != std::string::npos) return std::nullopt;
@@ -77,9 +91,7 @@ size_t SegmentFiles::read(Lsn from, std::span<std::byte> into) const {
     throw;
   }
   size_t size = std::min<uint64_t>(into.size(), kWalSegmentSize - offset_in_segment(from));
-  std::string content = pread_exact(fd.get(), size, offset_in_segment(from));
-  std::memcpy(into.data(), content.data(), size);
-  return size;
+  return read_some(fd.get(), into.first(size), offset_in_segment(from));
 }
 
 void SegmentFiles::sync(Lsn lsn) const {
@@ -118,24 +130,43 @@ void SegmentFiles::zero(Lsn from, Lsn to) const {
   });
 }
 
-void SegmentFiles::zero_rest(Lsn from) const {
-  if (!fs::exists(path(from))) return;
-  UniqueFd fd = open(from, O_RDWR);
-  bool changed = false;
+// Calls take(offset, size) for each piece of the segment from `from` on that holds other than
+// zeros, until it returns false.
+template <typename Take>
+void SegmentFiles::each_nonzero_piece(int fd, Lsn from, Take take) const {
   uint64_t at = offset_in_segment(from);
   while (at < kWalSegmentSize) {
-    off_t data = ::lseek(fd.get(), static_cast<off_t>(at), SEEK_DATA);
+    off_t data = ::lseek(fd, static_cast<off_t>(at), SEEK_DATA);
     if (data < 0) break;  // Only a hole is left.
     at = static_cast<uint64_t>(data);
     if (at >= kWalSegmentSize) break;
     size_t size = std::min<uint64_t>(kZerosSize, kWalSegmentSize - at);
-    std::string piece = pread_exact(fd.get(), size, at);
-    if (std::string_view(piece).find_first_not_of('\0') != std::string_view::npos) {
-      write_zeros(fd.get(), at, at + size);
-      changed = true;
-    }
+    std::string piece(size, '\0');
+    read_some(fd, std::as_writable_bytes(std::span(piece)), at);
+    bool nonzero = piece.find_first_not_of('\0') != std::string::npos;
+    if (nonzero && !take(at, size)) break;
     at += size;
   }
+}
+
+bool SegmentFiles::has_data(Lsn from) const {
+  if (!fs::exists(path(from))) return false;
+  bool found = false;
+  each_nonzero_piece(open(from, O_RDONLY).get(), from, [&](uint64_t, size_t) {
+    found = true;
+    return false;
+  });
+  return found;
+}
+
+void SegmentFiles::zero_rest(Lsn from) const {
+  if (!fs::exists(path(from))) return;
+  UniqueFd fd = open(from, O_RDWR);
+  bool changed = false;
+  each_nonzero_piece(fd.get(), from, [&](uint64_t at, size_t size) {
+    write_zeros(fd.get(), at, at + size);
+    return changed = true;
+  });
   if (changed) fdatasync_or_die(fd.get(), path(from).string());
 }
 

@@ -31,6 +31,8 @@ class SegmentFiles {
   // Up to into.size() bytes, never over the end of a segment; 0 if there is no such segment.
   size_t read(Lsn from, std::span<std::byte> into) const;
   void sync(Lsn lsn) const;
+  // Whether any byte from `from` to the end of its segment is other than zero.
+  bool has_data(Lsn from) const;
 
   // Allocates [from, to) on disk and fills it with zeros, durably, so that a later write and
   // fdatasync there changes no metadata. Throws Errc::io when there is no room.
@@ -41,6 +43,8 @@ class SegmentFiles {
   void zero_rest(Lsn from) const;
 
  private:
+  template <typename Take>
+  void each_nonzero_piece(int fd, Lsn from, Take take) const;
   template <typename Action>
   void each_segment(Lsn from, Lsn to, Action action) const;
 

@@ -124,7 +124,8 @@ void Timeline::stop_pull(uint64_t term) {
 }
 
 WalStatus Timeline::status() const {
-  WalStatus status{.term = 0, .start = store_.oldest(), .flush = store_.flushed()};
+  WalStatus status{
+      .term = 0, .start = store_.oldest(), .flush = store_.flushed(), .damage = store_.damage()};
   MutexLock lock(mutex_);
   status.term = acceptor_.term();
   status.problem = problem_;

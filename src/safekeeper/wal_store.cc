@@ -3,15 +3,22 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "postgres/major.h"
 
 namespace halogen::safekeeper {
 namespace {
 
+const log::Logger logger("safekeeper");
+
 constexpr const char* kStateName = "state";
+
+// No more than this is ever written without being flushed, so what a crash tears is no longer.
+constexpr uint64_t kMaxUnflushed = 2u << 20;
 
 metrics::Counter& bytes_total() {
   static metrics::Counter counter =
@@ -85,12 +92,11 @@ RecordScan WalStore::scan() const {
 void WalStore::recover() {
   const DurableState state = identity_;
   RecordScan records = scan();
-  std::optional<RecordPlace> known = records.last_record(state.flushed);
-  if (!known && state.flushed > state.start)
-    throw Error(Errc::corrupt, "no WAL record below {} in {}", state.flushed.str(),
-                options_.folder.string());
-  std::optional<RecordPlace> last = records.follow(known ? known->end : state.start, known, kNever);
-  Lsn end = std::max(state.flushed, last ? last->end : state.start);
+  RecordWalk known = records.last_record(state.flushed);
+  if (known.problem) return set_damaged(known);
+  RecordWalk tail = records.follow(known.last ? known.last->end : state.start, known.last, kNever);
+  if (lost_behind(tail)) return set_damaged(tail);
+  Lsn end = std::max(state.flushed, tail.last ? tail.last->end : state.start);
 
   for (Lsn segment : files_.list()) {
     if (segment < segment_of(state.oldest) || segment > segment_of(end)) {
@@ -103,6 +109,38 @@ void WalStore::recover() {
   written_ = high_water_ = end;
   MutexLock lock(mutex_);
   flushed_ = prepared_ = end;
+}
+
+// A crash tears only what was not flushed, which is the last kMaxUnflushed bytes at most, with
+// zeros behind. So if there is anything further behind a record that cannot be read, that record
+// was flushed, and is damaged. Nearer than that nobody can tell; save_flushed() soon settles it.
+bool WalStore::lost_behind(const RecordWalk& tail) const {
+  if (!tail.problem) return false;
+  const Lsn beyond = scan().reach(tail.problem_at) + kMaxUnflushed;
+  std::vector<Lsn> segments = files_.list();
+  return std::any_of(segments.begin(), segments.end(), [&](Lsn segment) {
+    return segment + kWalSegmentSize > beyond && files_.has_data(std::max(segment, beyond));
+  });
+}
+
+void WalStore::set_damaged(const RecordWalk& walk) {
+  const Lsn end = walk.last ? walk.last->end : oldest();
+  written_ = high_water_ = end;
+  MutexLock lock(mutex_);
+  damage_ = fmt::format(
+      "{} is damaged at offset {} (LSN {}): {}. WAL that was acknowledged is behind it, so nothing "
+      "has been cut off: the branch can be read up to {}, and is not written to. Put the file back "
+      "from a copy and restart, or go on without the rest in a new branch of this one",
+      files_.path(walk.problem_at).string(), walk.problem_at.value % kWalSegmentSize,
+      walk.problem_at.str(), *walk.problem, end.str());
+  logger.error("timeline {}: {}", identity_.id.str(), damage_);
+  flushed_ = prepared_ = end;
+  end_readers_beyond(end);
+}
+
+std::string WalStore::damage() const {
+  MutexLock lock(mutex_);
+  return damage_;
 }
 
 uint64_t WalStore::term() const {
@@ -120,6 +158,8 @@ void WalStore::save(const std::function<void(DurableState&)>& change) {
 }
 
 void WalStore::append(Bytes wal) {
+  if (std::string found = damage(); !found.empty()) throw Error(Errc::corrupt, "{}", found);
+  if (written_ + wal.size() > flushed() + kMaxUnflushed) flush();
   ensure_space(written_ + wal.size());
   high_water_ = std::max(high_water_, written_ + wal.size());
   while (!wal.empty()) {
@@ -160,22 +200,35 @@ Lsn WalStore::flush() {
   return to;
 }
 
+// What flush() has put on record is not taken back: it does so before it publishes.
 void WalStore::save_flushed() {
-  Lsn to = flushed();
+  {
+    MutexLock lock(mutex_);
+    save_wanted_ = false;
+    if (!damage_.empty()) return;
+  }
   {
     MutexLock lock(state_mutex_);
-    if (state_.flushed == to) return;
+    if (state_.flushed >= flushed()) return;
   }
-  save([to](DurableState& state) { state.flushed = to; });
+  save([this](DurableState& state) { state.flushed = std::max(state.flushed, flushed()); });
 }
 
 std::optional<RecordPlace> WalStore::begin_term(uint64_t term) {
   discard_unflushed();
   const Lsn before = flushed();
-  std::optional<RecordPlace> last = scan().last_record(before);
-  if (!last && before > identity_.start && oldest() > identity_.start)
-    throw Error(Errc::corrupt, "no WAL record below {} in {}", before.str(),
-                options_.folder.string());
+  if (damage().empty()) {
+    RecordWalk walk = scan().last_record(before);
+    if (!walk.problem) return cut(walk.last, before, term);
+    save_flushed();  // So that a restart knows it for damage, too.
+    set_damaged(walk);
+  }
+  throw Error(Errc::corrupt, "{}", damage());
+}
+
+// Ends the log behind `last`.
+std::optional<RecordPlace> WalStore::cut(std::optional<RecordPlace> last, Lsn before,
+                                         uint64_t term) {
   const Lsn end = last ? last->end : identity_.start;
   const Lsn dirty = std::max(before, high_water_);
   // Readers first, so that none takes for WAL what is about to change.
@@ -208,9 +261,14 @@ Lsn WalStore::oldest() const {
 }
 
 void WalStore::publish(Lsn flushed) {
-  MutexLock lock(mutex_);
-  flushed_ = flushed;
-  if (flushed_ >= wake_at_) wake_waiting();
+  bool ask = false;
+  {
+    MutexLock lock(mutex_);
+    flushed_ = flushed;
+    if (flushed_ >= wake_at_) wake_waiting();
+    ask = !std::exchange(save_wanted_, true);
+  }
+  if (ask && options_.want_save) options_.want_save();
 }
 
 // Those who are not there yet say again what they wait for.
@@ -229,7 +287,7 @@ void WalStore::wake_waiting() {
 
 void WalStore::end_readers_beyond(Lsn end) {
   for (Reader* reader : readers_) {
-    if (reader->held_ > end || closed_) reader->ended_ = true;
+    if (std::max(reader->held_, reader->reading_to_) > end || closed_) reader->ended_ = true;
   }
   wake_waiting();
 }
@@ -238,7 +296,7 @@ void WalStore::wait_flushed(Lsn lsn, Deadline deadline) {
   MutexLock lock(mutex_);
   ++waiting_;
   bool in_time = true;
-  while (flushed_ < lsn && !closed_ && in_time) {
+  while (flushed_ < lsn && !closed_ && damage_.empty() && in_time) {
     wake_at_ = std::min(wake_at_, lsn);
     if (deadline.at() == Deadline::never().at())
       changed_.wait(mutex_);
@@ -248,6 +306,7 @@ void WalStore::wait_flushed(Lsn lsn, Deadline deadline) {
   --waiting_;
   if (flushed_ >= lsn) return;
   if (closed_) throw Error(Errc::cancelled, "this timeline's WAL is closed");
+  if (!damage_.empty()) throw Error(Errc::corrupt, "{}", damage_);
   throw Error(Errc::timed_out, "WAL up to {} has not arrived; it ends at {}", lsn.str(),
               flushed_.str());
 }

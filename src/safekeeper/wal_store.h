@@ -4,6 +4,9 @@
 // the end of the log every stored byte is zero, so that nobody takes old bytes for WAL; what a
 // crash left behind the last good record is zeroed when the store is opened.
 //
+// Damage below what was acknowledged is never taken for the end of the log. A damaged store cuts,
+// zeroes and removes nothing; it can be read up to the damage, and writing is refused (corrupt).
+//
 // Threads: the calls under "writer" are for one thread at a time (the owner hands it over); the
 // rest are for any. prepare_ahead() is for a background thread, asked for through `want_space`.
 // Errors: Errc::io when the disk is full or fails to write; a failed fsync ends the process.
@@ -31,13 +34,15 @@ class WalStore {
     fs::path folder;
     // Called by the writer when prepare_ahead() should run soon. Must not block.
     std::function<void()> want_space;
-    // For tests: called before "sync", "allocate" and "save"; may throw or block.
+    // Called by the writer when save_flushed() should run within about a second. Must not block.
+    std::function<void()> want_save;
+    // For tests: called before "sync", "allocate" and "save" and after "read"; may throw or block.
     std::function<void(std::string_view step)> hook;
   };
 
   // A new folder with an empty log that begins at `state.start`. All or nothing.
   static void create(const fs::path& folder, const DurableState& state);
-  // Opens, verifies and repairs. Errc::corrupt if WAL that was durable is not there.
+  // Opens and verifies; cuts a torn tail. Errc::corrupt if the state cannot be read.
   explicit WalStore(Options options);
   ~WalStore();
 
@@ -46,7 +51,7 @@ class WalStore {
 
   // ---- Writer ----
   Lsn end() const { return written_; }
-  // Adds to the end of the log. Not durable before flush().
+  // Adds to the end of the log. Not durable before flush(). Throws corrupt if the log is damaged.
   void append(Bytes wal);
   // All that was appended is on disk when it returns; wakes who waits for it. The new end.
   Lsn flush();
@@ -54,14 +59,17 @@ class WalStore {
   void discard_unflushed() { written_ = flushed(); }
   // Begins `term`: cuts the log at the end of its last complete record and returns that record;
   // without one the log is empty. Durable when it returns. Readers beyond the cut are ended.
+  // Throws corrupt, and cuts nothing, if what was acknowledged is not whole.
   std::optional<RecordPlace> begin_term(uint64_t term);
-  // Saves how far the log is flushed, which shortens the next opening.
-  void save_flushed();
 
   // ---- Any thread ----
+  // Saves how far the log is flushed: the next opening holds all below for acknowledged.
+  void save_flushed();
+  // What is damaged, for people; empty if nothing is known to be.
+  std::string damage() const;
   Lsn flushed() const;
   Lsn oldest() const;  // Nothing below is kept.
-  // Throws timed_out, or cancelled once the store is closed.
+  // Throws timed_out, cancelled once the store is closed, corrupt if damage is before `lsn`.
   void wait_flushed(Lsn lsn, Deadline deadline);
   // [from, to), all of which must be kept and flushed.
   std::string read(Lsn from, Lsn to) const;
@@ -80,6 +88,9 @@ class WalStore {
 
   void recover();
   RecordScan scan() const;
+  std::optional<RecordPlace> cut(std::optional<RecordPlace> last, Lsn before, uint64_t term);
+  bool lost_behind(const RecordWalk& tail) const;
+  void set_damaged(const RecordWalk& walk) EXCLUDES(mutex_);
   void ensure_space(Lsn end) EXCLUDES(mutex_);
   void prepare(Lsn upto) EXCLUDES(mutex_);
   void sync_segments();
@@ -109,6 +120,8 @@ class WalStore {
   mutable Mutex mutex_;
   CondVar changed_;
   Lsn flushed_ GUARDED_BY(mutex_);
+  std::string damage_ GUARDED_BY(mutex_);
+  bool save_wanted_ GUARDED_BY(mutex_) = false;
   Lsn wake_at_ GUARDED_BY(mutex_) = kNever;  // The least that anybody waits for.
   size_t waiting_ GUARDED_BY(mutex_) = 0;    // In wait_flushed().
   bool closed_ GUARDED_BY(mutex_) = false;
@@ -121,6 +134,7 @@ class WalStore {
 };
 
 // Follows a store's flushed WAL from a position on; holds what it has not read against trim().
+// A cut ends it if it is beyond, or is reading what is being cut.
 // One thread uses it. The store must outlive it.
 class WalStore::Reader {
  public:
@@ -134,7 +148,7 @@ class WalStore::Reader {
   // Flushed WAL at the position, which moves behind it; 0 when there is none yet. Throws
   // cancelled when the log was cut below the position, or the store closed.
   size_t read(std::span<std::byte> into);
-  // How much there is to read.
+  // How much there is to read. Throws as read() does.
   uint64_t available();
 
   // event_fd() becomes readable once WAL up to `lsn` is flushed, or read() would throw.
@@ -152,6 +166,7 @@ class WalStore::Reader {
   Lsn segment_at_;
   Lsn position_;
   Lsn held_;            // The position that trim() sees; guarded by the store's mutex.
+  Lsn reading_to_;      // The end of the read under way; guarded by the store's mutex.
   Lsn wake_at_;         // Guarded by the store's mutex.
   bool ended_ = false;  // Guarded by the store's mutex.
 };

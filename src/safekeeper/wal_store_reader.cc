@@ -15,6 +15,7 @@ WalStore::Reader::Reader(WalStore& store, Lsn from)
       event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       position_(from),
       held_(from),
+      reading_to_(from),
       wake_at_(kNever) {
   if (!event_.valid()) throw system_error(errno, "eventfd");
   {
@@ -48,22 +49,29 @@ uint64_t WalStore::Reader::available() {
 }
 
 size_t WalStore::Reader::read(std::span<std::byte> into) {
-  uint64_t ready = available();
-  if (ready == 0) return 0;
+  uint64_t offset = position_.value % kWalSegmentSize;
+  size_t size = 0;
+  {
+    // A cut that comes from here on sees how far this read goes.
+    MutexLock lock(store_.mutex_);
+    if (ended_) throw Error(Errc::cancelled, "the log was cut, or closed");
+    size = std::min<uint64_t>({into.size(), store_.flushed_ - position_, kWalSegmentSize - offset});
+    reading_to_ = position_ + size;
+  }
+  if (size == 0) return 0;
   if (Lsn at = segment_of(position_); !segment_.valid() || at != segment_at_) {
     segment_ = store_.files_.open(position_, O_RDONLY);
     segment_at_ = at;
   }
-  uint64_t offset = position_ - segment_at_;
-  size_t size = std::min<uint64_t>({into.size(), ready, kWalSegmentSize - offset});
   ssize_t got = ::pread(segment_.get(), into.data(), size, static_cast<off_t>(offset));
   if (got < 0) throw system_error(errno, "read of a WAL segment");
   if (got == 0) throw Error(Errc::corrupt, "WAL segment ends before {}", position_.str());
+  store_.run_hook("read");
   MutexLock lock(store_.mutex_);
   // Cut while it was read: these bytes may be of neither the old nor the new log.
   if (ended_) throw Error(Errc::cancelled, "the log was cut, or closed");
   position_ = position_ + static_cast<size_t>(got);
-  held_ = position_;
+  held_ = reading_to_ = position_;
   return static_cast<size_t>(got);
 }
 

@@ -57,7 +57,8 @@ void WalStore::prepare(Lsn upto) {
   {
     MutexLock lock(mutex_);
     while (preparing_ && prepared_ < upto) changed_.wait(mutex_);
-    if (prepared_ >= upto) return;
+    // What lies behind the end of a damaged log is to be kept.
+    if (prepared_ >= upto || !damage_.empty()) return;
     preparing_ = true;
     from = prepared_;
   }
@@ -81,7 +82,9 @@ void WalStore::prepare(Lsn upto) {
 
 void WalStore::trim(Lsn lsn) {
   // begin_term() must find the last complete record, even if it is long.
-  std::optional<RecordPlace> last = scan().last_record(flushed());
+  RecordWalk walk = scan().last_record(flushed());
+  if (walk.problem || !damage().empty()) return;  // What may be needed to mend it is kept.
+  const std::optional<RecordPlace>& last = walk.last;
   Lsn keep = std::min(lsn, last ? last->start : identity_.start);
   {
     MutexLock lock(mutex_);

@@ -163,6 +163,132 @@ TEST_F(WalStoreTest, OpeningEndsTheLogBeforeARecordWithABadChecksum) {
   EXPECT_EQ(open()->flushed(), log.last_complete(bad.start)->end);
 }
 
+// Damages one byte of what `store` has acknowledged and expects that nothing is lost by it: writing
+// is refused with the file and offset, reading goes on up to the damaged record.
+void expect_refused(WalStore& store, const WalBuilder& log, const RecordPlace& bad) {
+  const std::string place =
+      fmt::format("is damaged at offset {}", bad.start.value % kWalSegmentSize);
+  try {
+    store.begin_term(7);
+    ADD_FAILURE() << "a term began on a damaged log";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::corrupt);
+    EXPECT_NE(std::string(error.what()).find(place), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(wal_segment_name(bad.start, kWalSegmentSize)),
+              std::string::npos);
+  }
+  EXPECT_NE(store.damage(), "");
+  EXPECT_EQ(store.flushed(), bad.start);
+  const Lsn begin = log.records().front().start;
+  EXPECT_EQ(store.read(begin, bad.start), log.wal().substr(0, bad.start - begin));
+  EXPECT_THROW(store.wait_flushed(bad.end, Deadline::never()), Error);
+  store.trim(log.end());
+  store.prepare_ahead();
+}
+
+TEST_F(WalStoreTest, DamageInAcknowledgedWalIsSaidAndNeverCut) {
+  Lsn start(5 * kWalSegmentSize + 40);
+  WalBuilder log = make_log(start, 3, 50'000);
+  const RecordPlace& bad = log.records().back();
+  create(start);
+  auto store = open();
+  store->append(as_bytes(log.wal()));
+  store->flush();
+  overwrite(bad.start + 16, "\xFF");
+  const std::string before = stored(start);
+  expect_refused(*store, log, bad);
+  EXPECT_THROW(store->append(as_bytes("more")), Error);
+  store.reset();
+  expect_refused(*open(), log, bad);
+  // The same is found when it is opened with what was flushed on record.
+  fs::remove_all(folder());
+  create(start);
+  store = open();
+  store->append(as_bytes(log.wal()));
+  store->flush();
+  store->save_flushed();
+  store.reset();
+  overwrite(bad.start + 16, "\xFF");
+  for (int again = 0; again < 2; ++again) {
+    store = open();
+    expect_refused(*store, log, bad);
+    EXPECT_EQ(stored(start).substr(0, log.wal().size()), before.substr(0, log.wal().size()));
+  }
+  EXPECT_EQ(store->term(), 0u);
+  // Mended from elsewhere, it is whole.
+  store.reset();
+  overwrite(bad.start, log.wal().substr(bad.start - start, 24));
+  EXPECT_EQ(open()->begin_term(8)->end, log.end());
+}
+
+TEST_F(WalStoreTest, ZerosAndMissingFilesBelowWhatWasFlushedAreDamage) {
+  Lsn start(2 * kWalSegmentSize - 50'000);
+  WalBuilder log = make_log(start, 3, 120'000);
+  for (bool missing : {false, true}) {
+    fs::remove_all(folder());
+    create(start);
+    auto store = open();
+    store->append(as_bytes(log.wal()));
+    store->flush();
+    store->save_flushed();
+    store.reset();
+    if (missing)
+      fs::remove(SegmentFiles(folder()).path(log.end()));
+    else
+      overwrite(Lsn(page_start(log.end())),
+                std::string(log.end() - Lsn(page_start(log.end())), '\0'));
+    store = open();
+    EXPECT_THROW(store->begin_term(1), Error) << missing;
+    EXPECT_LT(store->flushed(), log.end());
+    EXPECT_GT(store->flushed(), start);
+  }
+}
+
+// What a crash tears is at most what was not flushed, so WAL far behind a bad record shows that the
+// record had been acknowledged, although no record says so.
+TEST_F(WalStoreTest, DamageFarBeforeTheEndIsNoTornTail) {
+  Lsn start(2 * kWalSegmentSize + 40);
+  WalBuilder log = make_log(start, 9, 4 << 20);
+  create(start);
+  {
+    auto store = open();
+    for (Lsn at = start; at < log.end(); at = std::min(log.end(), at + 100'000)) {
+      store->append(log.between(at, std::min(log.end(), at + 100'000)));
+      store->flush();
+    }
+  }
+  const RecordPlace& bad = log.records()[3];
+  overwrite(bad.start + 16, "\xFF");
+  expect_refused(*open(), log, bad);
+}
+
+TEST_F(WalStoreTest, NoMoreIsWrittenThanACrashMayTear) {
+  Lsn start(2 * kWalSegmentSize + 40);
+  WalBuilder log = make_log(start, 9, 6 << 20);
+  create(start);
+  auto store = open();
+  for (Lsn at = start; at < log.end(); at = std::min(log.end(), at + 100'000)) {
+    store->append(log.between(at, std::min(log.end(), at + 100'000)));
+    EXPECT_LE(store->end() - store->flushed(), 2u << 20);
+  }
+}
+
+TEST_F(WalStoreTest, AFirstRecordThatIsNotCompleteYetIsNoDamage) {
+  Lsn start(2 * kWalSegmentSize - 1000);
+  WalBuilder log(start);
+  log.add(20'000);
+  Lsn part(2 * kWalSegmentSize + 500);
+  create(start);
+  auto store = open();
+  store->append(log.between(start, part));
+  store->flush();
+  store.reset();
+  store = open();
+  EXPECT_EQ(store->flushed(), part);
+  EXPECT_FALSE(store->begin_term(1).has_value());
+  EXPECT_EQ(store->end(), start);
+}
+
 TEST_F(WalStoreTest, WhatWasAcknowledgedInANewSegmentIsNeverForgotten) {
   Lsn start(2 * kWalSegmentSize - 1000);
   WalBuilder log(start);
@@ -278,6 +404,25 @@ TEST_F(WalStoreTest, AReaderFollowsTheLogAndIsEndedByACutBelowIt) {
   store->begin_term(1);
   EXPECT_THROW(ahead.available(), Error);
   EXPECT_EQ(behind.available(), 0u);
+}
+
+// The bytes may be of the new log, or zeros on their way to being so.
+TEST_F(WalStoreTest, AReadThatACutOvertakesGivesNothing) {
+  Lsn start(2 * kWalSegmentSize + 40);
+  WalBuilder log = make_log(start, 5, 100'000);
+  create(start);
+  WalStore* to_cut = nullptr;
+  auto store = open([&](std::string_view step) {
+    if (step == "read" && to_cut) std::exchange(to_cut, nullptr)->begin_term(1);
+  });
+  store->append(log.between(start, log.records()[5].start + 8));
+  store->flush();
+  WalStore::Reader reader(*store, start);
+  std::vector<std::byte> buffer(100'000);
+  to_cut = store.get();
+  EXPECT_THROW(reader.read(buffer), Error);
+  EXPECT_EQ(store->flushed(), log.records()[4].end);
+  EXPECT_THROW(reader.available(), Error);
 }
 
 TEST_F(WalStoreTest, WithoutRoomNothingIsLostAndItGoesOnWhenThereIs) {

@@ -23,8 +23,9 @@ class Redo {
   virtual ~Redo() = default;
 
   // The page after `records` (oldest first) are applied to `base` (nullopt: the first record makes
-  // the page from nothing). 8192 bytes. Throws corrupt (Postgres refused the records), timed_out,
-  // unavailable.
+  // the page from nothing). 8192 bytes. Throws corrupt (Postgres refused the records, or
+  // crashed on them), timed_out, unavailable (it was killed, or took too long: may be
+  // tried again).
   virtual std::string replay(const PageKey& key, std::optional<Bytes> base,
                              std::span<const RedoRecord> records, Deadline deadline) = 0;
   // The same for one tenant's pages: no process sees those of two. Lives as long as this.

@@ -121,6 +121,7 @@ std::string RedoPool::replay_for(TenantId tenant, const PageKey& key, std::optio
 std::string RedoPool::replay_step(TenantId tenant, const PageKey& key, Bytes request,
                                   Deadline deadline) {
   std::string why;
+  bool refused = false;  // By Postgres, in the last attempt; else it died of something else.
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Process process = acquire(tenant, deadline);
     try {
@@ -132,12 +133,14 @@ std::string RedoPool::replay_step(TenantId tenant, const PageKey& key, Bytes req
         return std::move(reply.body);
       }
       why = fmt::format("record {}: {}", reply.detail, reply.body);
+      refused = true;
       if (reply.status == REDO_REFUSED) {
         release(std::move(process), tenant);
         break;
       }
     } catch (const Error& error) {
       why = error.what();
+      refused = error.code() == Errc::corrupt;
       if (error.code() == Errc::timed_out && deadline.passed()) {
         discard(std::move(process));
         throw;
@@ -146,8 +149,9 @@ std::string RedoPool::replay_step(TenantId tenant, const PageKey& key, Bytes req
     logger.info("redo process gave up on a page, attempt {}: {}", attempt + 1, why);
     discard(std::move(process));
   }
-  throw Error(Errc::corrupt, "Postgres cannot rebuild page {}/{}/{} fork {} block {}: {}",
-              key.tag.spc, key.tag.db, key.tag.rel, key.tag.fork, key.block, why);
+  throw Error(refused ? Errc::corrupt : Errc::unavailable,
+              "Postgres cannot rebuild page {}/{}/{} fork {} block {}{}: {}", key.tag.spc,
+              key.tag.db, key.tag.rel, key.tag.fork, key.block, refused ? "" : " now", why);
 }
 
 RedoPool::Process RedoPool::acquire(TenantId tenant, Deadline deadline) {

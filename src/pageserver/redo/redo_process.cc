@@ -106,6 +106,22 @@ std::string how_it_ended(int status) {
   return fmt::format("exited with {}", WEXITSTATUS(status));
 }
 
+// By its own doing, that is by what it was given; not so if it was killed or ran out of something.
+bool crashed(int status) {
+  if (!WIFSIGNALED(status)) return false;
+  switch (WTERMSIG(status)) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGABRT:
+    case SIGFPE:
+    case SIGILL:
+    case SIGSYS:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 RedoProcess::RedoProcess(const RedoProcessOptions& options, fs::path directory)
@@ -242,8 +258,8 @@ void RedoProcess::throw_ended() {
   ssize_t got = pread(log_.get(), said, sizeof said, from);
   std::string_view text(said, got > 0 ? static_cast<size_t>(got) : 0);
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  throw Error(Errc::unavailable, "redo process {}{}{}", how_it_ended(status),
-              text.empty() ? "" : ": ", text);
+  throw Error(crashed(status) ? Errc::corrupt : Errc::unavailable, "redo process {}{}{}",
+              how_it_ended(status), text.empty() ? "" : ": ", text);
 }
 
 }  // namespace halogen::pageserver

@@ -49,7 +49,8 @@ class RedoProcess {
     std::string body;
   };
   // One whole request (see redo_protocol.h) and its answer. Throws unavailable when the process
-  // ended, timed_out; after either, or REDO_FAILED, the object is good for nothing but destruction.
+  // was killed or ended, corrupt when it crashed, timed_out; after any of them, or REDO_FAILED, the
+  // object is good for nothing but destruction.
   Reply exchange(Bytes request, Deadline deadline);
 
   pid_t pid() const { return pid_; }

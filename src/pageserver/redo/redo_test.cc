@@ -243,6 +243,17 @@ TEST(RedoPool, AServerThatCannotStartIsUnavailableAndSaysWhy) {
   EXPECT_NE(text.find("/nowhere/halogen.so"), std::string::npos) << text;
 }
 
+// `corrupt` would be taken for final.
+TEST(RedoPool, WhatTookTooLongIsUnavailableAndMayBeTriedAgain) {
+  TestFolder folder;
+  auto options = folder.pool_options();
+  options.request_timeout = 0ms;
+  RedoPool pool(options);
+  Chain chain = inserts(kHeap, 1);
+  EXPECT_EQ(code_of([&] { (void)pool.replay(kHeap, {}, chain.records, soon()); }),
+            Errc::unavailable);
+}
+
 TEST(RedoPool, AProcessServesOneTenantAndMakesRoomForOthers) {
   TestFolder folder;
   auto options = folder.pool_options();
@@ -311,8 +322,30 @@ TEST(RedoProcess, IsSandboxedBeforeItsFirstRequest) {
   request.flags = REDO_PROBE_SANDBOX;
   std::string text;
   auto bytes = std::as_bytes(std::span(&request, 1));
-  EXPECT_EQ(code_of([&] { (void)process.exchange(bytes, soon()); }, &text), Errc::unavailable);
+  EXPECT_EQ(code_of([&] { (void)process.exchange(bytes, soon()); }, &text), Errc::corrupt);
   EXPECT_NE(text.find("Bad system call"), std::string::npos) << text;
+}
+
+// How a process that a signal has ended answers.
+Errc end_after(int signal_sent) {
+  signal(SIGPIPE, SIG_IGN);  // As the pool does.
+  TestFolder folder;
+  fs::create_directories(folder.scratch());
+  RedoProcess process(folder.process_options(), folder.scratch() / "one");
+  process.wait_ready(soon());
+  kill(process.pid(), signal_sent);
+  std::string request;
+  Chain chain = inserts(kHeap, 2);
+  encode_request(kHeap, {}, chain.records, request);
+  return code_of([&] {
+    for (;;) (void)process.exchange(as_bytes(request), soon());
+  });
+}
+
+TEST(RedoProcess, ItsEndIsTheRecordsFaultOnlyIfItCrashed) {
+  EXPECT_EQ(end_after(SIGKILL), Errc::unavailable);
+  EXPECT_EQ(end_after(SIGSEGV), Errc::corrupt);
+  EXPECT_EQ(end_after(SIGABRT), Errc::corrupt);
 }
 
 // Also a zombie that nobody has reaped yet has ended.

@@ -11,6 +11,18 @@ const log::Logger logger("pageserver");
 
 constexpr std::chrono::seconds kReceiverStop{2};
 
+// A compute that went on from there would write another history over the one that is here.
+void refuse_older_log(const Timeline& timeline, Lsn log_end) {
+  const Lsn here = timeline.store().last_record_lsn();
+  if (here <= log_end) return;
+  throw Error(
+      Errc::corrupt,
+      "timeline {}: its WAL ends at {}, but the pageserver has read it up to {}. Either the "
+      "safekeeper has lost WAL, or one of their folders was restored without the other: put "
+      "back the one that is older",
+      timeline.id().str(), log_end.str(), here.str());
+}
+
 }  // namespace
 
 // Keeps a timeline id, and the ancestor, to itself while files are made or removed.
@@ -189,6 +201,7 @@ PageToken Pageserver::open_session(TimelineId id, uint64_t term, Lsn lsn) {
   MutexLock lock(mutex_);  // So that no session opens while the timeline is being deleted.
   auto found = branches_.find(id);
   if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
+  refuse_older_log(*found->second->timeline, lsn);
   return page_service_->open_session(found->second->timeline, term, lsn);
 }
 

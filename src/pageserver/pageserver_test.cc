@@ -129,6 +129,15 @@ TEST_F(PageserverTest, WhatIsInUseIsNotDeleted) {
   EXPECT_FALSE(fs::exists(folder_ / ("home/timelines/" + parent.str())));
 }
 
+// After one of the two folders was restored, or WAL was lost, a compute would commit a fork.
+TEST_F(PageserverTest, NoComputeGoesOnFromBeforeWhatHasBeenRead) {
+  open();
+  Lsn lsn = import_fresh();
+  TimelineId id = create(server_->template_timeline(15).timeline, lsn);
+  EXPECT_EQ(thrown_by([&] { server_->open_session(id, 1, lsn - 8); }), Errc::corrupt);
+  server_->close_session(server_->open_session(id, 1, lsn));
+}
+
 TEST_F(PageserverTest, WhatACrashLeftHalfMadeIsRemoved) {
   open();
   Lsn lsn = import_fresh();

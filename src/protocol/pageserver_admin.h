@@ -58,7 +58,8 @@ class PageserverAdmin {
 
   // A token for the page service, for the compute of this term: good until close_session, or until
   // a newer term of the timeline opens a session; `fenced` if one has. Reads are served at LSNs >=
-  // `lsn`.
+  // `lsn`, where the compute's log begins: `corrupt` if WAL beyond it has been read already, so
+  // that the safekeeper has lost some, or this folder is of another history.
   virtual PageToken open_session(TimelineId id, uint64_t term, Lsn lsn) = 0;
   virtual void close_session(const PageToken& token) = 0;
   virtual std::string page_service_socket() = 0;

@@ -19,7 +19,7 @@ void refuse_older_log(const Timeline& timeline, Lsn log_end) {
       Errc::corrupt,
       "timeline {}: its WAL ends at {}, but the pageserver has read it up to {}. Either the "
       "safekeeper has lost WAL, or one of their folders was restored without the other: put "
-      "back the one that is older",
+      "both back from one copy",
       timeline.id().str(), log_end.str(), here.str());
 }
 

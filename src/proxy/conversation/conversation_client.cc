@@ -486,8 +486,7 @@ Conversation::Step Conversation::take_close(const ClientMessage& message, std::s
 
 // Parse, Describe and Close are looked at as a whole, of Bind the names at its beginning.
 bool Conversation::ClientMessage::streams() const {
-  bool looked_at =
-      type == Frontend::parse || type == Frontend::describe || type == Frontend::close;
+  bool looked_at = type == Frontend::parse || type == Frontend::describe || type == Frontend::close;
   if (bytes.size() < kPiecesFrom || looked_at) return false;
   if (type != Frontend::bind) return true;
   size_t portal_end = body().find('\0');

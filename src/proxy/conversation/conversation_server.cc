@@ -195,7 +195,8 @@ void Conversation::forget_statements() {
       server_->statements.put(one.text, one.server_name);
 }
 
-// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that stays.
+// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that
+// stays.
 void Conversation::deallocated(const std::string& name) {
   bool ours = names_.find(name) != nullptr;
   names_.erase(name);

@@ -190,7 +190,7 @@ void Session::adopt(ServerPtr server, std::string& to_server) {
   server->move_to(worker_);
   server_ = std::move(server);
   usable_ = server_->start;
-  if (!pool_) server_->state.startup = talk_->startup();
+  talk_->begins_under(server_->login.defaults);
   talk_->attach(server_->state, to_server);
   if (cancel_key_) shared_.cancel_keys.point(*cancel_key_, server_->cancel_target);
 }

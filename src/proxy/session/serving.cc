@@ -106,11 +106,12 @@ Task<void> Session::greet() {
 // What this client's session reports at its beginning. Many clients of a pool begin alike: one
 // looks it up for all, as long as the compute runs.
 Task<ReportedPtr> Session::first_report() {
-  const std::string& startup = talk_->startup();
+  const std::string startup = talk_->startup();
   if (pool_ && usable_)
     if (std::optional<Greeting> known = shared_.pools.greeting(pool_, *usable_, startup)) {
       recognize(known->login);
       take_seats(known->login);
+      talk_->begins_under(known->login.defaults);
       talk_->begins_with(known->reported);
       end_use();
       co_return known->reported;

@@ -10,8 +10,6 @@
 namespace halogen::pageserver {
 namespace {
 
-constexpr uint64_t kFuzzMaxGrowth = 1000;  // Blocks far away are legal, but slow.
-
 template <typename F>
 void may_be_corrupt(F&& f) {
   try {
@@ -33,7 +31,6 @@ void take_record(Bytes bytes, Change& change, Lsn end) {
   record.decode(bytes);
   char page[kPageSize];
   for (const BlockRef& block : record.blocks()) {
-    if (block.page.block > kFuzzMaxGrowth) return;
     if (block.has_image) may_be_corrupt([&] { restore_image(block.image, page); });
   }
   // A truncated multixact range may be wide; it is walked segment by segment.

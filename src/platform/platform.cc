@@ -73,15 +73,33 @@ compute::UserRange room_users(const Options& options, const Layout& layout) {
   return {first, kRoomUsers};
 }
 
-std::shared_ptr<compute::Warden> start_warden(const Options& options, const Layout& layout,
-                                              const Owner& owner) {
+// Null where there are none, and then `why_not` says why.
+std::shared_ptr<const compute::ControlGroups> take_groups(const Layout& layout, const Owner& owner,
+                                                          std::string& why_not) {
+  const std::string name = fmt::format("halogen-{:08x}", crc32c(as_bytes(layout.home.native())));
+  try {
+    return std::make_shared<const compute::ControlGroups>(
+        compute::ControlGroups::find_place(name, {owner.uid, owner.gid}));
+  } catch (const Error& error) {
+    why_not = error.what();
+    return nullptr;
+  }
+}
+
+void start_warden(Options& options, const Layout& layout, const Owner& owner) {
   make_private_folder(layout.home / "compute", owner);
-  return std::make_shared<compute::Warden>(
+  std::string why_not = "this kernel makes no process in another's group";
+  auto groups = take_groups(layout, owner, why_not);
+  options.warden = std::make_shared<compute::Warden>(
       compute::RoomsPlan{.rooms = compute::ComputeAgent::rooms_in(layout.home / "compute"),
                          .libraries = options.libraries,
                          .pages = layout.run / "pageserver",
                          .owner = {owner.uid, owner.gid},
-                         .users = room_users(options, layout)});
+                         .users = room_users(options, layout),
+                         .groups = groups});
+  options.shares = options.warden->has_groups()
+                       ? fmt::format("by control groups ({})", groups->controllers())
+                       : "only limits of each process: " + why_not;
 }
 
 // How computes are kept apart, for status.
@@ -115,7 +133,7 @@ void prepare(Options& options) {
     // Computes may be other users; only rooms show it to them.
     make_private_folder(layout.run / "pageserver", owner);
     fs::permissions(layout.run / "pageserver", fs::perms{0711});
-    if (options.layers.rooms) options.warden = start_warden(options, layout, owner);
+    if (options.layers.rooms) start_warden(options, layout, owner);
   });
   close_process();
 }
@@ -154,6 +172,7 @@ void Platform::start() {
   logger.info("starting in {} (pid {})", layout_.home.string(), ::getpid());
   if (std::string out = layers_out(options_.layers); !out.empty())
     logger.warn("tenants are not isolated from each other and from the platform: without {}", out);
+  logger.info("computes: {}; shares of the machine {}", describe_rooms(options_), options_.shares);
   try {
     start_storage();
     make_template();
@@ -250,6 +269,7 @@ void Platform::describe() {
   Description self = description();
   nlohmann::json shape = nlohmann::json::parse(self.to_json());
   shape["isolation"] = {{"computes", describe_rooms(options_)},
+                        {"shares", options_.shares},
                         {"without", names_of_layers_out(options_.layers)}};
   shape["wal_host"] = services_->safekeeper->wal_host();
   shape["wal_port"] = services_->safekeeper->wal_port();

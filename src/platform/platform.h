@@ -28,7 +28,9 @@ struct Options {
   bool open_metrics = false;    // /metrics needs no key.
   unsigned first_room_uid = 0;  // Of the users that computes run as, if we are root. 0: choose.
   fs::path libraries;           // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
-  std::shared_ptr<compute::Warden> warden;  // By prepare(): makes the computes' rooms.
+  // By prepare(): makes the computes' rooms, and what bounds their use of the machine.
+  std::shared_ptr<compute::Warden> warden;
+  std::string shares = "none";
 };
 
 // Told what is being done, one line each, for a person who waits.

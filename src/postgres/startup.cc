@@ -90,13 +90,13 @@ class Switches {
   wire::Parameters settings() {
     std::optional<std::string_view> rubbish;  // Refused once all switches have been looked at.
     while (at_ < words_.size()) {
-      word_ = words_[at_++];
-      if (word_ == "--") break;
-      if (word_.size() < 2 || word_[0] != '-') {
-        if (!rubbish) rubbish = word_;
+      std::string_view word = words_[at_++];
+      if (word == "--") break;
+      if (word.size() < 2 || word[0] != '-') {
+        if (!rubbish) rubbish = word;
         continue;
       }
-      rest_ = word_.substr(1);
+      rest_ = word.substr(1);
       while (!rest_.empty()) take(rest_[0]);
     }
     if (rubbish) refuse(*rubbish);
@@ -118,7 +118,7 @@ class Switches {
     if (letter == 'd') return set("log_min_messages", "debug" + std::string(argument()));
     auto found = std::find_if(std::begin(kSwitches), std::end(kSwitches),
                               [&](const Switch& one) { return one.letter == letter; });
-    if (found == std::end(kSwitches)) refuse(word_);
+    if (found == std::end(kSwitches)) refuse(words_[at_ - 1]);
     std::string_view value = found->value.empty() ? argument() : found->value;
     if (!found->setting.empty()) set(found->setting, value);
   }
@@ -126,7 +126,7 @@ class Switches {
   // The rest of the word, or else the next one.
   std::string_view argument() {
     if (!rest_.empty()) return std::exchange(rest_, {});
-    if (at_ == words_.size()) refuse(word_);
+    if (at_ == words_.size()) refuse(words_[at_ - 1]);
     return words_[at_++];
   }
 
@@ -144,14 +144,13 @@ class Switches {
            std::string_view argument, std::string_view value) {
     for (const auto& [name, setting] : table)
       if (name == argument.substr(0, name.size())) return set(setting, value);
-    refuse(word_);
+    refuse(words_[at_ - 1]);
   }
 
   void set(std::string_view name, std::string_view value) { settings_.emplace_back(name, value); }
 
   const std::vector<std::string>& words_;
   size_t at_ = 0;
-  std::string_view word_;
   std::string_view rest_;  // Of a word: letters may stand together.
   wire::Parameters settings_;
 };

@@ -91,7 +91,7 @@ TEST(StartupOptions, SettingsInTheirThreeSpellings) {
   EXPECT_EQ(settings, (wire::Parameters{{"a", "1"}, {"b", "2"}, {"c_d", "3=4"}}));
 }
 
-// As a stock server takes and refuses them (tried on PostgreSQL 15).
+// As Postgres takes and refuses them: tests/proxy/test_startup_options.py compares with it.
 TEST(StartupOptions, ShortSwitchesAreSettings) {
   EXPECT_EQ(option_settings({"-S", "2048", "-f", "s", "-fh", "-e", "-tpl"}),
             (wire::Parameters{{"work_mem", "2048"},

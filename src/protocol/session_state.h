@@ -138,10 +138,11 @@
 // without them. Roles' and databases' settings are those of the list, and no others.
 //
 // It is a transaction of its own. Whatever else fails, ERROR in the cause becomes FATAL with the
-// same SQLSTATE ("cannot restore the session: setting "x": ..."): a query sent right behind never
-// runs in a wrong session. A connection that holds what cannot be undone is refused in this way
-// (55000), a malformed list too (42601). Only inside a transaction block, a function, a pipeline or
-// a query of several statements is it a plain ERROR (25001) and nothing happens.
+// same SQLSTATE ("cannot restore the session: setting "x": ..."; of a startup setting the message
+// is the cause's, as a login would see it): a query sent right behind never runs in a wrong
+// session. A connection that holds what cannot be undone is refused in this way (55000), a
+// malformed list too (42601). Only inside a transaction block, a function, a pipeline or a query of
+// several statements is it a plain ERROR (25001) and nothing happens.
 //
 // Send it as Parse, Bind, Execute and *no* Sync, right ahead of the client's messages, whatever
 // kind they are. It commits by itself and is answered by ParseComplete, BindComplete,

@@ -1,14 +1,16 @@
 """A program inside a compute sees and reaches nothing of the machine, of the platform, or of another tenant."""
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from fixtures.platform import Platform, wait_until
+from fixtures.platform import BIN, Platform, free_port, wait_until
 from isolation import inside
 
 
@@ -134,6 +136,32 @@ def test_it_has_no_capability_and_its_own_user(guarded):
         assert len({said["Uid"].split()[0], others, str(os.stat(guarded.home).st_uid)}) == 3
 
 
+def oom_score(pid):
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def test_one_that_takes_all_memory_goes_before_the_platform(guarded):
+    with contextlib.closing(guarded.project.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        postmaster = guarded.project.compute()["pid"]
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        backend = max(oom_score(pid) for pid in children)
+    assert oom_score(guarded.pid()) < oom_score(postmaster) < backend
+
+
+def group_of(pid):
+    return re.search(r"^0::(.*)$", Path(f"/proc/{pid}/cgroup").read_text(), re.M)[1]
+
+
+def test_each_compute_has_its_share_where_the_kernel_gives_shares(guarded):
+    shares = guarded.status()["isolation"]["shares"]
+    pids = [guarded.pid(), guarded.project.compute()["pid"], guarded.victim.compute()["pid"]]
+    if shares.startswith("by control groups"):
+        assert len({group_of(pid) for pid in pids}) == 3
+    else:
+        assert shares.startswith("only limits of each process: ") and len({group_of(pid) for pid in pids}) == 1
+
+
 def rooms_of(platform):
     """The processes that have a room of this platform's as their root, or are its warden's."""
     markers = {(m.stat().st_dev, m.stat().st_ino) for m in (platform.home / "compute/.rooms").glob(".warden-*")}
@@ -183,3 +211,60 @@ def test_whoever_is_killed_nothing_of_a_compute_is_left():
             wait_until(lambda: not rooms_of(platform), what="the end of everything")
         platform.up()
         assert project.query("SELECT 1") == [(1,)]
+
+
+CLONE_NEWUSER = 0x10000000
+
+
+def enter_container(further_namespaces):
+    """As a container has it: a user namespace around us, in which there may or may not be others."""
+    ready, tell = os.pipe()
+    pid, root = os.getpid(), os.geteuid() == 0
+    mapper = os.fork()
+    if mapper == 0:
+        os.close(tell)
+        os.read(ready, 1)
+        if not root:
+            Path(f"/proc/{pid}/setgroups").write_text("deny")
+        for file, own in (("uid_map", os.geteuid()), ("gid_map", os.getegid())):
+            Path(f"/proc/{pid}/{file}").write_text("0 0 65536" if root else f"{own} {own} 1")
+        os._exit(0)
+    assert ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0
+    os.write(tell, b"x")
+    assert os.waitpid(mapper, 0)[1] == 0
+    if not further_namespaces:
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
+def up_in_container(home, *arguments, further_namespaces):
+    ports = ["--pg-port", str(free_port()), "--http-port", str(free_port())]
+    return subprocess.run([BIN, "up", "--detach", *ports, *arguments], env=dict(os.environ, HALOGEN_HOME=home), text=True,
+                          capture_output=True, timeout=120, preexec_fn=lambda: enter_container(further_namespaces))
+
+
+def test_in_an_unprivileged_container_there_are_rooms():
+    with Platform.home_folder("container") as home:
+        platform = Platform(home, 0, 0)
+        done = up_in_container(home, further_namespaces=True)
+        try:
+            assert done.returncode == 0, done.stderr
+            assert platform.status()["isolation"]["computes"] == "rooms, all as one user"
+            assert platform.cli("psql", "--", "-Atc", "SHOW data_directory").startswith("/compute/")
+        finally:
+            platform.down()
+
+
+def test_where_there_can_be_no_rooms_up_says_so_and_goes_on_only_without():
+    with Platform.home_folder("container") as home:
+        platform = Platform(home, 0, 0)
+        done = up_in_container(home, further_namespaces=False)
+        assert done.returncode != 0 and "does not let Halogen keep computes apart (user namespaces" in done.stderr
+        assert "start with --isolation=none" in done.stderr
+        done = up_in_container(home, "--isolation=none", further_namespaces=False)
+        try:
+            assert done.returncode == 0, done.stderr
+            assert platform.status()["isolation"]["computes"] == "none"
+            assert "WARNING: tenants are not isolated: without rooms" in platform.cli("status")
+            assert platform.cli("psql", "--", "-Atc", "SELECT 1") == "1\n"
+        finally:
+            platform.down()

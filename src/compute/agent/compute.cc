@@ -201,7 +201,9 @@ void Compute::prepare_data(Session& session, const TermStart& at,
                            Deadline deadline) {
   const ComputeSpec& spec = session.spec;
   const Room& room = *session.room;
-  Settings settings({room.sockets_inside(), services_.places.libraries_inside()}, spec.settings);
+  Settings settings({room.sockets_inside(), services_.places.libraries_inside(),
+                     fs::space(room.folder()).available},
+                    spec.settings);
   session.max_connections = settings.get_int("max_connections");
   if (kept) {
     session.token = services_.pageserver.open_session(spec.timeline, session.term, at.end);

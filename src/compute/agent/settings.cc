@@ -38,6 +38,7 @@ const std::set<std::string>& managed() {
       "restore_command",
       "ssl",
       "synchronous_standby_names",
+      "temp_file_limit",
       "unix_socket_directories",
       "unix_socket_group",
       "unix_socket_permissions",
@@ -109,6 +110,12 @@ const std::map<std::string, std::string>& compute_defaults() {
   return values;
 }
 
+// A session's temporary files, in bytes: they must not fill the disk that all share.
+uint64_t temp_file_limit(uint64_t free_space) {
+  constexpr uint64_t kLeast = 64 << 20;
+  return std::max(kLeast, free_space / 4);
+}
+
 bool well_formed_name(std::string_view name) {
   auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
@@ -132,6 +139,7 @@ Settings::Settings(const Places& places, const std::map<std::string, std::string
   values_.insert(control_defaults().begin(), control_defaults().end());
   values_["unix_socket_directories"] = places.socket_folder.string();
   values_["dynamic_library_path"] = places.library_folder.string() + ":$libdir";
+  values_["temp_file_limit"] = fmt::format("{}kB", temp_file_limit(places.free_space) / 1024);
   for (const auto& [name, value] : overrides) apply(setting::lower(name), value);
   at_least("max_wal_senders", 5);
   at_least("superuser_reserved_connections", 3);

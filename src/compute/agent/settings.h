@@ -17,6 +17,8 @@ class Settings {
   struct Places {
     fs::path socket_folder;
     fs::path library_folder;  // Of halogen.so.
+    uint64_t free_space =
+        0;  // On the disk, in bytes; a query's temporary files get a quarter of it.
   };
 
   // Throws invalid_argument, naming the setting, for one that is ours to set, or is malformed.

@@ -27,6 +27,13 @@ TEST(Settings, WhatKeepsAComputeACompute_IsRefused) {
   EXPECT_THROW(made({{"wal_level", "minimal"}}), Error);
 }
 
+TEST(Settings, OneSessionsTemporaryFilesDoNotFillTheDisk) {
+  Settings settings({"/run/x", "/lib/y", uint64_t{8} << 30}, {});
+  EXPECT_EQ(settings.get("temp_file_limit"), "2097152kB");
+  EXPECT_EQ(made({}).get("temp_file_limit"), "65536kB");
+  EXPECT_THROW(made({{"temp_file_limit", "-1"}}), Error);
+}
+
 TEST(Settings, AValueCannotBreakOutOfItsLine) {
   EXPECT_THROW(made({{"work_mem", "1MB'\nfsync = 'on"}}), Error);
   EXPECT_THROW(made({{"a b", "1"}}), Error);

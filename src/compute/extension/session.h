@@ -96,6 +96,7 @@ const char* hg_session_item(const List* items, int* at);
 void hg_session_restore(const VariableSetStmt* statement, bool top_level);
 void hg_session_restore_ended(void);   // Its transaction is committed.
 void hg_session_check_restored(void);  // Before the next message: FATAL if it failed.
+#define HG_STARTUP_SETTING "startup setting"
 void hg_session_restoring(const char* what, const char* name);  // For the message of an error.
 
 // session_startup.c: what the session's startup packet set, put over what this server started with.

@@ -265,11 +265,14 @@ static void restore(const VariableSetStmt* statement) {
   hg_session.dirty = true;
 }
 
+// A startup setting that fails is mostly one of a login, which hears of it as from Postgres.
 static pg_attribute_noreturn() void end_connection(const ErrorData* cause) {
   const bool named = doing_name[0] != '\0';
   ereport(FATAL, errcode(cause->sqlerrcode),
-          errmsg("cannot restore the session: %s%s%s%s: %s", doing_what, named ? " \"" : "",
-                 doing_name, named ? "\"" : "", cause->message),
+          strcmp(doing_what, HG_STARTUP_SETTING) == 0
+              ? errmsg_internal("%s", cause->message)
+              : errmsg("cannot restore the session: %s%s%s%s: %s", doing_what, named ? " \"" : "",
+                       doing_name, named ? "\"" : "", cause->message),
           cause->detail != NULL ? errdetail_internal("%s", cause->detail) : 0,
           cause->hint != NULL ? errhint("%s", cause->hint) : 0);
 }

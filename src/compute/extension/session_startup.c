@@ -134,7 +134,7 @@ static void put_back_unnamed(void) {
   foreach (cell, bases) {
     Base* base = lfirst(cell);
     if (base->named) continue;
-    hg_session_restoring("startup setting", base->name);
+    hg_session_restoring(HG_STARTUP_SETTING, base->name);
     stale |= put_back(base);
     pfree(base->name);
     if (base->value != NULL) pfree(base->value);
@@ -160,7 +160,7 @@ static void set_as_startup_does(const char* name, const char* value) {
 }
 
 static void set_one(const HgNamedValue* wanted) {
-  hg_session_restoring("startup setting", wanted->name);
+  hg_session_restoring(HG_STARTUP_SETTING, wanted->name);
   if (pg_strncasecmp(wanted->name, "halogen.", 8) == 0 || strncmp(wanted->name, "_pq_.", 5) == 0)
     ereport(ERROR, errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM),
             errmsg("parameter \"%s\" cannot be changed", wanted->name));
@@ -256,7 +256,7 @@ static List* settings_of_options(const char* text) {
 
 // `options` comes first, wherever it stands in the packet.
 static List* expand(const List* wanted) {
-  hg_session_restoring("startup setting", "options");
+  hg_session_restoring(HG_STARTUP_SETTING, "options");
   List* options = NIL;
   List* others = NIL;
   ListCell* cell;

@@ -13,7 +13,7 @@ namespace halogen::compute {
 namespace {
 
 constexpr size_t kLongest = 64 << 10;
-constexpr size_t kMostFds = 3;
+constexpr size_t kMostFds = 4;
 
 struct RequestHead {
   uint32_t slot;
@@ -93,7 +93,8 @@ void send_request(int socket, const RoomRequest& request) {
   put_strings(text, request.command);
   put_strings(text, request.environment);
   CHECK(text.size() <= kLongest);
-  const int fds[] = {request.report.get(), request.input.get(), request.log.get()};
+  std::vector<int> fds{request.report.get(), request.input.get(), request.log.get()};
+  if (request.group.valid()) fds.push_back(request.group.get());
   if (send_message(socket, text, fds) < 0)
     throw Error(Errc::unavailable, "the warden of the computes' rooms has ended: {}",
                 std::strerror(errno));
@@ -117,6 +118,7 @@ std::optional<RoomRequest> receive_request(int socket) {
   request.report = std::move(fds[0]);
   request.input = std::move(fds[1]);
   request.log = std::move(fds[2]);
+  request.group = std::move(fds[3]);
   return request;
 }
 

@@ -21,6 +21,7 @@ struct RoomRequest {
   UniqueFd report;                       // Where RoomReports go.
   UniqueFd input;                        // Standard input.
   UniqueFd log;                          // Standard output and error.
+  UniqueFd group;                        // The control group it is made in; none: the warden's.
 };
 
 struct RoomReport {
@@ -46,7 +47,7 @@ struct SocketPair {
 };
 SocketPair make_socket_pair(int type);
 
-// A message with descriptors (at most three). Returns what sendmsg() does.
+// A message with descriptors (at most four). Returns what sendmsg() does.
 ssize_t send_message(int socket, std::string_view bytes, std::span<const int> fds);
 
 void send_request(int socket, const RoomRequest& request);

@@ -187,7 +187,11 @@ void tell_kernel(const fs::path& file, std::string_view text) {
 }
 
 bool can_map_ids(const RoomsPlan& plan) {
-  return mapped_rooms(plan, User{plan.owner.uid + 1, plan.owner.gid + 1}).valid();
+  try {
+    return mapped_rooms(plan, User{plan.owner.uid + 1, plan.owner.gid + 1}).valid();
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 void enter_rooms_root(const RoomsPlan& plan) {

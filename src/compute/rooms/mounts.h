@@ -9,12 +9,15 @@
 #pragma once
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/file.h"
 
 namespace halogen::compute {
+
+class ControlGroups;
 
 inline constexpr const char* kInsideData = "/compute";
 inline constexpr const char* kInsideConfig = "/config";
@@ -55,13 +58,14 @@ struct RoomsPlan {
   // mapping of ids that its mounts have: nothing on the disk ever changes hands. Empty: all rooms
   // run as the owner.
   UserRange users;
+  std::shared_ptr<const ControlGroups> groups;  // Null: rooms have no shares of their own.
 };
 
 // Gives the calling process a mount namespace whose root has all that rooms share. Requires
 // CAP_SYS_ADMIN; for `users` that of the machine itself. Throws io, naming the step.
 void enter_rooms_root(const RoomsPlan& plan);
 // False if the file system below `rooms` knows no mapping of ids (Linux 5.12 and ext4, xfs,
-// btrfs...).
+// btrfs...), or our root is not the machine's, but a container's.
 bool can_map_ids(const RoomsPlan& plan);
 
 // Into a file of the kernel's: in one piece, and with nothing changed about the file.

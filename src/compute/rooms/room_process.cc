@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -41,10 +42,15 @@ RoomReport failure(const std::exception& error) {
   return report;
 }
 
-// As fork(), in new namespaces. Returns 0 in the child.
-pid_t fork_into(unsigned long flags, UniqueFd* pidfd) {
+// As fork(), in new namespaces, and in a control group if one is given. Returns 0 in the child.
+pid_t fork_into(uint64_t flags, UniqueFd* pidfd, const UniqueFd& group = UniqueFd()) {
   int fd = -1;
-  long pid = ::syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, 0, &fd, 0, 0);
+  clone_args wanted{};
+  wanted.flags = flags | CLONE_PIDFD | (group.valid() ? CLONE_INTO_CGROUP : 0);
+  wanted.pidfd = reinterpret_cast<uint64_t>(&fd);
+  wanted.exit_signal = SIGCHLD;
+  if (group.valid()) wanted.cgroup = static_cast<uint64_t>(group.get());
+  long pid = ::syscall(SYS_clone3, &wanted, sizeof wanted);
   must(pid >= 0, "clone");
   if (pid != 0) *pidfd = UniqueFd(fd);
   return static_cast<pid_t>(pid);
@@ -179,7 +185,7 @@ constexpr unsigned long kRoomNamespaces =
 void make_room(const RoomRequest& request, const RoomsPlan& plan) {
   try {
     UniqueFd pidfd;
-    if (fork_into(kRoomNamespaces, &pidfd) == 0) run_room(request, plan);
+    if (fork_into(kRoomNamespaces, &pidfd, request.group) == 0) run_room(request, plan);
     send_report(request.report.get(), {.event = RoomReport::Event::made}, pidfd.get());
   } catch (const std::exception& error) {
     send_report(request.report.get(), failure(error));
@@ -224,7 +230,8 @@ void become(const User& owner) {
 }
 
 void enter_user_namespace(const UniqueFd& setup) {
-  must(::unshare(CLONE_NEWUSER) == 0, "user namespace");
+  const bool made = ::unshare(CLONE_NEWUSER) == 0;
+  must(made, errno == ENOSPC ? "user namespaces: user.max_user_namespaces" : "user namespaces");
   // Or else its files in /proc are root's: its maps, and the root by which it is recognised.
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   send_report(setup.get(), {.event = RoomReport::Event::mapping});

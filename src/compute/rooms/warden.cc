@@ -81,7 +81,7 @@ Warden::Warden(RoomsPlan plan) : plan_(std::move(plan)) {
     if (!plan_.users.empty() && !can_map_ids(plan_)) plan_.users = {};
     rooms_of_user_.resize(std::max(plan_.users.count, 1U));
     fork_guardian();
-    try_a_room();
+    try_with_and_without_groups();
   } catch (const Error& error) {
     throw refused(error.what());
   }
@@ -140,6 +140,21 @@ void Warden::map_ids() const {
   write("gid_map", fmt::format("{0} {0} 1\n", plan_.owner.gid) + users);
 }
 
+std::unique_ptr<ControlGroup> Warden::make_group(const std::string& id) const {
+  return plan_.groups ? plan_.groups->make_group(id) : nullptr;
+}
+
+// Linux before 5.7 makes no process in another's group.
+void Warden::try_with_and_without_groups() {
+  try {
+    return try_a_room();
+  } catch (const Error&) {
+    if (!plan_.groups) throw;
+  }
+  plan_.groups = nullptr;
+  try_a_room();
+}
+
 void Warden::try_a_room() {
   const fs::path room = plan_.rooms / kTrialRoom;
   for (const fs::path& folder : {room, room / kRoomData, room / kRoomConfig}) {
@@ -149,6 +164,8 @@ void Warden::try_a_room() {
   RoomRequest request{.id = kTrialRoom,
                       .input = open_file("/dev/null", O_RDONLY),
                       .log = open_file("/dev/null", O_WRONLY)};
+  std::unique_ptr<ControlGroup> group = make_group(kTrialRoom);
+  if (group) request.group = group->open();
   SocketPair reports = make_socket_pair(SOCK_SEQPACKET);
   request.report = std::move(reports.theirs);
   send_request(requests_.get(), request);
@@ -167,10 +184,12 @@ std::unique_ptr<RoomProcess> Warden::start(const std::string& id,
                                            const std::vector<std::string>& environment,
                                            UniqueFd input, UniqueFd log) {
   std::unique_ptr<RoomProcess> made(new RoomProcess(*this, take_slot()));
+  made->group_ = make_group(id);
   SocketPair reports = make_socket_pair(SOCK_SEQPACKET);
   made->report_ = std::move(reports.ours);
-  send_request(requests_.get(), {made->slot_, id, command, environment, std::move(reports.theirs),
-                                 std::move(input), std::move(log)});
+  send_request(requests_.get(),
+               {made->slot_, id, command, environment, std::move(reports.theirs), std::move(input),
+                std::move(log), made->group_ ? made->group_->open() : UniqueFd()});
   // The warden says that it is made, the room itself that its program is started: in any order.
   while (!made->room_.valid() || !made->pidfd_.valid()) {
     UniqueFd fd;

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/mutex.h"
+#include "compute/rooms/control_groups.h"
 #include "compute/rooms/messages.h"
 #include "compute/rooms/mounts.h"
 
@@ -41,6 +42,7 @@ class RoomProcess {
 
   Warden& warden_;
   const uint32_t slot_;
+  std::unique_ptr<ControlGroup> group_;
   UniqueFd report_;
   UniqueFd room_;
   UniqueFd pidfd_;
@@ -66,6 +68,8 @@ class Warden {
                                      UniqueFd log);
   // How many users there are for rooms; 0: all run as our own.
   uint32_t users() const { return plan_.users.count; }
+  // Rooms have groups of their own: plan.groups, unless the kernel makes no room in one.
+  bool has_groups() const { return plan_.groups != nullptr; }
   const fs::path& rooms() const { return plan_.rooms; }
   // A file in rooms() that every process of this warden has at kInsideMarker.
   const fs::path& marker() const { return plan_.marker; }
@@ -75,6 +79,8 @@ class Warden {
   void make_folders();
   void fork_guardian();
   void map_ids() const;
+  std::unique_ptr<ControlGroup> make_group(const std::string& id) const;
+  void try_with_and_without_groups();
   void try_a_room();
   uint32_t take_slot();
   void give_slot(uint32_t slot);

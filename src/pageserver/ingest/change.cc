@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "pageserver/ingest/file_key.h"
 #include "postgres/pg15.h"
 
@@ -9,6 +10,9 @@ namespace halogen::pageserver {
 namespace {
 
 constexpr uint64_t kXidsPerStore = 64;
+// A hash index grows by up to a quarter of its buckets at once, with a record of the last one only;
+// whatever asks for more than this (8 GiB) is forged.
+constexpr uint32_t kMostNewPages = 1 << 20;
 
 std::string encode(uint32_t value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
 
@@ -75,6 +79,9 @@ void Change::touch_page(const PageKey& page, bool record_makes_it) {
   std::optional<uint32_t> pages = head_.relation_pages(page.tag);
   uint32_t old = pages.value_or(0);
   if (pages && page.block < old) return;
+  if (page.block - old >= kMostNewPages)
+    throw Error(Errc::corrupt, "bad WAL record: block {} of a relation of {} blocks", page.block,
+                old);
   set_relation_size(page.tag, page.block + 1);
   bool is_vm = page.tag.fork == static_cast<uint8_t>(Fork::vm);
   for (uint32_t block = old; block <= page.block; ++block) {

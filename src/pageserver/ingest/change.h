@@ -37,7 +37,8 @@ class Change {
   void put_owned(const Key& key, ValueKind kind, std::string bytes);
 
   // The fork is made, and made longer, so that it has the page: whatever new pages it gets are
-  // zeros, but for this one if the record makes it from nothing.
+  // zeros, but for this one if the record makes it from nothing. Throws corrupt, and changes
+  // nothing, where that were more new pages than any true record makes.
   void touch_page(const PageKey& page, bool record_makes_it);
   void create_relation(const RelTag& tag);
   // Only ever shorter.

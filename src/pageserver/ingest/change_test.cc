@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "pageserver/ingest/apply.h"
 #include "pageserver/ingest/file_key.h"
 #include "pageserver/ingest/map_store.h"
@@ -65,6 +66,16 @@ TEST_F(Changes, NothingOldShinesThroughWhenARelationGrowsAgain) {
   EXPECT_EQ(newest(kTable, 0), ValueKind::image);
   EXPECT_EQ(newest(kTable, 1), ValueKind::zero);
   EXPECT_EQ(newest(kTable, 2), ValueKind::zero);
+}
+
+// A forged record asked for 170 GB.
+TEST_F(Changes, OneRecordMakesNoMoreThanSoManyPages) {
+  at(8, [](Change& c) { c.touch_page({kTable, 1}, true); });
+  for (uint32_t block : {(1u << 20) + 2, UINT32_MAX - 1, UINT32_MAX})
+    EXPECT_THROW(at(16, [&](Change& c) { c.touch_page({kTable, block}, true); }), Error) << block;
+  EXPECT_EQ(head_.relation_pages(kTable), 2u);
+  at(24, [](Change& c) { c.touch_page({kTable, (1 << 20) + 1}, true); });
+  EXPECT_EQ(head_.relation_pages(kTable), (1u << 20) + 2);
 }
 
 TEST_F(Changes, AnUnloggedRelationIsItsInitForkOnly) {

@@ -1,0 +1,97 @@
+// Control groups in a folder that stands for the kernel's tree (which has what controllers the
+// machine's other programs leave), and a room in a true one where there is one.
+#include "compute/rooms/control_groups.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "compute/agent/test_folder.h"
+
+namespace halogen::compute {
+namespace {
+
+constexpr uint64_t kGigabyte = 1 << 30;
+
+class ControlGroupsTest : public ::testing::Test {
+ protected:
+  ControlGroupsTest() {
+    fs::create_directories(own());
+    write_file(tree() / "cgroup.controllers", "cpuset cpu io memory pids\n");
+    write_file(own() / "cgroup.controllers", "memory pids\n");
+    write_file(own() / "cgroup.procs", fmt::format("{}\n", ::getpid()));
+  }
+  fs::path tree() const { return temp_.path() / "tree"; }
+  fs::path own() const { return tree() / "user.slice" / "ours.scope"; }
+  ControlGroups::Place place() const {
+    return {tree(), own(), "halogen-x", {::geteuid(), ::getegid()}, 8 * kGigabyte};
+  }
+  std::string problem() const {
+    try {
+      ControlGroups groups(place());
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  TempFolder temp_;
+};
+
+TEST_F(ControlGroupsTest, AGroupThatIsOursAloneIsDividedBetweenUsAndComputes) {
+  ControlGroups groups(place());
+  EXPECT_EQ(groups.controllers(), "memory, pids");
+  EXPECT_EQ(read_file(own() / "platform/cgroup.procs"), std::to_string(::getpid()));
+  EXPECT_EQ(read_file(own() / "cgroup.subtree_control"), "+memory +pids");
+  EXPECT_EQ(read_file(own() / "computes/cgroup.subtree_control"), "+memory +pids");
+  EXPECT_EQ(read_file(own() / "computes/memory.max"), std::to_string(15 * kGigabyte / 2));
+  EXPECT_FALSE(fs::exists(own() / "platform/cpu.weight")) << "there is no such controller here";
+}
+
+TEST_F(ControlGroupsTest, AComputeHasBoundsBelowThoseOfAll) {
+  ControlGroups groups(place());
+  auto group = groups.make_group("one");
+  EXPECT_EQ(read_file(own() / "computes/one/memory.max"), std::to_string(45 * kGigabyte / 8));
+  EXPECT_EQ(read_file(own() / "computes/one/pids.max"), "4096");
+  EXPECT_TRUE(group->open().valid());
+}
+
+TEST_F(ControlGroupsTest, ASmallMachineKeepsAQuarterForThePlatform) {
+  ControlGroups::Place small = place();
+  small.memory = kGigabyte;
+  ControlGroups groups(small);
+  EXPECT_EQ(read_file(own() / "computes/memory.max"), std::to_string(kGigabyte / 4 * 3));
+}
+
+TEST_F(ControlGroupsTest, AmongOthersOnlyRootMakesAGroupOfItsOwn) {
+  write_file(own() / "cgroup.procs", fmt::format("1\n{}\n", ::getpid()));
+  if (::geteuid() != 0) {
+    EXPECT_NE(problem().find("systemd-run --user --scope"), std::string::npos) << problem();
+    return;
+  }
+  ControlGroups groups(place());
+  EXPECT_EQ(groups.controllers(), "cpu, memory, pids");
+  EXPECT_EQ(read_file(tree() / "cgroup.subtree_control"), "+cpu +memory +pids");
+  EXPECT_EQ(read_file(tree() / "halogen-x/platform/cpu.weight"), "300");
+}
+
+TEST_F(ControlGroupsTest, WhyThereAreNoneIsSaid) {
+  write_file(own() / "cgroup.controllers", "");
+  EXPECT_EQ(problem(), "cgroup v2 has no controllers here");
+  write_file(own() / "cgroup.controllers", "memory");
+  fs::create_directory(own() / "computes");
+  fs::create_directory(own() / "computes/cgroup.subtree_control");  // Cannot be written.
+  EXPECT_NE(problem().find("cgroup.subtree_control"), std::string::npos) << problem();
+  ControlGroups::Place nowhere = place();
+  nowhere.tree.clear();
+  EXPECT_THROW(ControlGroups groups(nowhere), Error);
+}
+
+TEST_F(ControlGroupsTest, WhatAKilledPlatformLeftIsRemoved) {
+  fs::create_directories(own() / "computes/old");
+  ControlGroups groups(place());
+  EXPECT_FALSE(fs::exists(own() / "computes/old"));
+}
+
+}  // namespace
+}  // namespace halogen::compute

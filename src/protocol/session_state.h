@@ -78,6 +78,8 @@
 //   kLoginParameter  in its greeting: "epoch role database role_limit database_limit". The epoch is
 //                    one before role and database (OIDs) were looked up, so that a change in
 //                    between counts as one after. Limits are those on connections; -1: none.
+//   kDefaultsParameter  in its greeting, if there are any: a JSON object of the settings, names and
+//                    values, that ALTER ROLE and ALTER DATABASE ... SET gave it.
 //   kEpochParameter  before ReadyForQuery, if the epoch is another than last told.
 //   kVacateParameter at once, in the middle of a statement that waits until nobody uses a database:
 //                    its OID. (DROP DATABASE and the like wait 5 s, then fail.)
@@ -113,6 +115,8 @@
 // in a connection that has just begun. Each item is a string constant. Operations, done in the
 // order of this list; those of one kind in the order given:
 //
+//   'default', name, value      A role or a database had given it to the session, as it was told in
+//                               kDefaultsParameter. RESET goes back to it.
 //   'startup', name, value      The session's startup packet said so. The value is given as the
 //                               packet would (source `client`), so that RESET goes back to it.
 //                               `options` may be given as one value: -c name=value, --name=value.
@@ -131,7 +135,7 @@
 // Dropped: prepared statements made by SQL (those of the protocol stay), channels, holdable
 // cursors, temporary objects, session advisory locks, what currval and lastval know. Startup
 // settings that were given by an earlier restore and are not named go back to what the server has
-// without them. Roles' and databases' settings are those of when the connection began.
+// without them. Roles' and databases' settings are those of the list, and no others.
 //
 // It is a transaction of its own. Whatever else fails, ERROR in the cause becomes FATAL with the
 // same SQLSTATE ("cannot restore the session: setting "x": ..."; of a startup setting the message
@@ -162,6 +166,7 @@
 #define HALOGEN_NOTIFIED_PARAMETER "halogen.notified"
 #define HALOGEN_NOTIFY_CHANNEL "halogen.notify"
 #define HALOGEN_LOGIN_PARAMETER "halogen.login"
+#define HALOGEN_DEFAULTS_PARAMETER "halogen.defaults"
 #define HALOGEN_EPOCH_PARAMETER "halogen.epoch"
 #define HALOGEN_VACATE_PARAMETER "halogen.vacate"
 #define HALOGEN_SESSION_SECRET_SETTING "halogen.session_secret"
@@ -178,6 +183,7 @@ constexpr char kReportSessionSetting[] = HALOGEN_REPORT_SESSION_SETTING;
 constexpr char kNotifiedParameter[] = HALOGEN_NOTIFIED_PARAMETER;
 constexpr char kNotifyChannel[] = HALOGEN_NOTIFY_CHANNEL;
 constexpr char kLoginParameter[] = HALOGEN_LOGIN_PARAMETER;
+constexpr char kDefaultsParameter[] = HALOGEN_DEFAULTS_PARAMETER;
 constexpr char kEpochParameter[] = HALOGEN_EPOCH_PARAMETER;
 constexpr char kVacateParameter[] = HALOGEN_VACATE_PARAMETER;
 constexpr char kSessionSecretSetting[] = HALOGEN_SESSION_SECRET_SETTING;

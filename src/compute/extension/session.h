@@ -100,8 +100,10 @@ void hg_session_check_restored(void);  // Before the next message: FATAL if it f
 void hg_session_restoring(const char* what, const char* name);  // For the message of an error.
 
 // session_startup.c: what the session's startup packet set, put over what this server started with.
-void hg_session_startup_begins(void);             // Call while the startup packet is worked on.
-void hg_session_startup_set(const List* wanted);  // HgNamedValue*, as in the packet.
+void hg_session_startup_begins(void);  // Call while the startup packet is worked on.
+void hg_session_tell_defaults(void);   // When roles and databases have given the session theirs.
+// HgNamedValue*, what roles and databases gave the session, and as in the packet.
+void hg_session_startup_set(const List* defaults, const List* wanted);
 
 // session_pass.c: ERROR unless the pass is good, and not good twice.
 void hg_session_pass_init(void);  // Call when the library is loaded.

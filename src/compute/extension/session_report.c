@@ -128,6 +128,8 @@ void hg_session_report_later(void) {
 }
 
 static void on_transaction(XactEvent event, void* unused) {
+  // The first one is what begins a session: roles and databases have had their say.
+  if (event == XACT_EVENT_PRE_COMMIT && MessageContext == NULL) hg_session_tell_defaults();
   hg_session_notify_transaction(event);
   if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
     hg_session_report_later();

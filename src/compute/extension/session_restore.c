@@ -20,6 +20,7 @@
 #include "protocol/session_state.h"
 
 typedef struct Wanted {
+  List* defaults;    // HgNamedValue*.
   List* startup;     // HgNamedValue*.
   List* settings;    // HgNamedValue*.
   List* known;       // char*.
@@ -83,6 +84,8 @@ static void read_operation(Wanted* wanted, const List* items, int* at) {
     wanted->settings = add_named_value(wanted->settings, items, at);
   else if (strcmp(operation, "startup") == 0)
     wanted->startup = add_named_value(wanted->startup, items, at);
+  else if (strcmp(operation, "default") == 0)
+    wanted->defaults = add_named_value(wanted->defaults, items, at);
   else if (strcmp(operation, "known") == 0)
     wanted->known = lappend(wanted->known, (char*)hg_session_item(items, at));
   else if (strcmp(operation, "listen") == 0)
@@ -253,7 +256,7 @@ static void restore(const VariableSetStmt* statement) {
   drop_objects();
   become_login_role();
   List* missing = reset_settings(wanted.settings);
-  hg_session_startup_set(wanted.startup);
+  hg_session_startup_set(wanted.defaults, wanted.startup);
   set_all(missing);
   set_known(wanted.known);
   set_identity(&wanted);

@@ -6,10 +6,13 @@
 // longer names the setting.
 #include "session.h"
 
+#include "catalog/pg_authid.h"
 #include "common/shortest_dec.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/timestamp.h"
+
+#include "protocol/session_state.h"
 
 // What a setting goes back to.
 typedef struct Base {
@@ -23,6 +26,7 @@ typedef struct Base {
 } Base;
 
 static List* bases;      // Base*, of all settings that are overridden now.
+static List* defaults;   // HgNamedValue*: what roles and databases gave this connection.
 static StringInfo last;  // The last list of settings, names and values ended by zero bytes.
 static int date_style;   // Before roles and databases had their say.
 static int date_order;
@@ -30,6 +34,10 @@ static int date_order;
 void hg_session_startup_begins(void) {
   date_style = DateStyle;
   date_order = DateOrder;
+}
+
+static bool is_of_role_or_database(GucSource source) {
+  return source >= PGC_S_GLOBAL && source <= PGC_S_DATABASE_USER;
 }
 
 static char* text_of_reset_value(const struct config_generic* setting) {
@@ -59,6 +67,26 @@ static Base* find_base(const char* name) {
   return NULL;
 }
 
+void hg_session_tell_defaults(void) {
+  StringInfoData json;
+  initStringInfo(&json);
+  appendStringInfoChar(&json, '{');
+  MemoryContext old = MemoryContextSwitchTo(hg_session.memory);
+  for (int i = 0; i < GetNumConfigOptions(); ++i) {
+    const struct config_generic* setting = get_guc_variables()[i];
+    if (!is_of_role_or_database(setting->reset_source)) continue;
+    HgNamedValue* one = palloc(sizeof(HgNamedValue));
+    *one = (HgNamedValue){pstrdup(setting->name), text_of_reset_value(setting)};
+    if (one->value == NULL) continue;
+    defaults = lappend(defaults, one);
+    hg_json_key(&json, one->name);
+    hg_json_item(&json, one->value, strlen(one->value));
+  }
+  MemoryContextSwitchTo(old);
+  appendStringInfoChar(&json, '}');
+  if (defaults != NIL) hg_session_tell(HALOGEN_DEFAULTS_PARAMETER, json.data);
+}
+
 // A custom setting that nothing knows yet begins as nothing.
 static void remember(const struct config_generic* setting, const char* name) {
   if (setting != NULL) name = setting->name;
@@ -80,15 +108,19 @@ static void remember(const struct config_generic* setting, const char* name) {
   base->named = true;
 }
 
+static bool is_of_startup(GucSource source) {
+  return is_of_role_or_database(source) || source == PGC_S_CLIENT;
+}
+
 // True if the server's files were read anew meanwhile and may say something else by now.
 static bool put_back(const Base* base) {
   struct config_generic* setting = hg_find_setting(base->name);
   if (setting == NULL) return false;
   // As when a line is taken out of the file: a lower source could not replace it otherwise.
   setting->reset_source = PGC_S_DEFAULT;
-  if (setting->source == PGC_S_CLIENT) setting->source = PGC_S_DEFAULT;
+  if (is_of_startup(setting->source)) setting->source = PGC_S_DEFAULT;
   for (GucStack* stack = setting->stack; stack != NULL; stack = stack->prev)
-    if (stack->source == PGC_S_CLIENT) stack->source = PGC_S_DEFAULT;
+    if (is_of_startup(stack->source)) stack->source = PGC_S_DEFAULT;
   const GucSource source = base->value != NULL ? base->source : PGC_S_DEFAULT;
   hg_set_setting(base->name, base->value, PGC_POSTMASTER, source, base->role);
   setting->reset_scontext = base->context;
@@ -138,6 +170,64 @@ static void set_one(const HgNamedValue* wanted) {
   set_as_startup_does(wanted->name, wanted->value);
 }
 
+static const HgNamedValue* find_value(const List* values, const char* name) {
+  ListCell* cell;
+  foreach (cell, values)
+    if (hg_compare_setting_names(((HgNamedValue*)lfirst(cell))->name, name) == 0)
+      return lfirst(cell);
+  return NULL;
+}
+
+static bool same_values(const List* a, const List* b) {
+  if (list_length(a) != list_length(b)) return false;
+  ListCell* cell;
+  foreach (cell, a) {
+    const HgNamedValue* one = lfirst(cell);
+    const HgNamedValue* other = find_value(b, one->name);
+    if (other == NULL || strcmp(one->value, other->value) != 0) return false;
+  }
+  return true;
+}
+
+// As if no role or database had set it; the server's files are to be read anew after that.
+static void make_plain(const char* name) {
+  const struct config_generic* setting = hg_find_setting(name);
+  if (setting == NULL) return;
+  remember(setting, name);
+  const Base plain = {.name = (char*)name, .source = PGC_S_DEFAULT, .context = PGC_INTERNAL};
+  put_back(&plain);
+}
+
+// What roles and databases gave the session that is restored. They had the right to.
+static void take_defaults(const List* wanted) {
+  bool stale = false;
+  ListCell* cell;
+  foreach (cell, defaults) {
+    const char* name = ((HgNamedValue*)lfirst(cell))->name;
+    if (find_value(wanted, name) != NULL) continue;
+    hg_session_restoring(HG_STARTUP_SETTING, name);
+    make_plain(name);
+    stale = true;
+  }
+  if (stale) ProcessConfigFile(PGC_SIGHUP);
+  foreach (cell, wanted) {
+    const HgNamedValue* one = lfirst(cell);
+    hg_session_restoring(HG_STARTUP_SETTING, one->name);
+    remember(hg_find_setting(one->name), one->name);
+    hg_set_setting(one->name, one->value, PGC_SUSET, PGC_S_CLIENT, BOOTSTRAP_SUPERUSERID);
+  }
+}
+
+static void mark_named(const List* settings) {
+  ListCell* cell;
+  foreach (cell, settings) {
+    const HgNamedValue* one = lfirst(cell);
+    const struct config_generic* setting = hg_find_setting(one->name);
+    Base* base = find_base(setting != NULL ? setting->name : one->name);
+    if (base != NULL) base->named = true;
+  }
+}
+
 // The parameter `options`: words as for the command line of postgres, of which those that name a
 // setting are understood.
 static List* settings_of_options(const char* text) {
@@ -180,16 +270,22 @@ static List* expand(const List* wanted) {
   return list_concat(options, others);
 }
 
-// True if it is the list of the last restore, so that all is in place.
-static bool is_last(const List* wanted) {
+static void append_values(StringInfo text, const List* values) {
+  ListCell* cell;
+  foreach (cell, values) {
+    const HgNamedValue* one = lfirst(cell);
+    appendBinaryStringInfo(text, one->name, strlen(one->name) + 1);
+    appendBinaryStringInfo(text, one->value, strlen(one->value) + 1);
+  }
+  appendStringInfoChar(text, '\0');
+}
+
+// True if these are the lists of the last restore, so that all is in place.
+static bool is_last(const List* wanted_defaults, const List* wanted) {
   StringInfoData text;
   initStringInfo(&text);
-  ListCell* cell;
-  foreach (cell, wanted) {
-    const HgNamedValue* one = lfirst(cell);
-    appendBinaryStringInfo(&text, one->name, strlen(one->name) + 1);
-    appendBinaryStringInfo(&text, one->value, strlen(one->value) + 1);
-  }
+  append_values(&text, wanted_defaults);
+  append_values(&text, wanted);
   if (last == NULL) {
     MemoryContext old = MemoryContextSwitchTo(hg_session.memory);
     last = makeStringInfo();
@@ -201,19 +297,20 @@ static bool is_last(const List* wanted) {
   return same;
 }
 
-void hg_session_startup_set(const List* wanted) {
-  if (is_last(wanted)) return;
+void hg_session_startup_set(const List* wanted_defaults, const List* wanted) {
+  if (is_last(wanted_defaults, wanted)) return;
   bool preloads = false;
   ListCell* cell;
   foreach (cell, bases) ((Base*)lfirst(cell))->named = false;
   List* settings = expand(wanted);
-  foreach (cell, settings) {
-    const HgNamedValue* one = lfirst(cell);
-    const struct config_generic* setting = hg_find_setting(one->name);
-    Base* base = find_base(setting != NULL ? setting->name : one->name);
-    if (base != NULL) base->named = true;
+  mark_named(settings);
+  const bool others = !same_values(wanted_defaults, defaults);
+  if (others) {
+    mark_named(wanted_defaults);
+    mark_named(defaults);
   }
   put_back_unnamed();
+  if (others) take_defaults(wanted_defaults);
   foreach (cell, settings) {
     const HgNamedValue* one = lfirst(cell);
     set_one(one);

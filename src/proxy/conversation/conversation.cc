@@ -37,6 +37,10 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   server.owner = id_;
 }
 
+void Conversation::begins_under(const std::string& defaults) {
+  if (!std::exchange(has_defaults_, true)) startup_.insert(0, defaults);
+}
+
 void Conversation::sync(std::string& to_server) { inject(to_server).sync(Job::restore); }
 
 void Conversation::release() {

@@ -108,6 +108,9 @@ class Conversation {
   const StatePtr& state() const { return state_; }
   const std::string& startup() const { return startup_; }
   uint64_t id() const { return id_; }
+  // What roles and databases give a session that begins now: default_items(). The first time
+  // counts.
+  void begins_under(const std::string& defaults);
   // What the client has been told at its greeting.
   void begins_with(ReportedPtr reported) { view_ = std::move(reported); }
   // What it has been told since; null before.
@@ -207,7 +210,8 @@ class Conversation {
   std::string in_clients_words(std::string_view error) const;
 
   StatementTexts& texts_;
-  const std::string startup_;
+  std::string startup_;  // default_items() and startup_items().
+  bool has_defaults_ = false;
   const bool pooled_;
   const uint64_t id_;
 

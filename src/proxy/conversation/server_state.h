@@ -20,7 +20,8 @@ constexpr char kUnknownNames[] = "?";
 
 struct ServerState {
   StatePtr state = fresh_state();
-  std::string startup;  // startup_items() that it was opened with, or has been given since.
+  // default_items() and startup_items() that it was opened with, or has been given since.
+  std::string startup;
   ReportedPtr reported = std::make_shared<Reported>();
   std::string parse_changes;  // kParseSettingsParameter, as last told: items.
   ServerStatements statements;

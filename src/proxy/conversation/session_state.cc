@@ -139,6 +139,16 @@ StatePtr without_prepared(const SessionState& state, std::string_view name) {
   return rest;
 }
 
+std::string default_items(std::string_view text) try {
+  const json settings = json::parse(text);
+  std::string items;
+  for (auto& [name, value] : settings.items())
+    put_items(items, {"default", name, value.get_ref<const std::string&>()});
+  return items;
+} catch (const json::exception& error) {
+  throw Error(Errc::corrupt, "a report of defaults: {}", error.what());
+}
+
 std::string startup_items(const wire::Parameters& settings) {
   std::string items;
   for (auto& [name, value] : settings) put_items(items, {"startup", name, value});

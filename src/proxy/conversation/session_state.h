@@ -43,6 +43,9 @@ uint64_t parse_number(std::string_view value);
 // The same without a statement made by SQL.
 StatePtr without_prepared(const SessionState& state, std::string_view name);
 
+// Items that say what roles and databases gave a session, of a report, kDefaultsParameter. Throws
+// corrupt.
+std::string default_items(std::string_view json);
 // Items that say what a client's startup packet asked for.
 std::string startup_items(const wire::Parameters& settings);
 std::string listen_items(const std::vector<std::string>& channels);

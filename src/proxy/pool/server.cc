@@ -46,6 +46,10 @@ bool take_greeting(const wire::Message& message, const std::string& path, Opened
         server.login = parse_login(value);
         return false;
       }
+      if (name == kDefaultsParameter) {
+        server.state.startup = server.login.defaults = default_items(value);
+        return false;
+      }
       auto reported = std::make_shared<Reported>(*server.state.reported);
       (*reported)[std::string(name)] = value;
       server.state.reported = std::move(reported);

@@ -25,6 +25,7 @@ struct ServerLogin {
   uint32_t database = 0;
   int role_limit = -1;  // Of connections; -1: none.
   int database_limit = -1;
+  std::string defaults{};  // default_items(): of the role, the database.
 };
 
 struct Server {

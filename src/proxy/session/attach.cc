@@ -160,7 +160,7 @@ Task<std::optional<Grant>> Session::wait_in_line(Deadline deadline) {
 void Session::adopt(Grant grant, std::string& to_server) {
   server_.take(std::move(grant.server), std::move(grant.slot));
   use_.starts_as(server_->start);
-  if (!pool_) server_->state.startup = talk_->startup();
+  talk_->begins_under(server_->login.defaults);
   talk_->attach(server_->state, to_server);
 }
 

@@ -99,11 +99,12 @@ Task<void> Session::greet() {
 // What this client's session reports at its beginning. Many clients of a pool begin alike: one
 // looks it up for all, as long as the compute runs.
 Task<ReportedPtr> Session::first_report() {
-  const std::string& startup = talk_->startup();
+  const std::string startup = talk_->startup();
   if (pool_ && use_.start())
     if (std::optional<Greeting> known = shared_.pools.greeting(pool_, *use_.start(), startup)) {
       rights_.recognize(known->login);
       rights_.take_seats(known->login);
+      talk_->begins_under(known->login.defaults);
       talk_->begins_with(known->reported);
       use_.end();
       co_return known->reported;

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 
+#include "base/deadline.h"
+
 namespace halogen {
 
 class Throttle {

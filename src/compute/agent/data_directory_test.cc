@@ -86,11 +86,10 @@ TEST_F(DataDirectoryTest, TheWalGoesOnBehindTheHistoryThatIs) {
 TEST_F(DataDirectoryTest, TheControlFileRepeatsTheSettings) {
   skeleton_.files.push_back({"pg_twophase/000004D2", "prepared"});
   skeleton_.checkpoint.newest_commit_ts_xid = 700;  // History has commit timestamps.
-  fs::path folder =
-      fill(Lsn(2 * kWalSegmentSize),
-           {{"max_connections", "33"},
-            {"max_prepared_transactions", "0"},
-            {"wal_level", "logical"}, {"track_commit_timestamp", "on"}});
+  fs::path folder = fill(Lsn(2 * kWalSegmentSize), {{"max_connections", "33"},
+                                                    {"max_prepared_transactions", "0"},
+                                                    {"wal_level", "logical"},
+                                                    {"track_commit_timestamp", "on"}});
   ControlFile control = parse_control_file(15, read_file(folder / "global/pg_control"));
   EXPECT_EQ(control.settings.max_connections, 33);
   EXPECT_EQ(control.settings.wal_level, 2);

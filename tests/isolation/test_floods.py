@@ -81,6 +81,7 @@ def spend_budget(platform, address):
         stranger.socket.sendall(SSL_REQUEST)
     for stranger in strangers:
         assert stranger.socket.recv(1) == b"S"
+    for stranger in strangers:
         stranger.close()
     wait_until(lambda: not abandon(platform, address), what="a refusal")
 

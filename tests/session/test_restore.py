@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from session.restoring import quoted, restore, restore_fails, restore_state, statement
+from session.restoring import operations_of, quoted, restore, restore_fails, restore_state, statement
 from session.wire import SECRET, extended, kinds
 
 ALL_SETTINGS = ("select name, setting, source, reset_val, sourcefile, sourceline from pg_settings "
@@ -119,18 +119,26 @@ def test_roles_databases_and_files_are_below_the_startup_packet(server):
     try:
         startup = {"work_mem": "12MB", "DateStyle": "ISO", "my.role": "mine", "my.other": "x"}
         base, private, wire = server.connect("app"), server.connect("app", **startup), server.connect("app")
+        given = [("default", name, value) for name, value in wire.defaults.items()]
+        assert wire.defaults == {"DateStyle": "SQL, DMY", "my.role": "r", "role": "other", "work_mem": "11264"}
         compare(wire, base)
-        restore_state(wire, {}, startup)
+        restore(wire, *given, *operations_of({}, startup))
         compare(wire, private)
         names = "select current_user, session_user, current_setting('my.role')"
         assert wire.query(names) == private.query(names) == [("other", "app", "mine")]
-        restore(wire, ("setting", "work_mem", "1024"), ("role", "none"))
+        restore(wire, *given, ("setting", "work_mem", "1024"), ("role", "none"))
         assert wire.query(names + ", current_setting('work_mem')") == [("app", "app", "r", "1MB")]
-        restore(wire)
+        restore(wire, *given)
         compare(wire, base)
         assert wire.query(names) == [("other", "app", "r")]
-        restore(wire, ("startup", "role", "app"))
+        restore(wire, *given, ("startup", "role", "app"))
         assert wire.query(names) == [("app", "app", "r")] and wire.state == {}
+        # Another session's, which began when the role had less.
+        restore(wire, ("default", "work_mem", "2048"))
+        assert wire.query("select current_user, current_setting('work_mem'), current_setting('DateStyle')") == [
+            ("app", "2MB", "ISO, MDY")]
+        restore(wire, *given)
+        compare(wire, base)
         for one in base, private, wire:
             one.close()
     finally:

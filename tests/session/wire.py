@@ -28,6 +28,7 @@ class Wire:
         self.reports = 0
         self.pid = None
         self.login = None  # Whose the connection is, as told at its beginning.
+        self.defaults = {}  # What roles and databases gave it, as told at its beginning.
         self.passes = 0
         self.told = []  # Of settings, and of names: (parameter, value).
         words = {"user": user, "database": database, **parameters}
@@ -63,6 +64,8 @@ class Wire:
                 self.reports += 1
             elif kind == "S" and body.startswith(b"halogen.login\0"):
                 self.login = body[len("halogen.login\0"):-1].decode()
+            elif kind == "S" and body.startswith(b"halogen.defaults\0"):
+                self.defaults = json.loads(body[len("halogen.defaults\0"):-1])
             elif kind == "S" and body.startswith((b"halogen.parse\0", b"halogen.deallocated\0")):
                 self.told.append(tuple(body[:-1].decode().split("\0")))
             elif kind == "K":

@@ -99,9 +99,11 @@ def test_an_address_is_refused_when_it_has_spent_its_budget_and_others_are_not(p
 
 
 def test_a_refused_address_asks_no_compute_and_wakes_none(platform):
+    another = "127.0.9.6"
+    spend_budget(platform, another)
     platform.project.suspend()
     for _ in range(20):
-        assert not abandon(platform, ATTACKER)
+        assert not abandon(platform, another)
     for role in ("neondb_owner", "nobody"):
         assert abandon(platform, "127.0.9.3", role)  # From the catalog's copy of the roles.
     assert platform.project.compute() is None or platform.project.compute()["state"] == "idle"

@@ -235,7 +235,7 @@ def test_servers_are_kept_ready_while_the_compute_runs(platform, project):
     time.sleep(1.5)
     assert project.compute()["state"] == "idle"  # It was not woken for them.
     wire.query("select 1")
-    wait_until(lambda: pool_of(project)["sv_idle"] == 3, 10, "three idle servers again")
+    wait_until(lambda: pool_of(project)["sv_idle"] == 3, 30, "three idle servers again")
     wire.close()
 
 

@@ -28,14 +28,13 @@ struct RoomReport {
   enum class Event : uint32_t {
     failed,   // At `step`, with `error`. Nothing else comes.
     mapping,  // The guardian lives in its user namespace and waits for a byte: ids are mapped now.
-    ready,    // The warden waits for requests; `uids` users of its own for rooms.
+    ready,    // The warden waits for requests.
     made,     // With the pidfd of the room: of the process whose end ends all others in it.
     started,  // With the program's pidfd.
     ended,    // The program, as waitid() says. The room ends after that.
   };
   Event event = Event::failed;
   int32_t error = 0;
-  int32_t uids = 0;
   int32_t how = 0;     // si_code.
   int32_t status = 0;  // si_status.
   char step[128] = {};

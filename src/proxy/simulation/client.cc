@@ -23,14 +23,13 @@ bool may_be_refused_with(const std::string& sqlstate) {
 
 }  // namespace
 
-Client::Client(Ground& ground, Compute& compute, Connect connect, size_t number,
-               const std::vector<Habit>& left_out)
+Client::Client(Ground& ground, Compute& compute, Connect connect, size_t number)
     : ground_(ground),
       compute_(compute),
       connect_(std::move(connect)),
       name_(fmt::format("client{}", number)),
       number_(number),
-      script_(ground.chance, number, left_out),
+      script_(ground.chance, number),
       changed_(ground.loop) {}
 
 Task<void> Client::run(std::shared_ptr<Client> self) {

@@ -15,8 +15,7 @@ class Client {
  public:
   // Makes a connection to the proxy.
   using Connect = std::function<UniqueFd()>;
-  Client(Ground& ground, Compute& compute, Connect connect, size_t number,
-         const std::vector<Habit>& left_out);
+  Client(Ground& ground, Compute& compute, Connect connect, size_t number);
 
   // Until all steps are taken.
   Task<void> run(std::shared_ptr<Client> self);

@@ -16,21 +16,10 @@ bool drops_all(std::string_view sql) { return sql.find(" ALL") != std::string_vi
 
 }  // namespace
 
-std::vector<Habit> known_to_fail() {
-  std::vector<Habit> habits;
-  for (const KnownFault& fault : kKnownFaults) habits.push_back(fault.habit);
-  return habits;
-}
-
-Script::Script(Chance& chance, size_t client, const std::vector<Habit>& left_out)
-    : chance_(chance), client_(client), left_out_(left_out) {
-  texts_ = {"SELECT $1", "SELECT $1", "ROWS 3", "TABLE t", "SHOW TimeZone", "SHOW work_mem"};
-  if (!this->left_out(Habit::folded_text)) texts_.emplace_back("LITERAL");
-}
-
-bool Script::left_out(Habit habit) const {
-  return std::ranges::find(left_out_, habit) != left_out_.end();
-}
+Script::Script(Chance& chance, size_t client)
+    : chance_(chance), client_(client), texts_{"SELECT $1", "SELECT $1",     "ROWS 3",
+                                               "TABLE t",   "SHOW TimeZone", "SHOW work_mem",
+                                               "LITERAL"} {}
 
 std::string Script::token() { return fmt::format("c{}x{}y", client_, tokens_++); }
 
@@ -161,8 +150,8 @@ std::string Script::copy_data(bool fails, bool goes_on) {
 }
 
 Request Script::copy_in() {
-  bool unread = chance_.one_in(4) && !left_out(Habit::unread_copy);
-  bool fails = chance_.one_in(2) && !left_out(Habit::failed_copy);
+  bool unread = chance_.one_in(4);
+  bool fails = chance_.one_in(2);
   std::string sql = unread ? "COPYNO" : "COPYIN";
   std::string data = copy_data(fails, fails || !chance_.one_in(4));
   bool simple_protocol = chance_.one_in(2);

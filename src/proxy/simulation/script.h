@@ -8,22 +8,6 @@
 
 namespace halogen::proxy::simulation {
 
-// What clients may do that can be left out.
-enum class Habit {
-  failed_copy,  // COPY data with a row that fails, and more behind it.
-  unread_copy,  // COPY that fails before it reads.
-  folded_text,  // Statements that mean what they do by the settings they were parsed under.
-};
-// Not answered rightly yet, so left out but for `--all`, or `--with` one of these names. To be
-// taken out when it is mended.
-struct KnownFault {
-  Habit habit;
-  std::string name;
-  std::string why;
-};
-inline const std::vector<KnownFault> kKnownFaults = {};
-std::vector<Habit> known_to_fail();
-
 struct Request {
   std::string bytes;
   std::string data;     // To be sent once a COPY asks for it;
@@ -33,7 +17,7 @@ struct Request {
 
 class Script {
  public:
-  Script(Chance& chance, size_t client, const std::vector<Habit>& left_out);
+  Script(Chance& chance, size_t client);
 
   Request next();
   // A token that has not been said yet. All of them name the client.
@@ -42,7 +26,6 @@ class Script {
   static std::string start_over(const std::string& marker);
 
  private:
-  bool left_out(Habit habit) const;
   std::string statement(bool among_others);
   std::string value();
   std::string long_value();
@@ -55,7 +38,6 @@ class Script {
 
   Chance& chance_;
   const size_t client_;
-  const std::vector<Habit>& left_out_;
   size_t tokens_ = 0;
   std::vector<std::string> texts_;  // That statements are made of.
 };

@@ -40,8 +40,8 @@ World::World(Options options)
   shared_ = std::make_unique<Shared>(of_proxy, endpoints_, files, "secret");
   change_settings();
   for (size_t i = 0; i < kClients; i++)
-    clients_.push_back(std::make_shared<Client>(
-        ground_, compute_, [this] { return connect(); }, i, options_.left_out));
+    clients_.push_back(
+        std::make_shared<Client>(ground_, compute_, [this] { return connect(); }, i));
 }
 
 // As Proxy::stop() does it.
@@ -159,14 +159,10 @@ std::string describe(const World& world, const Options& options) {
   constexpr size_t kLines = 60;
   const std::optional<Finding>& finding = world.journal().finding();
   if (!finding) return {};
-  std::string again;
-  for (const KnownFault& fault : kKnownFaults)
-    if (std::ranges::find(options.left_out, fault.habit) == options.left_out.end())
-      again += " --with " + fault.name;
   return fmt::format(
-      "{}FOUND with seed {} at step {}: {}: {}\nAgain: ./dev simulate {} --steps {}{}\n",
+      "{}FOUND with seed {} at step {}: {}: {}\nAgain: ./dev simulate {} --steps {}\n",
       world.journal().lines_about(finding->who, kLines), options.seed, finding->step, finding->who,
-      finding->what, options.seed, options.steps, again);
+      finding->what, options.seed, options.steps);
 }
 
 }  // namespace halogen::proxy::simulation

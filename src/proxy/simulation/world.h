@@ -13,7 +13,6 @@ namespace halogen::proxy::simulation {
 struct Options {
   uint64_t seed = 1;
   size_t steps = 500;  // Of all clients.
-  std::vector<Habit> left_out = known_to_fail();
 };
 
 class World : private SimulatedMachine {

@@ -1,6 +1,5 @@
-// halogen-simulate [seed] [--steps N] [--seeds N] [--with NAME | --all] [--verbose]: worlds of the
-// proxy, one seed after the other, until something is found; with a seed that one only. --with and
-// --all put in what is known to fail (kKnownFaults).
+// halogen-simulate [seed] [--steps N] [--seeds N] [--verbose]: worlds of the proxy, one seed after
+// the other, until something is found; with a seed that one only.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -25,20 +24,8 @@ bool simulate(const Options& options, bool verbose) {
   return found.empty();
 }
 
-// False if there is no such fault.
-bool put_in(Options& options, const std::string& name) {
-  for (const KnownFault& fault : kKnownFaults)
-    if (fault.name == name) return std::erase(options.left_out, fault.habit) > 0;
-  return false;
-}
-
 int usage() {
-  std::fputs(
-      "halogen-simulate [seed] [--steps N] [--seeds N] [--with NAME | --all] [--verbose]\n"
-      "--with, of what is known to fail:\n",
-      stderr);
-  for (const KnownFault& fault : kKnownFaults)
-    std::fprintf(stderr, "  %s: %s\n", fault.name.c_str(), fault.why.c_str());
+  std::fputs("halogen-simulate [seed] [--steps N] [--seeds N] [--verbose]\n", stderr);
   return 2;
 }
 
@@ -55,10 +42,6 @@ int main(int count, char** arguments) {
       options.steps = std::stoul(arguments[++i]);
     } else if (argument == "--seeds" && more) {
       seeds = std::stoul(arguments[++i]);
-    } else if (argument == "--with" && more) {
-      if (!put_in(options, arguments[++i])) return usage();
-    } else if (argument == "--all") {
-      options.left_out.clear();
     } else if (argument == "--verbose") {
       verbose = true;
     } else if (!argument.empty() && argument.find_first_not_of("0123456789") == std::string::npos) {

@@ -1,4 +1,5 @@
 // init.c: where postgres enters. Does nothing visible unless asked.
+#include "commit_guard.h"
 #include "epoch.h"
 #include "log_mask.h"
 #include "login.h"
@@ -20,5 +21,6 @@ void _PG_init(void) {
   hg_epoch_init();
   hg_role_guard_init();
   hg_log_mask_init();
+  hg_commit_guard_init();
   hg_login_init();  // Last, so that its hook is the first to see a client.
 }

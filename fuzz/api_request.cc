@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "control/api/request.h"
-#include "control/settings/pool_settings.h"
+#include "control/settings/endpoint_settings.h"
 #include "control/settings/project_settings.h"
 
 namespace {
@@ -49,8 +49,10 @@ void read_body(const api::Request& request) {
   });
   refused_or_done([&] {
     json joined = joined_settings(api::object_or_empty(body, "pg_settings"),
-                                  api::object_or_empty(body, "pgbouncer_settings"));
-    CHECK(joined_settings(postgres_part(joined), pooler_part(joined)) == joined);
+                                  api::object_or_empty(body, "pgbouncer_settings"),
+                                  api::flag_or(body, "outgoing_traffic", false));
+    CHECK(joined_settings(postgres_part(joined), pooler_part(joined), outgoing_traffic(joined)) ==
+          joined);
     pool_settings(joined);
   });
 }

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "control/names.h"
-#include "control/settings/pool_settings.h"
+#include "control/settings/endpoint_settings.h"
 #include "control/suspend_machine.h"
 
 namespace halogen::control {

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "control/settings/pool_settings.h"
+#include "control/settings/endpoint_settings.h"
 #include "control/suspend_machine.h"
 
 namespace halogen::control {
@@ -51,8 +51,9 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   spec.timeline = branch.timeline;
   spec.system_identifier = project.system_identifier;
   spec.major = project.pg_version;
-  spec.settings = settings_guard ? allowed_settings_of(endpoint)
-                                 : postgres_values(nlohmann::json::parse(endpoint.settings));
+  const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
+  spec.outgoing_traffic = outgoing_traffic(settings);
+  spec.settings = settings_guard ? allowed_settings_of(endpoint) : postgres_values(settings);
   return spec;
 }
 

@@ -29,7 +29,9 @@ const log::Logger logger("platform");
 
 constexpr int kMajor = 15;
 constexpr uint32_t kRoomUsers = 128;
-const std::vector<std::string> kLibraries = {"halogen.so", "halogen.sql", "libhalogen_shim.so"};
+// What runs for computes, and in them.
+const std::vector<std::string> kLibraries = {"halogen.so", "halogen.sql", "halogen_outgoing",
+                                             "libhalogen_shim.so"};
 
 // The wildcard and the loopback address stand for both families.
 std::vector<std::string> listen_hosts(const std::string& host) {

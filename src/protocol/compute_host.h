@@ -21,7 +21,8 @@ struct ComputeSpec {
   uint64_t system_identifier = 0;
   int major = 15;
   std::map<std::string, std::string>
-      settings;  // Over the defaults, e.g. {"max_connections", "100"}.
+      settings;                   // Over the defaults, e.g. {"max_connections", "100"}.
+  bool outgoing_traffic = false;  // It may make connections itself.
 };
 
 // Where a running compute takes connections: a unix socket folder, and the secret by which it knows
@@ -80,6 +81,8 @@ class ComputeHost {
   // Removes the data directory too; for a deleted endpoint, or a test.
   virtual void destroy(const std::string& endpoint_id) = 0;
   virtual bool running(const std::string& endpoint_id) = 0;
+  // Throws unavailable, saying what to do, if no compute here can have outgoing traffic.
+  virtual void require_outgoing_traffic() {}
   virtual std::vector<ComputeProcess> processes() { return {}; }
 
   // The roles as the running compute has them now (pg_authid); not_found if it does not run.

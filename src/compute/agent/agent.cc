@@ -75,6 +75,7 @@ ComputeAgent::ComputeAgent(Options options)
                                                                 options_.safekeeper,
                                                                 *folders_,
                                                                 *spares_,
+                                                                *supervisor_,
                                                                 options_.home,
                                                                 places,
                                                                 options_.layers,
@@ -178,6 +179,10 @@ void ComputeAgent::destroy(const std::string& endpoint_id) {
   find_or_make(endpoint_id)->destroy();
   MutexLock lock(mutex_);
   computes_.erase(endpoint_id);
+}
+
+void ComputeAgent::require_outgoing_traffic() {
+  if (options_.warden != nullptr) OutgoingTraffic::require_possible();
 }
 
 bool ComputeAgent::running(const std::string& endpoint_id) {

@@ -43,6 +43,7 @@ class ComputeAgent : public ComputeHost {
   ComputeStopped suspend(const std::string& endpoint_id, bool force, Deadline deadline) override;
   void destroy(const std::string& endpoint_id) override;
   bool running(const std::string& endpoint_id) override;
+  void require_outgoing_traffic() override;
   std::vector<ComputeProcess> processes() override;
   RoleList roles(const std::string& endpoint_id) override;
   void execute(const std::string& endpoint_id, const std::string& database,

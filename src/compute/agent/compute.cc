@@ -166,8 +166,10 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
       Postmaster::Options{session.data, session.room->inside(session.data), log_,
                           session.room->door()},
       [&services = services_, id = id_] { services.process_ended(id); });
+  open_network(session);
   times.mark("spawn");
   session.postmaster->wait_ready(deadline);
+  wait_for_network(session, deadline);
   session.room->open_door();
   services_.safekeeper.pull(session.spec.timeline, session.term,
                             {.host = session.room->door().string(),
@@ -176,6 +178,24 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
                              .application_name = kStandbyName,
                              .login_secret = session.login_secret});
   times.mark("postgres");
+}
+
+void Compute::open_network(Session& session) {
+  if (!session.spec.outgoing_traffic || services_.places.warden == nullptr) return;
+  session.outgoing = std::make_unique<OutgoingTraffic>(
+      services_.supervisor, services_.places.libraries, session.postmaster->pid(),
+      session.room->folder() / "network.log");
+  quietly(id_, [&] { session.postmaster->process().charge(session.outgoing->pid()); });
+}
+
+// A database without outgoing traffic is worth more than none.
+void Compute::wait_for_network(Session& session, Deadline deadline) {
+  try {
+    if (session.outgoing) session.outgoing->wait_ready(deadline);
+  } catch (const Error& error) {
+    logger.warn("{}: starts without outgoing traffic: {}", id_, error.what());
+    session.outgoing.reset();
+  }
 }
 
 // No mount, no change of owner: what is renamed into a room's folder is seen inside at once.
@@ -256,6 +276,7 @@ void Compute::release(Session& session) {
     }
     quietly(id_, [&] { services_.safekeeper.stop_pull(session.spec.timeline, session.term); });
   }
+  session.outgoing.reset();
   if (session.token) quietly(id_, [&] { services_.pageserver.close_session(*session.token); });
   session.token.reset();
   if (session.room) quietly(id_, [&] { services_.folders.discard(session.room->folder()); });

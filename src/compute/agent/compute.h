@@ -21,6 +21,7 @@
 #include "base/mutex.h"
 #include "compute/agent/data_directory.h"
 #include "compute/agent/folder_pool.h"
+#include "compute/agent/outgoing_traffic.h"
 #include "compute/agent/postmaster.h"
 #include "compute/agent/settings.h"
 #include "compute/agent/turns.h"
@@ -40,6 +41,7 @@ struct ComputeServices {
   SafekeeperAdmin& safekeeper;
   FolderPool& folders;
   SparePostmasters& spares;
+  Supervisor& supervisor;
   fs::path home;
   RoomPlaces places;
   IsolationLayers layers;
@@ -81,6 +83,7 @@ class Compute {
     std::string login_secret;  // Of this start; empty if that layer is out.
     int max_connections = 0;
     std::unique_ptr<Postmaster> postmaster;
+    std::unique_ptr<OutgoingTraffic> outgoing;  // Null: it may make no connections.
 
     fs::path manifest() const { return manifest_of(data); }
   };
@@ -92,6 +95,8 @@ class Compute {
   std::optional<fs::path> kept_at(const ComputeSpec& spec, Lsn end) const;
   void boot(Session& session, const TermStart& at, const std::optional<fs::path>& kept,
             StepTimes& times, Deadline deadline);
+  void open_network(Session& session);
+  void wait_for_network(Session& session, Deadline deadline);
   void bring_in(Session& session, const fs::path& kept);
   void bring_out(Session& session);
   void prepare_data(Session& session, const TermStart& at, const std::optional<fs::path>& kept,

@@ -112,14 +112,14 @@ void Postmaster::kill(std::chrono::milliseconds grace) {
   if (!child_->has_room()) remove_shared_memory(options_.data);
 }
 
-std::string Postmaster::last_words() const {
+std::string last_lines(const fs::path& log, uint64_t start) {
   constexpr uint64_t kMost = 2000;
-  uint64_t size = size_of(options_.log);
-  uint64_t from = std::max(log_start_, size > kMost ? size - kMost : 0);
+  uint64_t size = size_of(log);
+  uint64_t from = std::max(start, size > kMost ? size - kMost : 0);
   if (from >= size) return "its log is empty";
-  UniqueFd fd = open_file(options_.log, O_RDONLY);
+  UniqueFd fd = open_file(log, O_RDONLY);
   std::string text = pread_exact(fd.get(), size - from, from);
-  if (from > log_start_) text.erase(0, text.find('\n') + 1);
+  if (from > start) text.erase(0, text.find('\n') + 1);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }

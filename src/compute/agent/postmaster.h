@@ -16,6 +16,9 @@ namespace halogen::compute {
 // and names the package to install.
 fs::path postgres_bin_dir(int major);
 
+// What a program wrote to its log from `start` on, the last lines only. Throws io.
+std::string last_lines(const fs::path& log, uint64_t start);
+
 class Postmaster {
  public:
   struct Options {
@@ -46,6 +49,7 @@ class Postmaster {
   void wait_ready(Deadline deadline);
   bool running() const { return child_->state() != Child::State::ended; }
   int pid() const { return child_->pid(); }
+  const Child& process() const { return *child_; }
   ComputeAddress address() const { return {options_.socket_folder.string(), 5432}; }
 
   // Fast shutdown: sessions are ended, the shutdown checkpoint is written and streamed. False if it
@@ -55,7 +59,7 @@ class Postmaster {
   void kill(std::chrono::milliseconds grace = std::chrono::milliseconds(0));
 
   // What it wrote to its log since it started, the last lines only.
-  std::string last_words() const;
+  std::string last_words() const { return last_lines(options_.log, log_start_); }
   std::string how_it_ended() const { return child_->how_it_ended(); }
 
  private:

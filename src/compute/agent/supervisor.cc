@@ -58,7 +58,9 @@ struct SpawnPlan {
     ::posix_spawn_file_actions_addopen(&actions, 1, launch.log.c_str(),
                                        O_WRONLY | O_CREAT | O_APPEND, 0600);
     ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    if (launch.third >= 0)
+      ::posix_spawn_file_actions_adddup2(&actions, launch.third, kThirdDescriptor);
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, kThirdDescriptor + (launch.third >= 0));
     ::posix_spawn_file_actions_addchdir_np(&actions, launch.folder.c_str());
   }
   ~SpawnPlan() {

@@ -18,6 +18,9 @@
 
 namespace halogen::compute {
 
+// The first after standard input, output and error.
+inline constexpr int kThirdDescriptor = 3;
+
 struct Launch {
   std::string program;
   std::vector<std::string> arguments;    // Without the program's own name.
@@ -29,6 +32,7 @@ struct Launch {
   Warden* warden = nullptr;  // Null: on its own; else in the room whose folder is `room`.
   std::string room;
   bool held = false;  // It reads its standard input before it begins: Child::release().
+  int third = -1;     // Not in a room: open in the child, too, as kThirdDescriptor.
 };
 
 // A child process. Safe from any thread.
@@ -38,6 +42,10 @@ class Child {
   void signal(int signal) const;
   // In a room of its own all that it started ends with it.
   bool has_room() const { return room_ != nullptr; }
+  // What the process `pid` uses counts to this one's room. Throws io.
+  void charge(int pid) const {
+    if (room_) room_->charge(pid);
+  }
   // At once; in a room, everything there.
   void kill() const;
 

@@ -67,6 +67,8 @@ ControlGroup::~ControlGroup() { ::rmdir(folder_.c_str()); }
 
 UniqueFd ControlGroup::open() const { return open_file(folder_, O_RDONLY | O_DIRECTORY); }
 
+void ControlGroup::take(int pid) const { tell(folder_ / "cgroup.procs", std::to_string(pid)); }
+
 ControlGroups::Place ControlGroups::find_place(std::string name, User owner) {
   Place place{.tree = mount_of("cgroup2"), .name = std::move(name), .owner = owner};
   std::istringstream lines(read_file("/proc/self/cgroup"));

@@ -25,7 +25,8 @@ class ControlGroup {
   ControlGroup(const ControlGroup&) = delete;
   ControlGroup& operator=(const ControlGroup&) = delete;
 
-  UniqueFd open() const;  // For CLONE_INTO_CGROUP.
+  UniqueFd open() const;     // For CLONE_INTO_CGROUP.
+  void take(int pid) const;  // A process of ours that works for this room only. Throws io.
 
  private:
   const fs::path folder_;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <sstream>
 
 #include "base/error.h"
 
@@ -132,11 +133,28 @@ void name_users(const fs::path& etc, const RoomsPlan& plan) {
   write_file(etc / "group", groups, 0644);
 }
 
+// The machine's that a room with a network can reach: by IPv4, not on the machine's loopback.
+// systemd-resolved is there, but says whom it asks itself.
+std::string name_servers() {
+  std::string found;
+  for (const char* file : {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}) {
+    std::error_code none;
+    if (!found.empty() || !fs::is_regular_file(file, none)) continue;
+    std::istringstream lines(read_file(file));
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with("nameserver ") && !line.starts_with("nameserver 127.") &&
+          line.find(':') == std::string::npos)
+        found += line + "\n";
+  }
+  return found;
+}
+
 void make_etc(const fs::path& root, const RoomsPlan& plan) {
   const fs::path etc = root / "etc";
   make_folder(etc);
   name_users(etc, plan);
-  write_file(etc / "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0644);
+  write_file(etc / "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", 0644);
+  write_file(etc / "resolv.conf", name_servers(), 0644);
   write_file(etc / "hosts", "127.0.0.1 localhost\n::1 localhost\n", 0644);
   make_folder(etc / "ssl");
   for (const char* file : {"ld.so.cache", "localtime", "ssl/openssl.cnf"})

@@ -26,6 +26,10 @@ class RoomProcess {
   const UniqueFd& pidfd() const { return pidfd_; }
   // Readable once nothing in the room lives any more.
   const UniqueFd& room() const { return room_; }
+  // Counts a process of ours to the room's shares, if it has any. Throws io.
+  void charge(int pid) const {
+    if (group_) group_->take(pid);
+  }
   // Ends everything in the room at once.
   void kill() const;
 

@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
-#include "control/settings/pool_settings.h"
+#include "control/settings/endpoint_settings.h"
 
 namespace halogen::control::api {
 
@@ -39,27 +39,39 @@ Response get_endpoint(Services& services, const Request& request) {
   return json_response(200, {{"endpoint", endpoint_json(services, endpoint)}});
 }
 
+namespace {
+
+// Each part that is given takes the place of what was there.
+json changed_settings(Services& services, const json& before, const json& changes) {
+  const bool allowed = outgoing_traffic(before);
+  const bool outgoing = flag_or(changes, "outgoing_traffic", allowed);
+  if (outgoing && !allowed) services.host.require_outgoing_traffic();
+  json joined = joined_settings(
+      changes.contains("pg_settings") ? object_or_empty(changes, "pg_settings")
+                                      : postgres_part(before),
+      changes.contains("pgbouncer_settings") ? object_or_empty(changes, "pgbouncer_settings")
+                                             : pooler_part(before),
+      outgoing);
+  if (services.settings_guard && changes.contains("pg_settings"))
+    check_settings(postgres_values(joined));
+  return joined;
+}
+
+}  // namespace
+
 // The idle timeout and the pooler's settings count at once, for a running compute too; Postgres
-// settings from its next start.
+// settings and outgoing traffic from its next start.
 Response update_endpoint(Services& services, const Request& request) {
   Endpoint endpoint = path_endpoint(services, request);
   json wanted = object_or_empty(request.body_json(), "endpoint");
   int64_t seconds = number_or(wanted, "suspend_timeout_seconds", endpoint.idle_timeout);
   if (seconds < -1 || seconds > 604800)
     throw Error(Errc::invalid_argument, "suspend_timeout_seconds must be between -1 and 604800");
-  json settings = object_or_empty(wanted, "settings");
-  // Each part that is given takes the place of what was there.
   json before = json::parse(endpoint.settings);
-  json joined = joined_settings(
-      settings.contains("pg_settings") ? object_or_empty(settings, "pg_settings")
-                                       : postgres_part(before),
-      settings.contains("pgbouncer_settings") ? object_or_empty(settings, "pgbouncer_settings")
-                                              : pooler_part(before));
-  if (services.settings_guard && settings.contains("pg_settings"))
-    check_settings(postgres_values(joined));
-  if (joined != before) {
-    services.catalog.set_settings(endpoint.id, joined.dump());
-    services.endpoints.set_pool_settings(endpoint.id, pool_settings(joined));
+  json settings = changed_settings(services, before, object_or_empty(wanted, "settings"));
+  if (settings != before) {
+    services.catalog.set_settings(endpoint.id, settings.dump());
+    services.endpoints.set_pool_settings(endpoint.id, pool_settings(settings));
   }
   services.catalog.set_idle_timeout(endpoint.id, seconds);
   services.endpoints.set_idle_timeout(endpoint.id, seconds);

@@ -74,6 +74,13 @@ int64_t number_or(const json& object, const char* key, int64_t otherwise) {
   return found->get<int64_t>();
 }
 
+bool flag_or(const json& object, const char* key, bool otherwise) {
+  auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return otherwise;
+  if (!found->is_boolean()) throw Error(Errc::invalid_argument, "{} must be true or false", key);
+  return found->get<bool>();
+}
+
 json object_or_empty(const json& object, const char* key) {
   auto found = object.find(key);
   if (found == object.end() || found->is_null()) return json::object();

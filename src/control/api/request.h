@@ -35,6 +35,7 @@ int json_depth(std::string_view text);
 // of another type.
 std::string text_or(const nlohmann::json& object, const char* key, const std::string& otherwise);
 int64_t number_or(const nlohmann::json& object, const char* key, int64_t otherwise);
+bool flag_or(const nlohmann::json& object, const char* key, bool otherwise);
 // `object[key]` if it is there, else an empty object; invalid_argument if it is no object.
 nlohmann::json object_or_empty(const nlohmann::json& object, const char* key);
 

@@ -1,6 +1,6 @@
 #include "control/api/shapes.h"
 
-#include "control/settings/pool_settings.h"
+#include "control/settings/endpoint_settings.h"
 
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -79,7 +79,8 @@ namespace {
 json settings_json(const std::string& stored) {
   json settings = json::parse(stored);
   json shape = {{"pg_settings", postgres_part(settings)},
-                {"pgbouncer_settings", pooler_part(settings)}};
+                {"pgbouncer_settings", pooler_part(settings)},
+                {"outgoing_traffic", outgoing_traffic(settings)}};
   SettingValues ignored = settings_in_force(postgres_values(settings)).ignored;
   if (!ignored.empty()) shape["pg_settings_ignored"] = ignored;
   return shape;

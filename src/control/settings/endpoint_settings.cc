@@ -1,4 +1,4 @@
-#include "control/settings/pool_settings.h"
+#include "control/settings/endpoint_settings.h"
 
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -12,6 +12,11 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kPrefix = "pooler.";
+constexpr const char* kOutgoingTraffic = "halogen.outgoing_traffic";
+
+bool is_postgres(std::string_view name) {
+  return !name.starts_with(kPrefix) && name != kOutgoingTraffic;
+}
 
 // One of the settings: whole numbers, times in seconds.
 struct Known {
@@ -68,7 +73,7 @@ PoolSettings pool_settings(const json& settings) {
 json postgres_part(const json& settings) {
   json part = json::object();
   for (auto& [name, value] : settings.items())
-    if (!name.starts_with(kPrefix)) part[name] = value;
+    if (is_postgres(name)) part[name] = value;
   return part;
 }
 
@@ -87,12 +92,16 @@ json pooler_part(const json& settings) {
   return part;
 }
 
-json joined_settings(const json& postgres, const json& pooler) {
+bool outgoing_traffic(const json& settings) {
+  return settings.value(kOutgoingTraffic, json(false)) == true;
+}
+
+json joined_settings(const json& postgres, const json& pooler, bool outgoing_traffic) {
   json joined = json::object();
   for (auto& [name, value] : postgres.items()) {
     if (!value.is_string() && !value.is_number() && !value.is_boolean())
       throw Error(Errc::invalid_argument, "pg_settings.{} must be a string", name);
-    if (name.starts_with(kPrefix))
+    if (!is_postgres(name))
       throw Error(Errc::invalid_argument, "pg_settings.{}: no such setting", name);
     joined[name] = value;
   }
@@ -107,6 +116,7 @@ json joined_settings(const json& postgres, const json& pooler) {
                   known->most);
     joined[std::string(kPrefix) + name] = value;
   }
+  if (outgoing_traffic) joined[kOutgoingTraffic] = true;
   return joined;
 }
 

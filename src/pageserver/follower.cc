@@ -20,24 +20,26 @@ Follower::Follower(Timeline& timeline, std::chrono::seconds flush_interval,
 
 Follower::~Follower() { stop(); }
 
-// Two threads may load the head at the same time; the first to be done wins. Nothing is fed to an
-// ingest before it is the one, so the head of the other is no older.
+// Two threads may load the head at the same time; the first to be done wins. One that has failed is
+// made anew.
 std::shared_ptr<Ingest> Follower::ingest(Deadline deadline) {
-  {
+  for (TimelineStore& store = timeline_.store();;) {
+    {
+      MutexLock lock(mutex_);
+      if (ingest_ && !ingest_->failed()) return ingest_;
+    }
+    const Lsn lsn = store.last_record_lsn();
+    store.wait_for_lsn(lsn, deadline);
+    auto made = std::make_shared<Ingest>(
+        store, Head::load(store, lsn), major_layout(timeline_.major()),
+        [this](const PageKey& key, Lsn at) {
+          return timeline_.read_page(key, at, Deadline::after(kCopyTimeout));
+        });
     MutexLock lock(mutex_);
-    if (ingest_) return ingest_;
+    const bool wanted = !ingest_ || ingest_->failed();
+    // Else another one was fed meanwhile, and has failed since.
+    if (wanted && lsn == store.last_record_lsn()) ingest_ = std::move(made);
   }
-  TimelineStore& store = timeline_.store();
-  Lsn lsn = store.last_record_lsn();
-  store.wait_for_lsn(lsn, deadline);
-  auto made =
-      std::make_shared<Ingest>(store, Head::load(store, lsn), major_layout(timeline_.major()),
-                               [this](const PageKey& key, Lsn at) {
-                                 return timeline_.read_page(key, at, Deadline::after(kCopyTimeout));
-                               });
-  MutexLock lock(mutex_);
-  if (!ingest_) ingest_ = std::move(made);
-  return ingest_;
 }
 
 std::shared_ptr<WalReceiver> Follower::receiver() {
@@ -83,11 +85,7 @@ void Follower::stop() {
 Skeleton Follower::skeleton(Lsn lsn, Deadline deadline) {
   TimelineStore& store = timeline_.store();
   if (lsn == store.last_record_lsn()) {
-    auto live = ingest(deadline);
-    if (live->head_lsn() == lsn) {
-      Skeleton skeleton = live->skeleton();
-      if (skeleton.lsn == lsn) return skeleton;  // Else WAL came in between.
-    }
+    if (auto skeleton = ingest(deadline)->skeleton_at(lsn)) return std::move(*skeleton);
   }
   return build_skeleton(store, lsn, timeline_.major());
 }

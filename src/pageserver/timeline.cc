@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kPagesPerPart = 8;                // Of a batched read; less is not worth a thread.
 constexpr std::chrono::seconds kImageTimeout{20};  // For one page of a flush.
+constexpr uint32_t kNoBlock = UINT32_MAX;  // No page has it; the cache keeps a length there.
 
 std::atomic<uint64_t> next_number = 1;
 
@@ -99,7 +100,7 @@ void Timeline::each_page(const std::vector<PageKey>& keys, Lsn lsn, Deadline dea
   parts_.jobs.run(parts, [&](size_t part) {
     size_t end = std::min(keys.size(), (part + 1) * kPagesPerPart);
     for (size_t i = part * kPagesPerPart; i < end; i++)
-      take(i, read_arrived(keys[i], lsn, deadline));
+      if (!past_end(keys[i], lsn)) take(i, read_arrived(keys[i], lsn, deadline));
   });
   the_metrics().pages.add(static_cast<double>(keys.size()));
   the_metrics().read.observe(seconds_since(start));
@@ -119,6 +120,31 @@ PagePtr Timeline::cached(const PageKey& key, Lsn lsn) const {
     lsn = std::min(lsn, at->store_->ancestor_lsn());
   }
   return nullptr;
+}
+
+// Versions of pages that were cut off stay: it is the length that says whether a page is there.
+bool Timeline::past_end(const PageKey& key, Lsn lsn) {
+  if (key.block == kNoBlock) return true;
+  if (key.tag.is_slru()) return false;
+  const PageKey place{key.tag, kNoBlock};
+  PagePtr length = cached(place, lsn);
+  Chain newer =
+      store_->collect_above(Key::relation_size(key.tag), lsn, length ? length->lsn : Lsn(0));
+  if (!newer.empty()) {
+    length = std::make_shared<CachedPage>(newer.back().lsn, std::move(newer.back().bytes));
+    remember(place, length);
+  }
+  if (!length) return false;
+  // Dropped relations leave an empty value.
+  return length->page.empty() || key.block >= Reader(length->page).get<uint32_t>();
+}
+
+// A read in the past does not push out what the present needs.
+void Timeline::remember(const PageKey& key, const PagePtr& page) {
+  const PageCacheKey place{owner(page->lsn).number_, key};
+  auto now_there = parts_.cache.get(place);
+  if (!now_there || now_there->lsn < page->lsn)
+    parts_.cache.put(place, page, page->page.size() + 128);
 }
 
 PagePtr Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline) {
@@ -142,10 +168,7 @@ PagePtr Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline) {
     the_metrics().rebuilt.add();
     the_metrics().build.observe(seconds_since(start));
   }
-  PageCacheKey cache_key{owner(newest).number_, key};
-  // A read in the past does not push out what the present needs.
-  auto now_there = parts_.cache.get(cache_key);
-  if (!now_there || now_there->lsn < newest) parts_.cache.put(cache_key, built, kPageSize + 128);
+  remember(key, built);
   return built;
 }
 

@@ -43,8 +43,8 @@ class Timeline {
   // Its own boot set, or what it inherits until it has one.
   std::vector<PageKey> hot_page_keys();
 
-  // The page as of `lsn`, once WAL reaches it; zeros if there never was such a page. 8192 bytes.
-  // Throws timed_out, gone, corrupt, unavailable, cancelled.
+  // The page as of `lsn`, once WAL reaches it; zeros past its relation's end, and if there never
+  // was such a page. 8192 bytes. Throws timed_out, gone, corrupt, unavailable, cancelled.
   std::string read_page(const PageKey& key, Lsn lsn, Deadline deadline);
   // Many pages, one after another in the result.
   std::string read_pages(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline);
@@ -56,7 +56,9 @@ class Timeline {
   // Calls take(index, page) for each of them, from several threads.
   template <typename Take>
   void each_page(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline, Take take);
+  bool past_end(const PageKey& key, Lsn lsn);
   PagePtr read_arrived(const PageKey& key, Lsn lsn, Deadline deadline);
+  void remember(const PageKey& key, const PagePtr& page);
   PagePtr cached(const PageKey& key, Lsn lsn) const;
   // Whose history a version at `lsn` belongs to: branches share what they share.
   const Timeline& owner(Lsn lsn) const;

@@ -77,6 +77,33 @@ TEST_F(TimelineTest, APageThatNeverWasIsZeros) {
   EXPECT_EQ(read(*timeline, page(7), 30), "r");
 }
 
+TEST_F(TimelineTest, PastTheEndOfARelationAreZeros) {
+  auto timeline = make("a", Lsn(10));
+  const std::string zeros(kPageSize, '\0');
+  auto put_length = [&](uint64_t lsn, std::optional<uint32_t> pages) {
+    std::string bytes = pages ? Writer().put(*pages).take() : "";
+    Put one =
+        make_put(Key::relation_size(page(0).tag), pages ? kImage : ValueKind::tombstone, bytes);
+    timeline->store().put(Lsn(lsn), {&one, 1});
+    timeline->store().advance(Lsn(lsn));
+  };
+  put(*timeline, 20, page(1), kImage, text_page("a"));
+  put_length(20, 2);
+  put_length(30, 1);  // Truncated.
+  put_length(40, 2);  // Made longer again, and written.
+  put(*timeline, 40, page(1), kImage, text_page("b"));
+  put_length(50, std::nullopt);  // Dropped.
+  auto branch = make("b", Lsn(35), timeline);
+  for (int round = 0; round < 2; ++round) {  // The second from the cache.
+    EXPECT_EQ(read(*timeline, page(1), 20), "a");
+    EXPECT_EQ(timeline->read_page(page(1), Lsn(30), soon()), zeros);
+    EXPECT_EQ(read(*timeline, page(1), 40), "b");
+    EXPECT_EQ(timeline->read_page(page(1), Lsn(50), soon()), zeros);
+    EXPECT_EQ(branch->read_page(page(1), Lsn(35), soon()), zeros);
+    EXPECT_EQ(timeline->read_page(page(UINT32_MAX), Lsn(20), soon()), zeros);
+  }
+}
+
 TEST_F(TimelineTest, NativeChangesAndRecordsKeepTheirOrder) {
   auto timeline = make("a", Lsn(10));
   PageKey clog{RelTag::slru(Slru::xact), 3};

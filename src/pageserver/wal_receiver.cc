@@ -62,6 +62,9 @@ void WalReceiver::run() {
     } catch (const Error& error) {
       if (stop_requested()) break;
       delay = failed(error);
+    } catch (const std::exception& error) {  // Memory ran out: one timeline's WAL ends no process.
+      if (stop_requested()) break;
+      delay = failed(Error(Errc::unavailable, "{}", error.what()));
     }
     auto until = steady_clock::now() + delay;
     MutexLock lock(mutex_);

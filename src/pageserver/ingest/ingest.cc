@@ -32,14 +32,27 @@ void Ingest::feed(Lsn start, Bytes wal) {
       throw Error(Errc::invalid_argument, "WAL from {} does not follow {}", start.str(), end.str());
     reader_ = WalReader(end, {.major = &major_}, reader_.last_start());
   }
-  reader_.feed(wal);
-  try {
+  or_fail([&]() REQUIRES(feeding_) {
+    reader_.feed(wal);
     take_all();
+  });
+  if (taken_ > store_.last_record_lsn()) store_.advance(taken_);
+}
+
+// Whatever goes wrong, memory included, what is known of the head is not to be relied on.
+template <typename Work>
+void Ingest::or_fail(Work work) {
+  if (failed()) throw Error(Errc::unavailable, "taking in WAL has failed before");
+  try {
+    work();
   } catch (...) {
-    recover();
+    {
+      MutexLock lock(mutex_);
+      failed_ = true;
+    }
+    if (taken_ > store_.last_record_lsn()) store_.advance(taken_);
     throw;
   }
-  if (taken_ > store_.last_record_lsn()) store_.advance(taken_);
 }
 
 void Ingest::take_all() {
@@ -58,9 +71,11 @@ void Ingest::take(const WalRecordView& view) {
   std::span<const Put> puts;
   {
     MutexLock lock(mutex_);
+    failed_ = true;  // Until it is whole: nobody may see it in between.
     change_.begin(view.end);
     apply_record(change_, record_, view.end);
     puts = change_.finish();
+    failed_ = false;
   }
   // The puts stay as they are until the next record, and only this thread makes changes.
   if (!puts.empty()) store_.put(view.end, puts);
@@ -100,17 +115,6 @@ void Ingest::copy_pages(const DatabaseCopy& copy, Lsn end) {
   flush();
 }
 
-// Back to what is certain: the last record that was stored whole.
-void Ingest::recover() {
-  if (taken_ > store_.last_record_lsn()) store_.advance(taken_);
-  Head head = Head::load(store_, taken_);
-  {
-    MutexLock lock(mutex_);
-    head_ = std::move(head);
-  }
-  reader_ = WalReader(taken_, {.major = &major_});
-}
-
 Lsn Ingest::next_lsn() const {
   MutexLock feeding(feeding_);
   return reader_.position();
@@ -118,24 +122,21 @@ Lsn Ingest::next_lsn() const {
 
 void Ingest::put_file(const std::string& path, std::string content) {
   MutexLock feeding(feeding_);
-  std::span<const Put> puts;
-  Lsn lsn;
-  {
-    MutexLock lock(mutex_);
-    lsn = head_.lsn;
-    change_.begin(lsn);
-    if (content.empty())
-      change_.remove_file(path);
-    else
-      change_.set_file(path, std::move(content));
-    puts = change_.finish();
-  }
-  try {
+  or_fail([&]() REQUIRES(feeding_) {
+    std::span<const Put> puts;
+    Lsn lsn;
+    {
+      MutexLock lock(mutex_);
+      lsn = head_.lsn;
+      change_.begin(lsn);
+      if (content.empty())
+        change_.remove_file(path);
+      else
+        change_.set_file(path, std::move(content));
+      puts = change_.finish();
+    }
     if (!puts.empty()) store_.put(lsn, puts);
-  } catch (...) {
-    recover();
-    throw;
-  }
+  });
 }
 
 Lsn Ingest::head_lsn() const {
@@ -146,6 +147,17 @@ Lsn Ingest::head_lsn() const {
 Skeleton Ingest::skeleton() const {
   MutexLock lock(mutex_);
   return build_skeleton(head_, major_);
+}
+
+std::optional<Skeleton> Ingest::skeleton_at(Lsn lsn) const {
+  MutexLock lock(mutex_);
+  if (failed_ || head_.lsn != lsn) return std::nullopt;
+  return build_skeleton(head_, major_);
+}
+
+bool Ingest::failed() const {
+  MutexLock lock(mutex_);
+  return failed_;
 }
 
 uint64_t Ingest::logical_bytes() const {

@@ -3,8 +3,9 @@
 // Threads: feed and put_file are taken one at a time, in any thread; everything else is safe from
 // any thread and never waits for I/O.
 //
-// After an exception everything that came before the offending record is stored and advanced to,
-// and the next feed must start at last_record_lsn().
+// After any exception everything that came before the offending record is stored and advanced to,
+// and this Ingest is over: feed and put_file throw, skeleton_at() knows nothing. A new one goes on
+// at last_record_lsn().
 #pragma once
 #include <functional>
 #include <string>
@@ -28,8 +29,8 @@ class Ingest {
   // `head` as of store.last_record_lsn().
   Ingest(Store& store, Head head, const MajorLayout& major, PageReader read_page);
 
-  // WAL as it streams in, in pieces of any size: `start` is next_lsn(), or last_record_lsn() to
-  // begin anew behind the last whole record. Errc::corrupt, or what Store and PageReader throw.
+  // WAL as it streams in, in pieces of any size: `start` is next_lsn(), or the end of the last
+  // whole record to begin anew behind it. Errc::corrupt, or what Store and PageReader throw.
   void feed(Lsn start, Bytes wal) EXCLUDES(feeding_, mutex_);
   // Where the next feed goes on, maybe in the middle of a record.
   Lsn next_lsn() const EXCLUDES(feeding_);
@@ -41,6 +42,9 @@ class Ingest {
   // transaction id is exact.
   Lsn head_lsn() const EXCLUDES(mutex_);
   Skeleton skeleton() const EXCLUDES(mutex_);
+  // The same if that is at `lsn`; else nothing, and the Store has to be asked.
+  std::optional<Skeleton> skeleton_at(Lsn lsn) const EXCLUDES(mutex_);
+  bool failed() const EXCLUDES(mutex_);
   uint64_t logical_bytes() const EXCLUDES(mutex_);
   CheckpointFields checkpoint() const EXCLUDES(mutex_);
   std::optional<uint32_t> relation_pages(const RelTag& tag) const EXCLUDES(mutex_);
@@ -49,7 +53,8 @@ class Ingest {
   void take_all() REQUIRES(feeding_);
   void take(const WalRecordView& view) REQUIRES(feeding_);
   void copy_pages(const DatabaseCopy& copy, Lsn end) REQUIRES(feeding_);
-  void recover() REQUIRES(feeding_);
+  template <typename Work>
+  void or_fail(Work work) REQUIRES(feeding_);
 
   Store& store_;
   const MajorLayout& major_;
@@ -63,6 +68,7 @@ class Ingest {
   mutable Mutex mutex_;  // Never held across I/O.
   Head head_ GUARDED_BY(mutex_);
   Change change_ GUARDED_BY(mutex_);
+  bool failed_ GUARDED_BY(mutex_) = false;  // The head may be half-changed.
 };
 
 }  // namespace halogen::pageserver

@@ -26,7 +26,9 @@ uint64_t file_size(int fd) {
 
 std::string LayerDesc::file_name() const { return fmt::format("{:016x}.layer", id); }
 
-LayerWriter::LayerWriter(fs::path path) : path_(std::move(path)), temporary_(path_) {
+LayerWriter::LayerWriter(fs::path path, uint64_t identity)
+    : path_(std::move(path)), temporary_(path_) {
+  footer_.identity = identity;
   temporary_ += ".tmp";
   fd_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
   write(kLayerHeader);
@@ -89,8 +91,13 @@ LayerDesc LayerWriter::finish() {
   return desc;
 }
 
-LayerFile::LayerFile(fs::path path, LayerDesc desc, std::shared_ptr<BlockCache> cache)
-    : path_(std::move(path)), desc_(desc), number_(next_file_number++), cache_(std::move(cache)) {}
+LayerFile::LayerFile(fs::path path, LayerDesc desc, uint64_t identity,
+                     std::shared_ptr<BlockCache> cache)
+    : path_(std::move(path)),
+      desc_(desc),
+      identity_(identity),
+      number_(next_file_number++),
+      cache_(std::move(cache)) {}
 
 LayerFile::~LayerFile() {
   if (obsolete_) ::unlink(path_.c_str());
@@ -113,6 +120,8 @@ std::shared_ptr<const LayerFile::Opened> LayerFile::opened() const {
       throw Error(Errc::corrupt, "layer file: the header is damaged");
     std::string footer = pread_exact(fd, kLayerFooterSize, size - kLayerFooterSize);
     LayerFooter parsed = parse_footer(as_bytes(footer), size);
+    if (parsed.identity != identity_ && parsed.identity != 0)
+      throw Error(Errc::corrupt, "this is another layer file, under this one's name");
     std::string index = pread_exact(fd, parsed.index_size, parsed.index_offset);
     opened->index = parse_index(as_bytes(index), parsed);
   } catch (const Error& error) {

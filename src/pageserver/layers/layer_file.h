@@ -29,8 +29,8 @@ struct LayerDesc {
 // Writes a layer file under a temporary name; finish() makes it durable, then gives it its own.
 class LayerWriter {
  public:
-  explicit LayerWriter(fs::path path);
-  ~LayerWriter();  // Removes what was not finished.
+  LayerWriter(fs::path path, uint64_t identity);  // layer_identity().
+  ~LayerWriter();                                 // Removes what was not finished.
   LayerWriter(const LayerWriter&) = delete;
   LayerWriter& operator=(const LayerWriter&) = delete;
 
@@ -69,7 +69,8 @@ using BlockCache = LruCache<BlockId, std::string, BlockIdHash>;
 
 class LayerFile {
  public:
-  LayerFile(fs::path path, LayerDesc desc, std::shared_ptr<BlockCache> cache);
+  // `identity` as it was written with: a file that has another one is `corrupt`.
+  LayerFile(fs::path path, LayerDesc desc, uint64_t identity, std::shared_ptr<BlockCache> cache);
   ~LayerFile();  // Unlinks the file if it is obsolete.
   LayerFile(const LayerFile&) = delete;
   LayerFile& operator=(const LayerFile&) = delete;
@@ -114,6 +115,7 @@ class LayerFile {
 
   const fs::path path_;
   const LayerDesc desc_;
+  const uint64_t identity_;
   const uint64_t number_;
   const std::shared_ptr<BlockCache> cache_;
   std::atomic<bool> obsolete_ = false;

@@ -30,14 +30,17 @@ std::vector<Entry> some_entries(uint32_t keys, uint32_t versions) {
   return out;
 }
 
-LayerDesc write_entries(const fs::path& path, const std::vector<Entry>& entries) {
-  LayerWriter writer(path);
+constexpr uint64_t kIdentity = 7;
+
+LayerDesc write_entries(const fs::path& path, const std::vector<Entry>& entries,
+                        uint64_t identity = kIdentity) {
+  LayerWriter writer(path, identity);
   for (const Entry& e : entries) writer.add({e.key, e.lsn, e.kind, as_bytes(e.bytes)});
   return writer.finish();
 }
 
 std::shared_ptr<LayerFile> open_layer(const fs::path& path, const LayerDesc& desc) {
-  return std::make_shared<LayerFile>(path, desc, std::make_shared<BlockCache>(1 << 20));
+  return std::make_shared<LayerFile>(path, desc, kIdentity, std::make_shared<BlockCache>(1 << 20));
 }
 
 std::vector<Entry> read_all(const std::shared_ptr<LayerFile>& file) {
@@ -109,7 +112,7 @@ TEST(LayerFile, AChainMayRunOverManyBlocks) {
 TEST(LayerFile, AnUnfinishedFileLeavesNothing) {
   TempFolder folder;
   {
-    LayerWriter writer(folder / "a.layer");
+    LayerWriter writer(folder / "a.layer", kIdentity);
     writer.add({page_key(1, 1), Lsn(1), ValueKind::zero, {}});
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
@@ -145,6 +148,24 @@ TEST(LayerFile, AFlippedByteIsAnErrorNotWrongData) {
   EXPECT_EQ(thrown_by([&] { read_all(open_layer(folder / "bad.layer", desc)); }), Errc::corrupt);
   fs::remove(folder / "bad.layer");
   EXPECT_EQ(thrown_by([&] { read_all(open_layer(folder / "bad.layer", desc)); }), Errc::corrupt);
+}
+
+// Each is whole and as long as the other: only what it says of itself gives it away.
+TEST(LayerFile, AnotherFileUnderItsNameIsNoticed) {
+  TempFolder folder;
+  const auto entries = some_entries(12, 3);
+  LayerDesc desc = write_entries(folder / "other.layer", entries, kIdentity + 1);
+  EXPECT_EQ(thrown_by([&] { read_all(open_layer(folder / "other.layer", desc)); }), Errc::corrupt);
+  // Written before files had an identity.
+  desc = write_entries(folder / "old.layer", entries, 0);
+  EXPECT_EQ(read_all(open_layer(folder / "old.layer", desc)), entries);
+}
+
+TEST(LayerFile, NoTwoLayersHaveOneIdentity) {
+  const TimelineId one = TimelineId::random(), two = TimelineId::random();
+  EXPECT_EQ(layer_identity(one, 1), layer_identity(one, 1));
+  EXPECT_NE(layer_identity(one, 1), layer_identity(one, 2));
+  EXPECT_NE(layer_identity(one, 1), layer_identity(two, 1));
 }
 
 TEST(LayerFile, TheKeyFilterMissesNothingAndPassesLittle) {

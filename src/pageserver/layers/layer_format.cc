@@ -116,6 +116,14 @@ bool BlockReader::next(EntryView& entry) {
   return true;
 }
 
+// Part of the file format. An odd factor keeps all layers of one timeline apart.
+uint64_t layer_identity(const TimelineId& timeline, uint64_t layer) {
+  Reader in(std::as_bytes(std::span(timeline.bytes)));
+  const uint64_t high = in.get<uint64_t>(), low = in.get<uint64_t>();
+  const uint64_t identity = mix(high ^ mix(low)) ^ layer * 0x9e3779b97f4a7c15;
+  return identity != 0 ? identity : 1;
+}
+
 std::string encode_footer(const LayerFooter& footer) {
   Writer out;
   out.put(kFooterMagic).put(kVersion);
@@ -123,7 +131,7 @@ std::string encode_footer(const LayerFooter& footer) {
   put_key(out, footer.last);
   out.put(footer.min_lsn).put(footer.max_lsn).put(footer.entries);
   out.put(footer.index_offset).put(footer.index_size).put(footer.index_crc);
-  out.put(uint64_t{0});  // Reserved.
+  out.put(footer.identity);
   out.put(crc32c(as_bytes(out.view())));
   CHECK(out.size() == kLayerFooterSize, "{}", out.size());
   return out.take();
@@ -149,6 +157,7 @@ LayerFooter parse_footer(Bytes bytes, uint64_t file_size) {
   out.index_offset = in.get<uint64_t>();
   out.index_size = in.get<uint32_t>();
   out.index_crc = in.get<uint32_t>();
+  out.identity = in.get<uint64_t>();
   uint64_t body_end = file_size - std::min<uint64_t>(file_size, kLayerFooterSize);
   if (out.index_offset < kLayerHeader.size() || out.index_offset > body_end ||
       body_end - out.index_offset != out.index_size)

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ids.h"
 #include "pageserver/layers/memory_layer.h"
 
 namespace halogen::pageserver {
@@ -39,6 +40,10 @@ class KeyFilter {
   std::string bits_;  // Empty: everything may be there.
 };
 
+// What a layer file says of itself, so that one that lies in another's place is noticed. Two layers
+// of a timeline never share it. Never 0, which files of older programs say.
+uint64_t layer_identity(const TimelineId& timeline, uint64_t layer);
+
 struct LayerFooter {
   Key first;  // Lowest and highest key.
   Key last;
@@ -48,6 +53,7 @@ struct LayerFooter {
   uint64_t index_offset = 0;
   uint32_t index_size = 0;
   uint32_t index_crc = 0;
+  uint64_t identity = 0;
 };
 
 struct LayerIndex {

@@ -71,9 +71,8 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
   remove_strays(folder_, manifest);
   auto view = std::make_shared<View>();
   view->open = open_;
-  for (const LayerDesc& layer : manifest.layers)
-    view->files.push_back(std::make_shared<LayerFile>(layers_folder(folder_) / layer.file_name(),
-                                                      layer, options_.block_cache));
+  timeline_ = manifest.timeline;
+  for (const LayerDesc& layer : manifest.layers) view->files.push_back(layer_file(layer));
   ancestor_lsn_ = manifest.ancestor_lsn;
   last_record_ = manifest.disk_consistent_lsn.value;
   disk_consistent_ = manifest.disk_consistent_lsn.value;
@@ -86,6 +85,11 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
 TimelineStore::~TimelineStore() {
   stop();
   count_layers(manifest(), -1);
+}
+
+std::shared_ptr<LayerFile> TimelineStore::layer_file(const LayerDesc& desc) const {
+  return std::make_shared<LayerFile>(layers_folder(folder_) / desc.file_name(), desc,
+                                     layer_identity(timeline_, desc.id), options_.block_cache);
 }
 
 void TimelineStore::count_layers(const Manifest& manifest, double sign) {

@@ -97,6 +97,7 @@ class TimelineStore : public Store {
 
   uint64_t freeze() REQUIRES(write_mutex_);
   void wait_for_room();
+  std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc) const;
   static void count_layers(const Manifest& manifest, double sign);
 
   // timeline_store_flush.cc: the store's thread.
@@ -118,6 +119,7 @@ class TimelineStore : public Store {
   const Options options_;
   const fs::path folder_;
   const std::shared_ptr<const TimelineStore> ancestor_;
+  TimelineId timeline_;
   Lsn ancestor_lsn_;
 
   std::atomic<uint64_t> last_record_ = 0;

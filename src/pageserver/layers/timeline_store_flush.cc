@@ -57,6 +57,9 @@ bool TimelineStore::run_once(std::chrono::milliseconds& retry) {
     report_failure(error);
     wait_before_retry(retry);
     retry = std::min(retry * 2, options_.last_retry);
+  } catch (const std::exception& error) {  // Memory ran out: what is frozen stays where it is.
+    report_failure(Error(Errc::unavailable, "{}", error.what()));
+    wait_before_retry(retry);
   }
   return true;
 }
@@ -115,7 +118,7 @@ std::optional<LayerDesc> TimelineStore::write_layer(const Frozen& frozen, uint64
   if (frozen.layer->empty()) return std::nullopt;
   LayerDesc desc;
   desc.id = id;
-  LayerWriter writer(folder_ / "layers" / desc.file_name());
+  LayerWriter writer(folder_ / "layers" / desc.file_name(), layer_identity(timeline_, id));
   size_t failures = 0;
   std::string first_failure;
   for (const MemoryLayer::KeyVersions* key : frozen.layer->sorted()) {
@@ -173,8 +176,7 @@ void TimelineStore::commit(const Manifest& next, bool flushed) {
     if (auto found = known.extract(desc.id)) {
       view->files.push_back(found.mapped());
     } else {
-      view->files.push_back(std::make_shared<LayerFile>(folder_ / "layers" / desc.file_name(), desc,
-                                                        options_.block_cache));
+      view->files.push_back(layer_file(desc));
     }
   }
   for (auto& [id, file] : known) file->mark_obsolete();
@@ -240,7 +242,7 @@ LayerDesc TimelineStore::merge(const std::vector<std::shared_ptr<LayerFile>>& fi
     cursors.push_back(std::make_unique<LayerFile::Cursor>(*file));
   LayerDesc desc;
   desc.id = id;
-  LayerWriter writer(folder_ / "layers" / desc.file_name());
+  LayerWriter writer(folder_ / "layers" / desc.file_name(), layer_identity(timeline_, id));
   for (uint64_t written = 0;; written++) {
     LayerFile::Cursor* least = nullptr;
     for (auto& cursor : cursors) {

@@ -1,7 +1,5 @@
 #include "proxy/io/stream.h"
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -14,52 +12,17 @@ namespace {
 
 [[noreturn]] void peer_gone() { throw Error(Errc::unavailable, "the connection is broken"); }
 
-IoResult plain_result(ssize_t returned, Io wanted) {
-  if (returned > 0) return {Io::done, static_cast<size_t>(returned)};
-  if (returned == 0) return {Io::closed};
-  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {wanted};
-  return {Io::failed};
-}
-
 }  // namespace
 
 Stream::Stream(Loop& loop, UniqueFd socket)
-    : socket_(std::move(socket)), watch_(Watch::start(loop, socket_.get())) {
+    : socket_(std::move(socket)),
+      watch_(Watch::start(loop, socket_.get())),
+      channel_(std::make_unique<PlainChannel>(loop, socket_.get())) {
   if (SimulatedMachine* machine = loop.machine()) machine->opened(socket_.get());
   count_++;
 }
 
-Stream::~Stream() {
-  SSL_free(ssl_);
-  count_--;
-}
-
-IoResult Stream::tls_result(int returned) {
-  if (returned > 0) return {Io::done, static_cast<size_t>(returned)};
-  switch (SSL_get_error(ssl_, returned)) {
-    case SSL_ERROR_WANT_READ:
-      return {Io::want_read};
-    case SSL_ERROR_WANT_WRITE:
-      return {Io::want_write};
-    case SSL_ERROR_ZERO_RETURN:
-      return {Io::closed};
-    default:
-      intact_ = false;
-      return {Io::failed};
-  }
-}
-
-IoResult Stream::tls_read_result(int returned) {
-  IoResult result = tls_result(returned);
-  starved_ = result.state == Io::want_read;
-  return result;
-}
-
-// Of so many bytes.
-size_t Stream::at_once(size_t size) const {
-  SimulatedMachine* machine = watch_->loop().machine();
-  return machine == nullptr ? size : machine->at_once(size);
-}
+Stream::~Stream() { count_--; }
 
 bool Stream::is_private() const {
   sockaddr_storage ours{};
@@ -70,23 +33,15 @@ bool Stream::is_private() const {
 }
 
 IoResult Stream::read_now(std::span<char> to) {
-  if (ssl_ == nullptr) {
-    size_t size = at_once(to.size());
-    if (size == 0) return {Io::want_read};
-    return plain_result(::recv(socket_.get(), to.data(), size, 0), Io::want_read);
-  }
-  ERR_clear_error();
-  return tls_read_result(SSL_read(ssl_, to.data(), static_cast<int>(to.size())));
+  IoResult result = channel_->read(to);
+  if (result.state == Io::failed) intact_ = false;
+  return result;
 }
 
 IoResult Stream::write_now(std::string_view from) {
-  if (ssl_ == nullptr) {
-    size_t size = at_once(from.size());
-    if (size == 0) return {Io::want_write};
-    return plain_result(::send(socket_.get(), from.data(), size, MSG_NOSIGNAL), Io::want_write);
-  }
-  ERR_clear_error();
-  return tls_result(SSL_write(ssl_, from.data(), static_cast<int>(from.size())));
+  IoResult result = channel_->write(from);
+  if (result.state == Io::failed) intact_ = false;
+  return result;
 }
 
 size_t Stream::write_what_fits(std::string_view from) {
@@ -99,23 +54,15 @@ size_t Stream::write_what_fits(std::string_view from) {
   return size;
 }
 
-bool Stream::buffered() const { return ssl_ != nullptr && !starved_ && SSL_has_pending(ssl_) == 1; }
-
 bool Stream::gone() {
   pollfd peer{socket_.get(), POLLRDHUP, 0};
   if (::poll(&peer, 1, 0) == 1) return true;
   char byte;
-  IoResult result;
-  if (ssl_ == nullptr) {
-    result = plain_result(::recv(socket_.get(), &byte, 1, MSG_PEEK), Io::want_read);
-  } else {
-    ERR_clear_error();
-    result = tls_read_result(SSL_peek(ssl_, &byte, 1));
-  }
-  return result.state == Io::closed || result.state == Io::failed;
+  const Io state = channel_->peek(byte).state;
+  return state == Io::closed || state == Io::failed;
 }
 
-bool Stream::has_unread() { return ssl_ != nullptr ? buffered() : has_arrived(); }
+bool Stream::has_unread() { return encrypted() ? buffered() : has_arrived(); }
 
 bool Stream::quiet() {
   char byte;
@@ -123,7 +70,10 @@ bool Stream::quiet() {
   return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-void Stream::move_to(Loop& loop) { watch_ = Watch::start(loop, socket_.get()); }
+void Stream::move_to(Loop& loop) {
+  watch_ = Watch::start(loop, socket_.get());
+  channel_ = std::make_unique<PlainChannel>(loop, socket_.get());
+}
 
 char Stream::peek_first() {
   char byte = 0;
@@ -136,10 +86,7 @@ bool Stream::has_arrived() {
 }
 
 void Stream::shutdown_send() {
-  if (ssl_ != nullptr && intact_) {
-    ERR_clear_error();
-    SSL_shutdown(ssl_);
-  }
+  if (intact_) channel_->finish();
   ::shutdown(socket_.get(), SHUT_WR);
 }
 
@@ -185,11 +132,12 @@ Task<void> Stream::write(std::string_view from) {
 }
 
 Task<void> Stream::accept_tls(const TlsContext& tls) {
-  ssl_ = tls.accept(socket_.get());
+  auto channel = std::make_unique<TlsChannel>(tls.accept(socket_.get()));
+  tls_ = channel.get();
+  channel_ = std::move(channel);
   intact_ = false;
   while (true) {
-    ERR_clear_error();
-    IoResult result = tls_result(SSL_accept(ssl_));
+    IoResult result = tls_->accept();
     if (result.state == Io::done) break;
     if (result.state == Io::closed || result.state == Io::failed)
       throw Error(Errc::unavailable, "TLS handshake failed: {}", tls_error());

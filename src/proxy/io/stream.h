@@ -1,8 +1,8 @@
 // stream.h: one connection, plain or TLS, read and written without blocking.
 //
-// OpenSSL works on the socket itself, and the loop only says when it is ready: so an idle
-// connection holds no buffer, and bytes are copied once. One thread; at most one coroutine reads
-// and one writes at a time. Errors: unavailable (the peer is gone), cancelled.
+// Its channel (channel.h) works on the socket itself, and the loop only says when that is ready: so
+// an idle connection holds no buffer, and bytes are copied once. One thread; at most one coroutine
+// reads and one writes at a time. Errors: unavailable (the peer is gone), cancelled.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -10,17 +10,11 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/io/channel.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/tls.h"
 
 namespace halogen::proxy {
-
-enum class Io { done, want_read, want_write, closed, failed };
-
-struct IoResult {
-  Io state = Io::done;
-  size_t size = 0;  // Of what was moved, if done.
-};
 
 class Stream {
  public:
@@ -40,7 +34,7 @@ class Stream {
   size_t write_what_fits(std::string_view from);
   // Bytes that were read from the socket and not yet from here: do not wait for more. A part of a
   // TLS record is none.
-  bool buffered() const;
+  bool buffered() const { return channel_->buffered(); }
   // The peer has closed, or the connection is broken, be there unread bytes before that or not.
   // Reads nothing that is for read_now().
   bool gone();
@@ -83,24 +77,21 @@ class Stream {
   // For who looks on, and may outlive it: false if interrupted, or gone.
   Watch::Wait readable() { return watch_->readable(); }
 
-  bool encrypted() const { return ssl_ != nullptr; }
+  bool encrypted() const { return tls_ != nullptr; }
   // Nobody on a network can read it: encrypted, or a unix socket.
   bool is_private() const;
   // Nothing half-said: in no TLS handshake, and no write was left in the middle.
   bool can_talk() const { return intact_; }
-  ssl_st* ssl() const { return ssl_; }
+  // What is known of its peer by TLS; nullptr if it is not encrypted.
+  ssl_st* ssl() const { return tls_ != nullptr ? tls_->ssl() : nullptr; }
 
  private:
-  size_t at_once(size_t size) const;
-  IoResult tls_result(int returned);
-  IoResult tls_read_result(int returned);
-
   static inline std::atomic<size_t> count_ = 0;
 
   UniqueFd socket_;
   WatchPtr watch_;
-  ssl_st* ssl_ = nullptr;
-  bool starved_ = false;  // Of what OpenSSL holds, nothing can be read without more.
+  std::unique_ptr<Channel> channel_;
+  TlsChannel* tls_ = nullptr;  // The channel, if it is one.
   bool cancelled_ = false;
   bool intact_ = true;
 };

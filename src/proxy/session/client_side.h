@@ -1,5 +1,6 @@
-// client_side.h: the client's side of a session: its connection, who it is as far as known, why it
-// must go, and how whoever works for it waits. On the worker's thread, but for what says otherwise.
+// client_side.h: the client's side of a session: its connection (a Stream, over whatever channel it
+// came), who it is as far as known, why it must go, and how whoever works for it waits. On the
+// worker's thread, but for what says otherwise.
 #pragma once
 #include <memory>
 #include <optional>

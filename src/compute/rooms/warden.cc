@@ -171,10 +171,13 @@ void Warden::try_a_room() {
   send_request(requests_.get(), request);
   request.report.reset();
   std::string why = "the warden ended";
-  while (std::optional<RoomReport> report = receive_report(reports.ours.get(), kStartTakes)) {
+  UniqueFd made, fd;
+  while (std::optional<RoomReport> report = receive_report(reports.ours.get(), kStartTakes, &fd)) {
     if (report->event == RoomReport::Event::failed) why = report->step;
     if (report->event == RoomReport::Event::ended) why.clear();
+    if (report->event == RoomReport::Event::made) made = std::move(fd);
   }
+  if (made.valid()) wait_readable(made, kDeathTakes);  // Its group can go once it has.
   fs::remove_all(room);
   if (!why.empty()) throw Error(Errc::unavailable, "{}", why);
 }

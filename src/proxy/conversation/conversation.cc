@@ -23,6 +23,7 @@ void Conversation::attach(ServerState& server, std::string& to_server) {
   server_ = &server;
   fatal_.reset();
   message_refusal_.reset();
+  copy_broken_by_.reset();
   exchange_.transaction_status = transaction_lost_ ? 'E' : 'I';
   all_dropped_ = 0;
   bool a_strangers =
@@ -72,7 +73,7 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   bool silent = true;
   bool open = exchange_.phase != Phase::idle;
   for (OutstandingRequest& one : exchange_.outstanding) {
-    if (one.hidden() || one.kind == Kind::copy_end || one.doubtful) continue;
+    if (one.hidden() || one.is_data() || one.doubtful) continue;
     if (!std::exchange(told, true)) wire::put_error(to_client, why);
     silent = false;
     open = !one.ends_in_ready();

@@ -151,8 +151,11 @@ class Conversation {
     bool streams() const;
     std::string_view body() const { return bytes.substr(5); }
   };
+  // What a server says of a COPY whose client has turned to something else.
+  static constexpr std::string_view kNotInCopy = "unexpected message type during COPY from stdin";
   static std::optional<ClientMessage> next_message(std::string_view bytes);
   Step take(const ClientMessage& message, std::string& to_server);
+  bool must_settle_copy(wire::Frontend next, std::string& to_server);
   Step take_query(const ClientMessage& message, std::string& to_server);
   Step take_parse(const ClientMessage& message, std::string& to_server);
   Step take_named_parse(std::string_view name, std::string_view parse, std::string& to_server);
@@ -191,6 +194,7 @@ class Conversation {
   Fate judge(wire::Backend type, std::string_view body, std::string& to_client);
   Fate judge_status(std::string_view body);
   Fate judge_error(std::string_view body, std::string& to_client);
+  void end_for_broken_copy(wire::ErrorFields fields, std::string& to_client);
   Fate judge_ready(std::string_view body, std::string& to_client);
   bool must_hold() const;
   Fate judge_description(wire::Backend type, std::string_view body);
@@ -226,7 +230,8 @@ class Conversation {
   std::unique_ptr<Refusal> refusal_;  // Errors are boxed: most clients never have any.
   std::unique_ptr<wire::ErrorFields> message_refusal_;  // Of the next message, while attached.
   bool transaction_lost_ = false;  // The client must see a failed transaction until it ends it.
-  uint64_t client_body_ = 0;       // Left of a message that is passed on in pieces.
+  std::optional<wire::Frontend> copy_broken_by_;
+  uint64_t client_body_ = 0;  // Left of a message that is passed on in pieces.
   bool client_body_dropped_ = false;
 
   // The server's side.

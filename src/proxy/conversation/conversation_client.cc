@@ -40,12 +40,9 @@ wire::ErrorFields name_is_taken(std::string_view name) {
   return why;
 }
 
-// What a server says of a COPY whose client has turned to something else.
-constexpr std::string_view kNotInCopy{"unexpected message type during COPY from stdin\0", 47};
-
-bool may_stand_in_copy(Frontend type) {
+bool is_data_or_flush(Frontend type) {
   return type == Frontend::copy_data || type == Frontend::copy_done ||
-         type == Frontend::copy_fail || type == Frontend::flush || type == Frontend::sync;
+         type == Frontend::copy_fail || type == Frontend::flush;
 }
 
 std::string_view sql_of(const StatementText& text) { return text_at(text.parse, 0); }
@@ -91,7 +88,24 @@ void Conversation::drop(const ClientMessage& message) {
   client_body_dropped_ = true;
 }
 
+// What comes next breaks the COPY that is under way, or depends on how one has ended. A server that
+// has left the COPY meanwhile ignores CopyFail.
+bool Conversation::must_settle_copy(Frontend next, std::string& to_server) {
+  if (exchange_.phase == Phase::skipping || is_data_or_flush(next)) return false;
+  if (exchange_.phase == Phase::copy_in && next != Frontend::sync) {
+    put_parts(to_server, Frontend::copy_fail, {kNotInCopy, std::string_view("\0", 1)});
+    exchange_.take_data(Kind::copy_end);
+    copy_broken_by_ = next;
+  } else if (exchange_.in_doubt(next)) {
+    exchange_.ask_about_syncs(to_server);
+  } else {
+    return false;
+  }
+  return waiting_ = true;
+}
+
 Conversation::Step Conversation::take(const ClientMessage& message, std::string& to_server) {
+  if (must_settle_copy(message.type, to_server)) return Step::wait;
   if (message_refusal_) {
     if (exchange_.phase != Phase::skipping) inject(to_server).raise(std::move(*message_refusal_));
     message_refusal_.reset();
@@ -101,12 +115,6 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
   if (exchange_.phase == Phase::skipping && message.type != Frontend::sync) {
     drop(message);
     return Step::done;
-  }
-  if (exchange_.phase == Phase::copy_in && !may_stand_in_copy(message.type)) {
-    wire::put_message(to_server, Frontend::copy_fail, kNotInCopy);
-    exchange_.copy_data_ended();
-    waiting_ = true;
-    return Step::wait;
   }
   switch (message.type) {
     case Frontend::query:
@@ -125,7 +133,8 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
       break;
     case Frontend::sync:
       if (!message.complete()) return Step::incomplete;
-      exchange_.take_sync(to_server);
+      exchange_.take_sync();
+      wire::put_message(to_server, Frontend::sync);
       sql_names_bound_ = false;
       return Step::done;
     case Frontend::function_call:
@@ -139,7 +148,7 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
         drop(message);
         return Step::done;
       }
-      if (message.type != Frontend::copy_data) exchange_.copy_data_ended();
+      exchange_.take_data(message.type == Frontend::copy_data ? Kind::copy_data : Kind::copy_end);
       break;
     case Frontend::flush:
       break;
@@ -171,7 +180,7 @@ bool Conversation::tell_names(std::string_view sql, bool simple, std::string& to
     if (there != nullptr && outcome && statement->description == kNotDescribed)
       statement->description = there->description;
     bool same = there != nullptr && there->description == statement->description;
-    if (!same && !outcome && !exchange_.has_doubtful_sync()) {
+    if (!same && !outcome) {
       // With Sync, so that a failure stays our own.
       refresh(statement->text, name, mid_pipeline ? Frontend::flush : Frontend::sync, to_server);
       return false;
@@ -219,7 +228,6 @@ void Conversation::end_unnamed(OutstandingRequest& by) {
 
 // What a name stands for depends on a request that has been sent, but not answered.
 bool Conversation::must_settle(std::string_view name, std::string& to_server) {
-  if (exchange_.has_doubtful_sync()) return false;
   bool ended = false;
   for (auto one = exchange_.outstanding.end(); one != exchange_.outstanding.begin();) {
     --one;
@@ -292,9 +300,10 @@ const Conversation::Verified* Conversation::verified(const TextPtr& text) const 
   return found == verified_->end() ? nullptr : &found->second;
 }
 
-// What has been SET since the last report is not known.
+// What has been SET since the last report is not known, and none comes amid a pipeline.
 bool Conversation::settings_may_differ(const StatementText& text) const {
-  return text.settings != settings_now() || exchange_.transaction_status != 'I' ||
+  bool amid = exchange_.phase != Phase::idle && exchange_.phase != Phase::waits;
+  return text.settings != settings_now() || exchange_.transaction_status != 'I' || amid ||
          !exchange_.outstanding.empty();
 }
 
@@ -338,9 +347,8 @@ Conversation::Ensured Conversation::ensure(ClientStatement& statement, std::stri
   bool stale = there != nullptr && by_names && there->names_version != server_->names.version;
   if (there != nullptr && there->description == statement.description && !stale)
     return Ensured::there;
-  if (outcome || exchange_.has_doubtful_sync()) {
-    bool failed = outcome && outcome->failure;
-    inject(to_server).raise(failed ? *outcome->failure : result_type_changed());
+  if (outcome) {
+    inject(to_server).raise(outcome->failure ? *outcome->failure : result_type_changed());
     return Ensured::failed;
   }
   refresh(text, name, Frontend::flush, to_server);
@@ -370,7 +378,7 @@ Conversation::Ensured Conversation::ensure_unnamed(std::string& to_server) {
   }
   if (pooled_ && own.text->names_statements && !tell_names(sql_of(*own.text), false, to_server))
     return Ensured::wait;
-  if (own.description != kNotDescribed && !exchange_.has_doubtful_sync()) {
+  if (own.description != kNotDescribed) {
     refresh(own.text, "", Frontend::flush, to_server);
     return Ensured::wait;
   }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "base/error.h"
 #include "proxy/testing/conversation_world.h"
 
 namespace halogen::proxy::testing {
@@ -35,14 +36,10 @@ class Script {
       case 0:
         return say.query("COPYIN").data("1").data(dice_.of({"2", "bad"})).copy_done();
       case 1:
-        return say.once(dice_.of({"COPYIN", "COPYIN", "COPYNO"}))
-            .sync()
-            .data(dice_.of({"1", "1", "bad"}))
-            .copy_done()
-            .close("none")
-            .sync()
-            .parse("", "SELECT a")  // The COPY must not stay: it would be run without data.
-            .sync();
+        say.once(dice_.of({"COPYIN", "COPYIN", "COPYNO"})).sync();
+        say.data(dice_.of({"1", "1", "bad"})).copy_done();
+        for (size_t n = dice_.below(3); n > 0; n--) behind_copy(say);
+        return say.sync().parse("", "SELECT a").sync();
       case 2:
         return say.call();
       case 3:
@@ -105,6 +102,24 @@ class Script {
                      "DEALLOCATE " + prepared,
                      "EXECUTE " + any,
                      "DEALLOCATE " + any});
+  }
+
+  // Not the unnamed statement: that is the COPY, which would be run without data.
+  void behind_copy(Say& say) {
+    switch (dice_.below(5)) {
+      case 0:
+        say.parse(name(), dice_.of({"SELECT a", "SELECT b", "LITERAL"}));
+        return;
+      case 1:
+        say.close(name());
+        return;
+      case 2:
+        say.describe(name());
+        return;
+      default:
+        say.run(name(), {"v"});
+        return;
+    }
   }
 
   void extended(Say& say) {
@@ -188,7 +203,11 @@ class Model {
       ASSERT_LT(turn, steps * 10'000) << "nobody gets on";
       Party& party = *parties_[dice_.below(parties_.size())];
       if (party.ended) continue;
-      act(party, steps);
+      try {
+        act(party, steps);
+      } catch (const Error& error) {
+        ADD_FAILURE() << error.what() << dump(party.said);
+      }
       ended += party.ended;
       if (::testing::Test::HasFailure()) return;
     }

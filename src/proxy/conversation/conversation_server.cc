@@ -1,4 +1,6 @@
 // What the server says, and what of it the client gets to see.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -13,6 +15,7 @@ constexpr size_t kHeader = 5;
 constexpr size_t kPiecesFrom = 16 * 1024;
 // Of all others. The largest by far is a session's report, of 256 KiB.
 constexpr size_t kMaxHeld = 1 << 20;
+constexpr std::string_view kProtocolViolation = "08P01";
 constexpr std::string_view kNoSavepoint = "3B001";  // How a transaction is made to be a failed one.
 
 using wire::Backend;
@@ -92,7 +95,7 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
     } else if (size >= kPiecesFrom &&
                (type == Backend::data_row || type == Backend::copy_data ||
                 type == Backend::function_result || type == Backend::notice)) {
-      if (type != Backend::notice) exchange_.admit(type);
+      exchange_.pass_over_data();
       fate = exchange_.front_is_hidden() ? Fate::drop : Fate::pass;
       server_body_ = size - there.size();
       server_body_dropped_ = fate == Fate::drop;
@@ -113,8 +116,7 @@ size_t Conversation::from_server(std::string_view bytes, std::string& to_client)
 
 Conversation::Fate Conversation::judge(Backend type, std::string_view body,
                                        std::string& to_client) {
-  if (auto end = exchange_.skipped(type)) undo_before(*end);
-  exchange_.admit(type);
+  exchange_.pass_over_data();
   switch (type) {
     case Backend::data_row:
     case Backend::copy_data:
@@ -129,6 +131,8 @@ Conversation::Fate Conversation::judge(Backend type, std::string_view body,
     case Backend::bind_complete:
       return answered(Kind::bind);
     case Backend::close_complete:
+      for (size_t kept = exchange_.settle_syncs(); kept > 0; kept--)
+        wire::put_ready_for_query(to_client, exchange_.transaction_status);
       return answered(Kind::close);
     case Backend::parameter_description:
     case Backend::row_description:
@@ -375,6 +379,17 @@ std::string Conversation::in_clients_words(std::string_view error) const {
   return text;
 }
 
+// As Postgres ends a client that says something else in the middle of its COPY.
+void Conversation::end_for_broken_copy(wire::ErrorFields fields, std::string& to_client) {
+  fields.sqlstate = kProtocolViolation;
+  fields.message = fmt::format("unexpected message type 0x{:02X} during COPY from stdin",
+                               static_cast<unsigned char>(*copy_broken_by_));
+  wire::put_error(to_client, fields);
+  fatal_ = std::make_unique<wire::ErrorFields>(
+      wire::ErrorFields{"FATAL", std::string(kProtocolViolation),
+                        "terminating connection because protocol synchronization was lost"});
+}
+
 Conversation::Fate Conversation::judge_error(std::string_view body, std::string& to_client) {
   wire::ErrorFields fields = wire::parse_error(as_bytes(body));
   OutstandingRequests& all = exchange_.outstanding;
@@ -386,6 +401,11 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
     return Fate::drop;
   }
   if (all.empty()) return Fate::pass;
+  if (copy_broken_by_ && fields.message.ends_with(kNotInCopy)) {
+    end_for_broken_copy(std::move(fields), to_client);
+    return Fate::drop;
+  }
+  copy_broken_by_.reset();
   OutstandingRequest& front = all.front();
   if (exchange_.phase == Phase::copy_in) exchange_.phase = Phase::asked;
   bool in_our_words = pooled_ && body.find(kServerNamePrefix) != std::string_view::npos;
@@ -424,6 +444,7 @@ Conversation::Fate Conversation::judge_ready(std::string_view body, std::string&
   if (all.empty() || !all.front().ends_in_ready() || body.size() != 1)
     unexpected(Backend::ready_for_query);
   block_ended_ = false;
+  if (exchange_.keeps_ready(body[0])) return Fate::drop;
   bool visible = exchange_.ready(body[0]);
   tell_view_changes(to_client);
   if (!visible) return Fate::drop;

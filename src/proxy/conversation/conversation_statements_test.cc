@@ -362,6 +362,14 @@ TEST_F(ConversationStatements, WhatIsSetLaterDoesNotChangeThem) {
       "C(BEGIN) Z(T) 2 D(a) C(SELECT 1) Z(T) T(1) D(later) C(SELECT 1) Z(T) C(COMMIT) Z(I)");
 }
 
+// Amid a pipeline, too, where nothing tells yet what was set.
+TEST_F(ConversationStatements, NorWhatTheSamePipelineHasSet) {
+  ann.on(one, Say().query("SET TimeZone a").parse("s", "LITERAL").sync());
+  ann.attach(two);
+  EXPECT_EQ(ann.says(Say().once("SET TimeZone later").flush()), "1 2 C(SET)");
+  EXPECT_EQ(ann.on(two, Say().run("s").sync()), "2 D(a) C(SELECT 1) S(TimeZone=later) Z(I)");
+}
+
 TEST_F(ConversationStatements, NorWhatATransactionSetsAndTakesBack) {
   ann.on(one, Say().query("BEGIN").query("SET TimeZone a").parse("s", "LITERAL").sync());
   ann.on(one, Say().query("ROLLBACK"));

@@ -284,15 +284,67 @@ TEST_F(ConversationTest, ACopyThatFailsLaterHasReadItsSync) {
   EXPECT_TRUE(ann.talk.movable());
 }
 
-// Neither it nor its client may wait for ever.
-TEST_F(ConversationTest, WhatHasNoPlaceInACopyEndsIt) {
-  EXPECT_EQ(ann.on(one, Say().query("COPYIN")), "G");
-  EXPECT_EQ(ann.on(one, Say().query("SELECT x")), "E(57014) Z(I) T(1) D(x) C(SELECT 1) Z(I)");
-  for (const char* copy : {"COPYIN", "COPYNO"}) {
-    ann.on(one, Say().parse("s", "SELECT a").sync().once(copy).sync());
-    ann.on(one, Say().run("s").sync().data("bad"));
-    EXPECT_EQ(ann.on(one, Say().run("s").close("s").sync()), "2 D(a) C(SELECT 1) 3 Z(I)") << copy;
+// Whatever was done with its Sync, what stands behind its data is done as Postgres does it.
+TEST_F(ConversationTest, WhatStandsBehindTheDataOfACopyIsDoneIfTheSyncWasAnswered) {
+  const std::string run = "2 D(a) C(SELECT 1) Z(I)";
+  ann.on(one, Say().parse("s", "SELECT a").sync());
+  for (Server* server : {&one, &two}) {  // One has the statement.
+    auto behind = [&](const char* sql, const char* data) {
+      Say copy = Say().once(sql).sync().data(data).copy_done();
+      return ann.on(*server, copy.run("s").sync());
+    };
+    EXPECT_EQ(behind("COPYNO", "1"), "1 2 G E(42809) Z(I) " + run);
+    EXPECT_EQ(behind("COPYIN", "bad"), "1 2 G E(22P02) Z(I)");
+    EXPECT_EQ(behind("COPYIN", "1"), "1 2 G C(COPY 1) " + run);
+    EXPECT_EQ(behind("SELECT x", "1"), "1 2 D(x) C(SELECT 1) Z(I) " + run);
     EXPECT_TRUE(ann.talk.movable());
+  }
+}
+
+TEST_F(ConversationTest, AnyNumberOfSyncsMayStandAmongTheDataOfACopy) {
+  auto copied = [&](const char* sql, const char* data) {
+    Say copy = Say().once(sql).sync().sync().data("1").sync().data(data).sync();
+    return ann.on(one, copy.copy_done().once("SELECT x").sync().query("SELECT y"));
+  };
+  const std::string x = "1 2 D(x) C(SELECT 1) Z(I) ";
+  const std::string y = "T(1) D(y) C(SELECT 1) Z(I)";
+  EXPECT_EQ(copied("COPYIN", "2"), "1 2 G C(COPY 2) " + x + y);
+  EXPECT_EQ(copied("COPYIN", "bad"), "1 2 G E(22P02) Z(I) " + x + y);
+  EXPECT_EQ(copied("COPYNO", "2"), "1 2 G E(42809) Z(I) Z(I) Z(I) Z(I) " + x + y);
+  EXPECT_TRUE(ann.talk.movable());
+}
+
+// What ends here is no transaction of the client's.
+TEST_F(ConversationTest, ACopyThatSucceedsIsFollowedByNoSyncButItsClients) {
+  ann.on(one, Say().once("COPYIN").sync().data("1").copy_done().once("SELECT x").flush());
+  EXPECT_EQ(one.times("S"), 0u);
+  EXPECT_EQ(ann.on(one, Say().sync()), "Z(I)");
+  EXPECT_EQ(one.times("S"), 1u);
+}
+
+// As Postgres does, which cannot tell where the next message begins.
+TEST_F(ConversationTest, WhatHasNoPlaceInACopyEndsTheSession) {
+  for (const Say& copy : {Say().query("COPYIN"), Say().once("COPYIN").sync().data("1")})
+    for (const Say& other : {Say().query("SELECT x"), Say().run("s").sync(), Say().add('z')}) {
+      Client client(texts);
+      Server server(cluster);
+      client.on(server, copy);
+      EXPECT_EQ(client.on(server, other), "E(08P01)");
+      ASSERT_TRUE(client.talk.fatal());
+      EXPECT_EQ(client.talk.fatal()->sqlstate, "08P01");
+    }
+}
+
+TEST_F(ConversationTest, WhatFollowsACopyThatHasFailedBreaksNothing) {
+  for (const char* copy : {"COPYIN", "COPYNO"}) {
+    ann.attach(one);
+    ann.says(Say().parse("s", "SELECT a").sync().once(copy).flush());
+    ann.hears(Say().data("bad").bytes);
+    ann.hears(Say().run("s").sync().query("SELECT x").bytes);
+    ann.settle();
+    std::string failed = copy == std::string("COPYIN") ? "E(22P02) " : "";
+    EXPECT_EQ(ann.words(), failed + "Z(I) T(1) D(x) C(SELECT 1) Z(I)") << copy;
+    EXPECT_EQ(ann.on(one, Say().close("s").sync()), "3 Z(I)");
   }
 }
 

@@ -6,11 +6,16 @@
 
 // Syncs among data. A client that sends a Sync right behind the Execute of a COPY ... FROM STDIN
 // has it taken for a part of the data, and not answered. But a COPY that fails before it reads
-// leaves the Sync to be answered. Which of the two it was nobody says: such a Sync is doubtful. It
-// was answered if ReadyForQuery is the next thing to come. When the client has sent another Sync by
-// then, that is not certain either, so that one gets a mark ahead of it (Close of a statement that
-// does not exist), which is not answered while the server skips, and a Sync of ours behind it: the
-// answers then are Z 3 Z Z or Z Z.
+// leaves the Sync to be answered. Which of the two it was nobody says: such a Sync is doubtful, and
+// what the client sends behind its data would be skipped in the one case and done in the other. So
+// that waits until the server was asked:
+//
+// 1. Close of a statement that does not exist, and Flush. If the COPY succeeds, or is none, or the
+//    Syncs are answered, the answer comes behind theirs.
+// 2. After an error the server may be skipping, and say nothing. One Sync more is sent than there
+// are
+//    doubtful ones. If only they are answered it skips, and the client must send its own Sync. Else
+//    some answers stand before that to the Close: so many of the client's were answered.
 
 namespace halogen::proxy {
 
@@ -23,94 +28,91 @@ OutstandingRequest& Exchange::expect(Kind kind, Job job, TextPtr text) {
   return outstanding.push(std::move(one));
 }
 
-// One that stands right behind what may be a COPY, with data behind it. A mark ends all doubt.
-bool Exchange::has_doubtful_sync() const {
+void Exchange::take_sync() {
+  expect(Kind::sync).doubtful = phase == Phase::copy_in;
+  if (phase != Phase::copy_in) phase = Phase::asked;
+}
+
+void Exchange::take_data(Kind kind) {
+  if (phase == Phase::idle || outstanding.empty()) return;
+  if (kind == Kind::copy_end && phase == Phase::copy_in) phase = Phase::asked;
+  if (outstanding.back().kind != kind) expect(kind);
+}
+
+// One that is known to be doubtful, or stands behind what may be a COPY, with data behind it.
+bool Exchange::in_doubt(wire::Frontend next) const {
+  if (outstanding.empty()) return false;
+  bool failed = outstanding.front().doubtful;
+  bool more_data = phase == Phase::copy_in || outstanding.back().kind == Kind::copy_data;
+  if (next == wire::Frontend::sync && more_data && !failed) return false;
   bool data_behind = false;
   bool sync_before_data = false;
   for (auto one = outstanding.end(); one != outstanding.begin();) {
     --one;
     if (one->doubtful) return true;
-    if (one->mark) return false;
-    bool may_copy = one->kind == Kind::execute || one->kind == Kind::query;
-    if (may_copy && sync_before_data) return true;
+    if (one->hidden()) continue;
     bool sync = one->kind == Kind::sync;
-    sync_before_data = sync && (data_behind || sync_before_data);
-    data_behind = one->kind == Kind::copy_end || (sync && data_behind);
+    if (!sync && !one->is_data())
+      return sync_before_data && (one->kind == Kind::execute || one->kind == Kind::query);
+    sync_before_data |= sync && data_behind;
+    data_behind |= one->is_data();
   }
   return false;
 }
 
-void Exchange::put_mark(std::string& to_server) {
+size_t Exchange::doubtful_syncs() const {
+  return static_cast<size_t>(std::ranges::count_if(outstanding, &Request::doubtful));
+}
+
+void Exchange::ask_about_syncs(std::string& to_server) {
   using namespace std::string_view_literals;
-  wire::put_message(to_server, wire::Frontend::close, "Shalogen.none\0"sv);
-  expect(Kind::close, Job::forget).mark = true;
-}
-
-void Exchange::put_sync(std::string& to_server, Job job) {
-  wire::put_message(to_server, wire::Frontend::sync);
-  expect(Kind::sync, job);
-}
-
-void Exchange::take_sync(std::string& to_server) {
-  if (phase == Phase::copy_in) {
-    put_sync(to_server, Job::none);
-    outstanding.back().doubtful = true;
-    return;
+  if (!std::ranges::any_of(outstanding, &Request::asks_about_syncs)) {
+    wire::put_message(to_server, wire::Frontend::close, "Shalogen.none\0"sv);
+    expect(Kind::close, Job::forget).asks_about_syncs = true;
   }
-  bool marked = has_doubtful_sync();
-  if (marked) put_mark(to_server);
-  put_sync(to_server, Job::none);
-  phase = Phase::asked;
-  if (marked) put_sync(to_server, Job::forget);
+  if (!outstanding.front().doubtful) return wire::put_message(to_server, wire::Frontend::flush);
+  for (size_t more = doubtful_syncs() + 1; more > 0; more--) {
+    wire::put_message(to_server, wire::Frontend::sync);
+    expect(Kind::sync, Job::forget);
+  }
 }
 
-void Exchange::copy_data_ended() {
-  if (phase == Phase::idle) return;
-  expect(Kind::copy_end);
-  if (phase == Phase::copy_in) phase = Phase::asked;
+bool Exchange::keeps_ready(char status) {
+  if (!front_is_doubtful()) return false;
+  auto question = std::ranges::find_if(
+      outstanding, [](const Request& one) { return !one.doubtful && !one.is_data(); });
+  bool asked = question != outstanding.end() && question->asks_about_syncs &&
+               std::next(question) != outstanding.end();
+  if (!asked) return false;
+  transaction_status = status;
+  if (++kept_ <= doubtful_syncs()) return true;
+  outstanding.clear();
+  kept_ = 0;
+  phase = Phase::skipping;
+  return true;
+}
+
+size_t Exchange::settle_syncs() {
+  if (!front_is_doubtful()) return 0;
+  while (!outstanding.front().asks_about_syncs) outstanding.pop();
+  return std::exchange(kept_, 0);
 }
 
 bool Exchange::amid_pipeline() const {
   if (phase == Phase::idle || phase == Phase::waits) return false;
   for (auto one = outstanding.end(); one != outstanding.begin();)
-    if ((--one)->kind != Kind::copy_end) return !one->ends_in_ready();
+    if (!(--one)->is_data()) return !one->ends_in_ready();
   return true;
 }
 
-void Exchange::pop_copy_ends() {
-  while (!outstanding.empty() && outstanding.front().kind == Kind::copy_end) outstanding.pop();
-}
-
-// The Sync behind the mark has been answered already, in place of the doubtful one.
-std::optional<std::vector<OutstandingRequest>::iterator> Exchange::skipped(wire::Backend type) {
-  pop_copy_ends();
-  if (type != wire::Backend::ready_for_query || outstanding.empty()) return std::nullopt;
-  if (outstanding.front().ends_in_ready()) return std::nullopt;
-  auto mark = std::find_if(outstanding.begin(), outstanding.end(),
-                           [](const Request& one) { return one.mark; });
-  if (mark == outstanding.end()) return std::nullopt;
-  return mark;
-}
-
-void Exchange::admit(wire::Backend type) {
-  if (skipped(type)) {
-    while (!outstanding.front().mark) outstanding.pop();
-    outstanding.pop();
-    outstanding.pop();
-    return;
-  }
-  if (outstanding.empty()) return;
-  bool says_nothing = type == wire::Backend::ready_for_query || type == wire::Backend::notice ||
-                      type == wire::Backend::parameter_status;
-  while (!says_nothing && !outstanding.empty() && outstanding.front().doubtful) {
-    outstanding.pop();
-    pop_copy_ends();
-  }
+void Exchange::pass_over_data() {
+  while (!outstanding.empty() && outstanding.front().is_data()) outstanding.pop();
 }
 
 void Exchange::copy_in_begins() {
   phase = Phase::copy_in;
   for (auto one = std::next(outstanding.begin()); one != outstanding.end(); ++one) {
+    if (one->kind == Kind::copy_data) continue;
     bool sync = one->kind == Kind::sync && !one->hidden();
     if (!sync) phase = Phase::asked;  // Whatever follows comes behind the data.
     if (!sync) return;
@@ -120,15 +122,13 @@ void Exchange::copy_in_begins() {
 
 // It was successful, so it has read all that was meant for it.
 void Exchange::copy_has_ended() {
-  for (auto one = outstanding.begin(); one != outstanding.end();) {
-    if (!one->doubtful) {
-      ++one;
-      continue;
-    }
-    auto behind = one - outstanding.begin();
-    outstanding.erase(one);
-    one = outstanding.begin() + behind;
-  }
+  bool read = true;
+  outstanding.erase_behind_front([&read](const Request& one) {
+    read &= one.doubtful || one.is_data();
+    bool its = read;
+    read &= one.kind != Kind::copy_end;
+    return its;
+  });
 }
 
 bool Exchange::ready(char status) {
@@ -137,7 +137,7 @@ bool Exchange::ready(char status) {
   bool verified = outstanding.front().job == Job::verify;
   bool ends = !hidden || verified || outstanding.front().job == Job::forget;
   outstanding.pop();
-  pop_copy_ends();
+  pass_over_data();
   if (phase == Phase::copy_in) phase = Phase::asked;
   if (ends && outstanding.empty() && phase == Phase::asked)
     phase = verified ? Phase::waits : Phase::idle;

@@ -1,8 +1,7 @@
 // exchange.h: what a server owes its client, and in which phase of the protocol the two are.
 #pragma once
 #include <cstdint>
-#include <optional>
-#include <vector>
+#include <string>
 
 #include "proxy/conversation/outstanding.h"
 
@@ -28,18 +27,28 @@ class Exchange {
   void client_waits() {
     if (phase == Phase::idle) phase = Phase::waits;
   }
-  // A Sync of the client. Puts marks around it in `to_server` where one before it may have been
-  // taken for data of a COPY: see "Syncs among data" in exchange.cc.
-  void take_sync(std::string& to_server);
-  void copy_data_ended();
+  void take_sync();
+  // Data of a COPY, if there is one; `kind` is copy_data or copy_end.
+  void take_data(Kind kind);
+
+  // ---- Syncs among data: exchange.cc ----
+
+  // What becomes of a message of this type depends on whether a Sync before it was taken for data.
+  bool in_doubt(wire::Frontend next) const;
+  // Asks the server. To be called again, when the server has said more, until nothing is in doubt.
+  void ask_about_syncs(std::string& to_server);
+  // ReadyForQuery has come, of which one cannot tell yet whether it is the client's: keeps it, or
+  // finds out that the server has skipped what the client said.
+  bool keeps_ready(char transaction_status);
+  // The Syncs before the question are settled. Returns how many ReadyForQuery were kept of the
+  // client's, which it is to be told now.
+  size_t settle_syncs();
 
   // ---- The server answers ----
 
   bool front_is_hidden() const { return !outstanding.empty() && outstanding.front().hidden(); }
-  // If a message of this type says that the server has skipped what is outstanding up to here.
-  std::optional<std::vector<Request>::iterator> skipped(wire::Backend type);
-  // A message of this type has come: forgets what will not be answered after all.
-  void admit(wire::Backend type);
+  // To be called before each answer: what stands at the front is answered then.
+  void pass_over_data();
   void copy_in_begins();
   void copy_has_ended();
   // ReadyForQuery: takes the request off. True if it is the client's to see.
@@ -50,8 +59,6 @@ class Exchange {
   bool at_rest() const {
     return outstanding.empty() && phase == Phase::idle && transaction_status == 'I';
   }
-  // Some of what is outstanding may never be answered: nobody may wait for it.
-  bool has_doubtful_sync() const;
   // The client has said something that waits for its Sync.
   bool amid_pipeline() const;
 
@@ -60,9 +67,10 @@ class Exchange {
   char transaction_status = 'I';
 
  private:
-  void pop_copy_ends();
-  void put_mark(std::string& to_server);
-  void put_sync(std::string& to_server, Job job);
+  bool front_is_doubtful() const { return !outstanding.empty() && outstanding.front().doubtful; }
+  size_t doubtful_syncs() const;
+
+  size_t kept_ = 0;  // Answers to Syncs that are the client's, or those asked with.
 };
 
 }  // namespace halogen::proxy

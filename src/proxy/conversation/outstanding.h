@@ -1,6 +1,8 @@
 // outstanding.h: the requests that a server has not answered yet, in order, and whose they are.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,7 +14,7 @@ namespace halogen::proxy {
 
 struct OutstandingRequest {
   // The message that is to be answered. Sync, query and function call end in ReadyForQuery;
-  // copy_end is not answered, it marks where the client's data ended.
+  // copy_data and copy_end are not answered, they mark where the client's data stand and end.
   enum class Kind : uint8_t {
     query,
     function,
@@ -22,6 +24,7 @@ struct OutstandingRequest {
     execute,
     close,
     sync,
+    copy_data,
     copy_end
   };
   // What we have to do with the answer, beside passing it on.
@@ -44,7 +47,7 @@ struct OutstandingRequest {
   Job job = Job::none;
   bool ends_unnamed = false;       // The client's unnamed statement.
   bool doubtful = false;           // A Sync that may have been taken for data of a COPY.
-  bool mark = false;               // Tells whether it was: exchange.cc.
+  bool asks_about_syncs = false;   // Tells whether it was: exchange.cc.
   bool own = false;                // A Parse of a statement to the extension.
   bool may_deallocate = false;     // SQL that may take a name away: the server tells whether.
   ClientStatement unnamed_before;  // What the unnamed one was.
@@ -57,6 +60,7 @@ struct OutstandingRequest {
   bool ends_in_ready() const {
     return kind == Kind::sync || kind == Kind::query || kind == Kind::function;
   }
+  bool is_data() const { return kind == Kind::copy_data || kind == Kind::copy_end; }
   bool hidden() const { return job >= Job::restore && job <= Job::forget; }
 };
 
@@ -67,6 +71,7 @@ class OutstandingRequests {
   OutstandingRequest& front() { return items_[head_]; }
   const OutstandingRequest& front() const { return items_[head_]; }
   OutstandingRequest& back() { return items_.back(); }
+  const OutstandingRequest& back() const { return items_.back(); }
   OutstandingRequest& push(OutstandingRequest one) { return items_.emplace_back(std::move(one)); }
   void pop() {
     if (++head_ == items_.size()) {
@@ -94,7 +99,9 @@ class OutstandingRequests {
     return items_.begin() + static_cast<std::ptrdiff_t>(head_);
   }
   std::vector<OutstandingRequest>::const_iterator end() const { return items_.end(); }
-  void erase(std::vector<OutstandingRequest>::iterator one) { items_.erase(one); }
+  void erase_behind_front(const std::function<bool(const OutstandingRequest&)>& goes) {
+    items_.erase(std::remove_if(std::next(begin()), end(), goes), end());
+  }
 
  private:
   static constexpr size_t kKept = 8;

@@ -13,6 +13,7 @@ const log::Logger logger("proxy");
 
 constexpr std::string_view kIntervention = "57";  // A class: shutdown, cancel request, timeout.
 constexpr std::string_view kCanceled = "57014";
+constexpr std::string_view kProtocolViolation = "08P01";
 constexpr std::string_view kCrashShutdown = "57P02";
 constexpr std::string_view kComputeGone =
     "the connection to the compute was lost: it has stopped or failed";
@@ -312,11 +313,12 @@ Task<void> Session::server_ended(ServerPtr server) {
   const wire::ErrorFields* fatal = talk_->fatal();
   // Where somebody came between, another server will do.
   bool intervened = state_ == State::active && fatal && fatal->sqlstate.starts_with(kIntervention);
-  bool restoring = talk_->restoring() && !intervened;
+  bool restoring = fatal && talk_->restoring() && !intervened;
   bool canceled = intervened && fatal->sqlstate == kCanceled;
+  bool by_client = fatal && fatal->sqlstate == kProtocolViolation;
   std::string out;
   bool sayable = true;
-  if (fatal && restoring) {
+  if (restoring || by_client) {
     client_.dismiss(*fatal);
     talk_->server_lost(*fatal, out);
     out.clear();
@@ -349,7 +351,7 @@ Task<void> Session::let_server_finish(bool in_peace) {
     if (talk_->nothing_under_way() || client_.has_left() || client_.is_dismissed() || !in_peace)
       server->stream.cancel();
     else
-      server->stream.shutdown_send();
+      server_.finish();
   }
   while (server_loops_ > 0) co_await client_.wait_for_event(Deadline::never());
 }

@@ -28,6 +28,7 @@ void ServerLease::take(ServerPtr server, Slot slot) {
   server->move_to(client_.worker);
   server_ = std::move(server);
   slot_ = std::move(slot);
+  finishing_ = false;
   if (key_) client_.shared.cancel_keys.point(*key_, server_->cancel_target);
 }
 
@@ -53,14 +54,20 @@ Task<void> ServerLease::send(std::string_view bytes) {
   sent_.signal();
 }
 
+void ServerLease::finish() {
+  server_->stream.shutdown_send();
+  finishing_ = true;
+}
+
 void ServerLease::give() {
   CHECK(!sending_, "invariant 3: a server is given on while bytes are on their way to it");
   ServerPtr server = std::move(server_);
   server->stream.interrupt();  // Whoever reads from it, if that one waits.
-  bool clean = point_nowhere();
-  if (!clean) server->stream.cancel();
-  if (clean && server->unread.empty())
+  bool reusable = point_nowhere() && !finishing_ && server->unread.empty();
+  if (reusable)
     client_.shared.pools.give(std::move(server), std::move(slot_));
+  else
+    server->stream.cancel();
   slot_ = Slot();
 }
 

@@ -38,6 +38,8 @@ class ServerLease {
   Task<void> send(std::string_view bytes);
   bool is_sending() const { return sending_; }
 
+  // Nothing more is sent: the server does what it was asked, and nobody else gets it.
+  void finish();
   // To its pool, or closed if that cannot have it. Requires that nothing is_sending().
   void give();
   // It is gone, or of no use.
@@ -51,6 +53,7 @@ class ServerLease {
   ServerPtr server_;
   Slot slot_;
   bool sending_ = false;
+  bool finishing_ = false;
   Event sent_;
 };
 

@@ -166,6 +166,27 @@ TEST_F(WaitingTest, AClientThatLeavesWhileItWaitsRunsNothing) {
   EXPECT_EQ(rows(), "0\n");
 }
 
+// Its server was told that nothing more comes, so it ends; nobody else can have it.
+TEST_F(WaitingTest, TheServerOfAClientThatLeftBeforeItsAnswerIsNotGivenOn) {
+  start();
+  RawClient lock = client("ep-test");
+  lock.send(query("select pg_advisory_lock(7)"));
+  lock.next('Z');
+  PoolSettings settings;
+  settings.pool_size = 1;
+  endpoints_.set_pool(settings);
+  RawClient waiter = client();
+  RawClient leaver = client();
+  leaver.send(query("select pg_advisory_xact_lock(7)") + message('X'));
+  while (direct_sql("select count(*) from pg_locks where not granted") == "0\n")
+    std::this_thread::sleep_for(milliseconds(2));
+  waiter.send(query("select 1"));
+  wait_until_in_line();
+  lock.send(query("select pg_advisory_unlock(7)"));
+  EXPECT_EQ(waiter.next().type, 'T');
+  EXPECT_EQ(waiter.next('Z').body, "I");
+}
+
 // ---- Large messages ----
 
 double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }

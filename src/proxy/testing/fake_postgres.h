@@ -314,9 +314,10 @@ class FakePostgres {
         if (!extended_) run_query(out);
         return;
       case 'f':
-        throw FakeError{"57014", "COPY from stdin failed"};
+        throw FakeError{"57014", "COPY from stdin failed: " + body.substr(0, body.find('\0'))};
       default:
-        throw FakeError{"08P01", "unexpected message type during COPY from stdin"};
+        wire::put_error(out, {"ERROR", "08P01", "unexpected message type during COPY from stdin"});
+        end("08P01", out);
     }
   }
 

@@ -23,22 +23,6 @@ def pool(platform, project):
     return set_up
 
 
-@pytest.fixture
-def connect():
-    opened = []
-
-    def one(string, **parameters):
-        opened.append(TlsWire(string, **parameters))
-        return opened[-1]
-
-    yield one
-    for wire in opened:
-        try:
-            wire.close()
-        except OSError:
-            pass
-
-
 def test_a_pool_is_never_larger_than_it_is_set(pool):
     string = pool(default_pool_size=4)
 

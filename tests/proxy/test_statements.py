@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from fixtures.platform import wait_until
-from fixtures.wire import SYNC, ServerError, TlsWire, bind, describe_statement, execute, kinds, parse, rows
+from fixtures.wire import SYNC, ServerError, bind, describe_statement, execute, kinds, parse, rows
 
 PID = "select pg_backend_pid()"
 ZONE = "select '2024-06-01 12:00'::timestamptz at time zone 'UTC'"
@@ -21,19 +21,8 @@ def project(session_platform):
 
 
 @pytest.fixture
-def connect(project):
-    opened = []
-
-    def one(pooled=True):
-        opened.append(TlsWire(project.connection_string(pooled=pooled), timeout=30))
-        return opened[-1]
-
-    yield one
-    for wire in opened:
-        try:
-            wire.close()
-        except OSError:
-            pass
+def connect(connect, project):
+    return lambda pooled=True: connect(project.connection_string(pooled=pooled), timeout=30)
 
 
 def move(connect, wire):

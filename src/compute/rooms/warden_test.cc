@@ -78,9 +78,9 @@ TEST_F(WardenTest, WhatIsRenamedIntoARoomIsSeenInside) {
 
 TEST_F(WardenTest, AProgramSeesAndChangesNothingButItsOwn) {
   const std::string others =
-      run("ls -d /proc/[0-9]* | wc -l; ls -d /home /root /run /sys /var/lib /work /boot;"
+      run("set -- /proc/[0-9]*; echo $#; ls -d /home /root /run /sys /var/lib /work /boot;"
           "touch /usr/x /etc/x /halogen/x /pages/x /config/x /x; ls /slots");
-  EXPECT_THAT(others, ::testing::StartsWith("3\n")) << "the shell, ls and wc";
+  EXPECT_THAT(others, ::testing::StartsWith("1\n")) << "the shell";
   EXPECT_THAT(others, HasSubstr("cannot access '/run'"));
   for (const char* path : {"/usr/x", "/etc/x", "/halogen/x", "/pages/x", "/config/x", "/x"})
     EXPECT_THAT(others, HasSubstr(fmt::format("'{}': Read-only file system", path)));

@@ -163,6 +163,20 @@ def memory(ways, options):
                   flush=True)
 
 
+def crowd(ways, options):
+    """Far more clients than servers, all with a query under way: what counts is that nobody waits much longer than others."""
+    print("\n| crowd of clients | | queries/s | CPU us per query | p50 ms | p99 ms | p99 / p50 | longest ms | errors |\n" + "|---" * 9 + "|")
+    for count in options.crowds:
+        for way in [way for way in ways if way.pid is not None] * options.rounds:
+            with Clients(count, [way.string]) as clients:
+                cpu = way.cpu()
+                told = clients.tell(f"crowd {options.seconds * 3}")
+                cpu = (way.cpu() - cpu) / max(told["queries"], 1) * 1e6
+            p50, p99, longest = (told[name] / 1000 for name in ("p50_us", "p99_us", "max_us"))
+            print(f"| {count} | {way.name} | {told['per_second']} | {cpu:.0f} | {p50:.0f} | {p99:.0f} | {ratio(p99, p50)} | {longest:.0f} | "
+                  f"{told['errors']}{told['first_error']} |", flush=True)
+
+
 @contextlib.contextmanager
 def all_ways(options):
     """Stock Postgres, and one compute of ours with both poolers before it. Suspending is off."""
@@ -172,7 +186,7 @@ def all_ways(options):
     with stock_postgres(port, max_connections=600) as stock_folder, Platform.create("bench", without) as platform:
         project = platform.create_project()
         platform.set_suspend_timeout(project, -1)
-        platform.set_pooler(project, default_pool_size=POOL)
+        platform.set_pooler(project, default_pool_size=options.servers)
         project.query("select 1")
         socket_folder = project.compute()["socket_folder"]
         # The name would lead to ::1, the others are reached by 127.0.0.1.
@@ -187,7 +201,7 @@ def all_ways(options):
             if pgbouncer.version(options.pgbouncer):
                 owner = Path(socket_folder).owner()
                 pid = stack.enter_context(pgbouncer.pgbouncer(bouncer_port, socket_folder, owner, "neondb", user, verifier,
-                                                              POOL, options.pgbouncer))
+                                                              options.servers, options.pgbouncer))
                 ways.append(Way("pgbouncer", url(user, bouncer_port), pid))
             else:
                 print("PgBouncer is not installed (apt-get install pgbouncer): measured without it")
@@ -213,32 +227,37 @@ def require_scram(folder, port, user):
         return cursor.fetchone()[0]
 
 
+PARTS = {"rates": rates, "connects": connects, "memory": memory, "crowd": crowd}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="all combinations, and up to 10,000 clients")
-    parser.add_argument("--only", nargs="+", choices=["rates", "connects", "memory"], default=["rates", "connects", "memory"])
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--workloads", nargs="+", choices=["S", "N"])
     parser.add_argument("--modes", nargs="+", choices=["simple", "extended", "prepared"])
     parser.add_argument("--clients", nargs="+", type=int)
     parser.add_argument("--idle", nargs="*", type=int)
+    parser.add_argument("--crowds", nargs="*", type=int, help="numbers of clients that all ask at once")
+    parser.add_argument("--servers", type=int, default=POOL, help="of each pooler")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int)
     parser.add_argument("--scale", type=int)
     parser.add_argument("--pgbouncer", default=pgbouncer.PROGRAM, help="another one than Debian's")
     options = parser.parse_args()
-    quick, full = ({"workloads": ["S"], "modes": ["simple", "prepared"], "clients": [1, 64], "idle": [1000], "rounds": 2,
+    quick, full = ({"workloads": ["S"], "modes": ["simple", "prepared"], "clients": [1, 64], "idle": [1000], "crowds": [1000], "rounds": 2,
                     "seconds": 3, "scale": 5},
                    {"workloads": ["S", "N"], "modes": ["simple", "extended", "prepared"], "clients": [1, 8, 64, 500],
-                    "idle": [1000, 5000, 10000], "rounds": 3, "seconds": 8, "scale": 20})
+                    "idle": [1000, 5000, 10000], "crowds": [1000, 10000], "rounds": 3, "seconds": 8, "scale": 20})
     for name, value in (full if options.full else quick).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     with all_ways(options) as ways:
         version = pgbouncer.version(options.pgbouncer)
-        print(f"PgBouncer {version and '.'.join(map(str, version))}, {POOL} server connections each, {options.rounds} rounds of "
+        print(f"PgBouncer {version and '.'.join(map(str, version))}, {options.servers} server connections each, {options.rounds} rounds of "
               f"{options.seconds} s")
         for part in options.only:
-            {"rates": rates, "connects": connects, "memory": memory}[part](ways, options)
+            PARTS[part](ways, options)
         if any(way.whole_process for way in ways):
             print("\nThe proxy's threads have no names of their own: its CPU is that of the whole platform.")
 

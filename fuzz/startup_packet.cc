@@ -46,6 +46,12 @@ void scram_messages(std::string_view text) {
     (void)exchange.finish(text.substr(middle));
   } catch (const Error&) {
   }
+  try {
+    auto [mechanism, client_first] = scram::parse_initial_response(text);
+    CHECK(mechanism.size() + 1 + sizeof(uint32_t) + client_first.size() == text.size());
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::corrupt);
+  }
   if (auto verifier = scram::parse_verifier(text))
     CHECK(scram::parse_verifier(verifier->str())->str() == verifier->str());
   if (auto bytes = scram::base64_decode(text))

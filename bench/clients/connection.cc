@@ -178,9 +178,17 @@ std::string Connection::sasl_answer(uint32_t code) {
 }
 
 std::string Connection::query(std::string_view sql) {
+  ask(sql);
+  return answer();
+}
+
+void Connection::ask(std::string_view sql) {
   std::string out;
   wire::put_query(out, sql);
   send(out);
+}
+
+std::string Connection::answer() {
   std::string value;
   for (;;) {
     auto [type, body] = receive();

@@ -48,6 +48,9 @@ class Connection {
   int fd() const { return fd_; }
   // One simple query that gives one row of one column. Throws on errors, and on anything else.
   std::string query(std::string_view sql);
+  // The same in two steps: others have their turn in between.
+  void ask(std::string_view sql);
+  std::string answer();
 
  private:
   void open_socket(const Target& target, std::chrono::seconds timeout);

@@ -2,6 +2,7 @@
 // turn, and does what it is told line by line on standard input:
 //
 //   query SECONDS WORKERS   `select 1` through clients chosen at random; rates and latencies
+//   crowd SECONDS           every client asks again as soon as it is answered; likewise
 //   all                     one query through every client
 //   check                   how many have been sent something, or closed, while they were idle
 //   quit                    (or the end of input)
@@ -9,6 +10,7 @@
 // Every answer is one line of JSON on standard output. The first comes when all are connected.
 #include <fmt/core.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "clients/connection.h"
 
 namespace halogen::bench {
@@ -104,20 +107,46 @@ class Clients {
       });
     for (std::thread& thread : threads) thread.join();
     double took = seconds_since(start);
-    std::vector<float> sorted;
-    for (const std::vector<float>& some : times)
-      sorted.insert(sorted.end(), some.begin(), some.end());
-    std::sort(sorted.begin(), sorted.end());
-    auto at = [&sorted](double part) {
-      if (sorted.empty()) return 0.0F;
-      return sorted[std::min(sorted.size() - 1,
-                             static_cast<size_t>(part * static_cast<double>(sorted.size())))];
+    std::vector<float> all;
+    for (const std::vector<float>& some : times) all.insert(all.end(), some.begin(), some.end());
+    print_latencies(std::move(all), errors, took);
+  }
+
+  void crowd(double seconds) {
+    Errors errors;
+    std::vector<float> times;
+    UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+    std::vector<Clock::time_point> asked(clients_.size());
+    size_t waiting = 0;
+    auto ask = [&](size_t i) {
+      asked[i] = Clock::now();
+      clients_[i].connection->ask("select 1");
+      ++waiting;
     };
-    fmt::print(R"({{"queries": {}, "errors": {}, "first_error": "{}", "per_second": {:.0f}, )"
-               R"("p50_us": {:.0f}, "p90_us": {:.0f}, "p99_us": {:.0f}, "max_us": {:.0f}}})"
-               "\n",
-               sorted.size(), errors.count.load(), errors.first,
-               static_cast<double>(sorted.size()) / took, at(0.5), at(0.9), at(0.99), at(1));
+    Clock::time_point start = Clock::now();
+    for (size_t i = 0; i < clients_.size(); ++i) {
+      if (!clients_[i].connection) continue;
+      epoll_event interest{.events = EPOLLIN, .data = {.u64 = i}};
+      ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, clients_[i].connection->fd(), &interest);
+      ask(i);
+    }
+    while (waiting > 0) {
+      epoll_event ready[64];
+      int count = ::epoll_wait(epoll.get(), ready, 64, -1);
+      for (int r = 0; r < count; ++r) {
+        size_t i = ready[r].data.u64;
+        --waiting;
+        try {
+          if (clients_[i].connection->answer() != "1") throw Error(Errc::corrupt, "not 1");
+          times.push_back(static_cast<float>(seconds_since(asked[i]) * 1e6));
+          if (seconds_since(start) < seconds) ask(i);
+        } catch (const std::exception& error) {
+          errors.add(error);
+          clients_[i].connection.reset();
+        }
+      }
+    }
+    print_latencies(std::move(times), errors, seconds_since(start));
   }
 
   void check() {
@@ -133,6 +162,20 @@ class Clients {
   }
 
  private:
+  static void print_latencies(std::vector<float> times, Errors& errors, double seconds) {
+    std::sort(times.begin(), times.end());
+    auto at = [&times](double part) {
+      if (times.empty()) return 0.0F;
+      return times[std::min(times.size() - 1,
+                            static_cast<size_t>(part * static_cast<double>(times.size())))];
+    };
+    fmt::print(R"({{"queries": {}, "errors": {}, "first_error": "{}", "per_second": {:.0f}, )"
+               R"("p50_us": {:.0f}, "p90_us": {:.0f}, "p99_us": {:.0f}, "max_us": {:.0f}}})"
+               "\n",
+               times.size(), errors.count.load(), errors.first,
+               static_cast<double>(times.size()) / seconds, at(0.5), at(0.9), at(0.99), at(1));
+  }
+
   bool one_query(size_t i, Errors& errors) {
     Client& client = clients_[i];
     std::lock_guard lock(client.busy);
@@ -191,6 +234,8 @@ int run(int argc, char** argv) {
     words >> command >> seconds >> workers;
     if (command == "query")
       clients.query(seconds, workers);
+    else if (command == "crowd")
+      clients.crowd(seconds);
     else if (command == "all")
       clients.all(kThreads);
     else if (command == "check")

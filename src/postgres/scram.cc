@@ -7,6 +7,7 @@
 
 #include <charconv>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/ids.h"
 
@@ -195,6 +196,15 @@ void Exchange::parse_gs2_header(std::string_view& rest, std::string_view mechani
   if (!rest.starts_with(',')) malformed("authorization identity is not supported");
   rest.remove_prefix(1);
   gs2_header_ = whole.substr(0, whole.size() - rest.size());
+}
+
+InitialResponse parse_initial_response(std::string_view body) {
+  Reader in(body);
+  InitialResponse response{in.cstring(), {}};
+  auto size = in.be_get<uint32_t>();
+  response.client_first = as_text(in.take(size));
+  if (!in.empty()) malformed("more than an initial response");
+  return response;
 }
 
 std::string Exchange::begin(std::string_view mechanism, std::string_view client_first) {

@@ -40,6 +40,14 @@ Verifier mock_verifier(std::string_view server_secret, std::string_view who);
 // In constant time but for the length of the password. Costs `iterations` hashes.
 bool check_password(const Verifier& verifier, std::string_view password);
 
+// What a SASLInitialResponse message carries (protocol-message-formats).
+struct InitialResponse {
+  std::string_view mechanism;
+  std::string_view client_first;
+};
+// Of the message's body, which outlives what is returned. Throws corrupt.
+InitialResponse parse_initial_response(std::string_view body);
+
 // One attempt of one client. begin(), then finish().
 class Exchange {
  public:

@@ -95,6 +95,19 @@ TEST(Scram, MalformedMessagesThrow) {
   }
 }
 
+TEST(Scram, AnInitialResponseSaysHowLongItIs) {
+  using namespace std::string_literals;
+  const std::string name = "SCRAM-SHA-256\0"s;
+  auto [mechanism, client_first] = parse_initial_response(name + "\0\0\0\3n,,"s);
+  EXPECT_EQ(mechanism, "SCRAM-SHA-256");
+  EXPECT_EQ(client_first, "n,,");
+  // The last two are lengths that overflow when something is added to them.
+  for (const std::string& size :
+       {"\0\0\0\2"s, "\0\0\0\4"s, "\0\0\3"s, "\xff\xff\xff\xff"s, "\x7f\xff\xff\xff"s})
+    EXPECT_THROW(parse_initial_response(name + size + "n,,"), Error);
+  EXPECT_THROW(parse_initial_response("SCRAM-SHA-256"), Error);
+}
+
 TEST(Base64, StrictBothWays) {
   EXPECT_EQ(base64_encode(""), "");
   EXPECT_EQ(base64_encode("ab"), "YWI=");

@@ -223,12 +223,7 @@ Task<bool> Authenticator::scram_succeeds() {
   co_await client_.stream.write(authentication_request(kSasl, mechanisms));
 
   std::string first = co_await receive_password_message();
-  Reader in(first);
-  std::string_view mechanism = in.cstring();
-  auto size = in.be_get<uint32_t>();
-  std::string_view client_first = as_text(in.take(size));
-  if (!in.empty()) throw Error(Errc::corrupt, "malformed SASL message");
-
+  auto [mechanism, client_first] = scram::parse_initial_response(first);
   scram::Exchange exchange(co_await find_verifier(), certificate_hash(client_.stream.ssl()));
   std::string server_first = exchange.begin(mechanism, client_first);
   co_await client_.stream.write(authentication_request(kSaslContinue, server_first));

@@ -98,7 +98,8 @@ TEST(Scram, MalformedMessagesThrow) {
 TEST(Scram, AnInitialResponseSaysHowLongItIs) {
   using namespace std::string_literals;
   const std::string name = "SCRAM-SHA-256\0"s;
-  auto [mechanism, client_first] = parse_initial_response(name + "\0\0\0\3n,,"s);
+  const std::string whole = name + "\0\0\0\3n,,"s;
+  auto [mechanism, client_first] = parse_initial_response(whole);
   EXPECT_EQ(mechanism, "SCRAM-SHA-256");
   EXPECT_EQ(client_first, "n,,");
   // The last two are lengths that overflow when something is added to them.

@@ -116,6 +116,7 @@ WalReader::Step WalReader::begin_record(WalRecordView& record) {
   if (chunk_.empty()) return Step::need_bytes;
   start_ = Lsn(at_);
   gathered_.clear();
+  keeps_body_ = true;
   uint64_t in_page = std::min<uint64_t>(chunk_.size(), page_left());
   if (in_page < 4) return gather_record(record);
   uint32_t total = load<uint32_t>(chunk_.data());
@@ -132,7 +133,7 @@ WalReader::Step WalReader::begin_record(WalRecordView& record) {
   WalRecordHeader header = load_record_header(bytes.data());
   check_record_header(header);
   if (is_switch(header)) return gather_record(record);
-  if (options_.check_crc) check_record_crc(bytes);
+  if (options_.check_crc) check_record_crc(crc32c(bytes.subspan(kWalRecordHeaderSize)), bytes);
   consume(wal_align(total));
   return finish_record(bytes, record);
 }
@@ -144,12 +145,10 @@ WalReader::Step WalReader::gather_record(WalRecordView& record) {
     if (size == 0) return Step::need_bytes;
     Bytes part = chunk_.first(size);
     bool had_header = gathered_.size() >= kWalRecordHeaderSize;
-    if (options_.assemble) {
+    if (keeps_body_)
       gathered_.append(as_text(part));
-    } else if (!had_header) {
-      gathered_.append(
-          as_text(part.first(std::min<size_t>(size, kWalRecordHeaderSize - gathered_.size()))));
-    }
+    else if (options_.assemble)
+      body_crc_ = crc32c_extend(body_crc_, part);
     got_ += size;
     if (got_ == 4) {
       total_ = load<uint32_t>(gathered_.data());
@@ -161,8 +160,7 @@ WalReader::Step WalReader::gather_record(WalRecordView& record) {
       if (total_ < kWalRecordHeaderSize || total_ > kMaxWalRecordSize)
         fail(fmt::format("record of {} bytes", total_));
     }
-    if (!had_header && gathered_.size() >= kWalRecordHeaderSize)
-      check_record_header(load_record_header(gathered_.data()));
+    if (!had_header && gathered_.size() >= kWalRecordHeaderSize) take_header();
     consume(size);
     if (!page_open_ && got_ < total_) return Step::again;
   }
@@ -173,7 +171,10 @@ WalReader::Step WalReader::gather_record(WalRecordView& record) {
     return Step::need_bytes;
   }
   consume(padding);
-  if (options_.assemble && options_.check_crc) check_record_crc(as_bytes(gathered_));
+  if (options_.assemble && options_.check_crc) {
+    const Bytes all = as_bytes(gathered_);
+    check_record_crc(keeps_body_ ? crc32c(all.subspan(kWalRecordHeaderSize)) : body_crc_, all);
+  }
   if (is_switch(load_record_header(gathered_.data()))) {
     skip_to_ = segment_start(Lsn(at_ + options_.segment_size - 1), options_.segment_size);
     return Step::again;
@@ -189,9 +190,22 @@ void WalReader::check_record_header(const WalRecordHeader& header) const {
     fail(fmt::format("record points back to {}, not {}", header.prev.str(), last_start_.str()));
 }
 
-void WalReader::check_record_crc(Bytes record) const {
-  uint32_t crc = crc32c_extend(crc32c(record.subspan(kWalRecordHeaderSize)), record.first(20));
-  if (crc != load<uint32_t>(record.data() + 20)) fail("record with a wrong checksum");
+// The header is here, maybe with the beginning of the body.
+void WalReader::take_header() {
+  const WalRecordHeader header = load_record_header(gathered_.data());
+  check_record_header(header);
+  const bool long_message =
+      header.rmgr == pg15::rm::logicalmsg && header.total_size > kLongestMessageKept;
+  if (options_.assemble && !long_message) return;
+  keeps_body_ = false;
+  body_crc_ = crc32c(as_bytes(gathered_).subspan(kWalRecordHeaderSize));
+  gathered_.resize(kWalRecordHeaderSize);
+}
+
+// `body`: the checksum of all behind the header.
+void WalReader::check_record_crc(uint32_t body, Bytes header) const {
+  const uint32_t crc = crc32c_extend(body, header.first(20));
+  if (crc != load<uint32_t>(header.data() + 20)) fail("record with a wrong checksum");
 }
 
 WalReader::Step WalReader::finish_record(Bytes bytes, WalRecordView& record) {

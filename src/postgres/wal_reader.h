@@ -27,6 +27,8 @@ struct WalRecordHeader {
 };
 constexpr uint32_t kWalRecordHeaderSize = 24;
 constexpr uint32_t kMaxWalRecordSize = 1020u << 20;
+// A logical message that is longer is not kept in memory: nobody here reads what it says.
+constexpr uint32_t kLongestMessageKept = 1 << 20;
 
 inline WalRecordHeader load_record_header(const void* from) {
   const auto* p = static_cast<const char*>(from);
@@ -41,7 +43,9 @@ struct WalRecordView {
   // record the end of its segment.
   Lsn end;
   WalRecordHeader header;
-  Bytes bytes;  // Header and all, header.total_size bytes; without `assemble` maybe only a part.
+  // Header and all, header.total_size bytes. Only the header of a logical message that is longer
+  // than kLongestMessageKept, and, without `assemble`, of any record that is not whole in one page.
+  Bytes bytes;
 };
 
 class WalReader {
@@ -80,7 +84,8 @@ class WalReader {
   Step gather_record(WalRecordView& record);
   void check_page_header(const WalPageHeader& header, Bytes bytes);
   void check_record_header(const WalRecordHeader& header) const;
-  void check_record_crc(Bytes record) const;
+  void take_header();
+  void check_record_crc(uint32_t body, Bytes header) const;
   Step finish_record(Bytes bytes, WalRecordView& record);
   void consume(size_t size);
   uint64_t page_left() const { return kWalPageSize - at_ % kWalPageSize; }
@@ -98,7 +103,9 @@ class WalReader {
   uint32_t total_ = 0;
   uint32_t got_ = 0;
   std::string gathered_;
-  uint64_t skip_to_ = 0;  // A SWITCH record was read: its segment ends here.
+  bool keeps_body_ = true;  // False: `gathered_` is the header alone.
+  uint32_t body_crc_ = 0;   // Of the part that is not kept.
+  uint64_t skip_to_ = 0;    // A SWITCH record was read: its segment ends here.
 
   Lsn last_start_;
   Lsn last_end_;

@@ -66,6 +66,7 @@ void Ingest::take_all() {
 }
 
 void Ingest::take(const WalRecordView& view) {
+  if (view.bytes.size() < view.header.total_size) return take_long_message(view);
   record_.decode(view.bytes);
   if (std::optional<DatabaseCopy> copy = database_copy(record_)) copy_pages(*copy, view.end);
   std::span<const Put> puts;
@@ -78,6 +79,18 @@ void Ingest::take(const WalRecordView& view) {
     failed_ = false;
   }
   // The puts stay as they are until the next record, and only this thread makes changes.
+  if (!puts.empty()) store_.put(view.end, puts);
+}
+
+// The reader keeps only its header; but for a transaction's number it says nothing to storage.
+void Ingest::take_long_message(const WalRecordView& view) {
+  std::span<const Put> puts;
+  {
+    MutexLock lock(mutex_);
+    change_.begin(view.end);
+    change_.advance_xid(view.header.xid);
+    puts = change_.finish();
+  }
   if (!puts.empty()) store_.put(view.end, puts);
 }
 

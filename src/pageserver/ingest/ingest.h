@@ -52,6 +52,7 @@ class Ingest {
  private:
   void take_all() REQUIRES(feeding_);
   void take(const WalRecordView& view) REQUIRES(feeding_);
+  void take_long_message(const WalRecordView& view) REQUIRES(feeding_);
   void copy_pages(const DatabaseCopy& copy, Lsn end) REQUIRES(feeding_);
   template <typename Work>
   void or_fail(Work work) REQUIRES(feeding_);

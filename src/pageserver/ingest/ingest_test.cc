@@ -43,6 +43,7 @@ create index on t using gin (to_tsvector('simple', v));
 create index on t using spgist (v);
 create table p as select point(g, g) at from generate_series(1, 1000) g;
 create index on p using gist (at);
+select pg_logical_emit_message(true, 'p', repeat('long', 500000));
 create tablespace ts location '';
 create table in_ts (id int) tablespace ts; insert into in_ts values (1);
 create tablespace ts2 location ''; drop tablespace ts2;

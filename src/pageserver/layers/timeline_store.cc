@@ -16,6 +16,8 @@ namespace {
 
 const log::Logger logger("pageserver");
 
+constexpr std::chrono::milliseconds kLookInterval{100};
+
 fs::path layers_folder(const fs::path& folder) { return folder / "layers"; }
 
 // What a crash left between a layer file and the manifest that would have named it.
@@ -119,6 +121,9 @@ void TimelineStore::put(Lsn lsn, std::span<const Put> puts) {
   if (open_->empty()) open_since_ = steady_clock::now();
   last_put_ = lsn;
   open_->put(lsn, puts);
+  // One record may copy a whole database.
+  if (lsn.value > last_record_ && open_->bytes() >= 2 * options_.freeze_bytes)
+    freeze_within_record();
 }
 
 void TimelineStore::advance(Lsn lsn) {
@@ -142,16 +147,27 @@ uint64_t TimelineStore::freeze() {
   MutexLock lock(mutex_);
   Lsn end(last_record_);
   if (open_->empty() && end == frozen_end_) return freezes_;
+  move_to_frozen(end, true);
+  frozen_end_ = end;
+  return ++freezes_;
+}
+
+// Only memory gains by it: a file of its own, which the manifest on disk names with the layer that
+// has the record's end. A crash before that leaves nothing of the record.
+void TimelineStore::freeze_within_record() {
+  MutexLock lock(mutex_);
+  move_to_frozen(Lsn(last_record_), false);
+}
+
+void TimelineStore::move_to_frozen(Lsn end, bool whole) {
   auto view = std::make_shared<View>(*view_);
-  view->frozen.insert(view->frozen.begin(), {open_, end});
+  view->frozen.insert(view->frozen.begin(), {open_, end, whole});
   open_ = std::make_shared<MemoryLayer>();
   view->open = open_;
   view_ = std::move(view);
-  frozen_end_ = end;
   frozen_now_ = view_->frozen.size();
   start_thread();
   changed_.notify_all();
-  return ++freezes_;
 }
 
 void TimelineStore::freeze_older_than(steady_clock::duration age) {
@@ -281,17 +297,32 @@ bool TimelineStore::arrived(Lsn lsn) const {
 }
 
 void TimelineStore::wait_for_lsn(Lsn lsn, Deadline deadline) const {
-  if (ancestor_) ancestor_->wait_for_lsn(std::min(lsn, ancestor_lsn_), deadline);
-  if (last_record_lsn() >= lsn) return;
+  // The ancestor does not know when this one is closed, so that is looked for now and then.
+  const Lsn shared = std::min(lsn, ancestor_lsn_);
+  while (ancestor_ && !ancestor_->arrived(shared)) {
+    if (waits_cancelled_) throw Error(Errc::cancelled, "the timeline is closing");
+    const Deadline look = Deadline::after(std::min(kLookInterval, deadline.left()));
+    try {
+      ancestor_->wait_for_lsn(shared, look);
+    } catch (const Error& error) {
+      if (error.code() != Errc::timed_out || deadline.passed()) throw;
+    }
+  }
+  if (wait_arrived(lsn, deadline)) return;
+  if (waits_cancelled_) throw Error(Errc::cancelled, "the timeline is closing");
+  throw Error(Errc::timed_out, "WAL up to {} has not arrived; storage has it up to {}", lsn.str(),
+              last_record_lsn().str());
+}
+
+// False if the deadline passes or waits are cancelled before.
+bool TimelineStore::wait_arrived(Lsn lsn, Deadline deadline) const {
+  if (last_record_lsn() >= lsn) return true;
   waiters_++;
   MutexLock lock(wait_mutex_);
   while (last_record_lsn() < lsn && !waits_cancelled_ && !deadline.passed())
     arrived_.wait_until(wait_mutex_, steady_clock::now() + deadline.left());
   waiters_--;
-  if (last_record_lsn() >= lsn) return;
-  if (waits_cancelled_) throw Error(Errc::cancelled, "the timeline is closing");
-  throw Error(Errc::timed_out, "WAL up to {} has not arrived; storage has it up to {}", lsn.str(),
-              last_record_lsn().str());
+  return last_record_lsn() >= lsn;
 }
 
 }  // namespace halogen::pageserver

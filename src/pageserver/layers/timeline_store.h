@@ -63,7 +63,8 @@ class TimelineStore : public Store {
   void flush(Deadline deadline);
   // Freezes the open layer if it has held something for longer than `age`; does not wait.
   void freeze_older_than(steady_clock::duration age);
-  // From now on wait_for_lsn throws `cancelled` rather than wait.
+  // From now on wait_for_lsn throws `cancelled` rather than wait, here or for an ancestor, and
+  // flushes make no more images.
   void cancel_waits();
   // So do all waiting calls. Ends the store's thread.
   void stop();
@@ -80,6 +81,7 @@ class TimelineStore : public Store {
   struct Frozen {
     std::shared_ptr<const MemoryLayer> layer;  // May be empty: then only the LSN moves on.
     Lsn end;
+    bool whole = true;  // False: its last record goes on in the next layer.
   };
   // All layers, each list newest first.
   struct View {
@@ -88,6 +90,7 @@ class TimelineStore : public Store {
     std::vector<std::shared_ptr<LayerFile>> files;
   };
 
+  bool wait_arrived(Lsn lsn, Deadline deadline) const;
   std::shared_ptr<const View> view() const;
   // Newest first, through layers and ancestors, until `visit` stops.
   bool walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion& visit) const;
@@ -96,6 +99,8 @@ class TimelineStore : public Store {
   std::vector<std::pair<Key, Value>> newest(const Key& first, const Key& last, Lsn lsn) const;
 
   uint64_t freeze() REQUIRES(write_mutex_);
+  void freeze_within_record() REQUIRES(write_mutex_);
+  void move_to_frozen(Lsn end, bool whole) REQUIRES(write_mutex_, mutex_);
   void wait_for_room();
   std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc) const;
   static void count_layers(const Manifest& manifest, double sign);
@@ -108,7 +113,7 @@ class TimelineStore : public Store {
   std::optional<LayerDesc> write_layer(const Frozen& frozen, uint64_t id);
   std::string make_image(const MemoryLayer::KeyVersions& key, Lsn end) const;
   bool has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end) const;
-  void commit(const Manifest& next, bool flushed);
+  void commit(const Manifest& next, const Frozen* flushed);
   void flush_pending();
   std::vector<std::shared_ptr<LayerFile>> merge_candidates() const REQUIRES(mutex_);
   void merge_pending();
@@ -144,6 +149,8 @@ class TimelineStore : public Store {
   uint64_t freezes_ GUARDED_BY(mutex_) = 0;  // Ever made, and ever flushed.
   uint64_t flushes_ GUARDED_BY(mutex_) = 0;
   bool merging_off_ GUARDED_BY(mutex_) = false;
+  // manifest_ names files that hold a part of a record, so it is not on disk.
+  bool within_record_ GUARDED_BY(mutex_) = false;
   std::thread thread_ GUARDED_BY(mutex_);
 
   mutable Mutex wait_mutex_;

@@ -110,8 +110,8 @@ void TimelineStore::flush_oldest() {
     next.layers.insert(next.layers.begin(), *desc);
     flushed_bytes().add(static_cast<double>(desc->bytes));
   }
-  next.disk_consistent_lsn = frozen.end;
-  commit(next, true);
+  if (frozen.whole) next.disk_consistent_lsn = frozen.end;
+  commit(next, &frozen);
 }
 
 std::optional<LayerDesc> TimelineStore::write_layer(const Frozen& frozen, uint64_t id) {
@@ -120,23 +120,28 @@ std::optional<LayerDesc> TimelineStore::write_layer(const Frozen& frozen, uint64
   desc.id = id;
   LayerWriter writer(folder_ / "layers" / desc.file_name(), layer_identity(timeline_, id));
   size_t failures = 0;
+  bool makes_images = true;
   std::string first_failure;
   for (const MemoryLayer::KeyVersions* key : frozen.layer->sorted()) {
+    if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
     for (const MemoryLayer::Version& version : key->second)
       writer.add({key->first, version.lsn, version.kind, Bytes(version.data, version.size)});
     std::string image;
     try {
-      image = make_image(*key, frozen.end);
+      if (makes_images && !waits_cancelled_) image = make_image(*key, frozen.end);
     } catch (const Error& error) {
       if (failures++ == 0) first_failure = error.what();
+      // Each would take as long: redo is away, or too slow. Images only save time.
+      makes_images = error.code() != Errc::timed_out && error.code() != Errc::unavailable;
     }
     if (image.empty()) continue;
     writer.add({key->first, frozen.end, ValueKind::image, as_bytes(image)});
     images_added().add();
   }
   if (failures > 0)
-    logger.warn("{}: {} pages keep long chains, as their images could not be made: {}",
-                folder_.string(), failures, first_failure);
+    logger.warn("{}: pages keep long chains, as {} images could not be made{}: {}",
+                folder_.string(), failures, makes_images ? "" : " and others were not tried",
+                first_failure);
   LayerDesc written = writer.finish();
   written.id = id;
   return written;
@@ -144,7 +149,8 @@ std::optional<LayerDesc> TimelineStore::write_layer(const Frozen& frozen, uint64
 
 // The page as it is at the end of the layer, if it ends a long chain; else nothing.
 std::string TimelineStore::make_image(const MemoryLayer::KeyVersions& key, Lsn end) const {
-  if (!options_.reconstruct || !key.first.is_page() || !has_long_chain(key, end)) return "";
+  if (!options_.reconstruct || !key.first.is_page()) return "";
+  if (key.second.back().lsn > end || !has_long_chain(key, end)) return "";
   return options_.reconstruct(key.first.page_key(), collect(key.first, end));
 }
 
@@ -165,9 +171,12 @@ bool TimelineStore::has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end)
 }
 
 // The manifest is the commit point: what it names is there, what it does not is not.
-void TimelineStore::commit(const Manifest& next, bool flushed) {
-  next.save(folder_);
+// Files that end within a record are not committed before the record is.
+void TimelineStore::commit(const Manifest& next, const Frozen* flushed) {
+  const bool within_record = flushed != nullptr && !flushed->whole;
+  if (!within_record) next.save(folder_);
   MutexLock lock(mutex_);
+  within_record_ = within_record;
   std::map<uint64_t, std::shared_ptr<LayerFile>> known;
   for (const auto& file : view_->files) known[file->desc().id] = file;
   auto view = std::make_shared<View>(*view_);
@@ -182,7 +191,7 @@ void TimelineStore::commit(const Manifest& next, bool flushed) {
   for (auto& [id, file] : known) file->mark_obsolete();
   if (flushed) {
     view->frozen.pop_back();
-    flushes_++;
+    if (flushed->whole) flushes_++;
   }
   frozen_now_ = view->frozen.size();
   view_ = std::move(view);
@@ -196,7 +205,7 @@ void TimelineStore::commit(const Manifest& next, bool flushed) {
 // All files of the lowest level that has enough of them: neighbours in age, so that one file can
 // stand in their place.
 std::vector<std::shared_ptr<LayerFile>> TimelineStore::merge_candidates() const {
-  if (merging_off_) return {};
+  if (merging_off_ || within_record_) return {};
   std::map<uint8_t, std::vector<std::shared_ptr<LayerFile>>> levels;
   for (const auto& file : view_->files) levels[file->desc().level].push_back(file);
   for (auto& [level, files] : levels) {
@@ -220,7 +229,15 @@ void TimelineStore::merge_pending() {
     }
     LayerDesc merged = merge(files, id);
     merged_bytes().add(static_cast<double>(merged.bytes));
-    Manifest next = manifest();
+    Manifest next;
+    {
+      MutexLock lock(mutex_);
+      next = manifest_;
+      if (within_record_) {  // Not to be committed now; the merge is done again later.
+        fs::remove(folder_ / "layers" / merged.file_name());
+        return;
+      }
+    }
     auto is_merged = [&](const LayerDesc& desc) {
       return std::any_of(files.begin(), files.end(),
                          [&](const auto& file) { return file->desc().id == desc.id; });
@@ -229,7 +246,7 @@ void TimelineStore::merge_pending() {
     CHECK(place != next.layers.end());
     *place = merged;
     std::erase_if(next.layers, is_merged);
-    commit(next, false);
+    commit(next, nullptr);
     logger.debug("{}: {} layer files became {}", folder_.string(), files.size(),
                  merged.file_name());
   }

@@ -491,6 +491,92 @@ TEST_P(StorePropertyTest, ActsLikeAMap) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StorePropertyTest, ::testing::Values(1, 2, 3));
 
+// CREATE DATABASE ... STRATEGY file_copy puts every page of a database at one LSN.
+TEST_F(StoreTest, ARecordOfAnySizeTakesBoundedMemory) {
+  options_.freeze_bytes = 100000;
+  create("a", Lsn(10));
+  auto store = open("a");
+  put(*store, 20, page_key(9, 9), kImage, "before");
+  const std::string page(8192, 'p');
+  auto copy = [&](uint32_t blocks) {
+    size_t most = 0;
+    for (uint32_t block = 0; block < blocks; block++) {
+      Put one = make_put(page_key(1, block), kImage, page);
+      store->put(Lsn(30), {&one, 1});
+      most = std::max(most, store->memory_bytes());
+    }
+    return most;
+  };
+  EXPECT_LT(copy(500), (options_.max_frozen + 2) * 2 * options_.freeze_bytes);
+  EXPECT_EQ(store->last_record_lsn(), Lsn(20));
+  EXPECT_EQ(chain(*store, page_key(1, 0), 20), "");
+  store.reset();  // A crash within the record: nothing of it is left, and it comes again.
+  store = open("a");
+  EXPECT_EQ(chain(*store, page_key(1, 0), 30), "");
+  put(*store, 20, page_key(9, 9), kImage, "before");
+  copy(500);
+  put(*store, 30, page_key(1, 600), kImage, "end");
+  put(*store, 40, page_key(1, 7), kRecord, "r");
+  for (int state = 0; state < 3; state++) {
+    if (state == 1) store->flush(soon());
+    if (state == 2) {
+      store.reset();
+      store = open("a");
+    }
+    for (uint32_t block : {0, 499, 600})
+      EXPECT_EQ(store->collect(page_key(1, block), Lsn(40)).size(), 1u);
+    EXPECT_EQ(chain(*store, page_key(1, 7), 40), "30:0:" + page.substr(0, 40) + " 40:4:r");
+    EXPECT_EQ(chain(*store, page_key(1, 7), 29), "");
+  }
+}
+
+// However many pages want an image: what closes a timeline waits for this thread.
+TEST_F(StoreTest, RedoThatIsAwayDelaysAFlushOnce) {
+  int calls = 0;
+  options_.reconstruct = [&](const PageKey&, const Chain&) -> std::string {
+    ++calls;
+    throw Error(Errc::timed_out, "redo is away");
+  };
+  create("a", Lsn(10));
+  auto store = open("a");
+  auto long_chains = [&](uint64_t from) {
+    for (uint64_t lsn = from; lsn < from + 50; lsn++) {
+      std::vector<Put> puts;
+      for (uint32_t block = 0; block < 20; block++)
+        puts.push_back({page_key(1, block), lsn == 20 ? kImage : kRecord, as_bytes("x")});
+      store->put(Lsn(lsn), puts);
+      store->advance(Lsn(lsn));
+    }
+  };
+  long_chains(20);
+  store->flush(soon());
+  EXPECT_EQ(calls, 1);
+  long_chains(70);
+  store->cancel_waits();
+  store->flush(soon());
+  EXPECT_EQ(calls, 1) << "a timeline that closes makes none";
+  EXPECT_EQ(store->disk_consistent_lsn(), Lsn(119));
+}
+
+TEST_F(StoreTest, AClosedBranchWaitsForNoAncestor) {
+  create("a", Lsn(10));
+  auto ancestor = open("a");
+  create_branch("b", Lsn(20));
+  auto branch = open("b", ancestor);
+  std::thread waiting([&] {
+    EXPECT_EQ(
+        thrown_by([&] { branch->wait_for_lsn(Lsn(20), Deadline::after(std::chrono::hours(1))); }),
+        Errc::cancelled);
+  });
+  branch->cancel_waits();
+  waiting.join();
+  EXPECT_EQ(
+      thrown_by([&] {
+        open("b", ancestor)->wait_for_lsn(Lsn(20), Deadline::after(std::chrono::milliseconds(1)));
+      }),
+      Errc::timed_out);
+}
+
 TEST_F(StoreTest, ReadersSeeWholeRecordsWhileTheWriterWorks) {
   options_.freeze_bytes = 200000;
   options_.merge_files = 3;

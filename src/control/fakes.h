@@ -116,25 +116,33 @@ class FakePageserver final : public PageserverAdmin {
  public:
   void import_template(int, const std::filesystem::path&, Lsn) override {}
   TimelineInfo template_timeline(int) override {
-    TimelineInfo info;
-    info.last_record_lsn = Lsn(0x2000000);
-    return info;
+    MutexLock lock(mutex_);
+    return timelines_.at(template_);
   }
   void create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
                        Deadline) override {
     if (fail_creates) throw Error(Errc::timed_out, "WAL did not arrive");
     MutexLock lock(mutex_);
-    timelines_[id] = {tenant, id, ancestor, lsn, lsn, lsn};
+    const TenantId owner = find(ancestor).tenant;
+    if (ancestor != template_ && owner != tenant)
+      throw Error(Errc::permission_denied, "another project's timeline");
+    auto [found, made] =
+        timelines_.try_emplace(id, TimelineInfo{tenant, id, ancestor, lsn, lsn, lsn});
+    const TimelineInfo& there = found->second;
+    if (!made &&
+        (there.tenant != tenant || there.ancestor != ancestor || there.ancestor_lsn != lsn))
+      throw Error(Errc::already_exists, "the timeline exists");
   }
   void delete_timeline(TimelineId id) override {
     MutexLock lock(mutex_);
+    if (id == template_) throw Error(Errc::conflict, "a template");
+    for (auto& [other, info] : timelines_)
+      if (info.ancestor == id) throw Error(Errc::conflict, "the timeline has branches");
     timelines_.erase(id);
   }
   TimelineInfo timeline(TimelineId id) override {
     MutexLock lock(mutex_);
-    auto found = timelines_.find(id);
-    if (found == timelines_.end()) throw Error(Errc::not_found, "no such timeline");
-    return found->second;
+    return find(id);
   }
   std::vector<TimelineInfo> timelines() override {
     MutexLock lock(mutex_);
@@ -142,7 +150,10 @@ class FakePageserver final : public PageserverAdmin {
     for (auto& [id, info] : timelines_) all.push_back(info);
     return all;
   }
-  void attach_wal(TimelineId, const std::string&, int) override {}
+  void attach_wal(TimelineId id, const std::string&, int) override {
+    MutexLock lock(mutex_);
+    find(id);
+  }
   void wait_for_lsn(TimelineId, Lsn, Deadline) override {}
   Skeleton skeleton(TimelineId, Lsn, Deadline) override { return {}; }
   PageToken open_session(TimelineId, uint64_t, Lsn) override { return {}; }
@@ -157,35 +168,61 @@ class FakePageserver final : public PageserverAdmin {
     timelines_.at(id).last_record_lsn = timelines_.at(id).disk_consistent_lsn = lsn;
   }
 
+  // As if its folder were damaged.
+  void lose(TimelineId id) {
+    MutexLock lock(mutex_);
+    timelines_.erase(id);
+  }
+
   std::atomic<bool> fail_creates = false;
 
  private:
+  const TimelineInfo& find(TimelineId id) REQUIRES(mutex_) {
+    auto found = timelines_.find(id);
+    if (found == timelines_.end()) throw Error(Errc::not_found, "no such timeline");
+    return found->second;
+  }
+
+  const TimelineId template_ = TimelineId::random();
   Mutex mutex_;
-  std::map<TimelineId, TimelineInfo> timelines_ GUARDED_BY(mutex_);
+  std::map<TimelineId, TimelineInfo> timelines_ GUARDED_BY(mutex_) = {
+      {template_,
+       {.timeline = template_, .last_record_lsn = Lsn(0x2000000), .disk_consistent_lsn = {}}}};
 };
 
 class FakeSafekeeper final : public SafekeeperAdmin {
  public:
   void create_timeline(TimelineId id, Lsn start, uint64_t) override {
     MutexLock lock(mutex_);
-    timelines_[id] = {0, start, start};
+    auto [found, made] = timelines_.try_emplace(id, Kept{{.start = start, .flush = start}, start});
+    if (!made && found->second.first != start)
+      throw Error(Errc::already_exists, "the timeline has another start");
   }
   void delete_timeline(TimelineId id) override {
     MutexLock lock(mutex_);
     timelines_.erase(id);
   }
-  TermStart begin_term(TimelineId, uint64_t) override { return {}; }
-  void pull(TimelineId, uint64_t, const WalSource&) override {}
-  void stop_pull(TimelineId, uint64_t) override {}
-  Token grant_wal(TimelineId, WalConsumer) override { return Token::random(); }
+  TermStart begin_term(TimelineId id, uint64_t term) override {
+    MutexLock lock(mutex_);
+    WalStatus& status = find(id);
+    if (term <= status.term) throw Error(Errc::fenced, "the term is over");
+    status.term = term;
+    return {.end = status.flush, .prev_record = kInvalidLsn, .page_head = {}};
+  }
+  void pull(TimelineId id, uint64_t, const WalSource&) override { check(id); }
+  void stop_pull(TimelineId id, uint64_t) override { check(id); }
+  Token grant_wal(TimelineId id, WalConsumer) override {
+    check(id);
+    return Token::random();
+  }
   WalStatus status(TimelineId id) override {
     MutexLock lock(mutex_);
-    return timelines_.at(id);
+    return find(id);
   }
-  void wait_for_flush(TimelineId, Lsn, Deadline) override {}
+  void wait_for_flush(TimelineId id, Lsn, Deadline) override { check(id); }
   void trim(TimelineId id, Lsn lsn) override {
     MutexLock lock(mutex_);
-    timelines_.at(id).start = lsn;
+    find(id).start = lsn;
   }
   std::string wal_host() override { return "/wal"; }
   int wal_port() override { return 5433; }
@@ -196,8 +233,22 @@ class FakeSafekeeper final : public SafekeeperAdmin {
   }
 
  private:
+  struct Kept {
+    WalStatus status;
+    Lsn first;  // As it was made.
+  };
+  WalStatus& find(TimelineId id) REQUIRES(mutex_) {
+    auto found = timelines_.find(id);
+    if (found == timelines_.end()) throw Error(Errc::not_found, "no such timeline");
+    return found->second.status;
+  }
+  void check(TimelineId id) {
+    MutexLock lock(mutex_);
+    find(id);
+  }
+
   Mutex mutex_;
-  std::map<TimelineId, WalStatus> timelines_ GUARDED_BY(mutex_);
+  std::map<TimelineId, Kept> timelines_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::control

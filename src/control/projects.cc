@@ -42,10 +42,18 @@ Endpoint new_endpoint(const Branch& branch, int64_t idle_timeout) {
 }  // namespace
 
 void Projects::attach_all() {
-  SafekeeperAdmin& safekeeper = options_.safekeeper;
   for (const Branch& branch : options_.catalog.all_branches())
-    if (branch.state == "ready")
-      options_.pageserver.attach_wal(branch.timeline, safekeeper.wal_host(), safekeeper.wal_port());
+    if (branch.state == "ready") attach(branch);
+}
+
+// One branch that storage cannot open keeps no other from being served.
+void Projects::attach(const Branch& branch) {
+  SafekeeperAdmin& safekeeper = options_.safekeeper;
+  try {
+    options_.pageserver.attach_wal(branch.timeline, safekeeper.wal_host(), safekeeper.wal_port());
+  } catch (const Error& error) {
+    logger.error("{}: storage does not serve it: {}", branch.id, error.what());
+  }
 }
 
 void Projects::finish_interrupted() {
@@ -97,7 +105,12 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
   NewBranch added = first_branch(project, request);
   added.branch.parent_lsn = model.last_record_lsn;
   options_.catalog.add_project(project, added);
-  make_storage(project, added.branch, model.timeline);
+  try {
+    make_storage(project, added.branch, model.timeline);
+  } catch (const Error&) {
+    delete_project(project.id);
+    throw;
+  }
   options_.catalog.set_project_state(project.id, "ready");
   options_.endpoints.set_allowed_addresses(project.id, allow_list_of(settings));
   options_.endpoints.add(added.endpoint);

@@ -85,6 +85,7 @@ class Projects {
   NewBranch first_branch(const Project& project, const ProjectRequest& request);
   NewBranch child_branch(const Branch& parent, const BranchRequest& request);
   void make_storage(const Project& project, const Branch& branch, TimelineId ancestor);
+  void attach(const Branch& branch);
   void remove_branch(const Branch& branch);
   Lsn head(const Branch& branch);
   Lsn last_complete_record(const Branch& branch);

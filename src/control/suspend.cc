@@ -286,11 +286,13 @@ void EndpointManager::retire(const std::string& endpoint_id) {
   {
     MutexLock lock(mutex_);
     machine = find(endpoint_id);
-    if (!machine) return;
-    machine->retired = true;
-    machine->exclusive.push_back(std::move(task));
-    schedule(machine);
+    if (machine) {
+      machine->retired = true;
+      machine->exclusive.push_back(std::move(task));
+      schedule(machine);
+    }
   }
+  if (!machine) return host_.destroy(endpoint_id);  // What an earlier attempt may have left.
   std::exception_ptr failure;
   try {
     done.get();

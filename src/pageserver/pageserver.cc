@@ -139,6 +139,12 @@ Pageserver::BranchPtr Pageserver::make_branch(const Manifest& manifest) {
   BranchPtr parent;
   {
     MutexLock lock(mutex_);
+    if (auto found = branches_.find(manifest.timeline); found != branches_.end()) {
+      const Manifest there = found->second->timeline->store().manifest();
+      if (there.tenant == manifest.tenant && there.ancestor == manifest.ancestor &&
+          there.ancestor_lsn == manifest.ancestor_lsn)
+        return found->second;
+    }
     if (branches_.contains(manifest.timeline) || reserved_.contains(manifest.timeline))
       throw Error(Errc::already_exists, "timeline {} exists", manifest.timeline.str());
     if (manifest.ancestor) {
@@ -170,16 +176,17 @@ void Pageserver::delete_timeline(TimelineId id) {
     MutexLock lock(mutex_);
     if (reserved_.contains(id))
       throw Error(Errc::conflict, "timeline {} is being made or deleted", id.str());
-    auto found = branches_.find(id);
-    if (found == branches_.end()) return;
     if (has_children(id)) throw Error(Errc::conflict, "timeline {} has branches", id.str());
-    if (page_service_->sessions(id) > 0)
-      throw Error(Errc::conflict, "timeline {} is being read by a compute", id.str());
-    branch = std::move(found->second);
-    branches_.erase(found);
+    if (auto found = branches_.find(id); found != branches_.end()) {
+      if (page_service_->sessions(id) > 0)
+        throw Error(Errc::conflict, "timeline {} is being read by a compute", id.str());
+      branch = std::move(found->second);
+      branches_.erase(found);
+    }
     reserved_[id] = std::nullopt;
   }
   Reservation reservation(*this, id);
+  if (!branch) return remove_unopened(id);
   branch->follower->request_stop();
   branch->timeline->store().stop();
   branch->follower->stop();

@@ -7,7 +7,8 @@
 //   timelines/<id>/wal_source     where its WAL comes from, if attached
 //   timelines/<id>/boot_set       best effort
 //   templates/<major>             the id of the template timeline; written last by the import
-//   trash/<seconds>-<id>          folders that were never finished, kept for a week
+//   trash/<seconds>-<id>          folders that were never finished or could not be opened, kept for
+//   a week
 //
 // Threads: any; the folder belongs to one Pageserver.
 #pragma once
@@ -78,13 +79,14 @@ class Pageserver : public PageserverAdmin {
   void load_timelines();
   void keep_named(const std::map<TimelineId, Manifest>& manifests,
                   std::set<TimelineId>& unfinished);
-  void discard(TimelineId id);
+  void discard(TimelineId id, std::string_view why);
   void empty_trash();
   BranchPtr load_timeline(TimelineId id, std::map<TimelineId, Manifest>& manifests);
   void attach_known();
   BranchPtr open_branch(const fs::path& folder, const BranchPtr& ancestor);
   BranchPtr make_branch(const Manifest& manifest);
   void remove_folder(TimelineId id);
+  void remove_unopened(TimelineId id);
 
   BranchPtr find(TimelineId id) const EXCLUDES(mutex_);
   bool is_template(TimelineId id) const EXCLUDES(mutex_);

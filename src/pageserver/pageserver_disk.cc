@@ -89,7 +89,7 @@ void Pageserver::load_timelines() {
   for (TimelineId id : unfinished) {
     manifests.erase(id);
     // What cannot be read may name it.
-    if (all_read) discard(id);
+    if (all_read) discard(id, "it was never finished, or is half deleted");
   }
   std::vector<TimelineId> ids;
   for (const auto& [id, manifest] : manifests) ids.push_back(id);
@@ -128,7 +128,7 @@ void Pageserver::keep_named(const std::map<TimelineId, Manifest>& manifests,
 }
 
 // Moves a timeline's folder to the trash, which empty_trash() clears after kTrashDays.
-void Pageserver::discard(TimelineId id) {
+void Pageserver::discard(TimelineId id, std::string_view why) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   fs::path to = options_.home / "trash" / fmt::format("{}-{}", seconds, id.str());
@@ -136,8 +136,8 @@ void Pageserver::discard(TimelineId id) {
   fs::rename(folder_of(id), to);
   fsync_folder(to.parent_path());
   fsync_folder(folder_of(id).parent_path());
-  logger.warn("timeline {} was never finished, or is half deleted; moved to {} for {} days",
-              id.str(), to.string(), kTrashDays.count());
+  logger.warn("timeline {}: {}; moved to {} for {} days", id.str(), why, to.string(),
+              kTrashDays.count());
 }
 
 void Pageserver::empty_trash() {
@@ -214,6 +214,24 @@ void Pageserver::remove_folder(TimelineId id) {
   if (fs::remove(folder / kManifestFile)) fsync_folder(folder);
   fs::remove_all(folder);
   fsync_folder(folder.parent_path());
+}
+
+// What could not be opened, or what a deletion that failed has left. Its branches cannot be open
+// either, so it is their manifests that say whether there are any; if one of these is damaged, too,
+// the trash still has what it may stand on.
+void Pageserver::remove_unopened(TimelineId id) {
+  if (!fs::exists(folder_of(id))) return;
+  for (const auto& entry : fs::directory_iterator(options_.home / "timelines")) {
+    if (entry.path() == folder_of(id) || !fs::exists(entry.path() / kManifestFile)) continue;
+    bool names_it = false;
+    try {
+      names_it = Manifest::load(entry.path()).ancestor == id;
+    } catch (const Error& error) {
+      logger.info("{}", error.what());
+    }
+    if (names_it) throw Error(Errc::conflict, "timeline {} has branches", id.str());
+  }
+  discard(id, "it cannot be opened, and is deleted");
 }
 
 void Pageserver::import_template(int major, const fs::path& data_directory, Lsn lsn) {

@@ -12,6 +12,7 @@
 #include "pageserver/redo/redo_test_pages.h"
 #include "pageserver/redo/redo_test_workload.h"
 #include "postgres/stock_cluster.h"
+#include "protocol/storage_contract.h"
 
 namespace halogen::pageserver {
 namespace {
@@ -100,8 +101,6 @@ TEST_F(PageserverTest, TenantsBranchOnlyFromTheirOwnAndTheTemplate) {
   EXPECT_EQ(thrown_by([&] { create(main, lsn, TenantId::random()); }), Errc::permission_denied);
   EXPECT_EQ(thrown_by([&] { create(TimelineId::random(), lsn); }), Errc::not_found);
   EXPECT_EQ(thrown_by([&] { create(base, lsn - 8); }), Errc::gone);
-  EXPECT_EQ(thrown_by([&] { server_->create_timeline(tenant, main, base, lsn, soon()); }),
-            Errc::already_exists);
   EXPECT_EQ(thrown_by([&] {
               server_->create_timeline(tenant, TimelineId::random(), main, lsn + 8,
                                        Deadline::after(std::chrono::milliseconds(10)));
@@ -127,6 +126,31 @@ TEST_F(PageserverTest, WhatIsInUseIsNotDeleted) {
   EXPECT_EQ(thrown_by([&] { server_->timeline(parent); }), Errc::not_found);
   EXPECT_EQ(server_->timelines().size(), 1u);
   EXPECT_FALSE(fs::exists(folder_ / ("home/timelines/" + parent.str())));
+}
+
+TEST_F(PageserverTest, KeepsItsContract) {
+  open();
+  Lsn lsn = import_fresh();
+  contract::expect_contract(*server_, server_->template_timeline(15).timeline, lsn);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "home/timelines"), {}), 1);
+}
+
+// A branch that cannot be opened can still be deleted, but for one that others stand on.
+TEST_F(PageserverTest, WhatCannotBeOpenedCanBeDeleted) {
+  open();
+  Lsn lsn = import_fresh();
+  TenantId tenant = TenantId::random();
+  TimelineId bad = create(server_->template_timeline(15).timeline, lsn, tenant);
+  TimelineId child = create(bad, lsn, tenant);
+  server_.reset();
+  const fs::path folder = folder_ / ("home/timelines/" + bad.str());
+  write_file_durably(folder / kManifestFile, "damaged");
+  open();
+  EXPECT_EQ(thrown_by([&] { server_->timeline(bad); }), Errc::not_found);
+  EXPECT_EQ(thrown_by([&] { server_->delete_timeline(bad); }), Errc::conflict);
+  server_->delete_timeline(child);
+  server_->delete_timeline(bad);
+  EXPECT_FALSE(fs::exists(folder));
 }
 
 // After one of the two folders was restored, or WAL was lost, a compute would commit a fork.

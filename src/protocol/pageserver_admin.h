@@ -37,11 +37,12 @@ class PageserverAdmin {
   virtual TimelineInfo template_timeline(int major) = 0;
 
   // A branch of `ancestor` as of `lsn` (which the call waits for, if WAL has yet to arrive). Copies
-  // nothing. already_exists if the id is taken. The ancestor may belong to another tenant only if
-  // it is a template.
+  // nothing. The same call again succeeds; already_exists if the id is taken otherwise. The
+  // ancestor may belong to another tenant only if it is a template.
   virtual void create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
                                Deadline deadline) = 0;
-  // conflict while it has children or open sessions. Deleting what is not there succeeds.
+  // Deletes it, damaged or not. conflict while it has children or open sessions, and of a template.
+  // Deleting what is not there succeeds.
   virtual void delete_timeline(TimelineId id) = 0;
   virtual TimelineInfo timeline(TimelineId id) = 0;
   virtual std::vector<TimelineInfo> timelines() = 0;

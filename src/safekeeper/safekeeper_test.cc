@@ -17,6 +17,7 @@
 #include "net/replication_client.h"
 #include "postgres/stock_cluster.h"
 #include "postgres/wal_reader.h"
+#include "protocol/storage_contract.h"
 
 namespace halogen::safekeeper {
 namespace {
@@ -219,6 +220,11 @@ TEST_F(SafekeeperTest, WalOfAnotherSystemIsRefused) {
   pull_from(cluster, 1);
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_EQ(keeper_->status(id_).flush, start);
+}
+
+TEST_F(SafekeeperTest, KeepsItsContract) {
+  open_keeper();
+  contract::expect_contract(*keeper_);
 }
 
 TEST_F(SafekeeperTest, EveryStepOfMakingAndDeletingMayBeDoneAgain) {

@@ -15,6 +15,7 @@
 #include "control/reconcile.h"
 #include "control/settings/allowed_settings.h"
 #include "postgres/scram.h"
+#include "protocol/storage_contract.h"
 
 namespace halogen::control::api {
 namespace {
@@ -310,6 +311,31 @@ TEST_F(ApiTest, AFailedBranchLeavesNothingBehind) {
   EXPECT_EQ(error["message"], "WAL did not arrive");
   pageserver_.fail_creates = false;
   post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 201);
+}
+
+TEST_F(ApiTest, AFailedProjectLeavesNothingBehind) {
+  pageserver_.fail_creates = true;
+  post("/projects", {{"project", {{"name", "shop"}}}}, 503);
+  EXPECT_TRUE(catalog_->projects().empty());
+  pageserver_.fail_creates = false;
+  make_project();
+}
+
+TEST_F(ApiTest, ABranchThatStorageCannotOpenStopsNoOtherAndCanBeDeleted) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  json child = post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 201);
+  pageserver_.lose(catalog_->branch(child["branch"]["id"]).timeline);
+  projects_->attach_all();
+  drop(base + "/branches/" + child["branch"]["id"].get<std::string>());
+  EXPECT_EQ(safekeeper_.count(), 1u);
+}
+
+TEST(StorageFakes, KeepTheContractOfTheRealThing) {
+  FakePageserver pageserver;
+  contract::expect_contract(pageserver, pageserver.template_timeline(15).timeline, Lsn(0x2000000));
+  FakeSafekeeper safekeeper;
+  contract::expect_contract(safekeeper);
 }
 
 TEST_F(ApiTest, AnEndpointStartsSuspendsAndTakesAnIdleTimeout) {

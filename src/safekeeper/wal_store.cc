@@ -15,8 +15,6 @@ namespace {
 
 const log::Logger logger("safekeeper");
 
-constexpr const char* kStateName = "state";
-
 // No more than this is ever written without being flushed, so what a crash tears is no longer.
 constexpr uint64_t kMaxUnflushed = 2u << 20;
 
@@ -131,9 +129,9 @@ void WalStore::set_damaged(const RecordWalk& walk) {
       "{} is damaged at offset {} (LSN {}): {}. WAL that was acknowledged is behind it, so nothing "
       "has been cut off: the branch can be read up to {}, and is not written to. Put the file back "
       "from a copy and restart, or go on without the rest in a new branch of this one",
-      files_.path(walk.problem_at).string(), walk.problem_at.value % kWalSegmentSize,
+      wal_segment_name(walk.problem_at, kWalSegmentSize), walk.problem_at.value % kWalSegmentSize,
       walk.problem_at.str(), *walk.problem, end.str());
-  logger.error("timeline {}: {}", identity_.id.str(), damage_);
+  logger.error("timeline {}, in {}: {}", identity_.id.str(), options_.folder.string(), damage_);
   flushed_ = prepared_ = end;
   end_readers_beyond(end);
 }

@@ -65,7 +65,8 @@ class WalStore {
   // ---- Any thread ----
   // Saves how far the log is flushed: the next opening holds all below for acknowledged.
   void save_flushed();
-  // What is damaged, for people; empty if nothing is known to be.
+  // What is damaged, for people, clients included: it names no folder. Empty if nothing is known to
+  // be.
   std::string damage() const;
   Lsn flushed() const;
   Lsn oldest() const;  // Nothing below is kept.

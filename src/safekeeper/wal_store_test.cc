@@ -176,6 +176,9 @@ void expect_refused(WalStore& store, const WalBuilder& log, const RecordPlace& b
     EXPECT_NE(std::string(error.what()).find(place), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find(wal_segment_name(bad.start, kWalSegmentSize)),
               std::string::npos);
+    EXPECT_EQ(std::string(error.what()).find('/' + wal_segment_name(bad.start, kWalSegmentSize)),
+              std::string::npos)
+        << "clients see it, and the server's folders are not theirs to know";
   }
   EXPECT_NE(store.damage(), "");
   EXPECT_EQ(store.flushed(), bad.start);

@@ -54,6 +54,7 @@ class FakePageserver : public PageserverAdmin {
     return made;
   }
   PageToken open_session(TimelineId, uint64_t, Lsn) override {
+    if (disagrees) throw Error(Errc::corrupt, "the safekeeper has lost WAL");
     ++open_sessions;
     return {};
   }
@@ -85,6 +86,7 @@ class FakePageserver : public PageserverAdmin {
   std::atomic<bool> fail_skeleton = false;
   std::atomic<int> skeletons = 0;
   std::atomic<int> open_sessions = 0;
+  std::atomic<bool> disagrees = false;  // With the safekeeper.
 
  private:
   TemplateCluster cluster_;

@@ -4,13 +4,16 @@
 #include <gmock/gmock.h>
 #include <grp.h>
 #include <gtest/gtest.h>
+
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <thread>
 
 #include <fstream>
 #include <future>
+#include <thread>
 
 #include "base/token.h"
 #include "compute/agent/agent_fakes.h"
@@ -277,6 +280,33 @@ TEST_F(ComputeAgentTest, SuspendRefusesWhileClientsAreAtWorkUnlessForced) {
   EXPECT_FALSE(agent.running("ep-one"));
 }
 
+TEST_F(ComputeAgentTest, AVacuumThatIsRunningIsNotCutOffUnlessForced) {
+  ComputeAgent agent(options());
+  SqlConnection client(agent.start(spec(), soon()), "neondb", soon());
+  for (const char* setting :
+       {"autovacuum_naptime = 1", "autovacuum_vacuum_cost_delay = 100",
+        "autovacuum_vacuum_cost_limit = 1", "autovacuum_vacuum_threshold = 1"})
+    client.query(std::string("ALTER SYSTEM SET ") + setting, soon());
+  client.query("SELECT pg_reload_conf()", soon());
+  client.query("CREATE TABLE public.t AS SELECT g FROM generate_series(1, 50000) g", soon());
+  client.query("DELETE FROM public.t", soon());
+  const std::string running =
+      "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'autovacuum%t'";
+  for (auto end = soon(); client.query(running, soon())[0][0] == "0" && !end.passed();)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  try {
+    agent.suspend("ep-one", false, soon());
+    FAIL() << "suspended under a vacuum";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::conflict);
+    EXPECT_NE(std::string(error.what()).find("autovacuum: VACUUM"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_TRUE(agent.running("ep-one"));
+  agent.suspend("ep-one", true, soon());
+  EXPECT_FALSE(agent.running("ep-one"));
+}
+
 TEST_F(ComputeAgentTest, APlatformThatStopsLeavesWarmDataDirectories) {
   {
     ComputeAgent agent(options());
@@ -294,6 +324,18 @@ TEST_F(ComputeAgentTest, AKeptDataDirectoryIsUsedOnlyAtItsOwnEnd) {
   safekeeper_.reset();  // As if the branch had been reset to its beginning.
   EXPECT_EQ(query(agent, "SELECT count(*) FROM pg_class WHERE relname = 't'"), "0");
   EXPECT_EQ(pageserver_.skeletons, 2);
+}
+
+TEST_F(ComputeAgentTest, AKeptDataDirectoryOutlivesAStorageThatRefuses) {
+  ComputeAgent agent(options());
+  query(agent, "CREATE TABLE public.t AS SELECT 7 AS a");
+  agent.suspend("ep-one", false, soon());
+  pageserver_.disagrees = true;
+  EXPECT_THROW(agent.start(spec(), soon()), Error);
+  EXPECT_TRUE(has_data());
+  pageserver_.disagrees = false;
+  EXPECT_EQ(query(agent, "SELECT a FROM public.t"), "7");
+  EXPECT_EQ(pageserver_.skeletons, 1);
 }
 
 TEST_F(ComputeAgentTest, AKilledPostmasterIsNoticedAndItsDataDirectoryThrownAway) {

@@ -120,7 +120,10 @@ ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
       session_ = std::move(session);
       return address;
     } catch (const Error& error) {
+      // Storage has refused: what is kept here may be the best copy there is.
+      const bool refused = kept && !session->token && error.code() == Errc::corrupt;
       release(*session);
+      if (refused) throw;
       if (kept || session->postmaster) discard_data();
       if (!kept || deadline.passed()) throw;
       logger.info("{}: the kept data directory is of no use, making a new one: {}", id_,

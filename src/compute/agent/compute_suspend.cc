@@ -83,14 +83,20 @@ void Compute::prepare_suspend(bool force, ComputeStopped* stopped, Deadline dead
   }
 }
 
-// The proxy keeps connections that nobody uses; they do not count.
+// Connections that nobody uses do not count, as the proxy keeps some. A vacuum that has been cut
+// off begins anew, so under a short timeout a large table would never be vacuumed to its end; it
+// counts for an hour, and for as long as it takes if it is what keeps transaction ids from running
+// out.
 void Compute::refuse_if_busy(SqlConnection& connection, Deadline deadline) {
   auto rows = connection.query(
-      "SELECT count(*) FROM pg_catalog.pg_stat_activity "
-      "WHERE backend_type = 'client backend' AND state <> 'idle' AND pid <> pg_backend_pid()",
+      "SELECT count(*) FILTER (WHERE backend_type = 'client backend' AND state <> 'idle'), "
+      "min(query) FILTER (WHERE backend_type = 'autovacuum worker' AND query <> '' "
+      "AND (query LIKE '%(to prevent wraparound)' OR now() - backend_start < interval '1 hour')) "
+      "FROM pg_catalog.pg_stat_activity WHERE pid <> pg_backend_pid()",
       deadline);
   if (rows.at(0).at(0) != "0")
     throw Error(Errc::conflict, "{}: {} clients are at work", id_, rows[0][0]);
+  if (!rows[0][1].empty()) throw Error(Errc::conflict, "{}: {} is running", id_, rows[0][1]);
 }
 
 Lsn Compute::stop_and_confirm(Deadline deadline) {

@@ -83,6 +83,9 @@ const std::map<std::string, std::string>& compute_defaults() {
       {"checkpoint_flush_after", "0"},
       {"bgwriter_flush_after", "0"},
       {"wal_init_zero", "off"},
+      // A page that is absent is a round trip to storage: many are asked for at once.
+      {"effective_io_concurrency", "100"},
+      {"maintenance_io_concurrency", "100"},
       {"shared_buffers", "128MB"},
       // Cleared at every start, a page fault for each 4 KiB: the 4 MB it would be take a wake
       // longer

@@ -336,8 +336,10 @@ void build_manifest(const fs::path& file, const Skeleton& skeleton, const Manife
     local_bits.push_back(entry->first_bit + block);
   }
   UniqueFd fd = open_file(file, O_RDWR | O_CREAT | O_TRUNC);
-  if (::ftruncate(fd.get(), static_cast<off_t>(image.header().file_bytes)) != 0)
-    throw system_error(errno, file.string());
+  // What is mapped is allocated: on a full disk a hole would end the process that writes to it.
+  const auto size = static_cast<off_t>(image.header().file_bytes);
+  if (int error = ::posix_fallocate(fd.get(), 0, size); error != 0)
+    throw system_error(error, file.string());
   pwrite_all(fd.get(), image.bytes(), 0);
   if (!local_bits.empty()) mark_local(Mapping(file, true), local_bits);
 }
@@ -348,11 +350,11 @@ void rebase_manifest(const fs::path& file, Lsn lsn, const ManifestOptions& optio
   set_options(header, options);
   header.boot_lsn.store(lsn.value);
   new (&header.counters) Counters{};
-  // Sparse as it is, the bitmap is cleared by making it a hole; where there are no holes, by hand.
+  // Zeroed without being read, and still allocated; where the file system cannot, by hand.
   auto at = static_cast<off_t>(header.written_at);
   auto bytes = static_cast<off_t>(header.bitmap_words * 8);
   if (bytes != 0 &&
-      ::fallocate(map.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) != 0)
+      ::fallocate(map.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, bytes) != 0)
     std::memset(map.words(header.written_at), 0, static_cast<size_t>(bytes));
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -163,6 +164,19 @@ TEST_F(ManifestBuilder, RebaseKeepsPresentBlocksAndForgetsWrittenOnes) {
   EXPECT_FALSE(map_.written(index, 130));
   EXPECT_EQ(map_.entry(index).state.load(), kMade);
   EXPECT_EQ(read_manifest_status(file_).requests, 0u);
+}
+
+// It is mapped: on a full disk, a write to a hole in it would kill the process with SIGBUS.
+TEST_F(ManifestBuilder, NoPartOfTheFileIsAHole) {
+  build_manifest(file_, skeleton_, options_);
+  auto allocated = [&] {
+    struct stat info;
+    EXPECT_EQ(::stat(file_.c_str(), &info), 0);
+    return info.st_blocks * 512 >= info.st_size;
+  };
+  EXPECT_TRUE(allocated());
+  rebase_manifest(file_, Lsn(5000), {});
+  EXPECT_TRUE(allocated());
 }
 
 TEST_F(ManifestBuilder, DamagedFilesAreRefused) {

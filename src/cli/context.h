@@ -68,6 +68,7 @@ void add_branches(CLI::App& app, Context& context);    // branches create|list|d
 void add_endpoints(CLI::App& app, Context& context);   // suspend, wake, outgoing-traffic
 void add_connection(CLI::App& app, Context& context);  // connection-string, psql
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
+void add_storage(CLI::App& app, Context& context);     // storage check
 
 // Parses and runs; the program's exit code.
 int run(int argc, char** argv);

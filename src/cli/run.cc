@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   add_connection(app, context);
   add_endpoints(app, context);
   add_keys(app, context);
+  add_storage(app, context);
   try {
     app.parse(argc, argv);
     return kOk;

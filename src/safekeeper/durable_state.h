@@ -9,6 +9,8 @@
 
 namespace halogen::safekeeper {
 
+constexpr const char* kStateName = "state";  // In the timeline's folder.
+
 struct DurableState {
   TimelineId id;
   uint64_t system_identifier = 0;

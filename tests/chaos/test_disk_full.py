@@ -127,3 +127,4 @@ def test_a_platform_that_dies_on_a_full_disk_says_what_to_do_and_has_lost_nothin
     platform.up()
     commits_go_on(writers, "commits after there was room again")
     stop_writers(project, writers)
+    platform.check_storage()

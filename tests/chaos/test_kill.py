@@ -75,6 +75,7 @@ def test_kill_9_of_the_platform_loses_nothing(own_platform):
     own_platform.kill()
     own_platform.up()
     assert project.query("select count(*) from t") == [(1000,)]
+    own_platform.check_storage()
 
 
 def test_what_wal_does_not_carry_survives_kill_9_right_after_a_suspend(own_platform):
@@ -114,3 +115,4 @@ def test_platforms_killed_under_load_lose_nothing_acknowledged(own_platform):
         own_platform.up()
 
     run_rounds(project, kill)
+    own_platform.check_storage()

@@ -1,0 +1,63 @@
+#include "platform/storage_check.h"
+
+#include "base/error.h"
+#include "control/branch_timelines.h"
+#include "pageserver/storage_check.h"
+#include "safekeeper/wal_check.h"
+
+namespace halogen::platform {
+namespace {
+
+// All that the two have of one timeline. Those whose WAL was never followed are at their start.
+void check_wal_of(StorageReport& report, const pageserver::Manifest& manifest,
+                  const fs::path& folder) {
+  const safekeeper::CheckedWal wal = safekeeper::check_wal(folder, manifest.disk_consistent_lsn);
+  report.problems.insert(report.problems.end(), wal.problems.begin(), wal.problems.end());
+  if (wal.state.id != manifest.timeline)
+    report.problems.push_back(folder.string() + ": it holds timeline " + wal.state.id.str());
+  if (manifest.disk_consistent_lsn > wal.state.flushed && manifest.disk_consistent_lsn > wal.end)
+    report.problems.push_back(fmt::format(
+        "timeline {}: the pageserver has read WAL up to {}, but the safekeeper's ends at {}",
+        manifest.timeline.str(), manifest.disk_consistent_lsn.str(), wal.end.str()));
+}
+
+void check_branch(StorageReport& report, const control::BranchTimeline& branch,
+                  const pageserver::CheckedTimelines& checked, const Layout& layout) {
+  const fs::path folder = layout.home / "safekeeper" / branch.timeline.str();
+  auto found = checked.manifests.find(branch.timeline);
+  if (found == checked.manifests.end()) {
+    report.problems.push_back(fmt::format("branch {}: the pageserver does not have its timeline {}",
+                                          branch.id, branch.timeline.str()));
+  } else if (!fs::exists(folder)) {
+    report.problems.push_back(fmt::format("branch {}: the safekeeper does not have its timeline {}",
+                                          branch.id, branch.timeline.str()));
+  } else {
+    check_wal_of(report, found->second, folder);
+  }
+}
+
+}  // namespace
+
+StorageReport check_storage(const Layout& layout, const Progress& progress) {
+  if (std::optional<int> pid = running_pid(layout))
+    throw Error(Errc::conflict, "Halogen is running in {} (pid {}): `halogen down` first",
+                layout.home.string(), *pid);
+  StorageReport report;
+  const auto checked = pageserver::check_timelines(layout.home / "pageserver", progress);
+  report.problems = checked.problems;
+  report.timelines = checked.manifests.size();
+  report.layer_files = checked.layer_files;
+  report.layer_bytes = checked.layer_bytes;
+  for (const control::BranchTimeline& branch : control::read_branch_timelines(layout.catalog)) {
+    progress(fmt::format("branch {}: its WAL", branch.id));
+    report.branches++;
+    try {
+      check_branch(report, branch, checked, layout);
+    } catch (const std::exception& error) {
+      report.problems.push_back(error.what());
+    }
+  }
+  return report;
+}
+
+}  // namespace halogen::platform

@@ -66,6 +66,7 @@ def test_sql_finds_a_statement_of_the_protocol_wherever_it_stands(connect, poole
                 "create temp table t on commit drop as execute s('xyz'); select 3"):
         assert wire.query(sql)[-1] == ("3",), sql
     assert wire.one("execute s('%s')" % ("x" * 100_000)) == "100000"
+    assert wire.query("select length('%s'); execute s('xy')" % ("x" * 300_000)) == [("300000",), ("2",)]
     assert wire.query("explain (costs off) execute s('x')") == [("Result",)]
     wire.pipeline(parse("e", "execute s('four')"), SYNC)
     if pooled:

@@ -68,9 +68,13 @@ class Conversation {
   // rest of its pipeline is skipped.
   void refuse_message(const wire::ErrorFields& why);
   // These bytes begin with a message that should be given a server: not with half a one.
-  static bool worth_a_server(std::string_view bytes);
-  // The size of the first message, if it is incomplete and cannot be passed on in pieces; else 0.
-  static size_t size_to_hold(std::string_view bytes);
+  bool worth_a_server(std::string_view bytes) const;
+  // How much of the first message must be there before any of it can be passed on, if that is more
+  // than there is; else 0.
+  size_t size_to_hold(std::string_view bytes) const;
+  // There is no room for that: a query is passed on as it comes, looked at as far as it is there.
+  // False of what cannot be.
+  bool pass_unseen(std::string_view bytes);
 
   // ---- Notifications ----
   //
@@ -168,10 +172,11 @@ class Conversation {
   void drop(const ClientMessage& message);
   Injector inject(std::string& to_server) { return {exchange_, *server_, to_server}; }
   void close_surplus(std::string& to_server);
-  // Makes sure that the server has a statement: done, wait, or the server was made to raise an
-  // error in its place.
+  // Makes sure that the server has what the client calls so, if that knows it: it is there, or its
+  // message must wait, or the server was made to raise an error in its place.
   enum class Ensured { there, wait, failed };
-  Ensured ensure(ClientStatement& statement, std::string_view name, std::string& to_server);
+  Ensured ensure(std::string_view name, std::string& to_server);
+  Ensured ensure_named(ClientStatement& statement, std::string_view name, std::string& to_server);
   Ensured ensure_unnamed(std::string& to_server);
   const Verified* verified(const TextPtr& text) const;
   void refresh(const TextPtr& text, std::string_view name, wire::Frontend end,
@@ -181,6 +186,8 @@ class Conversation {
   // Tells the server by which names SQL may call statements, and makes sure that it has those.
   bool tell_names(std::string_view sql, bool simple, std::string& to_server);
   bool has_names() const;
+  bool may_be_known(std::string_view name) const;
+  size_t needed_of(const ClientMessage& message) const;
   bool is_foreign(std::string_view name) const;
   void parse_unnamed_again(std::string& to_server);
   void end_unnamed(OutstandingRequest& by);
@@ -233,6 +240,7 @@ class Conversation {
   std::optional<wire::Frontend> copy_broken_by_;
   uint64_t client_body_ = 0;  // Left of a message that is passed on in pieces.
   bool client_body_dropped_ = false;
+  bool hurried_ = false;  // The next message is passed on as it comes.
 
   // The server's side.
   ServerState* server_ = nullptr;

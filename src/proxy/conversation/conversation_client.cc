@@ -1,4 +1,6 @@
 // What the client says, and what becomes of it on its way to the server.
+#include <algorithm>
+
 #include "base/error.h"
 #include "proxy/conversation/conversation.h"
 
@@ -164,13 +166,20 @@ Conversation::Step Conversation::take(const ClientMessage& message, std::string&
 
 // What a request that has been sent, but not answered, may still take away or give back counts.
 bool Conversation::has_names() const {
-  return !names_.empty() || !exchange_.outstanding.empty() || !server_->names.items.empty();
+  return !names_.empty() || !exchange_.outstanding.empty() ||
+         (server_ != nullptr && !server_->names.items.empty());
+}
+
+bool Conversation::may_be_known(std::string_view name) const {
+  return names_.find(name) != nullptr ||
+         std::ranges::any_of(exchange_.outstanding, [&](auto& one) { return one.name == name; });
 }
 
 bool Conversation::tell_names(std::string_view sql, bool simple, std::string& to_server) {
   bool mid_pipeline = exchange_.amid_pipeline();
   std::string items;
-  for (const std::string& name : names_in_sql(sql)) {
+  auto known = [this](const std::string& name) { return may_be_known(name); };
+  for (const std::string& name : names_in_sql(sql, known)) {
     if (must_settle(name, to_server)) return false;
     ClientStatement* statement = names_.find(name);
     if (statement == nullptr) continue;
@@ -206,11 +215,12 @@ bool Conversation::tell_names(std::string_view sql, bool simple, std::string& to
 Conversation::Step Conversation::take_query(const ClientMessage& message, std::string& to_server) {
   bool about_names = false;
   if (has_names()) {
-    if (!message.complete() && message.bytes.size() < kPiecesFrom) return Step::incomplete;
+    if (message.bytes.size() < needed_of(message)) return Step::incomplete;
     std::string_view sql = text_at(message.body(), 0);
     about_names = names_statements(sql);
     if (about_names && !tell_names(sql, true, to_server)) return Step::wait;
   }
+  hurried_ = false;
   counts_.queries++;
   OutstandingRequest& asked = exchange_.expect(Kind::query);
   asked.may_deallocate = about_names;
@@ -334,8 +344,8 @@ void Conversation::refresh(const TextPtr& text, std::string_view name, Frontend 
 }
 
 // In between messages of the extended protocol what is missing is asked for with Flush.
-Conversation::Ensured Conversation::ensure(ClientStatement& statement, std::string_view name,
-                                           std::string& to_server) {
+Conversation::Ensured Conversation::ensure_named(ClientStatement& statement, std::string_view name,
+                                                 std::string& to_server) {
   const TextPtr& text = statement.text;
   bool by_names = pooled_ && text->names_statements;
   if (by_names && !tell_names(sql_of(*text), false, to_server)) return Ensured::wait;
@@ -389,6 +399,13 @@ Conversation::Ensured Conversation::ensure_unnamed(std::string& to_server) {
   return Ensured::there;
 }
 
+Conversation::Ensured Conversation::ensure(std::string_view name, std::string& to_server) {
+  if (must_settle(name, to_server)) return Ensured::wait;
+  if (name.empty()) return ensure_unnamed(to_server);
+  ClientStatement* statement = names_.find(name);
+  return statement == nullptr ? Ensured::there : ensure_named(*statement, name, to_server);
+}
+
 Conversation::Step Conversation::take_bind(const ClientMessage& message, std::string& to_server) {
   std::string_view body = message.body();
   size_t portal_end = body.find('\0');
@@ -399,18 +416,13 @@ Conversation::Step Conversation::take_bind(const ClientMessage& message, std::st
     return Step::incomplete;
   }
   std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
-  if (must_settle(name, to_server)) return Step::wait;
-  ClientStatement* statement = name.empty() ? &names_.unnamed : names_.find(name);
-  Ensured ensured = Ensured::there;
-  if (name.empty())
-    ensured = ensure_unnamed(to_server);
-  else if (statement != nullptr)
-    ensured = ensure(*statement, name, to_server);
+  Ensured ensured = ensure(name, to_server);
   if (ensured == Ensured::wait) return Step::wait;
   if (ensured == Ensured::failed) {
     drop(message);
     return Step::done;
   }
+  const ClientStatement* statement = name.empty() ? &names_.unnamed : names_.find(name);
   if (statement != nullptr && statement->text)
     sql_names_bound_ |= statement->text->names_statements;
   exchange_.expect(Kind::bind);
@@ -448,27 +460,19 @@ Conversation::Step Conversation::take_describe(const ClientMessage& message,
   if (body.size() < 2 || body.back() != '\0') malformed(message.type);
   std::string_view name = text_at(body, 1);
   if (body[0] == 'S') {
-    if (must_settle(name, to_server)) return Step::wait;
-    ClientStatement* statement = name.empty() ? nullptr : names_.find(name);
-    Ensured ensured = Ensured::there;
-    if (name.empty())
-      ensured = ensure_unnamed(to_server);
-    else if (statement != nullptr)
-      ensured = ensure(*statement, name, to_server);
+    Ensured ensured = ensure(name, to_server);
     if (ensured == Ensured::wait) return Step::wait;
     if (ensured == Ensured::failed) return Step::done;
-    if (statement != nullptr) {
+    if (const ClientStatement* statement = names_.find(name)) {
       const std::string server_name = server_->statements.find(statement->text)->name;
       inject(to_server).describe(server_name, statement->text, Job::none);
       return Step::done;
     }
-    if (name.empty() && names_.unnamed.text) {
-      exchange_.expect(Kind::describe, Job::look, names_.unnamed.text);
-      pass(message, to_server);
-      return Step::done;
-    }
   }
-  exchange_.expect(Kind::describe);
+  if (body[0] == 'S' && name.empty() && names_.unnamed.text)
+    exchange_.expect(Kind::describe, Job::look, names_.unnamed.text);
+  else
+    exchange_.expect(Kind::describe);
   if (body[0] == 'S' && is_foreign(name))
     put_parts(to_server, Frontend::describe, {"S", kNoStatement, std::string_view("\0", 1)});
   else
@@ -509,15 +513,29 @@ bool Conversation::ClientMessage::streams() const {
   return portal_end != std::string_view::npos && body().find('\0', portal_end + 1) != body().npos;
 }
 
-bool Conversation::worth_a_server(std::string_view bytes) {
-  std::optional<ClientMessage> message = next_message(bytes);
-  return message && (message->complete() || message->streams());
+// A query is looked at for names of statements, where it can have any, before any of it is passed
+// on.
+size_t Conversation::needed_of(const ClientMessage& message) const {
+  bool looked_at = message.type == Frontend::query && !hurried_ && has_names();
+  if (looked_at) return std::min(message.size, kMostSqlLookedAt);
+  return message.streams() ? 0 : message.size;
 }
 
-size_t Conversation::size_to_hold(std::string_view bytes) {
+bool Conversation::worth_a_server(std::string_view bytes) const {
   std::optional<ClientMessage> message = next_message(bytes);
-  bool some = message && message->bytes.size() >= kPiecesFrom;
-  return some && !message->complete() && !message->streams() ? message->size : 0;
+  return message && message->bytes.size() >= needed_of(*message);
+}
+
+bool Conversation::pass_unseen(std::string_view bytes) {
+  std::optional<ClientMessage> message = next_message(bytes);
+  return hurried_ = message && message->type == Frontend::query;
+}
+
+size_t Conversation::size_to_hold(std::string_view bytes) const {
+  std::optional<ClientMessage> message = next_message(bytes);
+  if (!message || message->bytes.size() < kPiecesFrom) return 0;
+  size_t needed = needed_of(*message);
+  return message->bytes.size() < needed ? needed : 0;
 }
 
 void Conversation::refuse_message(const wire::ErrorFields& why) {

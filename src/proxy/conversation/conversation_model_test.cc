@@ -230,7 +230,7 @@ class Model {
       client.hears(party.unsaid.substr(0, piece));
       party.unsaid.erase(0, piece);
     }
-    if (!client.server() && Conversation::worth_a_server(client.heard)) attach(client);
+    if (!client.server() && client.talk.worth_a_server(client.heard)) attach(client);
     if (client.server()) work(client, piece);
     bool all_said = party.steps > steps && party.unsaid.empty() && client.heard.empty();
     if (all_said && client.talk.movable() && !client.server()) finish(party);

@@ -337,6 +337,26 @@ TEST_F(ConversationStatements, ANameIsTakenWhicheverWayItWasMade) {
   EXPECT_EQ(ann.on(two, Say().query("EXECUTE p")), "E(26000) Z(I)");
 }
 
+// Wherever it stands in a large query, which is held up to there only for who has names.
+TEST_F(ConversationStatements, ANameIsFoundFarBackInAQuery) {
+  Say query = Say().query("SELECT " + std::string(200'000, 'x') + "; EXECUTE s");
+  std::string_view half = std::string_view(query.bytes).substr(0, 100'000);
+  EXPECT_TRUE(ann.talk.worth_a_server(half));
+  EXPECT_EQ(ann.talk.size_to_hold(half), 0u);
+  ann.on(one, Say().parse("s", "SELECT a").sync());
+  EXPECT_FALSE(ann.talk.worth_a_server(half));
+  EXPECT_EQ(ann.talk.size_to_hold(half), query.bytes.size());
+  EXPECT_THAT(ann.on(two, query), ::testing::EndsWith("D(a) C(SELECT 1) Z(I)"));
+  ann.attach(two);  // Without room it is not held.
+  EXPECT_TRUE(ann.talk.pass_unseen(half));
+  EXPECT_EQ(ann.talk.size_to_hold(half), 0u);
+  ann.hears(half);
+  EXPECT_EQ(ann.heard, "");
+  ann.hears(query.bytes.substr(half.size()));
+  ann.settle();
+  EXPECT_FALSE(ann.talk.pass_unseen(Say().parse("t", "SELECT a").bytes));
+}
+
 // ---- What a text means was settled at its Parse ----
 
 TEST_F(ConversationStatements, AreReadByTheSettingsOfTheirOwnSession) {

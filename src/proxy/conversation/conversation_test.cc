@@ -103,10 +103,10 @@ TEST_F(ConversationTest, HalfAMessageIsNotWorthAServerUnlessItIsLarge) {
   std::string small = Say().query("SELECT x").bytes;
   std::string large = Say().query(std::string(100'000, 'x')).bytes;
   for (size_t i = 0; i < small.size(); i++)
-    EXPECT_FALSE(Conversation::worth_a_server(small.substr(0, i)));
-  EXPECT_TRUE(Conversation::worth_a_server(small));
-  EXPECT_FALSE(Conversation::worth_a_server(large.substr(0, 30'000)));
-  EXPECT_TRUE(Conversation::worth_a_server(large.substr(0, 40'000)));
+    EXPECT_FALSE(ann.talk.worth_a_server(small.substr(0, i)));
+  EXPECT_TRUE(ann.talk.worth_a_server(small));
+  EXPECT_FALSE(ann.talk.worth_a_server(large.substr(0, 30'000)));
+  EXPECT_TRUE(ann.talk.worth_a_server(large.substr(0, 40'000)));
 }
 
 // ---- However the bytes are cut ----
@@ -207,12 +207,12 @@ TEST_F(ConversationTest, FromTheClient) {
 TEST_F(ConversationTest, LargeMessagesThatAreHeldOrRefused) {
   std::string text(100'000, 'x');
   Say large = Say().parse("", "SELECT " + text);
-  EXPECT_EQ(Conversation::size_to_hold(large.bytes), 0);
-  EXPECT_EQ(Conversation::size_to_hold(large.bytes.substr(0, 40'000)), large.bytes.size());
-  EXPECT_EQ(Conversation::size_to_hold(large.bytes.substr(0, 1000)), 0);
-  EXPECT_EQ(Conversation::size_to_hold(Say().query(text).bytes.substr(0, 40'000)), 0);
-  EXPECT_EQ(Conversation::size_to_hold(Say().bind("s", {text}).bytes.substr(0, 40'000)), 0);
-  EXPECT_EQ(Conversation::size_to_hold(Say().bind(text).bytes.substr(0, 40'000)),
+  EXPECT_EQ(ann.talk.size_to_hold(large.bytes), 0);
+  EXPECT_EQ(ann.talk.size_to_hold(large.bytes.substr(0, 40'000)), large.bytes.size());
+  EXPECT_EQ(ann.talk.size_to_hold(large.bytes.substr(0, 1000)), 0);
+  EXPECT_EQ(ann.talk.size_to_hold(Say().query(text).bytes.substr(0, 40'000)), 0);
+  EXPECT_EQ(ann.talk.size_to_hold(Say().bind("s", {text}).bytes.substr(0, 40'000)), 0);
+  EXPECT_EQ(ann.talk.size_to_hold(Say().bind(text).bytes.substr(0, 40'000)),
             Say().bind(text).bytes.size());
   const wire::ErrorFields why{"ERROR", "54000", "too large"};
   for (bool attached : {false, true}) {
@@ -315,6 +315,12 @@ TEST_F(ConversationTest, AnyNumberOfSyncsMayStandAmongTheDataOfACopy) {
 }
 
 // What ends here is no transaction of the client's.
+TEST_F(ConversationTest, AnAnswerToNothingAmongSyncsIsCorrupt) {
+  ann.on(one, Say().once("COPYIN").sync().data("bad"));
+  wire::put_message(one.from_it, '3');
+  EXPECT_THROW(ann.take_said(), Error);
+}
+
 TEST_F(ConversationTest, ACopyThatSucceedsIsFollowedByNoSyncButItsClients) {
   ann.on(one, Say().once("COPYIN").sync().data("1").copy_done().once("SELECT x").flush());
   EXPECT_EQ(one.times("S"), 0u);

@@ -12,12 +12,29 @@
 //
 // 1. Close of a statement that does not exist, and Flush. If the COPY succeeds, or is none, or the
 //    Syncs are answered, the answer comes behind theirs.
-// 2. After an error the server may be skipping, and say nothing. One Sync more is sent than there
-// are
-//    doubtful ones. If only they are answered it skips, and the client must send its own Sync. Else
-//    some answers stand before that to the Close: so many of the client's were answered.
+// 2. After an error the server may be skipping, and say nothing. Syncs are sent, one more than
+// there
+//    are doubtful ones. If only they are answered it skips, and the client must send its own Sync.
+//    Else some answers stand before that to the Close: so many of the client's were answered.
 
 namespace halogen::proxy {
+namespace {
+
+using Request = OutstandingRequest;
+
+bool is_of_a_copy(const Request& one) {
+  return one.doubtful || one.is_data() || one.asks_about_syncs;
+}
+
+// The question, if those doubtful Syncs are at the front that it is about; else the end.
+auto question_at_front(OutstandingRequests& all) {
+  auto question =
+      std::ranges::find_if(all, [](const Request& one) { return !one.doubtful && !one.is_data(); });
+  bool is_there = question != all.end() && question->asks_about_syncs && all.front().doubtful;
+  return is_there ? question : all.end();
+}
+
+}  // namespace
 
 OutstandingRequest& Exchange::expect(Kind kind, Job job, TextPtr text) {
   Request one;
@@ -42,7 +59,7 @@ void Exchange::take_data(Kind kind) {
 // One that is known to be doubtful, or stands behind what may be a COPY, with data behind it.
 bool Exchange::in_doubt(wire::Frontend next) const {
   if (outstanding.empty()) return false;
-  bool failed = outstanding.front().doubtful;
+  bool failed = outstanding.front().doubtful && std::ranges::all_of(outstanding, is_of_a_copy);
   bool more_data = phase == Phase::copy_in || outstanding.back().kind == Kind::copy_data;
   if (next == wire::Frontend::sync && more_data && !failed) return false;
   bool data_behind = false;
@@ -70,7 +87,8 @@ void Exchange::ask_about_syncs(std::string& to_server) {
     wire::put_message(to_server, wire::Frontend::close, "Shalogen.none\0"sv);
     expect(Kind::close, Job::forget).asks_about_syncs = true;
   }
-  if (!outstanding.front().doubtful) return wire::put_message(to_server, wire::Frontend::flush);
+  if (question_at_front(outstanding) == outstanding.end())
+    return wire::put_message(to_server, wire::Frontend::flush);
   for (size_t more = doubtful_syncs() + 1; more > 0; more--) {
     wire::put_message(to_server, wire::Frontend::sync);
     expect(Kind::sync, Job::forget);
@@ -78,11 +96,8 @@ void Exchange::ask_about_syncs(std::string& to_server) {
 }
 
 bool Exchange::keeps_ready(char status) {
-  if (!front_is_doubtful()) return false;
-  auto question = std::ranges::find_if(
-      outstanding, [](const Request& one) { return !one.doubtful && !one.is_data(); });
-  bool asked = question != outstanding.end() && question->asks_about_syncs &&
-               std::next(question) != outstanding.end();
+  auto question = question_at_front(outstanding);
+  bool asked = question != outstanding.end() && std::next(question) != outstanding.end();
   if (!asked) return false;
   transaction_status = status;
   if (++kept_ <= doubtful_syncs()) return true;
@@ -93,7 +108,7 @@ bool Exchange::keeps_ready(char status) {
 }
 
 size_t Exchange::settle_syncs() {
-  if (!front_is_doubtful()) return 0;
+  if (question_at_front(outstanding) == outstanding.end()) return 0;
   while (!outstanding.front().asks_about_syncs) outstanding.pop();
   return std::exchange(kept_, 0);
 }

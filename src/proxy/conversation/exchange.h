@@ -67,7 +67,6 @@ class Exchange {
   char transaction_status = 'I';
 
  private:
-  bool front_is_doubtful() const { return !outstanding.empty() && outstanding.front().doubtful; }
   size_t doubtful_syncs() const;
 
   size_t kept_ = 0;  // Answers to Syncs that are the client's, or those asked with.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <utility>
 
 namespace halogen::proxy {
@@ -178,23 +179,25 @@ bool names_statements(std::string_view sql) {
   return false;
 }
 
-std::vector<std::string> names_in_sql(std::string_view sql) {
+std::vector<std::string> names_in_sql(std::string_view sql,
+                                      const std::function<bool(const std::string&)>& wanted) {
   sql = sql.substr(0, kMostSqlLookedAt);
-  std::vector<std::string> names;
+  std::set<std::string> names;
+  auto found = [&](std::string name) {
+    if (wanted(name)) names.insert(std::move(name));
+  };
   for (size_t at = 0; at < sql.size();) {
     if (sql[at] == '"') {
-      names.push_back(quoted_name(sql, at));
+      found(quoted_name(sql, at));
     } else if (starts_name(sql[at])) {
       size_t begin = at;
       while (at < sql.size() && in_name(sql[at])) at++;
-      names.push_back(lower(sql.substr(begin, at - begin)));
+      found(lower(sql.substr(begin, at - begin)));
     } else {
       at++;
     }
   }
-  std::ranges::sort(names);
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  return names;
+  return {names.begin(), names.end()};
 }
 
 }  // namespace halogen::proxy

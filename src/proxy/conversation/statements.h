@@ -7,6 +7,7 @@
 // from before the tables changed, and must get the error that Postgres would give.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -100,8 +101,9 @@ constexpr std::string_view kNoStatement = "halogen.none";
 // somewhere in it. Says yes too often rather than too seldom, but does not look beyond
 // kMostSqlLookedAt bytes.
 bool names_statements(std::string_view sql);
-// What may be names there: every word (in lower case) and every quoted name.
-std::vector<std::string> names_in_sql(std::string_view sql);
-constexpr size_t kMostSqlLookedAt = 32 * 1024;
+// What may be names there, of those that are `wanted`: words (in lower case) and quoted names.
+std::vector<std::string> names_in_sql(std::string_view sql,
+                                      const std::function<bool(const std::string&)>& wanted);
+constexpr size_t kMostSqlLookedAt = 1 << 20;
 
 }  // namespace halogen::proxy

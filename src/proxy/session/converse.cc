@@ -152,15 +152,15 @@ Task<bool> Session::hear() {
 // What has not been used waits for more: for all of its first message, where that is needed.
 void Session::keep(std::string_view bytes, size_t used) {
   keep_rest(heard_, bytes, used);
-  wanted_ = Conversation::size_to_hold(heard_);
+  wanted_ = talk_->size_to_hold(heard_);
   if (wanted_ > BufferPool::kBufferSize)
     hold_message();
   else
     held_.give_back();
 }
 
-// A large message is held if there is room for it; else it is answered with an error, and its bytes
-// are dropped as they come.
+// A large message is held if there is room for it. Else it is answered with an error, and its bytes
+// are dropped as they come; but a query goes on as it comes.
 void Session::hold_message() {
   size_t most = shared_.held_bytes.limits().message;
   if (held_.held() == wanted_) return;
@@ -168,8 +168,10 @@ void Session::hold_message() {
     heard_.reserve(wanted_);
     return;
   }
-  shared_.metrics.held_refused.add();
-  talk_->refuse_message(wanted_ > most ? too_large(wanted_, most) : no_memory_for(wanted_));
+  if (!talk_->pass_unseen(heard_)) {
+    shared_.metrics.held_refused.add();
+    talk_->refuse_message(wanted_ > most ? too_large(wanted_, most) : no_memory_for(wanted_));
+  }
   wanted_ = 0;
 }
 

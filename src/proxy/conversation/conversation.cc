@@ -19,7 +19,8 @@ Conversation::Conversation(Options options)
       id_(++last_id) {}
 
 void Conversation::attach(ServerState& server, std::string& to_server) {
-  CHECK(server_ == nullptr && exchange_.outstanding.empty());
+  CHECK(server_ == nullptr && exchange_.outstanding.empty(),
+        "invariant 1: a server is taken while another owes answers");
   server_ = &server;
   fatal_.reset();
   message_refusal_.reset();
@@ -50,7 +51,7 @@ void Conversation::release() {
 }
 
 void Conversation::detach() {
-  CHECK(at_rest());
+  CHECK(at_rest(), "invariant 3: a server is let go of in the middle of something");
   server_ = nullptr;
   forget_what_is_lost();
 }

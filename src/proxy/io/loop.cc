@@ -115,6 +115,7 @@ void Loop::do_posted() {
 }
 
 void Loop::wake_all(Link& sleepers, bool ready) {
+  CHECK(is_mine(), "invariant 2: a loop's coroutines are woken by another thread");
   while (!sleepers.alone()) {
     auto& sleeper = static_cast<Sleeper&>(*sleepers.next());
     sleeper.ready_ = ready;

@@ -103,6 +103,7 @@ std::optional<Route> Authenticator::route_of(wire::Parameters& parameters) const
 }
 
 Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
+  CHECK(client_.stream.is_private(), "invariant 1: a login in the clear");
   login_.user = packet.parameter("user");
   if (login_.user.empty())
     throw Refused("28000", "no PostgreSQL user name specified in startup packet");

@@ -72,6 +72,7 @@ bool ComputeUse::make_room(const wire::ErrorFields& refused, steady_clock::time_
 
 Task<ServerPtr> ComputeUse::connect(const wire::Parameters& parameters, Deadline deadline,
                                     For whom) {
+  CHECK(in_use_, "invariant 4: a compute is connected to that may be suspended meanwhile");
   auto room_until = steady_clock::now();
   while (true) {
     ComputeAddress address = co_await wake(deadline);

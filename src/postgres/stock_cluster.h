@@ -93,8 +93,11 @@ class StockCluster {
     return bytes;
   }
   std::string waldump(Lsn from, Lsn to, const std::string& options = "") {
-    return run(fmt::format("{}pg_waldump -p {}/pg_wal -s {} -e {} {}", kPostgresBin,
-                           data().string(), from.str(), to.str(), options));
+    // With files named, it does not look for the segments' size in one that is still all zeros.
+    return run(fmt::format("{}pg_waldump -p {}/pg_wal -s {} -e {} {} {} {}", kPostgresBin,
+                           data().string(), from.str(), to.str(), options,
+                           wal_segment_name(from, kWalSegmentSize),
+                           wal_segment_name(Lsn(to.value - 1), kWalSegmentSize)));
   }
   // End of the last record of a cleanly stopped cluster.
   Lsn end() const {

@@ -56,7 +56,7 @@ void OutgoingTraffic::wait_ready(Deadline deadline) {
   if (ready == 0) throw Error(Errc::timed_out, "its network was not ready in time");
   char byte;
   if (::read(ready_.get(), &byte, 1) != 1)
-    throw Error(Errc::unavailable, "no network: {}", last_lines(log_, 0));
+    throw Error(Errc::unavailable, "{}", last_lines(log_, 0));
 }
 
 }  // namespace halogen::compute

@@ -61,7 +61,6 @@ NetworkStack::NetworkStack(int tap)
       .send_packet = send_frame,
       .guest_error = [](const char*, void*) {},
       .clock_get_ns = now,
-      .timer_new = [](SlirpTimerCb, void*, void*) -> void* { return nullptr; },
       .timer_free = [](void*, void*) {},
       .timer_mod = [](void*, int64_t, void*) {},
       .register_poll_fd = [](int, void*) {},

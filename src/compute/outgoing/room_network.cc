@@ -12,11 +12,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "base/error.h"
+#include "compute/rooms/messages.h"
 
 namespace halogen::compute {
 namespace {
@@ -93,66 +92,31 @@ UniqueFd make_network_here() {
   return tap;
 }
 
-struct FdMessage {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr header{};
-
-  FdMessage() {
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-  }
-};
-
-void send_fd(int socket, int fd) {
-  FdMessage message;
-  cmsghdr* part = CMSG_FIRSTHDR(&message.header);
-  part->cmsg_level = SOL_SOCKET;
-  part->cmsg_type = SCM_RIGHTS;
-  part->cmsg_len = CMSG_LEN(sizeof fd);
-  std::memcpy(CMSG_DATA(part), &fd, sizeof fd);
-  must(::sendmsg(socket, &message.header, 0) == 1, "sendmsg");
-}
-
-UniqueFd receive_fd(int socket) {
-  FdMessage message;
-  if (::recvmsg(socket, &message.header, MSG_CMSG_CLOEXEC) != 1) return UniqueFd();
-  cmsghdr* part = CMSG_FIRSTHDR(&message.header);
-  if (part == nullptr || part->cmsg_type != SCM_RIGHTS) return UniqueFd();
-  int fd;
-  std::memcpy(&fd, CMSG_DATA(part), sizeof fd);
-  return UniqueFd(fd);
-}
-
 [[noreturn]] void make_and_send(int pid, int socket) {
   try {
     enter(pid, "user", CLONE_NEWUSER);
     enter(pid, "net", CLONE_NEWNET);
-    send_fd(socket, make_network_here().get());
-    ::_exit(0);
+    send_report(socket, {.event = RoomReport::Event::made}, make_network_here().get());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    ::_exit(1);
+    send_report(socket, failure_report(error));
   }
+  ::_exit(0);
 }
 
 }  // namespace
 
 // By a child: who has entered a user namespace has no way back to the machine's network.
 UniqueFd make_room_network(int pid) {
-  int ends[2];
-  must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
-  UniqueFd ours(ends[0]), theirs(ends[1]);
+  SocketPair pair = make_socket_pair(SOCK_SEQPACKET);
   pid_t child = ::fork();
   must(child >= 0, "fork");
-  if (child == 0) make_and_send(pid, theirs.get());
-  theirs.reset();
-  UniqueFd tap = receive_fd(ours.get());
+  if (child == 0) make_and_send(pid, pair.theirs.get());
+  pair.theirs.reset();
+  UniqueFd tap;
+  std::optional<RoomReport> report = receive_report(pair.ours.get(), -1, &tap);
   ::waitpid(child, nullptr, 0);
-  if (!tap.valid()) throw Error(Errc::io, "the room got no network");
+  if (!tap.valid())
+    throw Error(Errc::io, "no network: {}", report ? report->step : "it was killed");
   return tap;
 }
 

@@ -63,6 +63,12 @@ TEST_F(ControlGroupsTest, ASmallMachineKeepsAQuarterForThePlatform) {
   EXPECT_EQ(read_file(own() / "computes/memory.max"), std::to_string(kGigabyte / 4 * 3));
 }
 
+TEST_F(ControlGroupsTest, WhatWorksForARoomIsCountedToIt) {
+  ControlGroups groups(place());
+  groups.make_group("one")->take(4711);
+  EXPECT_EQ(read_file(own() / "computes/one/cgroup.procs"), "4711");
+}
+
 TEST_F(ControlGroupsTest, AmongOthersOnlyRootMakesAGroupOfItsOwn) {
   write_file(own() / "cgroup.procs", fmt::format("1\n{}\n", ::getpid()));
   if (::geteuid() != 0) {

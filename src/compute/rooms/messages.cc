@@ -57,6 +57,12 @@ std::string take_string(std::string_view& text) {
 
 }  // namespace
 
+RoomReport failure_report(const std::exception& error) {
+  RoomReport report;
+  std::strncpy(report.step, error.what(), sizeof report.step - 1);
+  return report;
+}
+
 SocketPair make_socket_pair(int type) {
   int fds[2];
   if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) != 0)

@@ -40,6 +40,8 @@ struct RoomReport {
   char step[128] = {};
 };
 
+RoomReport failure_report(const std::exception& error);
+
 struct SocketPair {
   UniqueFd ours;
   UniqueFd theirs;

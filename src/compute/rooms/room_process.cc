@@ -36,12 +36,6 @@ void must(bool done, const char* what) {
   if (!done) throw system_error(errno, what);
 }
 
-RoomReport failure(const std::exception& error) {
-  RoomReport report;
-  std::strncpy(report.step, error.what(), sizeof report.step - 1);
-  return report;
-}
-
 // As fork(), in new namespaces, and in a control group if one is given. Returns 0 in the child.
 pid_t fork_into(uint64_t flags, UniqueFd* pidfd, const UniqueFd& group = UniqueFd()) {
   int fd = -1;
@@ -139,7 +133,7 @@ void keep_only(std::vector<int> fds) {
              pointers(request.environment).data());
     throw system_error(errno, request.command[0]);
   } catch (const std::exception& error) {
-    send_report(request.report.get(), failure(error));
+    send_report(request.report.get(), failure_report(error));
     ::_exit(127);
   }
 }
@@ -174,7 +168,7 @@ siginfo_t wait_for_program(pid_t program) {
                 {.event = RoomReport::Event::ended, .how = info.si_code, .status = info.si_status});
     ::_exit(0);
   } catch (const std::exception& error) {
-    send_report(report, failure(error));
+    send_report(report, failure_report(error));
     ::_exit(1);
   }
 }
@@ -188,7 +182,7 @@ void make_room(const RoomRequest& request, const RoomsPlan& plan) {
     if (fork_into(kRoomNamespaces, &pidfd, request.group) == 0) run_room(request, plan);
     send_report(request.report.get(), {.event = RoomReport::Event::made}, pidfd.get());
   } catch (const std::exception& error) {
-    send_report(request.report.get(), failure(error));
+    send_report(request.report.get(), failure_report(error));
   }
 }
 
@@ -276,7 +270,7 @@ void run_guardian(const RoomsPlan& plan, UniqueFd requests, UniqueFd setup) {
     guard(plan, requests.get());
     ::_exit(0);
   } catch (const std::exception& error) {
-    if (setup.valid()) send_report(setup.get(), failure(error));
+    if (setup.valid()) send_report(setup.get(), failure_report(error));
     ::_exit(1);
   }
 }

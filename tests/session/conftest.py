@@ -1,7 +1,4 @@
-"""One stock server with halogen.so for all tests of this folder, and a session that reports for each.
-
-Environment: HALOGEN_BUILD_DIR (default build/dev).
-"""
+"""One stock server with halogen.so for all tests of this folder, and a session that reports for each."""
 
 import pytest
 

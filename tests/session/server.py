@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 import time
 
+from fixtures.platform import BUILD
 from session.wire import SECRET, Wire
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIBRARY = ROOT / os.environ.get("HALOGEN_BUILD_DIR", "build/dev") / "lib/halogen.so"
+LIBRARY = BUILD / "lib/halogen.so"
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 

@@ -2,7 +2,6 @@
 
 A source cluster is built, stopped and never touched again: it is what storage would hold. Computes
 are data directories prepared from it, with no relation or SLRU file in them, booted under the shim.
-Environment: HALOGEN_BUILD_DIR (default build/dev).
 """
 
 import atexit
@@ -18,8 +17,8 @@ import time
 
 import psycopg2
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / os.environ.get("HALOGEN_BUILD_DIR", "build/dev")
+from fixtures.platform import BUILD
+
 LIBRARY = BUILD / "lib/libhalogen_shim.so"
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 

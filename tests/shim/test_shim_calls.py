@@ -2,7 +2,8 @@
 
 import subprocess
 
-from shim.shim_harness import PG_BIN, ROOT, SHIM
+from fixtures.platform import ROOT
+from shim.shim_harness import PG_BIN, SHIM
 
 LIST = ROOT / "src/compute/shim/server_calls.txt"
 

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "net/event_pool.h"
 #include "net/replication_client.h"
 #include "net/socket.h"
 
@@ -214,6 +215,109 @@ TEST_F(ReplicationClient_, InterruptEndsABlockedReceive) {
   EXPECT_EQ(code_of([&] { client.receive(); }), Errc::cancelled);
   other.join();
   EXPECT_EQ(code_of([&] { client.connect(Deadline::after(seconds(1))); }), Errc::cancelled);
+}
+
+// ---- EventPool ----
+
+// Sends back what arrives; waits for `gate`, if there is one, before it does.
+std::unique_ptr<EventPool> echo_pool(const std::string& path,
+                                     const std::function<void()>& gate = {},
+                                     size_t max_newcomers = SIZE_MAX) {
+  EventPool::Options options;
+  options.name = "test";
+  options.socket = listen_unix(path);
+  options.max_newcomers = max_newcomers;
+  options.accepted = [](Socket socket) {
+    return std::make_unique<EventPool::Connection>(std::move(socket));
+  };
+  auto pool = std::make_shared<EventPool*>(nullptr);
+  options.ready = [pool, gate](EventPool::Connection& connection) {
+    while (*pool == nullptr) std::this_thread::yield();
+    try {
+      std::byte bytes[100];
+      size_t got = connection.socket().recv_available(bytes);
+      if (gate) gate();
+      connection.socket().send_all(Bytes(bytes, got));
+      (*pool)->admit(connection);
+      (*pool)->park(connection, EventPool::For::reading);
+    } catch (const Error&) {
+      (*pool)->end(connection);
+    }
+  };
+  auto made = std::make_unique<EventPool>(std::move(options));
+  *pool = made.get();
+  return made;
+}
+
+bool echoes(const Socket& socket, const std::string& text) {
+  std::string got(text.size(), '\0');
+  socket.send_all(text);
+  socket.recv_exact(std::as_writable_bytes(std::span(got)), Deadline::after(seconds(20)));
+  return got == text;
+}
+
+using EventPool_ = NetTest;
+
+TEST_F(EventPool_, IdleConnectionsCostNoThread) {
+  auto pool = echo_pool(socket_path());
+  std::vector<Socket> sockets;
+  for (int i = 0; i < 200; i++) {
+    sockets.push_back(connect_unix(socket_path(), Deadline::after(seconds(20))));
+    EXPECT_TRUE(echoes(sockets.back(), "hello"));
+  }
+  for (int round = 0; round < 3; round++)
+    for (Socket& socket : sockets) EXPECT_TRUE(echoes(socket, "again"));
+  EXPECT_EQ(pool->connections(), 200u);
+  EXPECT_LE(pool->threads(), 9u);
+}
+
+TEST_F(EventPool_, OneIsStartedForEachThatIsBusy) {
+  std::atomic<int> busy = 0;
+  std::atomic<bool> go_on = false;
+  auto pool = echo_pool(socket_path(), [&] {
+    ++busy;
+    while (!go_on) std::this_thread::sleep_for(milliseconds(1));
+  });
+  std::vector<Socket> sockets;
+  for (int i = 0; i < 20; i++) {
+    sockets.push_back(connect_unix(socket_path(), Deadline::after(seconds(20))));
+    sockets.back().send_all("x");
+  }
+  while (busy < 20) std::this_thread::sleep_for(milliseconds(1));  // None waits for another.
+  EXPECT_EQ(pool->threads(), 21u);
+  go_on = true;
+  std::byte byte;
+  for (Socket& socket : sockets) socket.recv_exact({&byte, 1}, Deadline::after(seconds(20)));
+}
+
+TEST_F(EventPool_, WhatEndsIsForgottenAndStopEndsTheRest) {
+  auto pool = echo_pool(socket_path());
+  Socket one = connect_unix(socket_path(), Deadline::after(seconds(5)));
+  Socket other = connect_unix(socket_path(), Deadline::after(seconds(5)));
+  EXPECT_TRUE(echoes(one, "1") && echoes(other, "2"));
+  one.close();
+  while (pool->connections() > 1) std::this_thread::sleep_for(milliseconds(1));
+  pool->stop();
+  EXPECT_EQ(pool->connections(), 0u);
+  EXPECT_EQ(pool->threads(), 0u);
+  std::byte byte;
+  EXPECT_EQ(code_of([&] { other.recv_some({&byte, 1}, Deadline::after(seconds(5))); }),
+            Errc::unavailable);
+}
+
+TEST_F(EventPool_, NewcomersMakeWayForThoseAdmitted) {
+  auto pool = echo_pool(socket_path(), {}, 3);
+  Socket admitted = connect_unix(socket_path(), Deadline::after(seconds(5)));
+  EXPECT_TRUE(echoes(admitted, "1"));
+  std::vector<Socket> silent;
+  for (int i = 0; i < 5; i++)
+    silent.push_back(connect_unix(socket_path(), Deadline::after(seconds(5))));
+  std::byte byte;
+  for (int i = 0; i < 2; i++)
+    EXPECT_EQ(code_of([&] { silent[i].recv_some({&byte, 1}, Deadline::after(seconds(5))); }),
+              Errc::unavailable);
+  EXPECT_TRUE(echoes(silent[4], "5"));
+  EXPECT_TRUE(echoes(admitted, "1"));
 }
 
 }  // namespace

@@ -10,11 +10,9 @@ namespace {
 
 const log::Logger logger("pageserver");
 
-constexpr std::chrono::seconds kHelloTimeout{2};
 constexpr size_t kMaxNewcomers = 256;  // Connections that have yet to show their token.
 constexpr std::chrono::minutes kLongestDeadline{10};
-constexpr size_t kBuffer = 16 << 10;  // Many pipelined requests; the largest has 1.5 KB.
-constexpr size_t kSmallAnswer = 4 * kPageSize;
+constexpr size_t kSmallAnswer = 4 * kPageSize;  // There mostly is room for it.
 
 struct Metrics {
   metrics::Counter requests = metrics::counter("halogen_pageserver_page_requests_total",
@@ -83,39 +81,54 @@ void log_failure(PageSession& session, const Error& error, uint64_t lsn) {
   }
 }
 
-void send_reply(const net::Socket& socket, PageReply reply, std::string_view body) {
-  reply.body = static_cast<uint32_t>(body.size());
-  Writer out;
-  out.put(reply);
-  if (body.size() <= kSmallAnswer) {
-    socket.send_all(out.text(body).view());
-  } else {
-    socket.send_all(out.view());
-    socket.send_all(body);
-  }
-}
-
 }  // namespace
+
+// A connection and, once it has shown a token, its session.
+class PageService::Link : public PageConnection {
+ public:
+  Link(net::Socket socket, PageSessions& sessions)
+      : PageConnection(std::move(socket)), sessions_(sessions) {}
+  ~Link() override {
+    if (!session_) return;
+    sessions_.leave(*session_, *this);
+    the_metrics().connections.sub();
+  }
+
+  bool has_session() const { return session_ != nullptr; }
+  PageSession& session() const { return *session_; }
+  void set_session(PageSessionPtr session) {
+    session_ = std::move(session);
+    the_metrics().connections.add();
+  }
+
+ private:
+  PageSessions& sessions_;
+  PageSessionPtr session_;
+};
 
 PageService::PageService(Options options)
     : options_(std::move(options)), sessions_(options_.limits) {
-  net::Listener::Options listener;
-  listener.name = "page service";
-  listener.socket = net::listen_unix(options_.socket);
+  net::EventPool::Options pool;
+  pool.name = "page service";
+  pool.socket = net::listen_unix(options_.socket);
   // Computes may run as other users. Who gets here at all is who can see the folder: we, and rooms.
   fs::permissions(options_.socket, fs::perms::all);
-  listener.max_newcomers = kMaxNewcomers;
+  pool.max_newcomers = kMaxNewcomers;
   // Those that have been closed to make room are still there for a moment.
-  listener.max_connections = options_.limits.connections + 4 * kMaxNewcomers;
-  listener_ = std::make_unique<net::Listener>(
-      std::move(listener), [this](net::Socket& socket, const std::function<void()>& admitted) {
-        serve(socket, admitted);
-      });
+  pool.max_connections = options_.limits.connections + 4 * kMaxNewcomers;
+  pool.accepted = [this](net::Socket socket) {
+    return std::make_unique<Link>(std::move(socket), sessions_);
+  };
+  pool.ready = [this](net::EventPool::Connection& connection) {
+    Link* next = serve(static_cast<Link&>(connection), false);
+    while (next != nullptr) next = serve(*next, true);
+  };
+  pool_ = std::make_unique<net::EventPool>(std::move(pool));
 }
 
 void PageService::stop() {
   stopping_ = true;
-  if (listener_) listener_->stop();
+  if (pool_) pool_->stop();
 }
 
 PageSessionPtr PageService::stranger(const PageToken& token) const {
@@ -124,88 +137,128 @@ PageSessionPtr PageService::stranger(const PageToken& token) const {
   return std::make_shared<PageSession>(options_.unguarded(id), 0, Lsn(0), options_.limits.session);
 }
 
-// Null: refused.
-PageSessionPtr PageService::greet(PageConnection& connection) {
-  PageHello hello;
-  connection.socket.recv_exact(std::as_writable_bytes(std::span(&hello, 1)),
-                               Deadline::after(kHelloTimeout));
-  PageSessions::Joined joined;
-  if (hello.magic != kPageServiceMagic)
-    joined.status = PageStatus::bad_request;
-  else if (hello.version == kPageServiceVersion)
-    joined = sessions_.join(hello.token, connection);
+PageSessions::Joined PageService::join(Link& link, const PageHello& hello) {
+  if (hello.magic != kPageServiceMagic) return {PageStatus::bad_request, nullptr};
+  if (hello.version != kPageServiceVersion) return {};
+  PageSessions::Joined joined = sessions_.join(hello.token, link);
   if (joined.status == PageStatus::denied && options_.unguarded)
-    joined = {PageStatus::ok, stranger(hello.token)};
-  try {
+    return {PageStatus::ok, stranger(hello.token)};
+  return joined;
+}
+
+// False: its hello is not there yet. Throws permission_denied if it is refused.
+bool PageService::greet(Link& link) {
+  while (link.receive()) {
+    std::optional<PageHello> hello = link.take_hello();
+    if (!hello) continue;
+    PageSessions::Joined joined = join(link, *hello);
+    if (joined.session) link.set_session(joined.session);
     PageHelloReply reply;
     reply.status = joined.status;
-    connection.socket.send_all(Writer().put(reply).view());
-  } catch (const Error&) {
-    if (joined.session) sessions_.leave(*joined.session, connection);
-    throw;
-  }
-  if (joined.session) return joined.session;
-  the_metrics().refused.add();
-  if (refusal_lines_.allow())
-    logger.info("a page connection was refused: {}", reason_of(joined.status));
-  return nullptr;
-}
-
-void PageService::serve(net::Socket& socket, const std::function<void()>& admitted) {
-  PageConnection connection(socket);
-  PageSessionPtr session = greet(connection);
-  if (!session) return;
-  admitted();
-  the_metrics().connections.add();
-  try {
-    take_requests(connection, *session);
-  } catch (const Error& error) {  // The compute has left: the usual end of a connection.
-    if (error.code() != Errc::unavailable && session->may_log())
-      logger.info("a page connection ended: {}", error.what());
-  }
-  sessions_.leave(*session, connection);
-  the_metrics().connections.sub();
-}
-
-void PageService::take_requests(PageConnection& connection, PageSession& session) {
-  std::string buffer(kBuffer, '\0');
-  size_t have = 0;
-  for (;;) {
-    have += connection.socket.recv_some(std::as_writable_bytes(std::span(buffer)).subspan(have));
-    Bytes received = as_bytes(buffer).first(have);
-    while (!received.empty()) {
-      size_t before = received.size();
-      if (!answer(connection, session, received)) return;
-      if (received.size() == before) break;  // Incomplete.
+    link.socket().send_all(Writer().put(reply).view());
+    if (joined.session) {
+      pool_->admit(link);
+      return true;
     }
-    std::memmove(buffer.data(), received.data(), received.size());
-    have = received.size();
+    the_metrics().refused.add();
+    if (refusal_lines_.allow())
+      logger.info("a page connection was refused: {}", reason_of(joined.status));
+    throw Error(Errc::unavailable, "refused");
+  }
+  return false;
+}
+
+// Returns the connection of the same session whose turn it is now, if any. `link` is parked, ended
+// or in its session's queue then.
+PageService::Link* PageService::serve(Link& link, bool has_turn) {
+  try {
+    return serve_requests(link, has_turn);
+  } catch (const Error& error) {  // The compute has left: the usual end of a connection.
+    if (error.code() != Errc::unavailable && link.has_session() && link.session().may_log())
+      logger.info("a page connection ended: {}", error.what());
+  } catch (const std::exception& error) {
+    logger.error("a page connection ended unexpectedly: {}", error.what());
+  }
+  PageConnection* next = has_turn ? link.session().end_turn() : nullptr;
+  pool_->end(link);
+  return static_cast<Link*>(next);
+}
+
+// `has_turn` is kept up to date. Throws when the connection is over.
+PageService::Link* PageService::serve_requests(Link& link, bool& has_turn) {
+  const bool stranger = !link.has_session();
+  if (stranger && !greet(link)) {
+    pool_->park(link, net::EventPool::For::reading);
+    return nullptr;
+  }
+  PageSession& session = link.session();
+  const bool has_asked = has_turn || (stranger && link.has_input());
+  if (!has_asked && !linger(link)) {
+    settle(link);
+    return nullptr;
+  }
+  for (;;) {
+    if (!has_turn && !session.take_turn(link)) return nullptr;
+    has_turn = true;
+    const Answered answered = answer(link);
+    if (answered == Answered::over) throw Error(Errc::unavailable, "refused");
+    if (answered == Answered::one && link.unsent() == 0 && link.has_input()) {
+      PageConnection& next = session.rotate_turn(link);
+      if (&next == &link) continue;
+      has_turn = false;
+      return static_cast<Link*>(&next);
+    }
+    PageConnection* next = session.end_turn();
+    has_turn = false;
+    if (next == nullptr && linger(link)) continue;
+    settle(link);
+    return static_cast<Link*>(next);
   }
 }
 
-bool PageService::answer(PageConnection& connection, PageSession& session, Bytes& received) {
+// Has the client take what is left of an answer, then waits for its next request, both for some
+// milliseconds at most, if the session has a thread left for that. True: there may be a request.
+bool PageService::linger(Link& link) {
+  PageSession& session = link.session();
+  const PageSession::Linger permit(session);
+  if (link.unsent() > 0) {
+    link.send_rest(permit.given());
+    if (link.unsent() > 0) return false;
+    session.forget_unread(link);
+    if (link.has_input()) return true;
+  }
+  return permit.given() ? link.receive_soon() : link.receive();
+}
+
+void PageService::settle(Link& link) {
+  link.rest();
+  pool_->park(link,
+              link.unsent() > 0 ? net::EventPool::For::writing : net::EventPool::For::reading);
+}
+
+PageService::Answered PageService::answer(Link& link) {
   PageReply reply;
   std::string body;
   try {
-    auto request = parse_page_request(received);
-    if (!request) return true;
-    received = received.subspan(request->size);
+    auto request = link.take_request();
+    if (!request) return Answered::nothing;
     reply.id = request->head.id;
-    connection.asked = steady_clock::now();
-    read(session, *request, reply, body);
+    link.asked = steady_clock::now();
+    read(link.session(), *request, reply, body);
   } catch (const Error& error) {
-    reply.id = page_request_id(received);
+    reply.id = link.bad_request_id();
     reply.status = PageStatus::bad_request;
     body = std::string_view(error.what()).substr(0, kMaxErrorText);
-    if (session.may_log()) logger.info("a page connection is closed: {}", body);
+    if (link.session().may_log()) logger.info("a page connection is closed: {}", body);
   }
-  if (body.size() <= kSmallAnswer) {
-    send_reply(connection.socket, reply, body);
-  } else {
-    PageSession::Unread unread(session, connection, body.size());
-    send_reply(connection.socket, reply, body);
-  }
-  return reply.status != PageStatus::bad_request && reply.status != PageStatus::denied;
+  const bool over = reply.status == PageStatus::bad_request || reply.status == PageStatus::denied;
+  // Before it is sent, so that the order is that of the answers.
+  const bool large = body.size() > kSmallAnswer;
+  if (large) link.session().add_unread(link, body.size());
+  link.send(reply, std::move(body));
+  if (large && link.unsent() == 0) link.session().forget_unread(link);
+  if (!large && link.unsent() > 0) link.session().add_unread(link, link.unsent());
+  return over ? Answered::over : Answered::one;
 }
 
 void PageService::read(PageSession& session, const ParsedPageRequest& request, PageReply& reply,
@@ -221,10 +274,7 @@ void PageService::read(PageSession& session, const ParsedPageRequest& request, P
     if (Lsn(request.head.lsn) < session.lsn())
       throw Error(Errc::gone, "this session reads from {} on, not {}", session.lsn().str(),
                   Lsn(request.head.lsn).str());
-    {
-      PageSession::Turn turn(session, deadline);
-      body = session.timeline().read_pages(request.pages, Lsn(request.head.lsn), deadline);
-    }
+    body = session.timeline().read_pages(request.pages, Lsn(request.head.lsn), deadline);
     if (session.note(request.pages)) session.keep_boot_set();
   } catch (const Error& error) {
     the_metrics().failures.add();

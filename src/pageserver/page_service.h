@@ -1,13 +1,16 @@
 // page_service.h: answers computes' page requests (protocol/page_service.h) on a unix socket.
 //
-// Threads: one accepts, one per connection; open, close and stop may be called from any.
+// A connection on which nothing happens costs no thread. One that has asked keeps its thread for
+// some milliseconds, as the next request mostly follows at once. Of one session no more threads
+// read, and no more wait so, than PageSession::Limits says; other connections queue.
+//
+// Threads: those of an EventPool; open, close and stop may be called from any.
 #pragma once
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "net/socket.h"
-#include "pageserver/page_request.h"
+#include "net/event_pool.h"
 #include "pageserver/page_sessions.h"
 
 namespace halogen::pageserver {
@@ -37,15 +40,24 @@ class PageService {
   void close_session(const PageToken& token) { sessions_.close(token); }
   size_t sessions(TimelineId timeline) const { return sessions_.of_timeline(timeline); }
 
+  // Now, for tests and figures.
+  size_t threads() const { return pool_->threads(); }
+  size_t connections() const { return pool_->connections(); }
+
   // Requests that wait for WAL must be woken (TimelineStore::stop) before.
   void stop();
 
  private:
-  void serve(net::Socket& socket, const std::function<void()>& admitted);
-  PageSessionPtr greet(PageConnection& connection);
-  void take_requests(PageConnection& connection, PageSession& session);
-  // False: the connection is over.
-  bool answer(PageConnection& connection, PageSession& session, Bytes& received);
+  class Link;
+
+  Link* serve(Link& link, bool has_turn);
+  Link* serve_requests(Link& link, bool& has_turn);
+  bool greet(Link& link);
+  PageSessions::Joined join(Link& link, const PageHello& hello);
+  bool linger(Link& link);
+  void settle(Link& link);
+  enum class Answered { nothing, one, over };
+  Answered answer(Link& link);
   void read(PageSession& session, const ParsedPageRequest& request, PageReply& reply,
             std::string& body);
   PageSessionPtr stranger(const PageToken& token) const;
@@ -54,7 +66,7 @@ class PageService {
   PageSessions sessions_;
   Throttle refusal_lines_;
   std::atomic<bool> stopping_ = false;
-  std::unique_ptr<net::Listener> listener_;
+  std::unique_ptr<net::EventPool> pool_;  // Last: connections leave their sessions.
 };
 
 }  // namespace halogen::pageserver

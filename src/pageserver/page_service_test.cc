@@ -1,6 +1,7 @@
 #include "pageserver/page_service.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "pageserver/fake_redo.h"
 
@@ -35,7 +36,7 @@ class PageServiceTest : public ::testing::Test {
   }
   ~PageServiceTest() override {
     timeline_->store().cancel_waits();
-    service_->stop();
+    if (service_) service_->stop();
   }
 
   void start(PageSessions::Limits limits) {
@@ -230,8 +231,48 @@ TEST_F(PageServiceFloodTest, ReadsThatTakeLongTakeOnlyTheirOwnTurns) {
   net::Socket mine = session(others_);
   EXPECT_TRUE(reads(mine));
   net::Socket late = session();
-  late.send_all(request_bytes(1, 319, {{page(1), 1}}, 50));
-  EXPECT_EQ(receive(late).head.status, PageStatus::timed_out) << "no turn of its own is left";
+  late.send_all(request_bytes(1, 319, {{page(1), 1}}));
+  EXPECT_FALSE(late.wait_readable(Deadline::after(std::chrono::milliseconds(100))))
+      << "no turn of its own is left";
+  EXPECT_LE(service_->threads(), 2u + 4u + 3u) << "those that queue have no thread";
+  timeline_->store().advance(Lsn(100'000));
+  for (net::Socket& socket : flood) EXPECT_EQ(receive(socket).head.status, PageStatus::ok);
+  EXPECT_EQ(receive(late).head.status, PageStatus::ok);
+}
+
+// One that asks for ever without a pause gives its turn on after each answer.
+TEST_F(PageServiceFloodTest, ConnectionsOfASessionTakeTurns) {
+  begin({.session = {.reads = 1}});
+  net::Socket greedy = session();
+  std::string all;
+  for (uint64_t id = 1; id <= 2000; id++) all += request_bytes(id, 319, {{page(1), 1}});
+  std::thread sender([&] { greedy.send_all(all); });
+  uint64_t last = 0;
+  while (last < 10) last = receive(greedy).head.id;
+  net::Socket modest = session();
+  modest.send_all(request_bytes(1, 319, {{page(1), 1}}));
+  std::thread taker([&] {
+    while (last < 2000) last = receive(greedy).head.id;
+  });
+  EXPECT_EQ(receive(modest).head.status, PageStatus::ok);
+  sender.join();
+  taker.join();
+  EXPECT_TRUE(reads(modest));
+}
+
+// An answer that does not fit is kept until there is room, and costs no turn meanwhile.
+TEST_F(PageServiceFloodTest, AClientThatTakesNothingHoldsUpNoOther) {
+  begin({.session = {.reads = 1, .lingering = 1}});
+  net::Socket slow = session();
+  for (uint64_t id = 1; id <= 3; id++) slow.send_all(request_bytes(id, 319, {{page(0), 256}}));
+  std::byte first;
+  slow.recv_exact({&first, 1}, soon());
+  net::Socket quick = session();
+  for (int i = 0; i < 20; i++) EXPECT_TRUE(reads(quick));
+  std::string rest(3 * (sizeof(PageReply) + 256 * kPageSize) - 1, '\0');
+  slow.recv_exact(std::as_writable_bytes(std::span(rest)), soon());
+  EXPECT_EQ(page_text(rest.substr(rest.size() - kPageSize)), "page 255");
+  EXPECT_TRUE(reads(slow));
 }
 
 TEST_F(PageServiceFloodTest, AnswersThatNobodyTakesAreBounded) {
@@ -254,6 +295,59 @@ TEST_F(PageServiceFloodTest, AnswersThatNobodyTakesAreBounded) {
   EXPECT_TRUE(takes_all(flood[5]));
   net::Socket mine = session(others_);
   EXPECT_TRUE(reads(mine));
+}
+
+size_t threads_of_this_process() {
+  auto tasks = fs::directory_iterator("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
+}
+
+void allow_many_files() {
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
+// There is no number of connections at which the next one has to wait for ever.
+class PageServiceCrowdTest : public PageServiceFloodTest {};
+
+TEST_F(PageServiceCrowdTest, ConnectionsOfManyComputesTakeFewThreads) {
+  constexpr size_t kComputes = 20;
+  constexpr size_t kConnections = 100;
+  allow_many_files();
+  begin({});
+  const size_t before = threads_of_this_process();
+  std::vector<std::shared_ptr<Timeline>> timelines;
+  std::vector<net::Socket> sockets;
+  TimelineStore::Options options;
+  options.block_cache = std::make_shared<BlockCache>(1 << 20);
+  for (size_t i = 0; i < kComputes; i++) {
+    const fs::path folder = folder_ / fmt::format("crowd{}", i);
+    Manifest manifest;
+    manifest.timeline = TimelineId::random();
+    manifest.start_lsn = manifest.disk_consistent_lsn = Lsn(319);
+    TimelineStore::create(folder, manifest);
+    timelines.push_back(std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
+                                                   folder, nullptr));
+    const PageToken token = service_->open_session(timelines.back(), 1, Lsn(15));
+    for (size_t j = 0; j < kConnections; j++) sockets.push_back(session(token));
+  }
+  EXPECT_EQ(service_->connections(), sockets.size());
+  size_t most = 0;
+  for (int round = 0; round < 3; round++) {
+    for (net::Socket& socket : sockets) socket.send_all(request_bytes(7, 319, {{page(1), 4}}));
+    most = std::max(most, threads_of_this_process());
+    for (net::Socket& socket : sockets) ASSERT_EQ(receive(socket).head.status, PageStatus::ok);
+  }
+  const PageSession::Limits limits;
+  EXPECT_LE(most, before + kComputes * (limits.reads + limits.lingering) + 10) << "all ask at once";
+  const Deadline deadline = soon();
+  while (threads_of_this_process() > before + 8 && !deadline.passed()) ::usleep(1000);
+  EXPECT_LE(threads_of_this_process(), before + 8) << "all are idle";
+  for (net::Socket& socket : sockets) ASSERT_TRUE(reads(socket)) << "after its rest";
+  for (auto& timeline : timelines) timeline->store().cancel_waits();
+  service_.reset();  // The timelines end after their reads.
 }
 
 TEST_F(PageServiceTest, ErrorsHaveAStatusAndATextAndTheConnectionGoesOn) {

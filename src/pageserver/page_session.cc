@@ -27,8 +27,7 @@ void PageSession::close() {
   {
     MutexLock lock(mutex_);
     closed_ = true;
-    for (PageConnection* connection : connections_) connection->socket.shutdown();
-    turn_over_.notify_all();
+    for (PageConnection* connection : connections_) connection->socket().shutdown();
   }
   if (recorder_.finish()) keep_boot_set();
 }
@@ -41,6 +40,8 @@ bool PageSession::join(PageConnection& connection) {
 
 bool PageSession::leave(PageConnection& connection) {
   MutexLock lock(mutex_);
+  std::erase(queue_, &connection);
+  remove_unread(connection);
   return connections_.remove(&connection) > 0;
 }
 
@@ -49,7 +50,7 @@ void PageSession::drop_idlest() {
   auto idlest = std::ranges::min_element(
       connections_, {}, [](const PageConnection* one) { return one->asked.load(); });
   CHECK(idlest != connections_.end(), "a session without connections was to drop one");
-  (*idlest)->socket.shutdown();
+  (*idlest)->socket().shutdown();
   connections_.erase(idlest);
 }
 
@@ -58,40 +59,68 @@ size_t PageSession::connections() const {
   return connections_.size();
 }
 
-PageSession::Turn::Turn(PageSession& session, Deadline deadline) : session_(session) {
-  MutexLock lock(session_.mutex_);
-  while (session_.reading_ >= session_.limits_.reads) {
-    if (session_.closed_) throw Error(Errc::permission_denied, "the session has been closed");
-    if (deadline.passed())
-      throw Error(Errc::timed_out, "other reads of this compute took all the time there was");
-    session_.turn_over_.wait_until(session_.mutex_, deadline.at());
+bool PageSession::take_turn(PageConnection& connection) {
+  MutexLock lock(mutex_);
+  if (reading_ < limits_.reads) {
+    ++reading_;
+    return true;
   }
-  ++session_.reading_;
+  queue_.push_back(&connection);
+  return false;
 }
 
-PageSession::Turn::~Turn() {
-  MutexLock lock(session_.mutex_);
-  --session_.reading_;
-  session_.turn_over_.notify_one();
+PageConnection& PageSession::rotate_turn(PageConnection& connection) {
+  MutexLock lock(mutex_);
+  queue_.push_back(&connection);
+  return pop_queue();
 }
 
-PageSession::Unread::Unread(PageSession& session, PageConnection& connection, size_t bytes)
-    : session_(session), connection_(connection), bytes_(bytes) {
+PageConnection* PageSession::end_turn() {
+  MutexLock lock(mutex_);
+  if (!queue_.empty()) return &pop_queue();
+  --reading_;
+  return nullptr;
+}
+
+PageConnection& PageSession::pop_queue() {
+  PageConnection& first = *queue_.front();
+  queue_.pop_front();
+  return first;
+}
+
+PageSession::Linger::Linger(PageSession& session) : session_(session) {
   MutexLock lock(session_.mutex_);
-  session_.unread_bytes_ += bytes_;
-  session_.unread_.push_back(this);
-  for (Unread* oldest : session_.unread_) {
-    if (session_.unread_bytes_ <= session_.limits_.unread_bytes) break;
-    if (std::exchange(oldest->dropped_, true)) continue;
-    oldest->connection_.socket.shutdown();
-    session_.unread_bytes_ -= oldest->bytes_;
+  given_ = session_.lingering_ < session_.limits_.lingering && !session_.closed_;
+  if (given_) ++session_.lingering_;
+}
+
+PageSession::Linger::~Linger() {
+  if (!given_) return;
+  MutexLock lock(session_.mutex_);
+  --session_.lingering_;
+}
+
+void PageSession::add_unread(PageConnection& connection, size_t bytes) {
+  MutexLock lock(mutex_);
+  unread_.push_back({&connection, bytes});
+  unread_bytes_ += bytes;
+  while (unread_bytes_ > limits_.unread_bytes && !unread_.empty()) {
+    unread_.front().connection->socket().shutdown();
+    unread_bytes_ -= unread_.front().bytes;
+    unread_.pop_front();
   }
 }
 
-PageSession::Unread::~Unread() {
-  MutexLock lock(session_.mutex_);
-  session_.unread_.remove(this);
-  if (!dropped_) session_.unread_bytes_ -= bytes_;
+void PageSession::forget_unread(PageConnection& connection) {
+  MutexLock lock(mutex_);
+  remove_unread(connection);
+}
+
+void PageSession::remove_unread(PageConnection& connection) {
+  auto found = std::ranges::find(unread_, &connection, &Unread::connection);
+  if (found == unread_.end()) return;
+  unread_bytes_ -= found->bytes;
+  unread_.erase(found);
 }
 
 }  // namespace halogen::pageserver

@@ -4,28 +4,22 @@
 // Threads: safe from any.
 #pragma once
 #include <atomic>
+#include <deque>
 #include <list>
 #include <memory>
 
 #include "base/mutex.h"
 #include "base/throttle.h"
-#include "net/socket.h"
+#include "pageserver/page_connection.h"
 #include "pageserver/timeline.h"
 
 namespace halogen::pageserver {
 
-// A connection that has shown a token. Lives as long as its thread serves it.
-struct PageConnection {
-  explicit PageConnection(net::Socket& the_socket) : socket(the_socket) {}
-
-  net::Socket& socket;
-  std::atomic<steady_clock::time_point> asked = steady_clock::now();  // Last.
-};
-
 class PageSession {
  public:
   struct Limits {
-    size_t reads = 4;                 // At the same time; others wait.
+    size_t reads = 4;                 // At the same time; others wait in turn.
+    size_t lingering = 4;             // Threads that wait for what a connection does next.
     size_t unread_bytes = 32u << 20;  // Of answers that its clients do not take.
   };
 
@@ -54,35 +48,38 @@ class PageSession {
   void drop_idlest() EXCLUDES(mutex_);
   size_t connections() const EXCLUDES(mutex_);
 
-  // A turn to read. Throws timed_out.
-  class Turn {
+  // A turn to read. False: all are taken, and this connection has been put in the queue; it is then
+  // for who gives a turn on to serve it.
+  bool take_turn(PageConnection& connection) EXCLUDES(mutex_);
+  // Puts this connection, which has a turn and more to read, at the end of the queue, and gives the
+  // turn to the first of it. If there is no queue, this connection keeps it.
+  PageConnection& rotate_turn(PageConnection& connection) EXCLUDES(mutex_);
+  // Gives the turn to the first in the queue. Null: there is none, and the turn is free.
+  PageConnection* end_turn() EXCLUDES(mutex_);
+  // For a thread to wait for one of its connections, if there are not too many that do so.
+  class Linger {
    public:
-    Turn(PageSession& session, Deadline deadline);
-    ~Turn();
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
+    explicit Linger(PageSession& session);
+    ~Linger();
+    Linger(const Linger&) = delete;
+    Linger& operator=(const Linger&) = delete;
+    bool given() const { return given_; }
 
    private:
     PageSession& session_;
+    bool given_ = false;
   };
-  // An answer that is on its way to `connection`. If the session's clients leave too much unread,
-  // the connections that have done so for the longest end: a client's read-ahead is a guess.
-  class Unread {
-   public:
-    Unread(PageSession& session, PageConnection& connection, size_t bytes);
-    ~Unread();
-    Unread(const Unread&) = delete;
-    Unread& operator=(const Unread&) = delete;
 
-   private:
-    friend class PageSession;
-    PageSession& session_;
-    PageConnection& connection_;
-    const size_t bytes_;
-    bool dropped_ = false;
-  };
+  // An answer is on its way to `connection`. If the session's clients leave too much unread, the
+  // connections that have done so for the longest end: a client's read-ahead is a guess.
+  void add_unread(PageConnection& connection, size_t bytes) EXCLUDES(mutex_);
+  // It has arrived.
+  void forget_unread(PageConnection& connection) EXCLUDES(mutex_);
 
  private:
+  PageConnection& pop_queue() REQUIRES(mutex_);
+  void remove_unread(PageConnection& connection) REQUIRES(mutex_);
+
   const std::shared_ptr<Timeline> timeline_;
   const uint64_t term_;
   const Lsn lsn_;
@@ -93,10 +90,15 @@ class PageSession {
   Throttle error_lines_;
   std::atomic<bool> closed_ = false;
   mutable Mutex mutex_;
-  CondVar turn_over_;
   size_t reading_ GUARDED_BY(mutex_) = 0;
+  size_t lingering_ GUARDED_BY(mutex_) = 0;
+  std::deque<PageConnection*> queue_ GUARDED_BY(mutex_);  // Those that wait for a turn.
   std::list<PageConnection*> connections_ GUARDED_BY(mutex_);
-  std::list<Unread*> unread_ GUARDED_BY(mutex_);  // The oldest first.
+  struct Unread {
+    PageConnection* connection;
+    size_t bytes;
+  };
+  std::list<Unread> unread_ GUARDED_BY(mutex_);  // The oldest first; without those dropped.
   size_t unread_bytes_ GUARDED_BY(mutex_) = 0;
 };
 

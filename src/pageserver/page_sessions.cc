@@ -1,5 +1,9 @@
 #include "pageserver/page_sessions.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace halogen::pageserver {
@@ -10,6 +14,13 @@ static_assert(sizeof(Token) == sizeof(PageToken));
 Token token_of(const PageToken& token) { return std::bit_cast<Token>(token); }
 
 }  // namespace
+
+size_t most_connections() {
+  constexpr rlim_t kLeast = 1000;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kLeast;
+  return std::clamp<rlim_t>(limit.rlim_cur / 4, kLeast, 1'000'000);
+}
 
 PageToken PageSessions::open(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn) {
   const TimelineId id = timeline->id();

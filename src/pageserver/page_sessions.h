@@ -14,10 +14,13 @@
 
 namespace halogen::pageserver {
 
+// A quarter of the files that this process may have open, but 1,000 at least.
+size_t most_connections();
+
 class PageSessions {
  public:
   struct Limits {
-    size_t connections = 1000;  // Of all sessions.
+    size_t connections = most_connections();  // Of all sessions.
     size_t connections_of_a_session = 512;
     PageSession::Limits session{};
   };

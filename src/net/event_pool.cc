@@ -31,20 +31,25 @@ EventPool::EventPool(Options options)
   const int fd = options_.socket.get();
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   // What is neither a connection nor null is the listening socket.
-  watch(EPOLL_CTL_ADD, wakeup_.get(), EPOLLIN, nullptr);
-  watch(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, this);
+  if (!watch(EPOLL_CTL_ADD, wakeup_.get(), EPOLLIN, nullptr) ||
+      !watch(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, this))
+    throw system_error(errno, "epoll");
   start_thread();
 }
 
-void EventPool::watch(int operation, int fd, uint32_t events, void* data) {
+bool EventPool::watch(int operation, int fd, uint32_t events, void* data) {
   epoll_event event{.events = events, .data = {.ptr = data}};
-  if (::epoll_ctl(epoll_.get(), operation, fd, &event) != 0) die("epoll_ctl failed");
+  if (::epoll_ctl(epoll_.get(), operation, fd, &event) == 0) return true;
+  // The kernel has no room for another; what it has, it keeps.
+  if (operation == EPOLL_CTL_ADD && (errno == ENOMEM || errno == ENOSPC)) return false;
+  die("epoll_ctl failed");
 }
 
 void EventPool::park(Connection& connection, For what) {
   const uint32_t events = what == For::reading ? EPOLLIN | EPOLLRDHUP : EPOLLOUT;
   const int operation = std::exchange(connection.watched_, true) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-  watch(operation, connection.socket().fd(), events | EPOLLONESHOT, &connection);
+  if (!watch(operation, connection.socket().fd(), events | EPOLLONESHOT, &connection))
+    end(connection);
 }
 
 void EventPool::end(Connection& connection) {

@@ -75,7 +75,7 @@ class EventPool {
  private:
   using Threads = std::list<std::thread>;
 
-  void watch(int operation, int fd, uint32_t events, void* data);
+  bool watch(int operation, int fd, uint32_t events, void* data);
   void start_thread() EXCLUDES(mutex_);
   void work(Threads::iterator self);
   bool wait_and_serve();

@@ -1,8 +1,9 @@
-# halogen_module(NAME [SUBDIRS ...] [DEPENDS modules...] [LINKS libraries...] [PRECOMPILE headers...])
+# halogen_module(NAME [SUBDIRS ...] [DEPENDS modules...] [LINKS libraries...] [PRECOMPILE headers...] [LOSES_POWER])
 #
 # One folder is one module is one static library. Sources are every *.cc in the folder (and the
 # folders named in SUBDIRS) but *_test.cc, which together make the module's test program. DEPENDS names
-# the modules whose headers it may include; dev lint checks the same rule on the #include lines.
+# the modules whose headers it may include; dev lint checks the same rule on the #include lines. LOSES_POWER links the
+# tests with the disk of sim/.
 # The preset "fuzz" has its own programs instead of the tests.
 find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
@@ -38,7 +39,7 @@ function(halogen_precompile TARGET)
 endfunction()
 
 function(halogen_module NAME)
-  cmake_parse_arguments(ARG "" "" "SUBDIRS;DEPENDS;LINKS;PRECOMPILE" ${ARGN})
+  cmake_parse_arguments(ARG "LOSES_POWER" "" "SUBDIRS;DEPENDS;LINKS;PRECOMPILE" ${ARGN})
   set(DIRS . ${ARG_SUBDIRS})
   set(SOURCES)
   set(TESTS)
@@ -65,6 +66,9 @@ function(halogen_module NAME)
   if(TESTS AND NOT HALOGEN_FUZZ)
     add_executable(${NAME}_test ${TESTS})
     target_link_libraries(${NAME}_test PRIVATE halogen_${NAME} GTest::gmock GTest::gtest_main)
+    if(ARG_LOSES_POWER)
+      target_link_libraries(${NAME}_test PRIVATE sim_power_loss)
+    endif()
     halogen_precompile(${NAME}_test ${PCH_TEST} ${ARG_PRECOMPILE})
     add_test(NAME ${NAME} COMMAND ${NAME}_test)
     set_tests_properties(${NAME} PROPERTIES ENVIRONMENT TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp)

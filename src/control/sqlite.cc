@@ -100,6 +100,9 @@ Database::Database(const std::filesystem::path& file) {
   exec("PRAGMA foreign_keys=ON");
   exec("PRAGMA secure_delete=ON");
   exec("PRAGMA temp_store=MEMORY");
+  // A killed process may have left its last transaction only in the kernel's memory. What is read
+  // is acted upon, so it is made durable first.
+  exec("PRAGMA wal_checkpoint(PASSIVE)");
 }
 
 Database::~Database() { sqlite3_close(db_); }

@@ -48,6 +48,7 @@ class ExistingPages {
 }  // namespace
 
 void Pageserver::load_templates() {
+  fsync_folder(options_.home / "templates");  // A killed process may not have come to that.
   for (const auto& entry : fs::directory_iterator(options_.home / "templates")) {
     std::string name = entry.path().filename().string();
     int major = 0;

@@ -197,6 +197,7 @@ void Platform::start_storage() {
   s.disk = std::make_unique<DiskWatch>(layout_.home);
   for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
     make_own_folder(layout_.home / part);
+  fsync_folder(layout_.home);  // Also what a killed platform has made: keys, the catalog.
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(
       safekeeper::Safekeeper::Options{.home = layout_.home / "safekeeper",
                                       .socket_folder = layout_.run / "safekeeper",

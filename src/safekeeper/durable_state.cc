@@ -84,6 +84,7 @@ StateFile::StateFile(const fs::path& path) : fd_(open_file(path, O_RDWR)) {
             .term = best->term,
             .flushed = Lsn(best->flushed),
             .oldest = Lsn(best->oldest)};
+  fdatasync_or_die(fd_.get(), path.string());
 }
 
 void StateFile::save(const DurableState& state) {

@@ -24,7 +24,8 @@ class StateFile {
  public:
   // Writes a new file; the caller makes the folder durable.
   static void create(const fs::path& path, const DurableState& state);
-  // Errc::corrupt if no slot is good.
+  // Errc::corrupt if no slot is good. What was found is durable: a killed process may have left it
+  // only in the kernel's memory.
   explicit StateFile(const fs::path& path);
 
   const DurableState& state() const { return state_; }

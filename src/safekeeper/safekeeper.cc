@@ -62,6 +62,7 @@ Safekeeper::~Safekeeper() {
 }
 
 void Safekeeper::open_all() {
+  fsync_folder(options_.home);  // A killed process may have made or removed a timeline just before.
   for (const auto& entry : fs::directory_iterator(options_.home)) {
     const fs::path& path = entry.path();
     if (path.extension() == kDeleted || path.extension() == kUnfinished) {

@@ -31,6 +31,8 @@ class SegmentFiles {
   // Up to into.size() bytes, never over the end of a segment; 0 if there is no such segment.
   size_t read(Lsn from, std::span<std::byte> into) const;
   void sync(Lsn lsn) const;
+  // Which segments there are.
+  void sync_names() const { fsync_folder(folder_); }
   // Whether any byte from `from` to the end of its segment is other than zero.
   bool has_data(Lsn from) const;
 

@@ -44,6 +44,13 @@ class WalBuilder {
     return records_.back();
   }
 
+  // Forgets what is behind `end`, which is a record's end or the start.
+  void cut(Lsn end) {
+    wal_.resize(end - start_);
+    while (!records_.empty() && records_.back().end > end) records_.pop_back();
+    prev_ = records_.empty() ? Lsn() : records_.back().start;
+  }
+
   Lsn end() const { return Lsn(at()); }
   const std::string& wal() const { return wal_; }
   const std::vector<RecordPlace>& records() const { return records_; }
@@ -81,8 +88,8 @@ class WalBuilder {
     return record;
   }
 
-  const Lsn start_;
-  const uint64_t system_;
+  Lsn start_;
+  uint64_t system_;
   Lsn prev_;
   std::string wal_;
   std::vector<RecordPlace> records_;

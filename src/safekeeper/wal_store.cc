@@ -103,6 +103,7 @@ void WalStore::recover() {
       files_.sync(segment);
     }
   }
+  files_.sync_names();
   files_.zero_rest(end);
   written_ = high_water_ = end;
   MutexLock lock(mutex_);

@@ -67,6 +67,8 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
       folder_(std::move(folder)),
       ancestor_(std::move(ancestor)),
       open_(std::make_shared<MemoryLayer>()) {
+  // A killed process may not have come to that, and the safekeeper forgets what is on disk here.
+  fsync_folder(folder_);
   Manifest manifest = Manifest::load(folder_);
   CHECK(manifest.ancestor.has_value() == (ancestor_ != nullptr));
   fs::create_directories(layers_folder(folder_));

@@ -93,7 +93,12 @@ void WalStore::trim(Lsn lsn) {
   const Lsn from = segment_of(oldest());
   const Lsn to = segment_of(keep);
   if (to <= from) return;
-  save([to](DurableState& state) { state.oldest = std::max(state.oldest, to); });
+  // With how far the log is flushed: the record that is kept may be behind what is on record, and
+  // nothing before it is left from which a start could find it.
+  save([this, to](DurableState& state) {
+    state.oldest = std::max(state.oldest, to);
+    state.flushed = std::max(state.flushed, flushed());
+  });
   for (Lsn at = from; at < to; at = at + kWalSegmentSize) files_.remove(at);
   logger.debug("{}: WAL below {} trimmed", identity_.id.str(), to.str());
 }

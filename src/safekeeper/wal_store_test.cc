@@ -481,5 +481,26 @@ TEST_F(WalStoreTest, AHalfWrittenStateLeavesTheOneBefore) {
   EXPECT_THROW(open(), Error);
 }
 
+// The first record of the segment that is kept begins behind what the state had on record.
+TEST_F(WalStoreTest, AfterATrimTheNextOpeningFindsTheEndOfTheLog) {
+  const Lsn segment(3 * kWalSegmentSize);
+  WalBuilder log(segment - 1000);
+  log.add(20'000);  // Over the end of its segment, and flushed when it is half there.
+  log.add(100);
+  create(segment - 1000);
+  {
+    auto store = open();
+    store->append(log.between(segment - 1000, segment + 9000));
+    store->flush();
+    store->append(log.between(segment + 9000, log.end()));
+    store->flush();
+    store->trim(log.end());
+    EXPECT_EQ(store->oldest(), segment);
+  }
+  auto store = open();
+  EXPECT_EQ(store->damage(), "");
+  EXPECT_EQ(store->flushed(), log.end());
+}
+
 }  // namespace
 }  // namespace halogen::safekeeper

@@ -90,9 +90,8 @@ void NameNotes::read_log() {
 
 void NameNotes::log(const std::string& line) const {
   const fs::path path = state_ / "names";
-  int fd = raw::openat(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0 || raw::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-    give_up(path);
+  int fd = raw::open_notes(path, O_WRONLY | O_APPEND);
+  if (raw::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) give_up(path);
   ::close(fd);
 }
 
@@ -193,8 +192,7 @@ void NameNotes::lose(const fs::path& root, Random& random) {
   for (auto change = taken_back.rbegin(); change != taken_back.rend(); ++change)
     take_back(**change, folders);
   changes_.clear();
-  remove_for_good(state_ / "saved");
-  fs::create_directories(state_ / "saved");
+  for (const auto& entry : fs::directory_iterator(state_ / "saved")) remove_for_good(entry.path());
   raw::unlinkat(AT_FDCWD, (state_ / "names").c_str(), 0);
 }
 

@@ -15,8 +15,12 @@ namespace {
 namespace fs = std::filesystem;
 
 void prepare(const Disk& disk) {
-  fs::create_directories(fs::path(disk.state) / "sectors");
-  fs::create_directories(fs::path(disk.state) / "saved");
+  for (const char* part : {"sectors", "saved"}) {
+    fs::create_directories(fs::path(disk.state) / part);
+    std::error_code not_ours;
+    fs::permissions(fs::path(disk.state) / part, fs::perms::all, not_ours);
+    fs::permissions(disk.state, fs::perms::all, not_ours);
+  }
 }
 
 std::string control_of(const Disk& disk) { return disk.state + "/control"; }
@@ -63,9 +67,9 @@ void arm(const Disk& disk, const CutPoint& point) {
   text << point.count << ' ' << point.after << ' ' << point.step << ' ' << point.path << '\0';
   const std::string bytes = text.str();
   const std::string path = control_of(disk);
-  int fd = raw::openat(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int fd = raw::open_notes(path, O_RDWR);
   // The first byte last: it is what tells that there is something to read.
-  if (fd < 0 || raw::pwrite(fd, bytes.data() + 1, bytes.size() - 1, 1) < 0 ||
+  if (raw::pwrite(fd, bytes.data() + 1, bytes.size() - 1, 1) < 0 ||
       raw::pwrite(fd, bytes.data(), 1, 0) < 0)
     give_up(path);
   ::close(fd);

@@ -46,5 +46,13 @@ inline int mkdirat(int folder, const char* path, mode_t mode) {
   return static_cast<int>(::syscall(SYS_mkdirat, folder, path, mode));
 }
 
+// A file of notes. A platform that root has started becomes another user, who adds to it.
+inline int open_notes(const std::string& path, int flags) {
+  int fd = openat(AT_FDCWD, path.c_str(), flags | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) give_up(path);
+  [[maybe_unused]] int not_ours = ::fchmod(fd, 0666);
+  return fd;
+}
+
 }  // namespace raw
 }  // namespace halogen::sim

@@ -45,8 +45,7 @@ std::string old_bytes(int fd, uint64_t at, uint64_t size) {
 }
 
 void append(const fs::path& path, const std::string& bytes) {
-  int fd = raw::openat(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0) give_up(path);
+  int fd = raw::open_notes(path, O_WRONLY | O_APPEND);
   if (raw::write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
     give_up(path);
   ::close(fd);

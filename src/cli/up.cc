@@ -29,6 +29,8 @@ struct UpFlags {
   std::string isolation = "rooms";
   std::vector<std::string> without;
   unsigned room_uids = 0;
+  size_t layer_kb = 64 << 10;
+  size_t merge_files = 8;
   std::string libraries;
   std::string key_file;
   bool forget_unreadable_passwords = false;
@@ -184,6 +186,8 @@ void up(const Context& context, const UpFlags& flags) {
   options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
   options.open_metrics = flags.open_metrics;
   options.first_room_uid = flags.room_uids;
+  options.layer_bytes = flags.layer_kb << 10;
+  options.merge_files = flags.merge_files;
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
   if (flags.detach) return detach(context, options, drain_time);
@@ -242,6 +246,13 @@ void add_up(CLI::App& app, Context& context) {
   // For tests/isolation: each attack must succeed once the layer that stops it is out.
   command->add_option("--unsafe-without", flags->without, "Layers of isolation to leave out")
       ->delimiter(',')
+      ->group("");
+  // For tests/chaos: small layers are flushed and merged often.
+  command->add_option("--layer-kb", flags->layer_kb, "Size of a layer file")
+      ->check(CLI::Range(64, 1 << 20))
+      ->group("");
+  command->add_option("--merge-files", flags->merge_files, "How many layer files become one")
+      ->check(CLI::Range(2, 64))
       ->group("");
   command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
   command->footer("Example:\n  halogen up --detach --pg-port 5433");

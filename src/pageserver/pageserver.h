@@ -30,6 +30,7 @@ class Pageserver : public PageserverAdmin {
     size_t page_cache_bytes = 64 << 20;
     size_t block_cache_bytes = 32 << 20;
     size_t flush_bytes = 64 << 20;  // Of WAL in memory per timeline, before it goes to a file.
+    size_t merge_files = 8;         // See TimelineStore::Options.
     size_t reader_threads = 2;      // That help with batched reads.
     PageSessions::Limits page_limits{};
     bool asks_for_token = true;  // On the page service.

@@ -176,6 +176,7 @@ Pageserver::BranchPtr Pageserver::load_timeline(TimelineId id,
 Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const BranchPtr& ancestor) {
   TimelineStore::Options store;
   store.freeze_bytes = options_.flush_bytes;
+  store.merge_files = options_.merge_files;
   store.block_cache = block_cache_;
   auto branch = std::make_shared<Branch>();
   branch->timeline =

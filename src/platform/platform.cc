@@ -209,6 +209,8 @@ void Platform::start_storage() {
       pageserver::Pageserver::Options{
           .home = layout_.home / "pageserver",
           .page_socket = layout_.run / "pageserver" / "pages",
+          .flush_bytes = options_.layer_bytes,
+          .merge_files = options_.merge_files,
           .asks_for_token = options_.layers.storage_tokens,
           .wal_password =
               [&safekeeper = *s.safekeeper](TimelineId id) {

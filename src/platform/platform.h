@@ -25,9 +25,11 @@ struct Options {
   IsolationLayers layers{};
   fs::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
   bool forget_unreadable_passwords = false;
-  bool open_metrics = false;    // /metrics needs no key.
-  unsigned first_room_uid = 0;  // Of the users that computes run as, if we are root. 0: choose.
-  fs::path libraries;           // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
+  bool open_metrics = false;      // /metrics needs no key.
+  unsigned first_room_uid = 0;    // Of the users that computes run as, if we are root. 0: choose.
+  size_t layer_bytes = 64 << 20;  // How much of a timeline's WAL is in memory, then in one file.
+  size_t merge_files = 8;         // How many files of one size become one.
+  fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
   // By prepare(): makes the computes' rooms, and what bounds their use of the machine.
   std::shared_ptr<compute::Warden> warden;
   std::string shares = "none";

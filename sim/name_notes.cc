@@ -1,5 +1,6 @@
 #include "sim/name_notes.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <iterator>
@@ -67,11 +68,7 @@ void NameNotes::read_log() {
   for (std::string line; std::getline(in, line);) {
     std::vector<std::string> f = fields_of(line);
     if (f[0] == "synced") {
-      const ino_t folder = std::stoull(f[1]);
-      for (auto change = changes_.begin(); change != changes_.end();) {
-        change->unsynced.erase(folder);
-        change = change->unsynced.empty() ? changes_.erase(change) : std::next(change);
-      }
+      take_synced(std::stoull(f[1]));
     } else if (f[0] == "failed") {
       changes_.remove_if([&](const Change& change) { return change.id == f[1]; });
     } else {
@@ -144,20 +141,38 @@ void NameNotes::failed() {
 
 std::set<ino_t> NameNotes::synced(ino_t folder) {
   std::set<ino_t> gone;
-  bool any = false;
-  for (auto change = changes_.begin(); change != changes_.end();) {
-    any = change->unsynced.erase(folder) > 0 || any;
-    if (!change->unsynced.empty()) {
-      ++change;
-      continue;
-    }
-    const fs::path lost = saved(change->id);
-    if (std::optional<ino_t> inode = inode_of(lost)) gone.insert(*inode);
-    remove_for_good(lost);
-    change = changes_.erase(change);
-  }
-  if (any) log("synced\t" + std::to_string(folder) + "\n");
+  const bool any = std::any_of(changes_.begin(), changes_.end(), [&](const Change& change) {
+    return change.unsynced.contains(folder);
+  });
+  if (!any) return gone;
+  log("synced\t" + std::to_string(folder) + "\n");
+  for (const Change& change : take_synced(folder)) forget(change, gone);
   return gone;
+}
+
+std::list<NameNotes::Change> NameNotes::take_synced(ino_t folder) {
+  std::list<Change> all_synced;
+  for (auto change = changes_.begin(); change != changes_.end();) {
+    auto next = std::next(change);
+    change->unsynced.erase(folder);
+    if (change->unsynced.empty()) all_synced.splice(all_synced.end(), changes_, change);
+    change = next;
+  }
+  return all_synced;
+}
+
+// What the change took away is gone for good; so is, with a folder, all that was in it, before its
+// inode is another one's.
+void NameNotes::forget(const Change& change, std::set<ino_t>& gone) {
+  const fs::path lost = saved(change.id);
+  std::optional<ino_t> inode = inode_of(lost);
+  if (!inode) return;
+  gone.insert(*inode);
+  const bool is_folder = fs::is_directory(lost);
+  remove_for_good(lost);
+  if (!is_folder) return;
+  log("synced\t" + std::to_string(*inode) + "\n");
+  for (const Change& within : take_synced(*inode)) forget(within, gone);
 }
 
 void NameNotes::take_back(const Change& change, Folders& folders) const {

@@ -54,6 +54,8 @@ class NameNotes {
   const Change& add(Change change);
   void log(const std::string& line) const;
   void read_log();
+  std::list<Change> take_synced(ino_t folder);
+  void forget(const Change& change, std::set<ino_t>& gone);
   void take_back(const Change& change, Folders& folders) const;
 
   const std::filesystem::path state_;

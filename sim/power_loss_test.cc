@@ -167,6 +167,22 @@ TEST_F(PowerLossTest, ARemovedTreeMayComeBackInPart) {
   EXPECT_TRUE(all.contains("") && all.contains("d") && all.contains("d d/1 d/2"));
 }
 
+TEST_F(PowerLossTest, WhatIsGoneForGoodDoesNotComeBackInAnothersPlace) {
+  auto work = [this] {
+    for (int i = 0; i < 8; ++i) {  // The file system soon uses an inode again.
+      fs::create_directory(file("d"));
+      fs::create_directory(file("d/in"));
+      sync_folder(disk_.root());
+      fs::remove_all(file("d"));
+      sync_folder(disk_.root());
+    }
+    fs::create_directory(file("e"));
+    fs::create_directory(file("f"));
+    sync_folder(disk_.root());
+  };
+  EXPECT_EQ(outcomes(work, [this] { return which({"d", "e/in", "f/in", "e", "f"}); }), Set{"e f"});
+}
+
 TEST_F(PowerLossTest, AForgottenSyncLosesWhatItWasFor) {
   disk_.forget_syncs_of("file");
   auto work = [this] {

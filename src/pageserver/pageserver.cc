@@ -49,6 +49,7 @@ Pageserver::Pageserver(Options options, Redo& redo)
       jobs_(options_.reader_threads) {
   fs::create_directories(options_.home / "timelines");
   fs::create_directories(options_.home / "templates");
+  fsync_folder(options_.home);
   load_templates();
   load_timelines();
   empty_trash();

@@ -134,6 +134,7 @@ void Pageserver::discard(TimelineId id, std::string_view why) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   fs::path to = options_.home / "trash" / fmt::format("{}-{}", seconds, id.str());
   fs::create_directories(to.parent_path());
+  fsync_folder(options_.home);
   fs::rename(folder_of(id), to);
   fsync_folder(to.parent_path());
   fsync_folder(folder_of(id).parent_path());

@@ -111,11 +111,16 @@ void make_private_folder(const fs::path& path, const Owner& owner) {
 
 void take_home(const fs::path& home, const std::function<void(const Owner&)>& last_as_root) {
   std::error_code problem;
+  fs::path made_in = home;  // The folder above all that is made here.
+  while (!fs::exists(made_in, problem) && made_in.has_relative_path())
+    made_in = made_in.parent_path();
   bool made = fs::create_directories(home, problem);
   if (problem)
     throw Error(Errc::io, "cannot make {}: {}. Set HALOGEN_HOME to a folder you may write to",
                 home.string(), problem.message());
   if (made) ::chmod(home.c_str(), 0711);  // Clients read the CA file; the rest is closed.
+  for (fs::path made_now = home; made_now != made_in; made_now = made_now.parent_path())
+    fsync_folder(made_now.parent_path());
   if (::geteuid() == 0) {
     User user = service_user(home);
     prepare_home(home, user);

@@ -181,6 +181,9 @@ bool still_good(const Pair& server, const Pair& ca, const std::string& names) {
 CertificateFiles make_certificates(const fs::path& directory, const std::string& domain,
                                    const std::string& region) {
   fs::create_directories(directory);
+  // A killed process may not have come to that, and clients keep what they are shown from now on.
+  fsync_folder(directory);
+  fsync_folder(directory.parent_path());
   ::chmod(directory.c_str(), 0711);  // Clients read the CA's certificate, by its name.
   CertificateFiles files{directory / "ca.crt", directory / "server.crt", directory / "server.key"};
   fs::path ca_key = directory / "ca.key";

@@ -75,15 +75,6 @@ void arm(const Disk& disk, const CutPoint& point) {
   ::close(fd);
 }
 
-bool is_armed(const Disk& disk) {
-  const std::string path = control_of(disk);
-  int fd = raw::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0);
-  char first = '\0';
-  if (fd >= 0 && ::pread(fd, &first, 1, 0) < 0) give_up(path);
-  ::close(fd);
-  return first != '\0';
-}
-
 void lose_power(const Disk& disk, uint64_t seed) {
   prepare(disk);
   Random random(seed);
@@ -103,8 +94,5 @@ extern "C" void halogen_lose_power(const char* root, const char* state, uint64_t
 extern "C" void halogen_arm_power_cut(const char* root, const char* state, const char* step,
                                       const char* path, uint64_t count, int after) {
   halogen::sim::arm({root, state}, {step, path, count, after != 0});
-}
-extern "C" int halogen_power_cut_is_armed(const char* root, const char* state) {
-  return halogen::sim::is_armed({root, state});
 }
 #pragma GCC visibility pop

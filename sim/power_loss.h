@@ -44,8 +44,6 @@ struct CutPoint {
 };
 // Takes effect at once in a process that tracks changes, or in the next one.
 void arm(const Disk& disk, const CutPoint& point);
-// Whether a cut point is armed that has not been reached.
-bool is_armed(const Disk& disk);
 
 // Requires that no process is tracking changes. What is left counts as synced.
 void lose_power(const Disk& disk, uint64_t seed);

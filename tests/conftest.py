@@ -31,9 +31,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def session_platform(tmp_path_factory):
-    """One platform shared by the tests that do not kill it."""
+    """One platform shared by the tests that do not kill it; what they leave in storage must be whole."""
     with Platform.create("shared") as platform:
         yield platform
+        platform.check_storage()
 
 
 @pytest.fixture

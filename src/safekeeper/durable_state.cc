@@ -69,21 +69,30 @@ void StateFile::create(const fs::path& path, const DurableState& state) {
   fsync_or_die(fd.get(), path.string());
 }
 
-StateFile::StateFile(const fs::path& path) : fd_(open_file(path, O_RDWR)) {
-  std::string raw = pread_exact(fd_.get(), 2 * kSlotSize, 0);
+StateFile::Found StateFile::parse(Bytes file) {
   std::optional<Slot> best;
-  for (size_t at : {size_t{0}, kSlotSize}) {
-    std::optional<Slot> slot = decode(std::string_view(raw).substr(at, kSlotSize));
+  for (size_t at = 0; at + kSlotSize <= file.size() && at <= kSlotSize; at += kSlotSize) {
+    std::optional<Slot> slot = decode(as_text(file.subspan(at, kSlotSize)));
     if (slot && (!best || slot->sequence > best->sequence)) best = slot;
   }
-  if (!best) throw Error(Errc::corrupt, "{}: no readable state", path.string());
-  sequence_ = best->sequence;
-  state_ = {.id = best->id,
-            .system_identifier = best->system_identifier,
-            .start = Lsn(best->start),
-            .term = best->term,
-            .flushed = Lsn(best->flushed),
-            .oldest = Lsn(best->oldest)};
+  if (!best) throw Error(Errc::corrupt, "no readable state");
+  return {.state = {.id = best->id,
+                    .system_identifier = best->system_identifier,
+                    .start = Lsn(best->start),
+                    .term = best->term,
+                    .flushed = Lsn(best->flushed),
+                    .oldest = Lsn(best->oldest)},
+          .sequence = best->sequence};
+}
+
+StateFile::StateFile(const fs::path& path) : fd_(open_file(path, O_RDWR)) {
+  try {
+    Found found = parse(as_bytes(pread_exact(fd_.get(), 2 * kSlotSize, 0)));
+    sequence_ = found.sequence;
+    state_ = found.state;
+  } catch (const Error& error) {
+    throw Error(error.code(), "{}: {}", path.string(), error.what());
+  }
   fdatasync_or_die(fd_.get(), path.string());
 }
 

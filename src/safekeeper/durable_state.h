@@ -22,6 +22,13 @@ struct DurableState {
 
 class StateFile {
  public:
+  struct Found {
+    DurableState state;
+    uint64_t sequence = 0;  // Of the slot it was in.
+  };
+  // The newer good slot of a file. Errc::corrupt if none is.
+  static Found parse(Bytes file);
+
   // Writes a new file; the caller makes the folder durable.
   static void create(const fs::path& path, const DurableState& state);
   // Errc::corrupt if no slot is good. What was found is durable: a killed process may have left it

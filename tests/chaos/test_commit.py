@@ -47,6 +47,7 @@ def held_project(storage):
             project = platform.create_project()
             project.query("create table t (i int)")
             yield project
+            platform.check_storage()
 
 
 @pytest.fixture

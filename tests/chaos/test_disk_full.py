@@ -90,6 +90,7 @@ def test_a_disk_that_fills_up_is_told_before_it_is_full(disk):
     ballast.remove()
     told(platform, r"INFO .*the disk of .* has room again")
     assert "ERROR" not in platform.log_text()
+    platform.check_storage()
 
 
 @pytest.mark.timeout(600)
@@ -109,6 +110,7 @@ def test_commits_wait_while_the_disk_is_full_and_go_on_when_there_is_room(disk):
     project.suspend()
     shutil.rmtree(project.compute()["data_directory"])
     assert project.query("select count(*) from load") == count
+    platform.check_storage()
 
 
 @pytest.mark.timeout(600)

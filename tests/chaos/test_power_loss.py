@@ -109,6 +109,7 @@ def fail_once(power, platform, project, chance, round, failpoint):
     if not is_gone(pid):
         platform.kill()
     mover.join()
+    power.disarm()
     if lost:
         power.lose(chance.getrandbits(32))
     platform.up()

@@ -1,23 +1,26 @@
 """The pooler against PgBouncer on the same compute, and against stock Postgres without a pooler; all by TLS and SCRAM.
 
 Rates (pgbench), CPU per transaction of the pooler itself, connects per second, memory per idle client and latency while
-they are held. Rounds take turns; ratios are of medians. Takes 150 s; `--full` measures every combination, in more than an hour,
-and `--only` picks parts.
+they are held, crowds, messages of 32 MB. Rounds take turns, in an order of chance; ratios are of medians. Takes 150 s; `--full` measures every combination, in more than an hour,
+and `--only` picks parts. `--before PROGRAM` measures another build of `halogen` in the same turns, with a compute of its own.
 """
 
 import argparse
 import contextlib
 import os
+import random
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).resolve().parent)]
 
+import psycopg  # noqa: E402
 import psycopg2  # noqa: E402
 
 import pgbouncer  # noqa: E402
@@ -105,12 +108,13 @@ def ratio(ours, theirs):
 
 
 def medians(rounds):
-    return [statistics.median(column) if None not in column else None for column in zip(*rounds)]
+    return [statistics.median(known) if (known := [v for v in column if v is not None]) else None for column in zip(*rounds)]
 
 
 def rates(ways, options):
     print("\n| pgbench | clients | " + " | ".join(f"{way.name} tps" for way in ways) +
-          " | ours / PgBouncer | ours / Postgres | CPU us ours | CPU us PgBouncer | p50 us " + " / ".join(w.name for w in ways) + " |")
+          " | ours / PgBouncer | ours / Postgres | ours / before | CPU us " + " / ".join(w.name for w in ways) + " | p50 us " +
+          " / ".join(w.name for w in ways) + " |")
     print("|---" * (len(ways) + 7) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for workload in options.workloads:
@@ -122,7 +126,7 @@ def rates(ways, options):
                         continue
                     figures = {way.name: [] for way in ways}
                     for _ in range(options.rounds):
-                        for way in ways:
+                        for way in random.sample(ways, len(ways)):
                             if mode == "prepared" and way.name == "pgbouncer" and \
                                     not pgbouncer.knows_prepared_statements(options.pgbouncer):
                                 continue
@@ -130,9 +134,10 @@ def rates(ways, options):
                             figures[way.name].append(pgbench(way, options.seconds, clients, mode, [f"-{workload}"], log))
                     result = {name: medians(rounds) if rounds else [None] * 3 for name, rounds in figures.items()}
                     empty = [None] * 3
-                    ours, theirs, stock = (result.get(n, empty) for n in ("pooled", "pgbouncer", "postgres"))
+                    ours, theirs, stock, before = (result.get(n, empty) for n in ("pooled", "pgbouncer", "postgres", "before"))
                     print(f"| -{workload} {mode} | {clients} | " + " | ".join(figure(result[way.name][0]) for way in ways) +
-                          f" | {ratio(ours[0], theirs[0])} | {ratio(ours[0], stock[0])} | {figure(ours[1], 1)} | {figure(theirs[1], 1)} | " +
+                          f" | {ratio(ours[0], theirs[0])} | {ratio(ours[0], stock[0])} | {ratio(ours[0], before[0])} | " +
+                          " / ".join(figure(result[way.name][1], 1) for way in ways) + " | " +
                           " / ".join(figure(result[way.name][2]) for way in ways) + " |", flush=True)
 
 
@@ -140,7 +145,7 @@ def connects(ways, options):
     print("\n| pgbench -C -S, 8 clients | connects per second | CPU us per connect |\n|---|---|---|")
     figures = {way.name: [] for way in ways}
     for _ in range(options.rounds):
-        for way in ways:
+        for way in random.sample(ways, len(ways)):
             figures[way.name].append(pgbench(way, options.seconds, 8, "simple", ["-S", "-C"])[:2])
     for name, rounds in figures.items():
         tps, cpu = medians(rounds)
@@ -167,7 +172,7 @@ def crowd(ways, options):
     """Far more clients than servers, all with a query under way: what counts is that nobody waits much longer than others."""
     print("\n| crowd of clients | | queries/s | CPU us per query | p50 ms | p99 ms | p99 / p50 | longest ms | errors |\n" + "|---" * 9 + "|")
     for count in options.crowds:
-        for way in [way for way in ways if way.pid is not None] * options.rounds:
+        for way in [way for _ in range(options.rounds) for way in random.sample(ways, len(ways)) if way.pid is not None]:
             with Clients(count, [way.string]) as clients:
                 cpu = way.cpu()
                 told = clients.tell(f"crowd {options.seconds * 3}")
@@ -177,36 +182,91 @@ def crowd(ways, options):
                   f"{told['errors']}{told['first_error']} |", flush=True)
 
 
+LARGE = {
+    "statement (Query)": lambda connection, text: connection.execute(f"select length('{text}')"),
+    "statement (Parse)": lambda connection, text: connection.execute(f"select length('{text}')", prepare=True),
+    "parameter (Bind)": lambda connection, text: connection.execute("select length(%s)", [text]),
+    "row": lambda connection, text: connection.execute(f"select repeat('x', {len(text)})").fetchone(),
+    "notice": lambda connection, text: connection.execute(f"do $$ begin raise notice '%', repeat('x', {len(text)}); end $$"),
+}
+
+
+def large(ways, options):
+    """Messages of 32 MB: how long one takes, and how long another client of the same pooler waits meanwhile."""
+    print("\n| 32 MB, ms | " + " | ".join(f"{way.name} | its neighbour" for way in ways) + " |\n|---" + "|---" * 2 * len(ways) + "|")
+    text = "x" * (32 << 20)
+    for name, send in LARGE.items():
+        cells = []
+        for way in ways:
+            with psycopg.connect(way.string, autocommit=True) as connection, Neighbour(way.string) as neighbour:
+                send(connection, text)
+                begin = time.monotonic()
+                for _ in range(options.rounds):
+                    send(connection, text)
+                took = (time.monotonic() - begin) / options.rounds
+            cells.append(f"{took * 1000:.0f} | {neighbour.longest * 1000:.0f}")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+class Neighbour:
+    """Asks for one row again and again, from a thread of its own."""
+
+    def __init__(self, string):
+        self.connection = psycopg.connect(string, autocommit=True)
+        self.longest, self.ended = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.ask)
+
+    def ask(self):
+        while not self.ended.is_set():
+            begin = time.monotonic()
+            self.connection.execute("select 1")
+            self.longest = max(self.longest, time.monotonic() - begin)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        self.connection.close()
+
+
 @contextlib.contextmanager
 def all_ways(options):
     """Stock Postgres, and one compute of ours with both poolers before it. Suspending is off."""
     port, bouncer_port = free_port(), free_port()
-    # PgBouncer cannot say the compute's login secret.
-    without = "--unsafe-without=login_secret"
-    with stock_postgres(port, max_connections=600) as stock_folder, Platform.create("bench", without) as platform:
-        project = platform.create_project()
-        platform.set_suspend_timeout(project, -1)
-        platform.set_pooler(project, default_pool_size=options.servers)
-        project.query("select 1")
+    with stock_postgres(port, max_connections=600) as stock_folder, contextlib.ExitStack() as stack:
+        # PgBouncer cannot say the compute's login secret.
+        ours, project = our_way(stack, "pooled", options, "--unsafe-without=login_secret")
+        ways = [ours]
+        if options.before:
+            ways.append(our_way(stack, "before", options, program=options.before)[0])
         socket_folder = project.compute()["socket_folder"]
-        # The name would lead to ::1, the others are reached by 127.0.0.1.
-        ours = project.connection_string(pooled=True) + "&hostaddr=127.0.0.1"
-        user = re.search(r"//(.*?):", ours).group(1)
+        user = re.search(r"//(.*?):", ours.string).group(1)
         verifier = require_scram(stock_folder, port, user)
-        for target in (f"host={stock_folder} port={port} user={user} dbname=neondb",
-                       f"host={socket_folder} port=5432 user={user} dbname=neondb"):
+        for target in (f"host={stock_folder} port={port} user={user} dbname=neondb", *(way.string for way in ways)):
             run([PGBIN / "pgbench", "-i", "-q", "-s", options.scale, target])
-        ways = [Way("pooled", ours, platform.pid(), "proxy")]
-        with contextlib.ExitStack() as stack:
-            if pgbouncer.version(options.pgbouncer):
-                owner = Path(socket_folder).owner()
-                pid = stack.enter_context(pgbouncer.pgbouncer(bouncer_port, socket_folder, owner, "neondb", user, verifier,
-                                                              options.servers, options.pgbouncer))
-                ways.append(Way("pgbouncer", url(user, bouncer_port), pid))
-            else:
-                print("PgBouncer is not installed (apt-get install pgbouncer): measured without it")
-            ways.append(Way("postgres", url(user, port)))
-            yield ways
+        if pgbouncer.version(options.pgbouncer):
+            owner = Path(socket_folder).owner()
+            pid = stack.enter_context(pgbouncer.pgbouncer(bouncer_port, socket_folder, owner, "neondb", user, verifier,
+                                                          options.servers, options.pgbouncer))
+            ways.append(Way("pgbouncer", url(user, bouncer_port), pid))
+        else:
+            print("PgBouncer is not installed (apt-get install pgbouncer): measured without it")
+        ways.append(Way("postgres", url(user, port)))
+        yield ways
+
+
+def our_way(stack, name, options, *up_arguments, **platform_options):
+    """To a new project of a new platform; that project, too."""
+    platform = stack.enter_context(Platform.create("bench", *up_arguments, **platform_options))
+    project = platform.create_project()
+    platform.set_suspend_timeout(project, -1)
+    platform.set_pooler(project, default_pool_size=options.servers)
+    project.query("select 1")
+    # The name would lead to ::1, the others are reached by 127.0.0.1.
+    return Way(name, project.connection_string(pooled=True) + "&hostaddr=127.0.0.1", platform.pid(), "proxy"), project
 
 
 def url(user, port):
@@ -227,7 +287,7 @@ def require_scram(folder, port, user):
         return cursor.fetchone()[0]
 
 
-PARTS = {"rates": rates, "connects": connects, "memory": memory, "crowd": crowd}
+PARTS = {"rates": rates, "connects": connects, "memory": memory, "crowd": crowd, "large": large}
 
 
 def main():
@@ -244,6 +304,8 @@ def main():
     parser.add_argument("--seconds", type=int)
     parser.add_argument("--scale", type=int)
     parser.add_argument("--pgbouncer", default=pgbouncer.PROGRAM, help="another one than Debian's")
+    parser.add_argument("--ways", nargs="+", choices=["pooled", "before", "pgbouncer", "postgres"], help="only these")
+    parser.add_argument("--before", help="another build of halogen, to be measured beside this one")
     options = parser.parse_args()
     quick, full = ({"workloads": ["S"], "modes": ["simple", "prepared"], "clients": [1, 64], "idle": [1000], "crowds": [1000], "rounds": 2,
                     "seconds": 3, "scale": 5},
@@ -253,6 +315,7 @@ def main():
         if getattr(options, name) is None:
             setattr(options, name, value)
     with all_ways(options) as ways:
+        ways = [way for way in ways if not options.ways or way.name in options.ways]
         version = pgbouncer.version(options.pgbouncer)
         print(f"PgBouncer {version and '.'.join(map(str, version))}, {options.servers} server connections each, {options.rounds} rounds of "
               f"{options.seconds} s")

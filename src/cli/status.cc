@@ -50,11 +50,11 @@ void print_status(const json& status) {
     rows.push_back({part.value("name", ""), part.value("state", ""), part.value("detail", "")});
   print_table(rows);
   fmt::print("\n");
-  rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH", ""}};
+  rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH", "KEPT AWAKE BY", ""}};
   for (const json& compute : status["computes"])
     rows.push_back({compute.value("endpoint", ""), compute.value("state", ""),
                     compute.value("project", ""), compute.value("branch", ""),
-                    compute.value("problem", "")});
+                    compute.value("keeps_awake", ""), compute.value("problem", "")});
   print_table(rows);
 }
 

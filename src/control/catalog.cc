@@ -8,7 +8,7 @@ namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 3;
+constexpr int64_t kSchemaVersion = 4;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -58,6 +58,10 @@ constexpr const char* kSchema3 = R"sql(
 ALTER TABLE roles ADD COLUMN oid INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE roles ADD COLUMN valid_until INTEGER;
 UPDATE branches SET roles_exact = 0;
+)sql";
+
+constexpr const char* kSchema4 = R"sql(
+ALTER TABLE endpoints ADD COLUMN vacuum_due INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 constexpr const char* kProjectColumns =
@@ -136,6 +140,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   Transaction transaction(db_);
   if (version < 1) db_.exec(kSchema);
   if (version < 3) db_.exec(kSchema3);
+  if (version < 4) db_.exec(kSchema4);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();

@@ -63,6 +63,7 @@ struct Endpoint {
   Micros updated_at = 0;
   std::optional<Micros> started_at;
   std::optional<Micros> suspended_at;
+  bool vacuum_due = false;  // Suspended although autovacuum had work.
 };
 
 struct DatabaseRecord {
@@ -149,8 +150,8 @@ class Catalog {
   // After this, and durably, the catalog's copy of the branch's roles is not exact.
   void compute_starting(const Endpoint& endpoint, const Operation& operation);
   void compute_started(const Endpoint& endpoint);
-  // `roles` empty: they could not be read, so the copy stays inexact.
-  void compute_suspended(const Endpoint& endpoint, const std::vector<StoredRole>& roles);
+  // No roles: they could not be read, so the copy stays inexact.
+  void compute_suspended(const Endpoint& endpoint, const ComputeStopped& stopped);
 
   // Roles and what goes with them.
   BranchRoles roles(const std::string& branch_id);

@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kEndpointColumns =
     "id, project_id, branch_id, idle_timeout, settings, created_at, updated_at, started_at, "
-    "suspended_at";
+    "suspended_at, vacuum_due";
 constexpr const char* kOperationColumns =
     "id, project_id, branch_id, endpoint_id, action, status, error, created_at, updated_at";
 
@@ -25,6 +25,7 @@ Endpoint read_endpoint(const Statement& row) {
   endpoint.updated_at = row.integer(6);
   endpoint.started_at = row.optional_integer(7);
   endpoint.suspended_at = row.optional_integer(8);
+  endpoint.vacuum_due = row.integer(9) != 0;
   return endpoint;
 }
 
@@ -128,10 +129,12 @@ void Catalog::compute_started(const Endpoint& endpoint) {
   db_.run("UPDATE endpoints SET started_at = ? WHERE id = ?", now_micros(), endpoint.id);
 }
 
-void Catalog::compute_suspended(const Endpoint& endpoint, const std::vector<StoredRole>& roles) {
+void Catalog::compute_suspended(const Endpoint& endpoint, const ComputeStopped& stopped) {
+  const std::vector<StoredRole>& roles = stopped.roles;
   MutexLock lock(mutex_);
   Transaction transaction(db_);
-  db_.run("UPDATE endpoints SET suspended_at = ? WHERE id = ?", now_micros(), endpoint.id);
+  db_.run("UPDATE endpoints SET suspended_at = ?, vacuum_due = ? WHERE id = ?", now_micros(),
+          int64_t{stopped.vacuum_due}, endpoint.id);
   if (!roles.empty()) {
     db_.run("DELETE FROM roles WHERE branch_id = ?", endpoint.branch_id);
     insert_roles(endpoint.branch_id, roles);

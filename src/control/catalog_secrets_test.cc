@@ -78,6 +78,7 @@ class CatalogSecrets : public testing::Test {
     db.exec("PRAGMA foreign_keys=OFF");
     db.exec("ALTER TABLE roles DROP COLUMN oid");
     db.exec("ALTER TABLE roles DROP COLUMN valid_until");
+    db.exec("ALTER TABLE endpoints DROP COLUMN vacuum_due");
     db.exec("PRAGMA user_version=1");
     db.run("INSERT INTO passwords VALUES (?, 'neondb_owner', ?)", branch, kPassword);
     for (int i = 0; i < 200; ++i)

@@ -104,7 +104,7 @@ TEST_F(CatalogTest, RolesAreExactOnlyFromACleanSuspendToTheNextStart) {
   EXPECT_FALSE(catalog_->roles(branch).exact);
   catalog_->compute_suspended(main_.endpoint, {});
   EXPECT_FALSE(catalog_->roles(branch).exact) << "they could not be read";
-  catalog_->compute_suspended(main_.endpoint, {{"bob", "SCRAM-SHA-256$b", true}});
+  catalog_->compute_suspended(main_.endpoint, {.roles = {{"bob", "SCRAM-SHA-256$b", true}}});
   BranchRoles roles = catalog_->roles(branch);
   EXPECT_TRUE(roles.exact);
   ASSERT_EQ(roles.roles.size(), 1u);

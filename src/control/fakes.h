@@ -34,7 +34,7 @@ class FakeHost final : public ComputeHost {
     if (!force && clients) throw Error(Errc::conflict, "clients are connected");
     MutexLock lock(mutex_);
     if (running_.erase(id) == 0) return {};
-    return {Lsn(1000), roles_};
+    return {Lsn(1000), roles_, force && vacuum_due};
   }
   void destroy(const std::string& id) override {
     MutexLock lock(mutex_);
@@ -93,6 +93,7 @@ class FakeHost final : public ComputeHost {
   std::atomic<int> role_reads = 0;
   std::atomic<int> fail_starts = 0;
   std::atomic<bool> clients = false;
+  std::atomic<bool> vacuum_due = false;
   // While true, that call does not return.
   std::atomic<bool> start_gate = false;
   std::atomic<bool> suspend_gate = false;

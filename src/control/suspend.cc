@@ -139,6 +139,7 @@ std::optional<uint64_t> EndpointManager::use_began(const std::string& endpoint_i
   MachinePtr machine = find(endpoint_id);
   if (!machine) return std::nullopt;
   ++machine->uses;
+  machine->kept_awake.clear();
   if (machine->state != ComputeState::active || machine->exit_seen) return std::nullopt;
   return machine->address.start;
 }
@@ -167,6 +168,8 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->branch_id = endpoint.branch_id;
   machine->idle_timeout = endpoint.idle_timeout;
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
+  machine->vacuum_due = endpoint.vacuum_due;
+  machine->idle_since = steady_clock::now();
   MutexLock lock(mutex_);
   machines_.emplace(endpoint.id, std::move(machine));
 }
@@ -191,6 +194,15 @@ ComputeState EndpointManager::state(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   return machine ? machine->state : ComputeState::idle;
+}
+
+std::string EndpointManager::keeps_awake(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || machine->state != ComputeState::active) return "";
+  if (machine->uses > 0) return fmt::format("sessions at work: {}", machine->uses);
+  if (machine->timeout() < 0) return "suspending is off";
+  return machine->kept_awake;
 }
 
 size_t EndpointManager::active() {
@@ -354,7 +366,7 @@ void EndpointManager::compute_exited(const std::string& endpoint_id) {
 void EndpointManager::watch_idle() {
   MutexLock lock(mutex_);
   while (!stopping_) {
-    steady_clock::time_point next = suspend_idle();
+    steady_clock::time_point next = std::min(suspend_idle(), wake_for_vacuum());
     idle_changed_.wait_until(mutex_, next);
   }
 }
@@ -376,6 +388,26 @@ steady_clock::time_point EndpointManager::suspend_idle() {
     m.suspend_wanted = true;
     m.suspend_force = false;
     schedule(machine);
+  }
+  return next;
+}
+
+steady_clock::time_point EndpointManager::wake_for_vacuum() {
+  auto now = steady_clock::now();
+  auto next = now + std::chrono::hours(1);
+  auto awake_for_it = [](const auto& entry) { return entry.second->for_vacuum; };
+  if (std::any_of(machines_.begin(), machines_.end(), awake_for_it)) return next;
+  for (auto& [id, machine] : machines_) {
+    Machine& m = *machine;
+    if (!m.vacuum_due || m.state != ComputeState::idle || m.timeout() < 0) continue;
+    if (auto due = m.idle_since + options_.vacuum_rest; due > now) {
+      next = std::min(next, due);
+      continue;
+    }
+    logger.info("{}: woken for autovacuum", id);
+    m.for_vacuum = m.start_wanted = true;
+    schedule(machine);
+    break;
   }
   return next;
 }

@@ -41,6 +41,8 @@ class EndpointManager final : public Endpoints {
     size_t job_threads = 16;
     std::chrono::seconds start_deadline{60};
     std::chrono::seconds suspend_deadline{120};
+    // One that was suspended by force although autovacuum had work is woken for it after so long.
+    std::chrono::seconds vacuum_rest{3600};
   };
 
   explicit EndpointManager(Options options);
@@ -69,6 +71,8 @@ class EndpointManager final : public Endpoints {
   // For new connections to all endpoints of the project, now and later ones.
   void set_allowed_addresses(const std::string& project_id, AllowList list);
   ComputeState state(const std::string& endpoint_id);
+  // What an active compute is kept awake by: for people; "" if it sleeps or nothing does.
+  std::string keeps_awake(const std::string& endpoint_id);
   size_t active();
   // Return at once; the operation tells when it is done. Suspending disconnects clients.
   Operation begin_start(const std::string& endpoint_id);
@@ -101,6 +105,8 @@ class EndpointManager final : public Endpoints {
   void watch_idle();
   // Asks for a suspend where one is due; returns when the next one can be.
   steady_clock::time_point suspend_idle() REQUIRES(mutex_);
+  // Wakes those that rest although autovacuum has work, one at a time; returns as above.
+  steady_clock::time_point wake_for_vacuum() REQUIRES(mutex_);
   Operation new_operation(const Endpoint& endpoint, const std::string& action);
 
   const Options options_;

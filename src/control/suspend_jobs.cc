@@ -63,6 +63,10 @@ void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
   MutexLock lock(mutex_);
   machine->busy = false;
   machine->state = state;
+  if (state == ComputeState::idle) {
+    machine->for_vacuum = false;
+    machine->kept_awake.clear();
+  }
   schedule(machine);
   idle_changed_.notify_all();
 }
@@ -85,6 +89,7 @@ void EndpointManager::run_start(const MachinePtr& machine) {
     MutexLock lock(mutex_);
     machine->start_wanted = false;
     machine->exit_seen = false;
+    machine->vacuum_due = false;
     if (machine->start_operation) operation = *machine->start_operation;
   }
   auto began = steady_clock::now();
@@ -177,13 +182,16 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
   ComputeState state = ComputeState::idle;
   std::string status = running ? "finished" : "skipped";
   std::string failure;
+  std::string kept_awake;
+  bool vacuum_due = false;
   try {
     Endpoint endpoint = catalog_.endpoint(machine->id);
     if (operation.id.empty()) operation = new_operation(endpoint, "suspend_compute");
     if (running) {
       ComputeStopped stopped =
           host_.suspend(machine->id, force, Deadline::after(options_.suspend_deadline));
-      catalog_.compute_suspended(endpoint, stopped.roles);
+      vacuum_due = stopped.vacuum_due;
+      catalog_.compute_suspended(endpoint, stopped);
       logger.info("{}: compute suspended at {}", machine->id, stopped.end.str());
     }
   } catch (const std::exception& error) {
@@ -192,13 +200,15 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
     state = host_.running(machine->id) ? ComputeState::active : ComputeState::idle;
     auto* known = dynamic_cast<const Error*>(&error);
     if (!force && known && known->code() == Errc::conflict)
-      logger.info("{}: not suspended: {}", machine->id, failure);
+      logger.info("{}: not suspended: {}", machine->id, kept_awake = failure);
     else
       logger.error("{}: not suspended cleanly: {}", machine->id, failure);
   }
   {
     MutexLock lock(mutex_);
     machine->idle_since = steady_clock::now();  // If it still runs, not again at once.
+    machine->kept_awake = kept_awake;
+    if (state == ComputeState::idle && running) machine->vacuum_due = vacuum_due;
     machine->stop_failed = stopping_ && state == ComputeState::active;
   }
   try {

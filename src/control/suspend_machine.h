@@ -31,6 +31,9 @@ struct EndpointManager::Machine {
   bool suspend_wanted = false;
   bool suspend_force = false;
   bool stop_failed = false;  // While stopping: tried once, left alone.
+  std::string kept_awake;    // Why the last idle suspend was refused; until a use begins.
+  bool vacuum_due = false;   // While idle: to be woken for it.
+  bool for_vacuum = false;   // That is why it was woken.
 
   int uses = 0;
   steady_clock::time_point idle_since;

@@ -22,15 +22,19 @@ class EndpointManagerTest : public testing::Test {
     folder_ = ::mkdtemp(folder.data());
     catalog_ = std::make_unique<Catalog>(folder_ / "catalog.db");
     add_project();
-    manager_ = std::make_unique<EndpointManager>(
-        EndpointManager::Options{.catalog = *catalog_, .host = host_});
-    manager_->start();
+    start();
   }
   ~EndpointManagerTest() override {
     host_.start_gate = host_.suspend_gate = false;
     manager_.reset();
     catalog_.reset();
     fs::remove_all(folder_);
+  }
+
+  void start(std::chrono::seconds vacuum_rest = std::chrono::hours(1)) {
+    manager_ = std::make_unique<EndpointManager>(
+        EndpointManager::Options{.catalog = *catalog_, .host = host_, .vacuum_rest = vacuum_rest});
+    manager_->start();
   }
 
   void add_project() {
@@ -160,6 +164,36 @@ TEST_F(EndpointManagerTest, AnIdleSuspendThatMeetsClientsLeavesTheComputeRunning
   EXPECT_GE(host_.suspends, 1);
   EXPECT_TRUE(reaches(ComputeState::active));
   EXPECT_TRUE(host_.running(ep_));
+}
+
+TEST_F(EndpointManagerTest, OneThatWasSuspendedAheadOfAutovacuumIsWokenForItAlsoAfterARestart) {
+  host_.vacuum_due = true;
+  wake_now();
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  manager_.reset();
+  start(std::chrono::seconds(0));
+  EXPECT_TRUE(reaches(ComputeState::active));
+  EXPECT_EQ(host_.starts, 2);
+  host_.vacuum_due = false;
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  EXPECT_FALSE(catalog_->endpoint(ep_).vacuum_due);
+}
+
+TEST_F(EndpointManagerTest, WhatKeepsAComputeAwakeIsTold) {
+  EXPECT_EQ(manager_->keeps_awake(ep_), "");
+  manager_->set_idle_timeout(ep_, 1);
+  manager_->use_began(ep_);
+  wake_now();
+  EXPECT_EQ(manager_->keeps_awake(ep_), "sessions at work: 1");
+  host_.clients = true;
+  manager_->use_ended(ep_);
+  Deadline deadline = Deadline::after(milliseconds(10'000));
+  while (manager_->keeps_awake(ep_).empty() && !deadline.passed())
+    std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_EQ(manager_->keeps_awake(ep_), "clients are connected");
+  manager_->set_idle_timeout(ep_, -1);
+  EXPECT_EQ(manager_->keeps_awake(ep_), "suspending is off");
 }
 
 TEST_F(EndpointManagerTest, ACrashedComputeIsWokenAgain) {

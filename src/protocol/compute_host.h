@@ -53,7 +53,8 @@ struct RoleList {
 struct ComputeStopped {
   Lsn end;  // The safekeeper has all WAL up to here.
   std::vector<StoredRole>
-      roles;  // As they were just before the stop; empty if they could not be read.
+      roles;                // As they were just before the stop; empty if they could not be read.
+  bool vacuum_due = false;  // Autovacuum has been kept from work that it had.
 };
 
 // A compute that runs, for people and tests to look at.
@@ -76,7 +77,8 @@ class ComputeHost {
   virtual ComputeAddress start(const ComputeSpec& spec, Deadline deadline) = 0;
 
   // Suspends: WAL-logs what WAL would miss, stops Postgres cleanly, makes sure the safekeeper has
-  // its last byte. conflict if clients are connected and `force` is false. Not running: succeeds.
+  // its last byte. conflict, telling what keeps it awake, if clients are at work or autovacuum is
+  // or is about to be, and `force` is false. Not running: succeeds.
   virtual ComputeStopped suspend(const std::string& endpoint_id, bool force, Deadline deadline) = 0;
   // Removes the data directory too; for a deleted endpoint, or a test.
   virtual void destroy(const std::string& endpoint_id) = 0;

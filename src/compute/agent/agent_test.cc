@@ -307,6 +307,38 @@ TEST_F(ComputeAgentTest, AVacuumThatIsRunningIsNotCutOffUnlessForced) {
   EXPECT_FALSE(agent.running("ep-one"));
 }
 
+TEST_F(ComputeAgentTest, ASuspendWaitsForWhatAutovacuumHasToDoUnlessForced) {
+  ComputeAgent agent(options());
+  {
+    SqlConnection client(agent.start(spec(), soon()), "neondb", soon());
+    client.query("ALTER SYSTEM SET autovacuum_naptime = '1h'", soon());
+    client.query("SELECT pg_reload_conf()", soon());
+    client.query(
+        "CREATE TABLE public.t WITH (autovacuum_vacuum_scale_factor = 0.9, "
+        "autovacuum_analyze_scale_factor = 0.9) AS SELECT g FROM generate_series(1, 20000) g; "
+        "SELECT pg_stat_force_next_flush()",
+        soon());
+    client.query("VACUUM ANALYZE public.t", soon());
+    client.query("DELETE FROM public.t WHERE g <= 15000; SELECT pg_stat_force_next_flush()",
+                 soon());
+  }
+  EXPECT_FALSE(agent.suspend("ep-one", true, soon()).vacuum_due) << "by the table's own settings";
+  query(agent,
+        "ALTER TABLE public.t RESET (autovacuum_vacuum_scale_factor, "
+        "autovacuum_analyze_scale_factor); INSERT INTO public.t SELECT generate_series(1, 20000)");
+  try {
+    agent.suspend("ep-one", false, soon());
+    FAIL() << "suspended ahead of a vacuum";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::conflict);
+    EXPECT_STREQ(error.what(), "autovacuum is due: public.t in database neondb");
+  }
+  EXPECT_TRUE(agent.suspend("ep-one", true, soon()).vacuum_due);
+  query(agent, "VACUUM ANALYZE public.t");
+  EXPECT_FALSE(agent.suspend("ep-one", false, soon()).vacuum_due);
+  EXPECT_FALSE(agent.running("ep-one"));
+}
+
 TEST_F(ComputeAgentTest, APlatformThatStopsLeavesWarmDataDirectories) {
   {
     ComputeAgent agent(options());

@@ -19,6 +19,7 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "compute/agent/autovacuum_watch.h"
 #include "compute/agent/data_directory.h"
 #include "compute/agent/folder_pool.h"
 #include "compute/agent/outgoing_traffic.h"
@@ -113,8 +114,9 @@ class Compute {
   void discard_data() { discard_data(services_.folders, folder_); }
   void forget_clean_end();
 
-  void prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline);
+  void prepare_suspend(bool force, ComputeStopped* stopped, StepTimes& times, Deadline deadline);
   void refuse_if_busy(SqlConnection& connection, Deadline deadline);
+  void refuse_if_due(const std::string& due);
   Lsn stop_and_confirm(Deadline deadline);
   void keep_files(Lsn end, Deadline deadline);
   void put_if_changed(TimelineId timeline, Lsn end, const std::string& path, std::string content);
@@ -131,6 +133,9 @@ class Compute {
   Turns turns_;
   // Hashes of the files that storage keeps beside WAL, as far as we know. Whoever has the turn.
   std::map<std::string, size_t> stored_files_;
+  AutovacuumWatch autovacuum_;  // Whoever has the turn.
+  // Since when a suspend waits for autovacuum to begin. Whoever has the turn.
+  std::optional<steady_clock::time_point> vacuum_awaited_since_;
 
   mutable Mutex mutex_;
   std::shared_ptr<Session> session_ GUARDED_BY(mutex_);  // Null unless running (or crashed).

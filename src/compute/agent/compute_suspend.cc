@@ -37,6 +37,9 @@ std::string read_if_there(const UntrustedFolder& data, const std::string& path) 
 }
 
 constexpr std::chrono::seconds kKeepFilesDeadline{3};
+// For autovacuum to begin: some of its rounds (autovacuum_naptime). What it cannot clean, as a
+// transaction or a slot holds it, is due for ever.
+constexpr std::chrono::minutes kMostVacuumWait{5};
 
 }  // namespace
 
@@ -51,7 +54,8 @@ ComputeStopped Compute::suspend(bool force, Deadline deadline) {
     return stopped;
   }
   StepTimes times;
-  prepare_suspend(force, &stopped, deadline);
+  prepare_suspend(force, &stopped, times, deadline);
+  vacuum_awaited_since_.reset();
   times.mark("prepare");
   try {
     stopped.end = stop_and_confirm(deadline);
@@ -70,10 +74,15 @@ ComputeStopped Compute::suspend(bool force, Deadline deadline) {
   return stopped;
 }
 
-void Compute::prepare_suspend(bool force, ComputeStopped* stopped, Deadline deadline) {
+void Compute::prepare_suspend(bool force, ComputeStopped* stopped, StepTimes& times,
+                              Deadline deadline) {
   try {
     SqlConnection connection(address(), "postgres", deadline);
     if (!force) refuse_if_busy(connection, deadline);
+    const std::string due = autovacuum_.due(address(), connection, deadline);
+    if (!force) refuse_if_due(due);
+    stopped->vacuum_due = force && !due.empty();
+    times.mark("vacuum");
     stopped->roles = read_roles(connection, deadline).roles;
     connection.query("SELECT halogen.prepare_suspend()", deadline);
   } catch (const Error& error) {
@@ -94,9 +103,20 @@ void Compute::refuse_if_busy(SqlConnection& connection, Deadline deadline) {
       "AND (query LIKE '%(to prevent wraparound)' OR now() - backend_start < interval '1 hour')) "
       "FROM pg_catalog.pg_stat_activity WHERE pid <> pg_backend_pid()",
       deadline);
-  if (rows.at(0).at(0) != "0")
-    throw Error(Errc::conflict, "{}: {} clients are at work", id_, rows[0][0]);
-  if (!rows[0][1].empty()) throw Error(Errc::conflict, "{}: {} is running", id_, rows[0][1]);
+  bool clients = rows.at(0).at(0) != "0";
+  if (!clients && rows[0][1].empty()) return;
+  vacuum_awaited_since_.reset();
+  if (clients) throw Error(Errc::conflict, "{} clients are at work", rows[0][0]);
+  throw Error(Errc::conflict, "{} is running", rows[0][1]);
+}
+
+// Under a timeout shorter than autovacuum's rounds none would ever begin.
+void Compute::refuse_if_due(const std::string& due) {
+  if (due.empty()) return vacuum_awaited_since_.reset();
+  if (!vacuum_awaited_since_) vacuum_awaited_since_ = steady_clock::now();
+  if (steady_clock::now() - *vacuum_awaited_since_ < kMostVacuumWait)
+    throw Error(Errc::conflict, "autovacuum is due: {}", due);
+  logger.info("{}: suspended although autovacuum is due: {}", id_, due);
 }
 
 Lsn Compute::stop_and_confirm(Deadline deadline) {

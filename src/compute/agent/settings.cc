@@ -83,6 +83,11 @@ const std::map<std::string, std::string>& compute_defaults() {
       {"checkpoint_flush_after", "0"},
       {"bgwriter_flush_after", "0"},
       {"wal_init_zero", "off"},
+      // A suspend waits for what autovacuum has to do: it looks often.
+      {"autovacuum_naptime", "15s"},
+      // Postgres tries out that many descriptors at every start: 1,000 would take a wake a
+      // millisecond.
+      {"max_files_per_process", "256"},
       // A page that is absent is a round trip to storage: many are asked for at once.
       {"effective_io_concurrency", "100"},
       {"maintenance_io_concurrency", "100"},

@@ -21,6 +21,7 @@ json computes_json(Services& services) {
                   {"branch", endpoint.branch_id},
                   {"timeline", services.catalog.branch(endpoint.branch_id).timeline.str()},
                   {"state", compute_state_name(services.endpoints.state(endpoint.id))},
+                  {"keeps_awake", services.endpoints.keeps_awake(endpoint.id)},
                   {"pid", nullptr},
                   {"socket_folder", nullptr}};
     if (services.data_directory) shape["data_directory"] = services.data_directory(endpoint.id);

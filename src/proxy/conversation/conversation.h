@@ -145,7 +145,7 @@ class Conversation {
     Description description = kNotDescribed;
   };
 
-  // ---- conversation_client.cc ----
+  // ---- conversation_client.cc: what the client says ----
   struct ClientMessage {
     wire::Frontend type;
     std::string_view bytes;  // All of it that is there, with the header.
@@ -158,9 +158,26 @@ class Conversation {
   // What a server says of a COPY whose client has turned to something else.
   static constexpr std::string_view kNotInCopy = "unexpected message type during COPY from stdin";
   static std::optional<ClientMessage> next_message(std::string_view bytes);
+  // Up to the first zero; all where there is none.
+  static std::string_view text_of(std::string_view bytes) {
+    return bytes.substr(0, bytes.find('\0'));
+  }
   Step take(const ClientMessage& message, std::string& to_server);
   bool must_settle_copy(wire::Frontend next, std::string& to_server);
   Step take_query(const ClientMessage& message, std::string& to_server);
+  void pass(const ClientMessage& message, std::string& to_server);
+  void drop(const ClientMessage& message);
+  Injector inject(std::string& to_server) { return {exchange_, *server_, to_server}; }
+  size_t needed_of(const ClientMessage& message) const;
+  bool answer_one(const ClientMessage& message, std::string& to_client);
+  void forget_what_is_lost();
+
+  // ---- conversation_statements.cc: what it says of prepared statements ----
+  // Tells the server by which names SQL may call statements, and makes sure that it has those.
+  bool tell_names(std::string_view sql, bool simple, std::string& to_server);
+  bool has_names() const;
+  bool may_be_known(std::string_view name) const;
+  bool must_settle(std::string_view name, std::string& to_server);
   Step take_parse(const ClientMessage& message, std::string& to_server);
   Step take_named_parse(std::string_view name, std::string_view parse, std::string& to_server);
   Step take_bind(const ClientMessage& message, std::string& to_server);
@@ -168,10 +185,6 @@ class Conversation {
                  std::string& to_server);
   Step take_describe(const ClientMessage& message, std::string& to_server);
   Step take_close(const ClientMessage& message, std::string& to_server);
-  void pass(const ClientMessage& message, std::string& to_server);
-  void drop(const ClientMessage& message);
-  Injector inject(std::string& to_server) { return {exchange_, *server_, to_server}; }
-  void close_surplus(std::string& to_server);
   // Makes sure that the server has what the client calls so, if that knows it: it is there, or its
   // message must wait, or the server was made to raise an error in its place.
   enum class Ensured { there, wait, failed };
@@ -183,41 +196,37 @@ class Conversation {
                std::string& to_server);
   std::string server_name_for(std::string_view name);
   bool settings_may_differ(const StatementText& text) const;
-  // Tells the server by which names SQL may call statements, and makes sure that it has those.
-  bool tell_names(std::string_view sql, bool simple, std::string& to_server);
-  bool has_names() const;
-  bool may_be_known(std::string_view name) const;
-  size_t needed_of(const ClientMessage& message) const;
   bool is_foreign(std::string_view name) const;
   void parse_unnamed_again(std::string& to_server);
   void end_unnamed(OutstandingRequest& by);
-  bool must_settle(std::string_view name, std::string& to_server);
-  bool answer_one(const ClientMessage& message, std::string& to_client);
-  void forget_what_is_lost();
+  void close_surplus(std::string& to_server);
 
-  // ---- conversation_server.cc ----
+  // ---- conversation_server.cc: what the server says ----
   // What from_server() does with a message: most are passed on as they are.
   enum class Fate { pass, drop };
+  [[noreturn]] static void unexpected(wire::Backend type);
   Fate judge(wire::Backend type, std::string_view body, std::string& to_client);
   Fate judge_status(std::string_view body);
   Fate judge_error(std::string_view body, std::string& to_client);
   void end_for_broken_copy(wire::ErrorFields fields, std::string& to_client);
   Fate judge_ready(std::string_view body, std::string& to_client);
   bool must_hold() const;
-  Fate judge_description(wire::Backend type, std::string_view body);
   Fate judge_completion(std::string_view body);
-  Fate judge_parsed();
   Fate answered(Kind kind);
+  void take_report(std::string_view report);
+  void skip_to_sync();
+  void tell_view_changes(std::string& to_client);
+  std::string settings_now() const { return state_->parse_settings + server_->parse_changes; }
+
+  // ---- conversation_descriptions.cc: what its answers tell of prepared statements ----
+  Fate judge_parsed();
+  Fate judge_description(wire::Backend type, std::string_view body);
   void described(OutstandingRequest& by, Description description);
   void replace_unnamed(const TextPtr& was, const ClientStatement& is);
   void forget_statements();
   void deallocated(const std::string& name);
-  void take_report(std::string_view report);
-  void skip_to_sync();
   void undo(OutstandingRequest& one);
   void undo_before(std::vector<OutstandingRequest>::iterator end);
-  void tell_view_changes(std::string& to_client);
-  std::string settings_now() const { return state_->parse_settings + server_->parse_changes; }
   std::string in_clients_words(std::string_view error) const;
 
   StatementTexts& texts_;

@@ -20,30 +20,6 @@ constexpr std::string_view kNoSavepoint = "3B001";  // How a transaction is made
 
 using wire::Backend;
 
-[[noreturn]] void unexpected(Backend type) {
-  throw Error(Errc::corrupt, "the compute sent message '{}' where none was expected",
-              static_cast<char>(type));
-}
-
-// FNV-1a.
-uint64_t hash_more(uint64_t hash, std::string_view bytes) {
-  for (char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  return hash;
-}
-
-// Names, types and modifiers of the columns; not which table they are from.
-uint64_t hash_columns(uint64_t hash, std::string_view body) {
-  Reader in(body);
-  auto count = in.be_get<uint16_t>();
-  for (int i = 0; i < count; i++) {
-    hash = hash_more(hash_more(hash, in.cstring()), "/");
-    in.skip(6);
-    hash = hash_more(hash, as_text(in.take(10)));
-    in.skip(2);
-  }
-  return hash;
-}
-
 // The beginning of an error, as if that were all.
 std::string shortened_error(std::string_view body) { return std::string(body).append(2, '\0'); }
 
@@ -61,6 +37,11 @@ wire::ErrorFields transaction_failed() {
 }
 
 }  // namespace
+
+void Conversation::unexpected(Backend type) {
+  throw Error(Errc::corrupt, "the compute sent message '{}' where none was expected",
+              static_cast<char>(type));
+}
 
 size_t Conversation::from_server(std::string_view bytes, std::string& to_client) {
   size_t used = 0;
@@ -183,91 +164,6 @@ Conversation::Fate Conversation::answered(Kind kind) {
   return hidden ? Fate::drop : Fate::pass;
 }
 
-// By now the settings are known under which it was parsed.
-Conversation::Fate Conversation::judge_parsed() {
-  if (exchange_.outstanding.empty()) unexpected(Backend::parse_complete);
-  const OutstandingRequest& front = exchange_.outstanding.front();
-  if (front.job == Job::name && front.name.empty() && front.text->settings != settings_now())
-    replace_unnamed(front.text, {make_text(front.text->parse, settings_now())});
-  return answered(Kind::parse);
-}
-
-void Conversation::forget_statements() {
-  server_->statements.clear();
-  names_.clear(exchange_.outstanding);
-  for (OutstandingRequest& one : exchange_.outstanding)
-    if (one.kind == Kind::parse && one.job == Job::name && !one.name.empty())
-      server_->statements.put(one.text, one.server_name);
-}
-
-// A DEALLOCATE of a statement of the protocol. Where the server knows it by another name, that
-// stays.
-void Conversation::deallocated(const std::string& name) {
-  bool ours = names_.find(name) != nullptr;
-  names_.erase(name);
-  if (ours) server_->names.items = kUnknownNames;
-  if (!ours || !pooled_) server_->statements.remove_named(name);
-}
-
-Conversation::Fate Conversation::judge_description(Backend type, std::string_view body) {
-  if (exchange_.outstanding.empty()) unexpected(type);
-  OutstandingRequest& front = exchange_.outstanding.front();
-  if (front.kind == Kind::query) return front.hidden() ? Fate::drop : Fate::pass;
-  if (front.kind != Kind::describe) unexpected(type);
-  Fate fate = front.hidden() ? Fate::drop : Fate::pass;
-  bool learns = front.hidden() || front.job == Job::look;
-  if (type == Backend::parameter_description) {
-    if (learns) types_ = body;
-    return fate;
-  }
-  if (learns) {
-    uint64_t hash = 0xcbf29ce484222325;
-    if (type == Backend::row_description) hash = hash_columns(hash, body);
-    described(front, std::max<uint64_t>(hash, kNotDescribed + 1));
-  }
-  exchange_.outstanding.pop();
-  return fate;
-}
-
-// What Postgres has found out of a statement: the types of its parameters, and its rows.
-void Conversation::described(OutstandingRequest& by, Description description) {
-  if (by.job == Job::verify) {
-    if (auto* there = server_->statements.find(by.text)) there->description = description;
-    if (!verified_) verified_ = std::make_unique<std::map<uint64_t, Verified>>();
-    (*verified_)[by.text->id].description = description;
-    return;
-  }
-  StatementText found = *by.text;
-  found.parse.resize(found.parse.find('\0') + 1);
-  found.parse += types_;
-  if (by.job == Job::look) {
-    if (found.parse != by.text->parse || names_.unnamed.description != description)
-      replace_unnamed(by.text, {make_text(found.parse, found.settings), description});
-    return;
-  }
-  found.settings = settings_now();
-  bool shared = pooled_ && !found.names_statements;
-  TextPtr same = shared ? texts_.find_or_add(startup_, found)
-                        : make_text(std::move(found.parse), std::move(found.settings));
-  server_->statements.know(by.text, same, description);
-  auto note = [&](ClientStatement& statement) {
-    if (statement.text == by.text) statement = {same, description};
-  };
-  if (ClientStatement* named = names_.find(by.name)) note(*named);
-  for (OutstandingRequest& later : exchange_.outstanding)  // What takes it away may yet be undone.
-    if (later.before && later.name == by.name) note(*later.before);
-}
-
-void Conversation::replace_unnamed(const TextPtr& was, const ClientStatement& is) {
-  const TextPtr kept = was;  // It may be a part of what is replaced.
-  if (names_.unnamed.text == kept) names_.unnamed = is;
-  if (server_->unnamed == kept) server_->unnamed = is.text;
-  for (OutstandingRequest& later : exchange_.outstanding) {
-    if (later.unnamed_before.text == kept) later.unnamed_before = is;
-    if (later.text == kept) later.text = is.text;
-  }
-}
-
 Conversation::Fate Conversation::judge_status(std::string_view body) {
   auto [name, value] = wire::parse_parameter_status(as_bytes(body));
   if (name == kSessionStateParameter) {
@@ -332,29 +228,6 @@ void Conversation::tell_view_changes(std::string& to_client) {
   view_ = server_->reported;
 }
 
-void Conversation::undo(OutstandingRequest& one) {
-  if (one.own && !one.text) server_->names.items = kUnknownNames;
-  if (one.kind == Kind::parse && one.text && !one.own) {
-    if (server_->unnamed == one.text) server_->unnamed.reset();
-    server_->statements.remove(one.text);
-  }
-  names_.undo(one);
-}
-
-// What comes later may stand on what came before it.
-void Conversation::undo_before(std::vector<OutstandingRequest>::iterator end) {
-  ClientStatement latest = names_.unnamed;
-  bool undone = false;
-  for (auto one = end; one != exchange_.outstanding.begin();) {
-    undone |= (--one)->ends_unnamed;
-    undo(*one);
-  }
-  auto later =
-      std::find_if(end, exchange_.outstanding.end(), [](auto& one) { return one.ends_unnamed; });
-  if (undone && later != exchange_.outstanding.end())
-    later->unnamed_before = std::exchange(names_.unnamed, latest);
-}
-
 // After an error Postgres skips what follows up to the next Sync.
 void Conversation::skip_to_sync() {
   OutstandingRequests& all = exchange_.outstanding;
@@ -364,19 +237,6 @@ void Conversation::skip_to_sync() {
       std::find_if(all.begin(), all.end(), [](auto& one) { return one.kind == Kind::sync; }));
   while (!all.empty() && all.front().kind != Kind::sync) all.pop();
   exchange_.phase = all.empty() ? Phase::skipping : Phase::asked;
-}
-
-// Names of statements as the client knows them.
-std::string Conversation::in_clients_words(std::string_view error) const {
-  std::string text(error);
-  for (auto& [name, statement] : names_) {
-    const ServerStatements::Entry* there = server_->statements.find(statement.text);
-    if (there == nullptr) continue;
-    const std::string quoted = "\"" + there->name + "\"";
-    for (size_t at = text.find(quoted); at != std::string::npos; at = text.find(quoted, at + 1))
-      text.replace(at + 1, there->name.size(), name);
-  }
-  return text;
 }
 
 // As Postgres ends a client that says something else in the middle of its COPY.

@@ -17,9 +17,13 @@ def many_relations():
     """20,000 tables in one database."""
     sql = ["create procedure make() language plpgsql as $$ begin for i in 1..20000 loop "
            "execute format('create table t%s (i int)', i); if i % 2000 = 0 then commit; end if; "
-           "end loop; end $$", "call make()", "insert into t777 values (777)"]
+           "end loop; end $$", "call make()", "insert into t777 values (777)", "create database droppable"]
     with Folder() as folder:
         yield build_source(folder, sql)
+
+
+def source_size(folder):
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def test_twenty_thousand_relations_are_not_made_at_boot(many_relations, folder):
@@ -36,9 +40,21 @@ def test_twenty_thousand_relations_are_not_made_at_boot(many_relations, folder):
                   f"{made} files made, {status}")
             # The server's own processes may make more at any moment.
             assert made <= status["files_made"] <= len(compute.files()) < 300
-            size, = compute.sql("select pg_database_size('postgres') > 20000")[0]
-            assert size
-            assert len(compute.files()) > 20000
+            # Nor by looking at them, or by their end.
+            listed, names = compute.sql("select count(*), count(distinct f) from pg_ls_dir('base/5') f where f ~ '^[0-9]'")[0]
+            assert listed == names > 20000
+            size, mode = compute.sql("select pg_database_size('postgres'), (pg_stat_file('base/5/1259')).isdir")[0]
+            assert size == source_size(many_relations / "base/5") and not mode
+            dropped, = compute.sql("select oid from pg_database where datname = 'droppable'")[0]
+            assert len(list((many_relations / f"base/{dropped}").iterdir())) > 200
+            compute.sql("drop database droppable")
+            assert not (compute.data / f"base/{dropped}").exists()
+            # What has been made since is listed, and at its own size; what is gone is not.
+            compute.sql("drop table t778")
+            compute.sql("create table t778 as select g from generate_series(1, 1000) g")
+            again, = compute.sql("select count(*) from pg_ls_dir('base/5') f where f ~ '^[0-9]'")[0]
+            assert again >= listed
+            assert len(compute.files()) < 350
 
 
 def test_relation_cache_files_survive_a_boot_if_the_agent_says_so(source, folder):

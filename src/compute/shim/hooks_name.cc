@@ -1,5 +1,4 @@
 // hooks_name.cc: the interposed calls that name a file.
-#include <dirent.h>
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -53,12 +52,11 @@ int open_path(const char* path, int flags, mode_t mode) {
 
 bool names_relative_to_cwd(int dir, const char* path) { return dir == AT_FDCWD || path[0] == '/'; }
 
-// For calls that look at a file by name: it must exist at its right size. False: errno is set.
-bool make_named(const char* path) {
+// What there is to say of a file needs no file.
+int stat_path(const char* path, struct stat* out, int flags) {
   uint32_t index = g_map.find(path);
-  int error = index == kNoEntry ? 0 : make_segment(index);
-  if (error != 0) errno = error;
-  return error == 0;
+  if (index != kNoEntry && is_unmade(index)) return stat_unmade(index, out);
+  return sys::fstatat(AT_FDCWD, path, out, flags);
 }
 
 // For calls that read or write a file around our hooks.
@@ -129,44 +127,29 @@ FILE* hook_fopen(const char* path, const char* mode) {
 FILE* hook_fopen64(const char* path, const char* mode) HALOGEN_ALIAS("fopen64", "fopen");
 
 int hook_stat(const char* path, struct stat* out) HALOGEN_HOOK("stat");
-int hook_stat(const char* path, struct stat* out) {
-  return make_named(path) ? sys::fstatat(AT_FDCWD, path, out, 0) : -1;
-}
+int hook_stat(const char* path, struct stat* out) { return stat_path(path, out, 0); }
 int hook_stat64(const char* path, struct stat* out) HALOGEN_ALIAS("stat64", "stat");
 
 int hook_lstat(const char* path, struct stat* out) HALOGEN_HOOK("lstat");
 int hook_lstat(const char* path, struct stat* out) {
-  return make_named(path) ? sys::fstatat(AT_FDCWD, path, out, AT_SYMLINK_NOFOLLOW) : -1;
+  return stat_path(path, out, AT_SYMLINK_NOFOLLOW);
 }
 int hook_lstat64(const char* path, struct stat* out) HALOGEN_ALIAS("lstat64", "lstat");
 
 int hook_fstatat(int dir, const char* path, struct stat* out, int flags) HALOGEN_HOOK("fstatat");
 int hook_fstatat(int dir, const char* path, struct stat* out, int flags) {
-  if (names_relative_to_cwd(dir, path) && !make_named(path)) return -1;
-  return sys::fstatat(dir, path, out, flags);
+  return names_relative_to_cwd(dir, path) ? stat_path(path, out, flags)
+                                          : sys::fstatat(dir, path, out, flags);
 }
 int hook_fstatat64(int dir, const char* path, struct stat* out, int flags)
     HALOGEN_ALIAS("fstatat64", "fstatat");
 
 int hook_access(const char* path, int mode) HALOGEN_HOOK("access");
 int hook_access(const char* path, int mode) {
-  return make_named(path) ? sys::access(path, mode) : -1;
-}
-
-// The postmaster looks through all folders for temporary files at start; those are never in the
-// manifest, and making every file for it would undo laziness. Other processes need real contents.
-DIR* hook_opendir(const char* path) HALOGEN_HOOK("opendir");
-DIR* hook_opendir(const char* path) {
-  static constinit DIR* (*next)(const char*) = nullptr;
-  if (next == nullptr) next = next_symbol<DIR* (*)(const char*)>("opendir");
-  Directory* directory = g_is_postmaster ? nullptr : g_map.find_directory(path);
-  if (directory != nullptr) {
-    if (int error = make_directory(*directory)) {
-      errno = error;
-      return nullptr;
-    }
-  }
-  return next(path);
+  uint32_t index = g_map.find(path);
+  if (index == kNoEntry) return sys::access(path, mode);
+  int error = make_segment(index);
+  return error == 0 ? sys::access(path, mode) : fail(error);
 }
 
 int hook_truncate(const char* path, off_t size) HALOGEN_HOOK("truncate");

@@ -54,6 +54,17 @@ int make_directory(Directory& directory) {
   return 0;
 }
 
+// Owner, device and times are the data directory's.
+int stat_unmade(uint32_t index, struct stat* out) {
+  if (sys::fstatat(AT_FDCWD, ".", out, 0) != 0) return -1;
+  out->st_mode = S_IFREG | 0600;
+  out->st_nlink = 1;
+  out->st_ino = 0;
+  out->st_size = static_cast<off_t>(g_map.entry(index).pages) * kPageSize;
+  out->st_blocks = 0;
+  return 0;
+}
+
 void keep_local(uint32_t index, uint32_t first, uint32_t count) {
   const Entry& entry = g_map.entry(index);
   if (first >= entry.pages) return;

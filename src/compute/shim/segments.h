@@ -2,6 +2,8 @@
 //
 // All return 0 or an errno. `index` is an entry of g_map.
 #pragma once
+#include <sys/stat.h>
+
 #include "compute/shim/shared_map.h"
 
 namespace halogen::shim {
@@ -9,8 +11,10 @@ namespace halogen::shim {
 // Makes the sparse file at its right size unless that has been done. ENOENT for a dead segment is
 // not an error here: returns 0 and the caller's own call decides.
 int make_segment(uint32_t index);
-// All segments of a directory, so that readdir shows them.
+// All segments of a directory.
 int make_directory(Directory& directory);
+// As fstatat() tells of a segment whose file has not been made, were it there.
+int stat_unmade(uint32_t index, struct stat* out);
 
 // Blocks [first, first + count) will not be installed any more: storage's content of them is
 // history. To be called before the file is truncated, written whole or removed.
@@ -22,6 +26,9 @@ int ftruncate_segment(uint32_t index, int fd, off_t size);
 // The name now belongs to a file that has nothing to do with the segment.
 void mark_dead(uint32_t index);
 
+inline bool is_unmade(uint32_t index) {
+  return g_map.entry(index).state.load(std::memory_order_acquire) == kNotMade;
+}
 inline bool is_dead(uint32_t index) {
   return g_map.entry(index).state.load(std::memory_order_acquire) == kDead;
 }

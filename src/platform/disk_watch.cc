@@ -26,7 +26,8 @@ uint64_t free_space(const fs::path& folder) {
   return uint64_t{space.f_bavail} * space.f_frsize;
 }
 
-DiskWatch::DiskWatch(fs::path home) : home_(std::move(home)) {
+DiskWatch::DiskWatch(fs::path home, std::function<void()> drop_one)
+    : home_(std::move(home)), drop_one_(std::move(drop_one)) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -53,6 +54,7 @@ void DiskWatch::look() {
   try {
     const uint64_t free = free_space(home_);
     const Room room = judge(free, room_);
+    if (room != Room::enough) drop_one_();  // The room that it gives is seen next time.
     if (room == room_) return;
     tell(room, free);
     room_ = room;

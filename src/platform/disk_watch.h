@@ -1,8 +1,10 @@
-// disk_watch.h: tells the operator that the home's disk fills up, before and when it is full.
+// disk_watch.h: has caches make room when the home's disk fills up, and tells the operator, before
+// and when it is full.
 // Whoever meets the full disk first (mostly Postgres, at any place) can only say what it could not
 // write.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <thread>
 
 #include "base/file.h"
@@ -15,8 +17,9 @@ uint64_t free_space(const fs::path& folder);
 
 class DiskWatch {
  public:
-  // Looks at once, and then again and again on a thread of its own, until it is destroyed.
-  explicit DiskWatch(fs::path home);
+  // Looks at once, and then once a second on a thread of its own, until it is destroyed. While room
+  // is low it calls `drop_one`, which gives up a part of what is only a cache.
+  DiskWatch(fs::path home, std::function<void()> drop_one);
   ~DiskWatch();
 
  private:
@@ -28,6 +31,7 @@ class DiskWatch {
   void tell(Room room, uint64_t free) const;
 
   const fs::path home_;
+  const std::function<void()> drop_one_;
   Room room_ = Room::enough;  // As it was told last.
   Mutex mutex_;
   CondVar changed_;

@@ -142,11 +142,11 @@ void prepare(Options& options) {
 
 // In the order of their dependencies; destroyed in the reverse.
 struct Platform::Services {
-  std::unique_ptr<DiskWatch> disk;
   std::unique_ptr<safekeeper::Safekeeper> safekeeper;
   std::unique_ptr<pageserver::RedoPool> redo;
   std::unique_ptr<pageserver::Pageserver> pageserver;
   std::unique_ptr<compute::ComputeAgent> agent;
+  std::unique_ptr<DiskWatch> disk;
   std::unique_ptr<control::Control> control;
   std::unique_ptr<proxy::Proxy> proxy;
   std::string started_at = now_text();
@@ -194,7 +194,6 @@ void Platform::start() {
 void Platform::start_storage() {
   progress_("Starting storage");
   Services& s = *services_;
-  s.disk = std::make_unique<DiskWatch>(layout_.home);
   for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
     make_own_folder(layout_.home / part);
   fsync_folder(layout_.home);  // Also what a killed platform has made: keys, the catalog.
@@ -225,6 +224,8 @@ void Platform::start_storage() {
                                      .pageserver = *s.pageserver,
                                      .safekeeper = *s.safekeeper,
                                      .layers = options_.layers});
+  s.disk =
+      std::make_unique<DiskWatch>(layout_.home, [&agent = *s.agent] { agent.drop_one_kept(); });
 }
 
 void Platform::make_template() {

@@ -83,12 +83,19 @@ def told(platform, pattern):
     wait_until(lambda: re.search(pattern, platform.log_text()), seconds=120, what=f"a line that says {pattern}")
 
 
-def test_a_disk_that_fills_up_is_told_before_it_is_full(disk):
+def test_a_disk_that_fills_up_is_told_before_it_is_full_and_kept_data_directories_go(disk):
     platform, ballast = disk
+    project = platform.create_project()
+    project.query("create table t as select 7 as a")
+    project.suspend()
+    kept = Path(project.compute()["data_directory"])
+    assert kept.is_dir()
     ballast.fill(leave=200 << 20)
     told(platform, r"WARN .*the disk of .* is nearly full .*make room on it")
+    wait_until(lambda: not kept.exists(), what="the end of the kept data directory")
     ballast.remove()
     told(platform, r"INFO .*the disk of .* has room again")
+    assert project.query("select a from t") == [(7,)]
     assert "ERROR" not in platform.log_text()
     platform.check_storage()
 

@@ -266,17 +266,30 @@ void ComputeAgent::handle_end(const std::string& endpoint_id) {
   if (callback) callback(endpoint_id);
 }
 
-void ComputeAgent::limit_kept() {
-  std::vector<std::pair<fs::file_time_type, std::string>> kept;
+std::vector<std::string> ComputeAgent::kept() const {
+  std::vector<std::pair<fs::file_time_type, std::string>> found;
   for (const auto& folder : endpoint_folders()) {
     std::error_code none;
     auto since = fs::last_write_time(folder / Compute::kCleanFile, none);
-    if (!none) kept.emplace_back(since, folder.filename().string());
+    if (!none) found.emplace_back(since, folder.filename().string());
   }
-  if (kept.size() <= options_.keep_suspended) return;
-  std::sort(kept.begin(), kept.end());
-  kept.resize(kept.size() - options_.keep_suspended);
-  for (const auto& [since, id] : kept) find_or_make(id)->drop_kept();
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> ids;
+  for (auto& [since, id] : found) ids.push_back(std::move(id));
+  return ids;
+}
+
+void ComputeAgent::limit_kept() {
+  std::vector<std::string> ids = kept();
+  for (size_t i = 0; i + options_.keep_suspended < ids.size(); ++i)
+    find_or_make(ids[i])->drop_kept();
+}
+
+void ComputeAgent::drop_one_kept() {
+  std::vector<std::string> ids = kept();
+  if (ids.empty()) return;
+  logger.info("{}: the disk is nearly full, its kept data directory is dropped", ids.front());
+  find_or_make(ids.front())->drop_kept(Deadline::after(std::chrono::seconds(1)));
 }
 
 void ComputeAgent::stop_all() {

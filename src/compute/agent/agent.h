@@ -51,6 +51,10 @@ class ComputeAgent : public ComputeHost {
   // The callback may call us back, but delays other computes' callbacks while it runs.
   void on_exit(std::function<void(const std::string& endpoint_id)> callback) override;
 
+  // Deletes the data directory of the compute that has been suspended for longest, if one is kept:
+  // it wakes without what it had read.
+  void drop_one_kept();
+
   // The cluster that new projects branch from, for PageserverAdmin::import_template.
   TemplateCluster build_template(int major);
 
@@ -65,6 +69,8 @@ class ComputeAgent : public ComputeHost {
   std::vector<fs::path> endpoint_folders() const;
   void end_leftovers();
   void discard_leftovers();
+  // Of suspended computes, whose data directories are kept; the longest so first.
+  std::vector<std::string> kept() const;
   void limit_kept();
   void stop_all();
   // A connection that roles() keeps for its next call. Null: none.

@@ -338,8 +338,8 @@ void Compute::destroy() {
   services_.folders.discard(folder_);
 }
 
-void Compute::drop_kept() {
-  Turns::Hold turn(turns_);
+void Compute::drop_kept(Deadline deadline) {
+  Turns::Hold turn(turns_, deadline);
   if (!running()) discard_data();
 }
 

@@ -64,8 +64,8 @@ class Compute {
   void destroy();
   // After an end that nobody asked for: throws the data directory away. True if there was one.
   bool clean_up_crash();
-  // Deletes the kept data directory unless it is in use.
-  void drop_kept();
+  // Deletes the kept data directory unless it is in use. timed_out if others have the turn.
+  void drop_kept(Deadline deadline = Deadline::never());
 
   bool running() const;
   // Of the running Postgres; not_found.

@@ -28,9 +28,11 @@ FROM pg_catalog.pg_database ORDER BY old DESC)sql";
 constexpr const char* kTables = R"sql(
 SELECT format('%I.%I', s.schemaname, s.relname)
 FROM pg_catalog.pg_stat_all_tables s
-JOIN pg_catalog.pg_class c ON c.oid = s.relid AND c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
+JOIN pg_catalog.pg_class c
+  ON c.oid = s.relid AND c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
 CROSS JOIN LATERAL (
-  SELECT jsonb_object_agg(option_name, option_value) FROM pg_catalog.pg_options_to_table(c.reloptions)
+  SELECT jsonb_object_agg(option_name, option_value)
+  FROM pg_catalog.pg_options_to_table(c.reloptions)
 ) own (options)
 CROSS JOIN LATERAL (
   SELECT name, coalesce(own.options ->> name, setting)::float8

@@ -41,7 +41,7 @@ void Reconcile::pass() {
   for (const Branch& branch : catalog_.all_branches()) {
     if (branch.state != "ready") continue;
     try {
-      Lsn durable = pageserver_.timeline(branch.timeline).disk_consistent_lsn;
+      Lsn durable = pageserver_.disk_consistent_lsn(branch.timeline);
       Lsn& trimmed = trimmed_[branch.timeline];
       if (durable <= trimmed) continue;
       safekeeper_.trim(branch.timeline, durable);

@@ -12,12 +12,6 @@ constexpr std::chrono::seconds kCopyTimeout{60};  // To read one page that a rec
 
 }  // namespace
 
-Follower::Follower(Timeline& timeline, std::chrono::seconds flush_interval,
-                   WalPassword wal_password)
-    : timeline_(timeline),
-      flush_interval_(flush_interval),
-      wal_password_(std::move(wal_password)) {}
-
 Follower::~Follower() { stop(); }
 
 // Two threads may load the head at the same time; the first to be done wins. One that has failed is
@@ -42,19 +36,55 @@ std::shared_ptr<Ingest> Follower::ingest(Deadline deadline) {
   }
 }
 
-std::shared_ptr<WalReceiver> Follower::receiver() {
+std::shared_ptr<WalReceiver> Follower::receiver() const {
   MutexLock lock(mutex_);
   return receiver_;
 }
 
-void Follower::attach(const std::string& host, int port) {
-  MutexLock attaching(attach_mutex_);
-  if (auto old = receiver()) old->stop();
+bool Follower::awake() const { return receiver() != nullptr; }
+
+void Follower::set_source(const std::string& host, int port) {
+  MutexLock changing(change_mutex_);
+  host_ = host;
+  port_ = port;
+  auto old = receiver();
+  if (!old || stopped_) return;
+  old->stop();
+  auto made = start_receiver();
+  MutexLock lock(mutex_);
+  receiver_ = std::move(made);
+}
+
+bool Follower::has_source(const std::string& host, int port) {
+  MutexLock changing(change_mutex_);
+  return host_ == host && port_ == port;
+}
+
+bool Follower::is_behind() {
+  if (!options_.wal_end) return true;
+  try {
+    return options_.wal_end(timeline_.id()) > timeline_.store().last_record_lsn();
+  } catch (const Error&) {
+    return true;  // The receiver will say what is wrong, and try again.
+  }
+}
+
+bool Follower::wake() {
+  MutexLock changing(change_mutex_);
+  idle_since_ = steady_clock::now();
+  if (host_.empty() || stopped_ || receiver()) return false;
+  auto made = start_receiver();
+  MutexLock lock(mutex_);
+  receiver_ = std::move(made);
+  return true;
+}
+
+std::shared_ptr<WalReceiver> Follower::start_receiver() {
   WalReceiver::Options options;
   options.name = timeline_.id().str();
-  options.host = host;
-  options.port = port;
-  options.password = [this] { return wal_password_(timeline_.id()); };
+  options.host = host_;
+  options.port = port_;
+  options.password = [this] { return options_.wal_password(timeline_.id()); };
   options.begin = [this] {
     ingest(Deadline::after(kHeadTimeout));
     return timeline_.store().last_record_lsn();
@@ -63,10 +93,46 @@ void Follower::attach(const std::string& host, int port) {
     ingest(Deadline::after(kHeadTimeout))->feed(start, wal);
   };
   options.durable = [this] { return timeline_.store().disk_consistent_lsn(); };
-  options.tick = [this] { timeline_.store().freeze_older_than(flush_interval_); };
-  auto made = std::make_shared<WalReceiver>(std::move(options));
+  options.tick = [this] { timeline_.store().freeze_older_than(options_.flush_interval); };
+  return std::make_shared<WalReceiver>(std::move(options));
+}
+
+bool Follower::has_all(const WalReceiver& receiver) const {
+  try {
+    return receiver.received() >= options_.wal_end(timeline_.id());
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// A compute gets its session before it can write, and wakes the timeline after that: so either
+// `in_use` says so here, or wake() waits for change_mutex_ and starts what has ended.
+bool Follower::rest_if_idle(const std::function<bool()>& in_use) {
+  MutexLock changing(change_mutex_);
+  auto old = receiver();
+  if (!old) return true;
+  if (!options_.wal_end || stopped_) return false;
+  TimelineStore& store = timeline_.store();
+  const auto now = steady_clock::now();
+  if (in_use() || store.awaited() || !has_all(*old)) idle_since_ = now;
+  if (now - idle_since_ < options_.rest_after) return false;
+  if (store.memory_bytes() > 0 || store.disk_consistent_lsn() < store.last_record_lsn()) {
+    store.freeze_older_than(steady_clock::duration(0));
+    return false;
+  }
+  if (!store.rest()) return false;  // It merges files.
+  old->stop();
+  if (!has_all(*old)) {  // Something has come meanwhile.
+    auto made = start_receiver();
+    MutexLock lock(mutex_);
+    receiver_ = std::move(made);
+    return false;
+  }
   MutexLock lock(mutex_);
-  receiver_ = std::move(made);
+  if (ingest_ && !ingest_->failed()) logical_ = {ingest_->head_lsn(), ingest_->logical_bytes()};
+  ingest_.reset();
+  receiver_.reset();
+  return true;
 }
 
 void Follower::request_stop() {
@@ -79,6 +145,8 @@ bool Follower::wait_ended(Deadline deadline) {
 }
 
 void Follower::stop() {
+  MutexLock changing(change_mutex_);
+  stopped_ = true;
   if (auto at = receiver()) at->stop();
 }
 
@@ -99,8 +167,18 @@ void Follower::put_file(Lsn lsn, const std::string& path, std::string content) {
 }
 
 uint64_t Follower::logical_bytes() {
-  if (!timeline_.store().arrived(timeline_.store().last_record_lsn())) return 0;
-  return ingest(Deadline::after(kHeadTimeout))->logical_bytes();
+  TimelineStore& store = timeline_.store();
+  const Lsn lsn = store.last_record_lsn();
+  {
+    MutexLock lock(mutex_);
+    if (ingest_ && !ingest_->failed()) return ingest_->logical_bytes();
+    if (logical_ && logical_->first == lsn) return logical_->second;
+  }
+  if (!store.arrived(lsn)) return 0;
+  const uint64_t bytes = Head::load(store, lsn).logical_bytes();
+  MutexLock lock(mutex_);
+  logical_ = {lsn, bytes};
+  return bytes;
 }
 
 }  // namespace halogen::pageserver

@@ -10,6 +10,7 @@ namespace {
 const log::Logger logger("pageserver");
 
 constexpr std::chrono::seconds kReceiverStop{2};
+constexpr std::chrono::milliseconds kMostRounds{1000};  // Between two looks at who may rest.
 
 // A compute that went on from there would write another history over the one that is here.
 void refuse_older_log(const Timeline& timeline, Lsn log_end) {
@@ -58,6 +59,7 @@ Pageserver::Pageserver(Options options, Redo& redo)
     service.unguarded = [this](TimelineId id) { return find(id)->timeline; };
   page_service_ = std::make_unique<PageService>(std::move(service));
   attach_known();
+  housekeeper_ = std::thread([this] { keep_house(); });
 }
 
 Pageserver::~Pageserver() { stop(); }
@@ -67,8 +69,11 @@ void Pageserver::stop() {
   std::map<TimelineId, BranchPtr> branches;
   {
     MutexLock lock(mutex_);
+    stopping_ = true;
+    woken_.notify_all();
     branches = branches_;
   }
+  if (housekeeper_.joinable()) housekeeper_.join();
   Deadline deadline = Deadline::after(options_.stop_time);
   for (auto& [id, branch] : branches) {
     branch->follower->request_stop();
@@ -90,6 +95,51 @@ void Pageserver::stop() {
     branch->timeline->store().stop();
     branch->follower->stop();
   }
+}
+
+void Pageserver::wake(TimelineId id, const BranchPtr& branch) {
+  if (!branch->follower->wake()) return;
+  MutexLock lock(mutex_);
+  auto found = branches_.find(id);
+  if (found == branches_.end() || found->second != branch) return;  // It is being deleted.
+  awake_[id] = branch;
+  woken_.notify_all();
+}
+
+void Pageserver::wake_for(TimelineId id, BranchPtr branch, Lsn lsn) {
+  while (!branch->timeline->store().arrived(lsn)) {
+    if (lsn > branch->timeline->store().last_record_lsn()) wake(id, branch);
+    if (!branch->timeline->ancestor()) return;
+    lsn = std::min(lsn, branch->timeline->store().ancestor_lsn());
+    id = branch->timeline->ancestor()->id();
+    branch = find(id);
+  }
+}
+
+void Pageserver::keep_house() {
+  const auto round = std::min(kMostRounds, options_.following.rest_after);
+  for (;;) {
+    std::map<TimelineId, BranchPtr> awake;
+    {
+      MutexLock lock(mutex_);
+      while (awake_.empty() && !stopping_) woken_.wait(mutex_);
+      const auto until = steady_clock::now() + round;
+      while (!stopping_ && steady_clock::now() < until) woken_.wait_until(mutex_, until);
+      if (stopping_) return;
+      awake = awake_;
+    }
+    for (const auto& [id, branch] : awake) {
+      if (!branch->follower->rest_if_idle([&] { return page_service_->sessions(id) > 0; }))
+        continue;
+      MutexLock lock(mutex_);
+      if (!branch->follower->awake()) awake_.erase(id);  // Else it was woken since.
+    }
+  }
+}
+
+Pageserver::Counts Pageserver::counts() const {
+  MutexLock lock(mutex_);
+  return {branches_.size(), awake_.size()};
 }
 
 Pageserver::BranchPtr Pageserver::find(TimelineId id) const {
@@ -125,6 +175,7 @@ void Pageserver::create_timeline(TenantId tenant, TimelineId id, TimelineId ance
   // Below the parent's own branch point its history is that of its ancestor.
   while (lsn < parent->timeline->store().ancestor_lsn())
     parent = find(parent->timeline->ancestor()->id());
+  wake_for(parent->timeline->id(), parent, lsn);
   parent->timeline->store().wait_for_lsn(lsn, deadline);
   Manifest manifest;
   manifest.tenant = tenant;
@@ -183,6 +234,7 @@ void Pageserver::delete_timeline(TimelineId id) {
         throw Error(Errc::conflict, "timeline {} is being read by a compute", id.str());
       branch = std::move(found->second);
       branches_.erase(found);
+      awake_.erase(id);
     }
     reserved_[id] = std::nullopt;
   }
@@ -197,30 +249,48 @@ void Pageserver::delete_timeline(TimelineId id) {
 
 void Pageserver::attach_wal(TimelineId id, const std::string& host, int port) {
   BranchPtr branch = find(id);
-  write_file_durably(folder_of(id) / "wal_source", fmt::format("{}\n{}\n", port, host));
-  branch->follower->attach(host, port);
+  if (!branch->follower->has_source(host, port)) {
+    write_file_durably(folder_of(id) / "wal_source", fmt::format("{}\n{}\n", port, host));
+    branch->follower->set_source(host, port);
+  }
+  if (branch->follower->is_behind()) wake(id, branch);
 }
 
 void Pageserver::wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) {
-  find(id)->timeline->store().wait_for_lsn(lsn, deadline);
+  BranchPtr branch = find(id);
+  wake_for(id, branch, lsn);
+  branch->timeline->store().wait_for_lsn(lsn, deadline);
 }
 
 PageToken Pageserver::open_session(TimelineId id, uint64_t term, Lsn lsn) {
-  MutexLock lock(mutex_);  // So that no session opens while the timeline is being deleted.
-  auto found = branches_.find(id);
-  if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
-  refuse_older_log(*found->second->timeline, lsn);
-  return page_service_->open_session(found->second->timeline, term, lsn);
+  BranchPtr branch;
+  PageToken token;
+  {
+    MutexLock lock(mutex_);  // So that no session opens while the timeline is being deleted.
+    auto found = branches_.find(id);
+    if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
+    branch = found->second;
+    refuse_older_log(*branch->timeline, lsn);
+    token = page_service_->open_session(branch->timeline, term, lsn);
+  }
+  // After the session is there: see Follower::rest_if_idle.
+  wake(id, branch);
+  wake_for(id, branch, lsn);
+  return token;
 }
 
 void Pageserver::close_session(const PageToken& token) { page_service_->close_session(token); }
 
 void Pageserver::put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) {
-  find(id)->follower->put_file(lsn, path, content);
+  BranchPtr branch = find(id);
+  wake(id, branch);  // So that it is written before the next rest.
+  branch->follower->put_file(lsn, path, content);
 }
 
 std::string Pageserver::read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) {
-  return find(id)->timeline->read_page(key, lsn, deadline);
+  BranchPtr branch = find(id);
+  wake_for(id, branch, lsn);
+  return branch->timeline->read_page(key, lsn, deadline);
 }
 
 void Pageserver::flush(TimelineId id, Deadline deadline) {
@@ -232,6 +302,8 @@ Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
   if (lsn < branch->timeline->oldest_lsn())
     throw Error(Errc::gone, "history begins at {}; {} is older",
                 branch->timeline->oldest_lsn().str(), lsn.str());
+  wake(id, branch);  // Its ingest is needed, and is given back at the next rest.
+  wake_for(id, branch, lsn);
   branch->timeline->store().wait_for_lsn(lsn, deadline);
   Skeleton skeleton = branch->follower->skeleton(lsn, deadline);
   try {

@@ -34,13 +34,12 @@ class Pageserver : public PageserverAdmin {
     size_t reader_threads = 2;      // That help with batched reads.
     PageSessions::Limits page_limits{};
     bool asks_for_token = true;  // On the page service.
-    Follower::WalPassword wal_password = [](TimelineId) { return std::string(); };
-    // A timeline's WAL that is in memory for so long goes to a file, though it is little.
-    std::chrono::seconds flush_interval{300};
+    Follower::Options following{};
     std::chrono::milliseconds stop_time{10000};  // For the last flush of all timelines.
   };
 
-  // Opens what `home` holds; safekeepers are followed from now on. `redo` must outlive it.
+  // Opens what `home` holds; safekeepers that have WAL which is not here are followed. `redo` must
+  // outlive it.
   Pageserver(Options options, Redo& redo);
   // As stop().
   ~Pageserver() override;
@@ -56,6 +55,9 @@ class Pageserver : public PageserverAdmin {
   void delete_timeline(TimelineId id) override;
   TimelineInfo timeline(TimelineId id) override;
   std::vector<TimelineInfo> timelines() override;
+  Lsn disk_consistent_lsn(TimelineId id) override {
+    return find(id)->timeline->store().disk_consistent_lsn();
+  }
   void attach_wal(TimelineId id, const std::string& host, int port) override;
   void wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) override;
   Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) override;
@@ -65,6 +67,12 @@ class Pageserver : public PageserverAdmin {
   void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) override;
   std::string read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) override;
   void flush(TimelineId id, Deadline deadline) override;
+
+  struct Counts {
+    size_t timelines = 0;
+    size_t awake = 0;  // Of these; the others are at rest.
+  };
+  Counts counts() const EXCLUDES(mutex_);
 
  private:
   // A timeline and where its WAL comes in. The follower ends before the timeline.
@@ -89,6 +97,12 @@ class Pageserver : public PageserverAdmin {
   void remove_folder(TimelineId id);
   void remove_unopened(TimelineId id);
 
+  // Follows its WAL, until the housekeeper finds that there is nothing to do for it.
+  void wake(TimelineId id, const BranchPtr& branch) EXCLUDES(mutex_);
+  // Wakes it, and its ancestors, where WAL up to `lsn` has yet to arrive.
+  void wake_for(TimelineId id, BranchPtr branch, Lsn lsn) EXCLUDES(mutex_);
+  void keep_house();
+
   BranchPtr find(TimelineId id) const EXCLUDES(mutex_);
   bool is_template(TimelineId id) const EXCLUDES(mutex_);
   bool has_children(TimelineId id) const REQUIRES(mutex_);
@@ -106,9 +120,13 @@ class Pageserver : public PageserverAdmin {
   // Being made or deleted; with the ancestor that must stay meanwhile.
   std::map<TimelineId, std::optional<TimelineId>> reserved_ GUARDED_BY(mutex_);
   std::map<int, TimelineId> templates_ GUARDED_BY(mutex_);
+  std::map<TimelineId, BranchPtr> awake_ GUARDED_BY(mutex_);
+  CondVar woken_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
   bool stopped_ = false;
 
   std::unique_ptr<PageService> page_service_;
+  std::thread housekeeper_;
 };
 
 }  // namespace halogen::pageserver

@@ -183,8 +183,7 @@ Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const Bran
   branch->timeline =
       std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, std::move(store),
                                  folder, ancestor ? ancestor->timeline : nullptr);
-  branch->follower =
-      std::make_unique<Follower>(*branch->timeline, options_.flush_interval, options_.wal_password);
+  branch->follower = std::make_unique<Follower>(*branch->timeline, options_.following);
   return branch;
 }
 
@@ -206,7 +205,8 @@ void Pageserver::attach_known() {
                    file.string());
       continue;
     }
-    branch->follower->attach(std::string(host.substr(1, host.size() - 2)), port);
+    branch->follower->set_source(std::string(host.substr(1, host.size() - 2)), port);
+    if (branch->follower->is_behind()) wake(id, branch);
   }
 }
 

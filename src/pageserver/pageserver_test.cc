@@ -34,6 +34,7 @@ class PageserverTest : public ::testing::Test {
     options.home = folder_ / "home";
     options.page_socket = folder_ / "pages";
     options.flush_bytes = flush_bytes_;
+    options.following = following_;
     server_ = std::make_unique<Pageserver>(options, redo);
   }
   void open() { open(fake_); }
@@ -50,6 +51,7 @@ class PageserverTest : public ::testing::Test {
 
   TempFolder folder_;
   size_t flush_bytes_ = 64 << 20;
+  Follower::Options following_;
   FakeRedo fake_;
   std::unique_ptr<Pageserver> server_;
 };
@@ -410,6 +412,82 @@ TEST_F(LivePageserverTest, ABranchStandsStillWhileItsParentGoesOn) {
   EXPECT_TRUE(has(server_->skeleton(branch, at, soon())));
   EXPECT_TRUE(has(server_->skeleton(id_, at, soon())));
   EXPECT_FALSE(has(server_->skeleton(id_, server_->timeline(id_).last_record_lsn, soon())));
+}
+
+// The stock server in the place of a safekeeper, which knows how far its WAL goes.
+class RestingPageserverTest : public LivePageserverTest {
+ protected:
+  void SetUp() override {
+    following_.rest_after = std::chrono::milliseconds(20);
+    following_.wal_end = [this](TimelineId id) { return id == id_ ? Lsn(wal_end_) : Lsn(0); };
+    LivePageserverTest::SetUp();
+  }
+  void change(const std::string& sql) {
+    stock_.sql(sql);
+    wal_end_ = now().value;
+  }
+  void wait_for_rest() {
+    const Deadline deadline = in_a_minute();
+    while (server_->counts().awake > 0 && !deadline.passed()) ::usleep(1000);
+    ASSERT_EQ(server_->counts().awake, 0u);
+  }
+  std::string walsenders() { return stock_.sql("SELECT count(*) FROM pg_stat_replication;"); }
+
+  std::atomic<uint64_t> wal_end_ = 0;
+};
+
+TEST_F(RestingPageserverTest, ATimelineAtRestCostsNoThreadAndNoConnectionAndMissesNothing) {
+  wait_for_rest();
+  const PageToken token = server_->open_session(id_, 1, start_);
+  change("CREATE TABLE r AS SELECT 1 a;");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  ::usleep(100'000);  // Some rounds of the housekeeper.
+  EXPECT_EQ(server_->counts().awake, 1u) << "a compute may write at any moment";
+  server_->close_session(token);
+  wait_for_rest();
+  TimelineInfo info = server_->timeline(id_);
+  EXPECT_EQ(info.disk_consistent_lsn, info.last_record_lsn);
+  EXPECT_GT(info.logical_bytes, 20u << 20);
+  EXPECT_EQ(walsenders(), "0\n");
+
+  change("INSERT INTO r VALUES (2);");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  wait_for_rest();
+  server_.reset();
+  change("INSERT INTO r VALUES (3);");
+  open(redo_);
+  EXPECT_EQ(server_->counts().awake, 1u) << "the source is ahead";
+  wait_for_rest();
+  EXPECT_GE(server_->timeline(id_).disk_consistent_lsn.value, wal_end_.load());
+  server_.reset();
+  open(redo_);
+  EXPECT_EQ(server_->counts().awake, 0u) << "there is nothing to do";
+  EXPECT_EQ(walsenders(), "0\n");
+  server_->open_session(id_, 2, now());  // The source is stopped to be compared, and goes on after.
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  EXPECT_EQ(compare_all(), "");
+}
+
+// What is waited for is asked for, also where it is the parent's.
+TEST_F(RestingPageserverTest, ABranchWakesItsParentForWhatIsMissing) {
+  wait_for_rest();
+  stock_.sql("CREATE TABLE r AS SELECT 1 a;");  // Nobody says that there is more.
+  TimelineId child = TimelineId::random();
+  const Lsn at = now();
+  server_->create_timeline(server_->timeline(id_).tenant, child, id_, at, in_a_minute());
+  EXPECT_GE(server_->timeline(id_).last_record_lsn, at);
+  EXPECT_GT(server_->skeleton(child, at, in_a_minute()).relations.size(), 500u);
+}
+
+TEST_F(RestingPageserverTest, ComingToRestAndWakingMayMeetAtAnyMoment) {
+  stock_.sql("CREATE TABLE r (a int);");
+  for (uint64_t term = 1; term <= 12; term++) {
+    const PageToken token = server_->open_session(id_, term, now());
+    change("INSERT INTO r VALUES (1);");
+    ASSERT_NO_THROW(server_->wait_for_lsn(id_, Lsn(wal_end_), soon())) << term;
+    server_->close_session(token);
+    if (term % 4 == 0) wait_for_rest();
+  }
 }
 
 }  // namespace

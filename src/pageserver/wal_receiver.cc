@@ -95,7 +95,8 @@ std::chrono::milliseconds WalReceiver::failed(const Error& error) {
 }
 
 void WalReceiver::follow() {
-  Lsn received = begin_ = options_.begin();
+  received_ = 0;
+  begin_ = options_.begin();
   auto client = std::make_shared<net::ReplicationClient>(
       net::ReplicationClient::Options{.host = options_.host,
                                       .port = options_.port,
@@ -108,15 +109,16 @@ void WalReceiver::follow() {
     client_ = client;
   }
   client->connect(Deadline::after(kConnectTimeout));
-  client->start_replication(received, "", Deadline::after(kConnectTimeout));
+  client->start_replication(begin_, "", Deadline::after(kConnectTimeout));
+  received_ = begin_.value;
   if (std::exchange(told_, false)) logger.info("timeline {}: WAL is followed again", options_.name);
-  logger.debug("timeline {}: following WAL from {}", options_.name, received.str());
+  logger.debug("timeline {}: following WAL from {}", options_.name, begin_.str());
   auto next_status = steady_clock::now();
   for (;;) {
     bool reply = false;
-    take_messages(*client, received, reply);
+    take_messages(*client, reply);
     if (auto now = steady_clock::now(); reply || now >= next_status) {
-      client->send_status(received, received, options_.durable());
+      client->send_status(received(), received(), options_.durable());
       next_status = now + kStatusInterval;
       options_.tick();
     }
@@ -124,16 +126,16 @@ void WalReceiver::follow() {
   }
 }
 
-void WalReceiver::take_messages(net::ReplicationClient& client, Lsn& received, bool& reply) {
+void WalReceiver::take_messages(net::ReplicationClient& client, bool& reply) {
   while (auto message = client.next()) {
     outages_in_a_row_ = 0;
     reply = reply || message->reply_requested;
     if (message->kind != 'w') continue;
-    if (message->start != received)
+    if (message->start != received())
       throw Error(Errc::corrupt, "WAL at {} was sent where {} comes next", message->start.str(),
-                  received.str());
+                  received().str());
     options_.feed(message->start, message->data);
-    received = received + message->data.size();
+    received_ += message->data.size();
     wal_bytes().add(static_cast<double>(message->data.size()));
   }
 }

@@ -37,6 +37,9 @@ class WalReceiver {
   WalReceiver(const WalReceiver&) = delete;
   WalReceiver& operator=(const WalReceiver&) = delete;
 
+  // All WAL up to here has been fed; 0 while it has no connection.
+  Lsn received() const { return Lsn(received_.load()); }
+
   // Ends soon, and at once where it waits for the safekeeper. Does not wait.
   void request_stop();
   // True once it has ended.
@@ -47,11 +50,12 @@ class WalReceiver {
  private:
   void run();
   void follow();
-  void take_messages(net::ReplicationClient& client, Lsn& received, bool& reply);
+  void take_messages(net::ReplicationClient& client, bool& reply);
   std::chrono::milliseconds failed(const Error& error);
   bool stop_requested() EXCLUDES(mutex_);
 
   const Options options_;
+  std::atomic<uint64_t> received_ = 0;
   bool told_ = false;  // This outage is in the log.
   int outages_in_a_row_ = 0;
   Lsn begin_;       // Of this connection.

@@ -111,6 +111,10 @@ std::string describe_rooms(const Options& options) {
   return "rooms, each as a user of its own";
 }
 
+std::string describe_timelines(const pageserver::Pageserver::Counts& counts) {
+  return fmt::format("{} timelines, {} of them awake", counts.timelines, counts.awake);
+}
+
 }  // namespace
 
 void prepare(Options& options) {
@@ -211,10 +215,12 @@ void Platform::start_storage() {
           .flush_bytes = options_.layer_bytes,
           .merge_files = options_.merge_files,
           .asks_for_token = options_.layers.storage_tokens,
-          .wal_password =
-              [&safekeeper = *s.safekeeper](TimelineId id) {
-                return safekeeper.grant_wal(id, WalConsumer::pageserver).str();
-              }},
+          .following = {.wal_password =
+                            [&safekeeper = *s.safekeeper](TimelineId id) {
+                              return safekeeper.grant_wal(id, WalConsumer::pageserver).str();
+                            },
+                        .wal_end = [&safekeeper = *s.safekeeper](
+                                       TimelineId id) { return safekeeper.known_end(id); }}},
       *s.redo);
   s.agent = std::make_unique<compute::ComputeAgent>(
       compute::ComputeAgent::Options{.home = layout_.home / "compute",
@@ -285,8 +291,7 @@ void Platform::describe() {
         Services& s = *services_;
         return std::vector<control::Component>{
             {"safekeeper", "running", "embedded, one"},
-            {"pageserver", "running",
-             fmt::format("{} timelines", s.pageserver->timelines().size())},
+            {"pageserver", "running", describe_timelines(s.pageserver->counts())},
             {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
             {"control", "running", fmt::format("API on port {}", s.control->http_port())},
             {"proxy", "running",

@@ -46,6 +46,8 @@ class PageserverAdmin {
   virtual void delete_timeline(TimelineId id) = 0;
   virtual TimelineInfo timeline(TimelineId id) = 0;
   virtual std::vector<TimelineInfo> timelines() = 0;
+  // TimelineInfo's, without the work of the rest.
+  virtual Lsn disk_consistent_lsn(TimelineId id) { return timeline(id).disk_consistent_lsn; }
 
   // Follow a safekeeper's WAL by the standard replication protocol, from now on and after each
   // restart: a unix socket folder and port as libpq means them. The timeline id is the user name.

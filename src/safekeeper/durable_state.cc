@@ -96,6 +96,11 @@ StateFile::StateFile(const fs::path& path) : fd_(open_file(path, O_RDWR)) {
   fdatasync_or_die(fd_.get(), path.string());
 }
 
+DurableState StateFile::peek(const fs::path& path) {
+  const UniqueFd fd = open_file(path, O_RDONLY);
+  return parse(as_bytes(pread_exact(fd.get(), 2 * kSlotSize, 0))).state;
+}
+
 void StateFile::save(const DurableState& state) {
   ++sequence_;
   pwrite_all(fd_.get(), as_bytes(encode(state, sequence_)), sequence_ % 2 * kSlotSize);

@@ -36,6 +36,8 @@ class StateFile {
   explicit StateFile(const fs::path& path);
 
   const DurableState& state() const { return state_; }
+  // What a file says, while another may be writing it. Errc::corrupt if no slot is good.
+  static DurableState peek(const fs::path& path);
   // One thread at a time. A failed fdatasync ends the process.
   void save(const DurableState& state);
 

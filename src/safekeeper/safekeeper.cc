@@ -1,5 +1,7 @@
 #include "safekeeper/safekeeper.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -37,7 +39,7 @@ Safekeeper::Safekeeper(Options options) : options_(std::move(options)) {
   refused_total();  // From the beginning, so that the first one is seen as a rise.
   fs::create_directories(options_.home);
   fs::create_directories(options_.socket_folder);
-  open_all();
+  find_all();
   server_ = std::make_unique<WalServer>(
       options_.socket_folder, options_.port,
       WalGate{.asks_for_token = options_.asks_for_token,
@@ -48,20 +50,22 @@ Safekeeper::Safekeeper(Options options) : options_(std::move(options)) {
 }
 
 Safekeeper::~Safekeeper() {
-  std::map<TimelineId, std::shared_ptr<Timeline>> timelines;
+  std::map<TimelineId, Slot> timelines;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
     timelines.swap(timelines_);
     work_.notify_all();
+    changed_.notify_all();
   }
   timelines_gauge().sub(static_cast<double>(timelines.size()));
-  for (auto& [id, timeline] : timelines) timeline->stop();
+  for (auto& [id, slot] : timelines)
+    if (slot.timeline) slot.timeline->stop();
   server_.reset();
   background_.join();
 }
 
-void Safekeeper::open_all() {
+void Safekeeper::find_all() {
   fsync_folder(options_.home);  // A killed process may have made or removed a timeline just before.
   for (const auto& entry : fs::directory_iterator(options_.home)) {
     const fs::path& path = entry.path();
@@ -75,19 +79,12 @@ void Safekeeper::open_all() {
     } catch (const Error&) {
       continue;  // Not ours.
     }
-    try {
-      auto timeline = open(id);
-      MutexLock lock(mutex_);
-      timelines_[id] = timeline;
-      timelines_gauge().add();
-    } catch (const Error& error) {
-      logger.error("timeline {} cannot be opened and is not served: {}", id.str(), error.what());
-      MutexLock lock(mutex_);
-      broken_[id] = error.what();
-    }
+    MutexLock lock(mutex_);
+    timelines_[id];
   }
   MutexLock lock(mutex_);
-  if (!timelines_.empty()) logger.info("opened {} timelines", timelines_.size());
+  timelines_gauge().add(static_cast<double>(timelines_.size()));
+  if (!timelines_.empty()) logger.info("there are {} timelines", timelines_.size());
 }
 
 std::shared_ptr<Timeline> Safekeeper::open(TimelineId id) {
@@ -102,28 +99,139 @@ std::shared_ptr<Timeline> Safekeeper::open(TimelineId id) {
   return timeline;
 }
 
+Safekeeper::Slot* Safekeeper::wait_for_slot(TimelineId id) {
+  for (;;) {
+    auto found = timelines_.find(id);
+    if (found == timelines_.end()) return nullptr;
+    if (!found->second.changing) return &found->second;
+    changed_.wait(mutex_);
+  }
+}
+
 std::shared_ptr<Timeline> Safekeeper::find(TimelineId id) {
   MutexLock lock(mutex_);
-  if (auto found = timelines_.find(id); found != timelines_.end()) return found->second;
-  if (auto broken = broken_.find(id); broken != broken_.end())
-    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), broken->second);
-  throw Error(Errc::not_found, "timeline {} does not exist on this safekeeper", id.str());
+  Slot* slot = wait_for_slot(id);
+  if (!slot)
+    throw Error(Errc::not_found, "timeline {} does not exist on this safekeeper", id.str());
+  if (!slot->broken.empty())
+    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), slot->broken);
+  slot->used = steady_clock::now();
+  return slot->timeline ? slot->timeline : open_slot(id);
+}
+
+// Others that want it wait meanwhile; what has failed for want of something is tried again by the
+// next.
+std::shared_ptr<Timeline> Safekeeper::open_slot(TimelineId id) {
+  timelines_[id].changing = true;
+  mutex_.unlock();
+  std::shared_ptr<Timeline> timeline;
+  Error failure(Errc::cancelled, "the safekeeper is closing");
+  try {
+    timeline = open(id);
+  } catch (const Error& error) {
+    failure = error;
+  } catch (const std::exception& error) {
+    failure = Error(Errc::unavailable, "{}", error.what());
+  }
+  mutex_.lock();
+  changed_.notify_all();
+  auto found = timelines_.find(id);
+  if (found == timelines_.end()) throw failure;
+  Slot& slot = found->second;
+  slot.changing = false;
+  if (timeline) {
+    slot.timeline = timeline;
+    if (open_.empty()) next_close_ = steady_clock::now() + options_.close_after;
+    open_.insert(id);
+    work_.notify_one();
+    return timeline;
+  }
+  if (failure.code() == Errc::corrupt || failure.code() == Errc::not_found) {
+    slot.broken = failure.what();
+    logger.error("timeline {} cannot be opened and is not served: {}", id.str(), failure.what());
+    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), slot.broken);
+  }
+  throw failure;
+}
+
+// Closes those that nobody holds: every holder has got it from find(), under the lock.
+void Safekeeper::close_idle() {
+  const auto now = steady_clock::now();
+  std::map<TimelineId, std::shared_ptr<Timeline>> closing;
+  {
+    MutexLock lock(mutex_);
+    if (open_.empty() || now < next_close_) return;
+    next_close_ = now + options_.close_after;
+    for (TimelineId id : open_) {
+      auto found = timelines_.find(id);
+      if (found == timelines_.end()) continue;
+      Slot& slot = found->second;
+      if (slot.changing || slot.timeline.use_count() != 1) continue;
+      if (now - slot.used < options_.close_after) continue;
+      slot.changing = true;
+      closing[id] = std::move(slot.timeline);
+    }
+  }
+  for (auto& [id, timeline] : closing) {
+    try {
+      if (timeline->idle()) {
+        timeline->store().save_flushed();
+        timeline.reset();
+      }
+    } catch (const Error& error) {
+      logger.debug("timeline {} stays open: {}", id.str(), error.what());
+    }
+    MutexLock lock(mutex_);
+    changed_.notify_all();
+    auto found = timelines_.find(id);
+    if (found == timelines_.end()) continue;  // The safekeeper is closing.
+    found->second.changing = false;
+    if (timeline)
+      found->second.timeline = std::move(timeline);
+    else
+      open_.erase(id);
+  }
+}
+
+size_t Safekeeper::open_timelines() {
+  MutexLock lock(mutex_);
+  return open_.size();
+}
+
+Lsn Safekeeper::known_end(TimelineId id) {
+  {
+    MutexLock lock(mutex_);
+    Slot* slot = wait_for_slot(id);
+    if (!slot) throw Error(Errc::not_found, "timeline {} does not exist here", id.str());
+    if (slot->timeline) return slot->timeline->store().flushed();
+  }
+  const Lsn flushed = StateFile::peek(folder_of(id) / kStateName).flushed;
+  // Behind the end of the log all bytes are zero, and each page of WAL has a header.
+  std::byte next[kWalPageSize];
+  const size_t got = SegmentFiles(folder_of(id)).read(flushed, next);
+  const bool more =
+      std::any_of(next, next + got, [](std::byte byte) { return byte != std::byte{0}; });
+  return more ? flushed + 1 : flushed;
 }
 
 void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_identifier) {
   if (start.value % 8 != 0 || start.value < kWalSegmentSize)
     throw Error(Errc::invalid_argument, "{} is not where a WAL record can begin", start.str());
   MutexLock creating(create_mutex_);
+  bool exists = false, broken = false;
   {
     MutexLock lock(mutex_);
-    if (auto found = timelines_.find(id); found != timelines_.end()) {
-      const DurableState& identity = found->second->store().identity();
-      if (identity.start == start && identity.system_identifier == system_identifier) return;
-      throw Error(Errc::already_exists, "timeline {} exists, with another start ({}) or system",
-                  id.str(), identity.start.str());
-    }
-    if (broken_.contains(id))
-      throw Error(Errc::already_exists, "timeline {} exists, but is not readable", id.str());
+    const Slot* slot = wait_for_slot(id);
+    exists = slot != nullptr;
+    broken = exists && !slot->broken.empty();
+  }
+  if (broken)
+    throw Error(Errc::already_exists, "timeline {} exists, but is not readable", id.str());
+  if (exists) {
+    const DurableState identity = find(id)->store().identity();
+    if (identity.start == start && identity.system_identifier == system_identifier) return;
+    throw Error(Errc::already_exists, "timeline {} exists, with another start ({}) or system",
+                id.str(), identity.start.str());
   }
   WalStore::create(folder_of(id), {.id = id,
                                    .system_identifier = system_identifier,
@@ -131,9 +239,8 @@ void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_ident
                                    .term = 0,
                                    .flushed = start,
                                    .oldest = start});
-  auto timeline = open(id);
   MutexLock lock(mutex_);
-  timelines_[id] = timeline;
+  timelines_[id];
   timelines_gauge().add();
 }
 
@@ -142,12 +249,12 @@ void Safekeeper::delete_timeline(TimelineId id) {
   std::shared_ptr<Timeline> timeline;
   {
     MutexLock lock(mutex_);
-    if (auto found = timelines_.find(id); found != timelines_.end()) {
-      timeline = std::move(found->second);
-      timelines_.erase(found);
+    if (Slot* slot = wait_for_slot(id)) {
+      timeline = std::move(slot->timeline);
+      timelines_.erase(id);
+      open_.erase(id);
       timelines_gauge().sub();
     }
-    broken_.erase(id);
   }
   access_.forget(id);
   if (timeline) timeline->stop();
@@ -178,7 +285,21 @@ void Safekeeper::wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) {
   find(id)->store().wait_flushed(lsn, deadline);
 }
 
-void Safekeeper::trim(TimelineId id, Lsn lsn) { find(id)->store().trim(lsn); }
+void Safekeeper::trim(TimelineId id, Lsn lsn) {
+  if (!nothing_to_trim(id, lsn)) find(id)->store().trim(lsn);
+}
+
+// Of a timeline at rest, without opening it.
+bool Safekeeper::nothing_to_trim(TimelineId id, Lsn lsn) {
+  {
+    MutexLock lock(mutex_);
+    const Slot* slot = wait_for_slot(id);
+    if (!slot || slot->timeline || !slot->broken.empty()) return false;
+  }
+  const DurableState state = StateFile::peek(folder_of(id) / kStateName);
+  return segment_of(std::min(lsn, state.flushed)) <=
+         segment_of(std::max(state.oldest, state.start));
+}
 
 Token Safekeeper::grant_wal(TimelineId id, WalConsumer consumer) {
   find(id);
@@ -206,19 +327,25 @@ void Safekeeper::want_save(TimelineId id) {
   work_.notify_one();
 }
 
-// The timeline to work for, if it still is there; null also when it is time to stop.
+// The timeline to work for, if it still is there; null also when it is time to stop, or to close
+// what is idle.
 std::shared_ptr<Timeline> Safekeeper::wait_for_work(bool* save) {
   MutexLock lock(mutex_);
   auto due = [&]() REQUIRES(mutex_) {
     return !need_save_.empty() && need_save_.front().first <= steady_clock::now();
   };
-  while (need_space_.empty() && !due() && !stopping_) {
-    if (need_save_.empty())
+  auto close_due = [&]() REQUIRES(mutex_) {
+    return !open_.empty() && next_close_ <= steady_clock::now();
+  };
+  while (need_space_.empty() && !due() && !close_due() && !stopping_) {
+    auto until = open_.empty() ? steady_clock::time_point::max() : next_close_;
+    if (!need_save_.empty()) until = std::min(until, need_save_.front().first);
+    if (until == steady_clock::time_point::max())
       work_.wait(mutex_);
     else
-      work_.wait_until(mutex_, need_save_.front().first);
+      work_.wait_until(mutex_, until);
   }
-  if (stopping_) return nullptr;
+  if (stopping_ || (need_space_.empty() && !due())) return nullptr;
   *save = need_space_.empty();
   TimelineId id = *save ? need_save_.front().second : need_space_.front();
   if (*save)
@@ -226,7 +353,7 @@ std::shared_ptr<Timeline> Safekeeper::wait_for_work(bool* save) {
   else
     need_space_.pop_front();
   auto found = timelines_.find(id);
-  return found == timelines_.end() ? nullptr : found->second;
+  return found == timelines_.end() ? nullptr : found->second.timeline;
 }
 
 bool Safekeeper::stopping() {
@@ -236,6 +363,7 @@ bool Safekeeper::stopping() {
 
 void Safekeeper::background_loop() {
   while (!stopping()) {
+    close_idle();
     bool save = false;
     std::shared_ptr<Timeline> timeline = wait_for_work(&save);
     if (!timeline) continue;

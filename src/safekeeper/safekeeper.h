@@ -1,5 +1,8 @@
 // safekeeper.h: the service: all timelines of one home folder, and the WAL server.
 //
+// A timeline is opened, and verified, when it is first asked for, and closed when it has been of no
+// use for a while: at rest it costs its id, no file descriptor and no thread.
+//
 // Threads: every call is safe from any. A background thread allocates room on disk ahead of the
 // writers and saves how far they are; each pull and each reader has its own thread.
 #pragma once
@@ -7,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -26,12 +30,13 @@ class Safekeeper final : public SafekeeperAdmin {
     std::string socket_folder;  // Created if missing. Its path must be short: see kMaxUnixPath.
     int port = 5454;            // The socket is <socket_folder>/.s.PGSQL.<port>.
     bool asks_for_token = true;
+    std::chrono::milliseconds close_after{60000};  // A timeline that nobody writes or reads.
     // For tests: see WalStore::Options.
     std::function<void(std::string_view step)> hook;
   };
 
-  // Opens and verifies every timeline in `home`. One that cannot be opened is logged as an ERROR,
-  // and every call for it throws `corrupt`; the others are served.
+  // Finds the timelines in `home`. One that turns out not to be readable is logged as an ERROR, and
+  // every call for it throws `corrupt`; the others are served.
   explicit Safekeeper(Options options);
   ~Safekeeper() override;
 
@@ -46,13 +51,28 @@ class Safekeeper final : public SafekeeperAdmin {
   std::string wal_host() override { return options_.socket_folder; }
   int wal_port() override { return options_.port; }
   Token grant_wal(TimelineId id, WalConsumer consumer) override;
+  // How far a timeline's WAL is flushed, without opening it. At rest after a crash it may be more.
+  Lsn known_end(TimelineId id) EXCLUDES(mutex_);
+  size_t open_timelines() EXCLUDES(mutex_);
 
  private:
+  struct Slot {
+    std::shared_ptr<Timeline> timeline{};  // Null while it is at rest.
+    bool changing = false;                 // Being opened, closed or deleted: wait for changed_.
+    std::string broken{};                  // Why it cannot be opened, once that has been tried.
+    steady_clock::time_point used{};
+  };
+
   std::shared_ptr<Timeline> find(TimelineId id) EXCLUDES(mutex_);
+  // Null: there is none.
+  Slot* wait_for_slot(TimelineId id) REQUIRES(mutex_);
   fs::path folder_of(TimelineId id) const { return options_.home / id.str(); }
   std::shared_ptr<Timeline> open(TimelineId id);
+  std::shared_ptr<Timeline> open_slot(TimelineId id) REQUIRES(mutex_);
+  void close_idle() EXCLUDES(mutex_);
+  bool nothing_to_trim(TimelineId id, Lsn lsn) EXCLUDES(mutex_);
   std::shared_ptr<Timeline> open_for_reader(TimelineId id, const std::optional<Token>& token);
-  void open_all();
+  void find_all();
   void want_space(TimelineId id) EXCLUDES(mutex_);
   void want_save(TimelineId id) EXCLUDES(mutex_);
   std::shared_ptr<Timeline> wait_for_work(bool* save) EXCLUDES(mutex_);
@@ -62,8 +82,10 @@ class Safekeeper final : public SafekeeperAdmin {
   const Options options_;
   Mutex create_mutex_;  // One creation or deletion at a time, I/O included.
   Mutex mutex_;
-  std::map<TimelineId, std::shared_ptr<Timeline>> timelines_ GUARDED_BY(mutex_);
-  std::map<TimelineId, std::string> broken_ GUARDED_BY(mutex_);
+  CondVar changed_;
+  std::map<TimelineId, Slot> timelines_ GUARDED_BY(mutex_);
+  std::set<TimelineId> open_ GUARDED_BY(mutex_);
+  steady_clock::time_point next_close_ GUARDED_BY(mutex_);
   std::deque<TimelineId> need_space_ GUARDED_BY(mutex_);
   std::deque<std::pair<steady_clock::time_point, TimelineId>> need_save_ GUARDED_BY(mutex_);
   CondVar work_;

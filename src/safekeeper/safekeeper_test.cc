@@ -467,6 +467,61 @@ TEST_F(SafekeeperTest, TrimAndDeleteEndWhatReadersCanHave) {
   EXPECT_EQ(code_of([&] { keeper_->status(id_); }), Errc::not_found);
 }
 
+TEST_F(SafekeeperTest, ATimelineAtRestIsClosedAndNothingIsMissing) {
+  StockCluster cluster;
+  cluster.start();
+  Safekeeper::Options resting = options();
+  resting.close_after = milliseconds(20);
+  keeper_ = std::make_unique<Safekeeper>(resting);
+  auto wait_for_rest = [&] {
+    const Deadline deadline = Deadline::after(seconds(20));
+    while (keeper_->open_timelines() > 0 && !deadline.passed())
+      std::this_thread::sleep_for(milliseconds(1));
+    ASSERT_EQ(keeper_->open_timelines(), 0u);
+  };
+  create_for(cluster);
+  EXPECT_EQ(keeper_->open_timelines(), 0u) << "what is new is at rest";
+  for (uint64_t term = 1; term <= 3; ++term) {
+    keeper_->begin_term(id_, term);
+    pull_from(cluster, term);
+    cluster.sql("create table t" + std::to_string(term) + " as select generate_series(1, 1000)");
+    wait_for(cluster);
+    std::this_thread::sleep_for(milliseconds(60));
+    EXPECT_EQ(keeper_->open_timelines(), 1u) << "a compute writes to it";
+    const Lsn end = keeper_->status(id_).flush;
+    keeper_->stop_pull(id_, term);
+    wait_for_rest();
+    EXPECT_GE(keeper_->known_end(id_), end);
+    keeper_->trim(id_, end);
+    EXPECT_EQ(keeper_->open_timelines(), 0u) << "neither needs it open";
+    EXPECT_EQ(keeper_->status(id_).flush, keeper_->known_end(id_));
+    EXPECT_EQ(keeper_->status(id_).term, term);
+  }
+}
+
+// A crash leaves a state that lags; what is behind it is seen without opening the timeline.
+TEST_F(SafekeeperTest, ACrashHidesNothingFromThoseThatAskHowFarItGoes) {
+  StockCluster cluster;
+  cluster.start();
+  open_keeper();
+  const Lsn start = create_for(cluster);
+  keeper_->begin_term(id_, 1);
+  pull_from(cluster, 1);
+  cluster.sql("create table t as select generate_series(1, 1000)");
+  wait_for(cluster);
+  Safekeeper::Options crashed = options();  // As it is now on disk.
+  crashed.home = home_ / "crashed";
+  crashed.port = 5455;
+  fs::copy(home_ / "wal", crashed.home, fs::copy_options::recursive);
+  Safekeeper after(crashed);
+  const DurableState state = StateFile::peek(crashed.home / id_.str() / kStateName);
+  if (state.flushed > start) GTEST_SKIP() << "the state was saved before the copy was made";
+  EXPECT_GT(after.known_end(id_), state.flushed);
+  EXPECT_EQ(after.open_timelines(), 0u);
+  EXPECT_GE(after.status(id_).flush, flushed_by(cluster));
+  EXPECT_EQ(after.known_end(id_), after.status(id_).flush);
+}
+
 TEST_F(SafekeeperTest, AFullDiskDelaysCommitsAndLosesNothing) {
   std::atomic<bool> full = false;
   open_keeper([&](std::string_view step) {

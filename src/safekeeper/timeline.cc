@@ -132,6 +132,11 @@ WalStatus Timeline::status() const {
   return status;
 }
 
+bool Timeline::idle() {
+  MutexLock writer(writer_mutex_);
+  return !receiver_ && store_.damage().empty();
+}
+
 void Timeline::stop() {
   MutexLock writer(writer_mutex_);
   if (stopped_) return;

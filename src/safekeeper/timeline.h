@@ -26,6 +26,8 @@ class Timeline {
   void pull(uint64_t term, const WalSource& source);
   void stop_pull(uint64_t term);
   WalStatus status() const;
+  // No compute adds to it, and it can be closed and opened again: it has no damage to remember.
+  bool idle();
 
   // Ends the pull and all readers, for good.
   void stop();

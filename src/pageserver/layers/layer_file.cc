@@ -103,6 +103,12 @@ LayerFile::~LayerFile() {
   if (obsolete_) ::unlink(path_.c_str());
 }
 
+void LayerFile::close() const {
+  std::shared_ptr<const Opened> given_back;  // After the lock.
+  MutexLock lock(mutex_);
+  given_back.swap(opened_);
+}
+
 std::shared_ptr<const LayerFile::Opened> LayerFile::opened() const {
   {
     MutexLock lock(mutex_);

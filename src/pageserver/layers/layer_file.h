@@ -76,6 +76,8 @@ class LayerFile {
   LayerFile& operator=(const LayerFile&) = delete;
 
   const LayerDesc& desc() const { return desc_; }
+  // Gives back the descriptor and the index; the next read opens it again.
+  void close() const EXCLUDES(mutex_);
   // No manifest names it any more: it goes when its last reader is done.
   void mark_obsolete() { obsolete_ = true; }
 

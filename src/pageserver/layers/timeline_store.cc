@@ -221,6 +221,27 @@ void TimelineStore::stop() {
   if (thread.joinable()) thread.join();
 }
 
+bool TimelineStore::rest() {
+  std::thread thread;
+  {
+    MutexLock lock(mutex_);
+    const bool idle = view_->open->empty() && view_->frozen.empty() && merge_candidates().empty();
+    if (!idle || working_ || stopping_ || resting_) return false;
+    resting_ = true;
+    thread = std::move(thread_);
+    changed_.notify_all();
+  }
+  if (thread.joinable()) thread.join();
+  MutexLock lock(mutex_);
+  resting_ = false;
+  if (!view_->frozen.empty()) {  // Frozen meanwhile.
+    start_thread();
+    return false;
+  }
+  for (const auto& file : view_->files) file->close();
+  return true;
+}
+
 std::shared_ptr<const TimelineStore::View> TimelineStore::view() const {
   MutexLock lock(mutex_);
   return view_;

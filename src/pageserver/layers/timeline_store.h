@@ -58,11 +58,16 @@ class TimelineStore : public Store {
   // Until last_record_lsn >= lsn, here; and below that the ancestors have their part. timed_out.
   void wait_for_lsn(Lsn lsn, Deadline deadline) const;
   bool arrived(Lsn lsn) const;
+  // Whether somebody waits for WAL of this timeline.
+  bool awaited() const { return waiters_ > 0; }
 
   // Freezes what is in memory and waits until it is in files. timed_out, unavailable.
   void flush(Deadline deadline);
   // Freezes the open layer if it has held something for longer than `age`; does not wait.
   void freeze_older_than(steady_clock::duration age);
+  // Gives back the thread and what is open of layer files, until there is work again. False, and
+  // nothing is given back, while there is some.
+  bool rest();
   // From now on wait_for_lsn throws `cancelled` rather than wait, here or for an ancestor, and
   // flushes make no more images.
   void cancel_waits();
@@ -149,6 +154,8 @@ class TimelineStore : public Store {
   uint64_t freezes_ GUARDED_BY(mutex_) = 0;  // Ever made, and ever flushed.
   uint64_t flushes_ GUARDED_BY(mutex_) = 0;
   bool merging_off_ GUARDED_BY(mutex_) = false;
+  bool working_ GUARDED_BY(mutex_) = false;  // The thread is not waiting for work.
+  bool resting_ GUARDED_BY(mutex_) = false;  // It is to end.
   // manifest_ names files that hold a part of a record, so it is not on disk.
   bool within_record_ GUARDED_BY(mutex_) = false;
   std::thread thread_ GUARDED_BY(mutex_);

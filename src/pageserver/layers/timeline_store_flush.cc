@@ -32,7 +32,7 @@ metrics::Counter& images_added() {
 }  // namespace
 
 void TimelineStore::start_thread() {
-  if (!thread_.joinable() && !stopping_) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable() && !stopping_ && !resting_) thread_ = std::thread([this] { run(); });
 }
 
 void TimelineStore::run() {
@@ -44,8 +44,11 @@ void TimelineStore::run() {
 bool TimelineStore::run_once(std::chrono::milliseconds& retry) {
   {
     MutexLock lock(mutex_);
-    while (!stopping_ && view_->frozen.empty() && merge_candidates().empty()) changed_.wait(mutex_);
-    if (stopping_) return false;
+    working_ = false;
+    while (!stopping_ && !resting_ && view_->frozen.empty() && merge_candidates().empty())
+      changed_.wait(mutex_);
+    if (stopping_ || resting_) return false;
+    working_ = true;
   }
   try {
     flush_pending();

@@ -219,6 +219,12 @@ bool Conversation::must_hold() const {
 
 void Conversation::tell_view_changes(std::string& to_client) {
   if (view_ == server_->reported) return;
+  if (view_ && *view_ == *server_->reported) {
+    // Both keep the one that more have, so that soon all have the same, and none are compared.
+    const bool ours = view_.use_count() > server_->reported.use_count();
+    (ours ? server_->reported : view_) = ours ? view_ : server_->reported;
+    return;
+  }
   if (view_)
     for (auto& [name, value] : *server_->reported) {
       auto known = view_->find(name);

@@ -14,8 +14,7 @@ namespace {
 
 const log::Logger logger("proxy");
 
-constexpr size_t kLeastSetAside = 128;
-constexpr size_t kMostSetAside = 2048;
+constexpr size_t kLeastSetAside = 128;  // And a quarter: backends' connections to the page service.
 constexpr size_t kFewClients = 500;
 
 size_t raised_limit() {
@@ -34,7 +33,7 @@ UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEX
 
 Descriptors::Descriptors(size_t at_most)
     : limit_(at_most != 0 ? at_most : raised_limit()), reserve_(open_reserve()) {
-  for_streams_ = limit_ - std::min(limit_, std::clamp(limit_ / 4, kLeastSetAside, kMostSetAside));
+  for_streams_ = limit_ - std::min(limit_, std::max(limit_ / 4, kLeastSetAside));
   logger.info("{} file descriptors: room for {} clients with a server connection each", limit_,
               clients());
   if (clients() < kFewClients)

@@ -9,6 +9,7 @@ namespace {
 const log::Logger logger("proxy");
 
 constexpr std::chrono::milliseconds kTurn{200};  // Until one that waits for its turn asks again.
+constexpr std::chrono::milliseconds kWatchAfter{50};
 constexpr std::chrono::milliseconds kLookForEnd{250};
 
 }  // namespace
@@ -107,9 +108,12 @@ Task<void> ClientSide::charge_work() {
   }
 }
 
-EndWatch::EndWatch(ClientSide& client) : client_(client) {
-  client.watch_ = ++client.watches_;
-  client.worker.loop.spawn(ClientSide::watch(client.worker.loop, client.self_, client.watch_));
+// Most waits are over sooner than it begins: a server comes free.
+EndWatch::EndWatch(ClientSide& client) : client_(client), begins_(client.worker.loop) {
+  begins_.set(steady_clock::now() + kWatchAfter, [&client] {
+    client.watch_ = ++client.watches_;
+    client.worker.loop.spawn(ClientSide::watch(client.worker.loop, client.self_, client.watch_));
+  });
 }
 
 // May outlive the session. What the client has sent meanwhile stays unread, so its end cannot be

@@ -110,7 +110,8 @@ class ClientSide {
   uint64_t watches_ = 0;
 };
 
-// While it exists: a client that gives up, as it waits for us, ends its session.
+// While it exists, but for a first moment: a client that gives up, as it waits for us, ends its
+// session.
 class EndWatch {
  public:
   explicit EndWatch(ClientSide& client);
@@ -120,6 +121,7 @@ class EndWatch {
 
  private:
   ClientSide& client_;
+  Timer begins_;
 };
 
 template <typename Work>

@@ -68,8 +68,8 @@ class Commit(threading.Thread):
         with self.connection.cursor() as cursor:
             cursor.execute(prepare)
         self.start()
-        wait_until(lambda: count(watcher, "select count(*) from pg_stat_activity where wait_event = 'SyncRep'") == 1,
-                   what="a commit that waits")
+        waits = f"select count(*) from pg_stat_activity where wait_event = 'SyncRep' and pid = {self.pid}"  # As autovacuum may.
+        wait_until(lambda: count(watcher, waits) == 1, what="a commit that waits")
 
     def run(self):
         try:
@@ -116,7 +116,7 @@ def test_a_timeout_of_the_statement_ends_no_commit(held_project, storage, watche
 def test_a_terminated_commit_is_seen_by_none_before_it_is_durable(held_project, storage, watcher):
     with storage.held():
         commit = Commit(held_project, watcher)
-        watcher.execute("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'")
+        watcher.execute("select pg_terminate_backend(%s)", (commit.pid,))
         assert still_waits(commit, watcher)
     assert not commit.outcome()
     wait_until(lambda: count(watcher) == 1, what="the row")

@@ -238,7 +238,7 @@ def all_ways(options):
     port, bouncer_port = free_port(), free_port()
     with stock_postgres(port, max_connections=600) as stock_folder, contextlib.ExitStack() as stack:
         # PgBouncer cannot say the compute's login secret.
-        ours, project = our_way(stack, "pooled", options, "--unsafe-without=login_secret")
+        ours, project = our_way(stack, "pooled", options, "--unsafe-without=login_secret", *options.up)
         ways = [ours]
         if options.before:
             ways.append(our_way(stack, "before", options, program=options.before)[0])
@@ -305,6 +305,7 @@ def main():
     parser.add_argument("--scale", type=int)
     parser.add_argument("--pgbouncer", default=pgbouncer.PROGRAM, help="another one than Debian's")
     parser.add_argument("--ways", nargs="+", choices=["pooled", "before", "pgbouncer", "postgres"], help="only these")
+    parser.add_argument("--up", action="append", default=[], metavar="OPTION", help="of `halogen up`, for this build: --up=--isolation=none")
     parser.add_argument("--before", help="another build of halogen, to be measured beside this one")
     options = parser.parse_args()
     quick, full = ({"workloads": ["S"], "modes": ["simple", "prepared"], "clients": [1, 64], "idle": [1000], "crowds": [1000], "rounds": 2,

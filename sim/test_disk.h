@@ -1,5 +1,6 @@
 // test_disk.h: a folder on a disk that loses power, for unit tests. Only tests include it.
 #pragma once
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,25 @@
 #include "sim/power_loss.h"
 
 namespace halogen::sim {
+
+// What a process has been told before it is killed, in memory that outlives it.
+template <typename T>
+class Testament {
+ public:
+  Testament()
+      : kept_(static_cast<T*>(::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE,
+                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+    if (kept_ == MAP_FAILED) std::abort();
+  }
+  ~Testament() { ::munmap(kept_, sizeof(T)); }
+  Testament(const Testament&) = delete;
+  Testament& operator=(const Testament&) = delete;
+  T* operator->() const { return kept_; }
+  T& operator*() const { return *kept_; }
+
+ private:
+  T* const kept_;
+};
 
 class TestDisk {
  public:
@@ -65,6 +85,23 @@ class TestDisk {
     } while (steps > 0 && chance_() % 3 == 0);
     lose_power(disk(), chance_());
     return "";
+  }
+
+  // Power fails again and again, also while a start mends what the last time has left; each time
+  // `verify` tells what is wrong. Returns that, or what it throws; "" if nothing is.
+  std::string live_through(uint64_t lives, uint64_t steps,
+                           const std::function<void(uint64_t life)>& live,
+                           const std::function<std::string()>& verify) {
+    std::string problem;
+    for (uint64_t life = 0; life < lives && problem.empty(); ++life) {
+      problem = live_until_power_is_lost(steps, [&] { live(life); });
+      try {
+        if (problem.empty()) problem = verify();
+      } catch (const std::exception& error) {
+        problem = error.what();
+      }
+    }
+    return problem;
   }
 
  private:

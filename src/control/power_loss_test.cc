@@ -1,6 +1,5 @@
 // Power is lost at any step of the catalog: every transaction that was committed is there, whole.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <random>
 
@@ -12,7 +11,7 @@ namespace halogen::control {
 namespace {
 
 constexpr uint64_t kSteps = 120;
-constexpr int kLives = 4;
+constexpr uint64_t kLives = 4;
 
 // What the process that dies has been told, in memory that outlives it.
 struct Told {
@@ -23,24 +22,11 @@ struct Told {
 
 class CatalogPowerLossTest : public testing::Test {
  protected:
-  CatalogPowerLossTest()
-      : told_(static_cast<Told*>(::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
-  ~CatalogPowerLossTest() override { ::munmap(told_, sizeof(Told)); }
-
   std::string run(uint64_t seed) {
     *told_ = {};
-    std::string problem;
-    for (int life = 0; life < kLives && problem.empty(); ++life) {
-      const uint64_t chance = seed + static_cast<uint64_t>(life);
-      problem = disk_.live_until_power_is_lost(kSteps, [this, chance] { live(chance); });
-      try {
-        if (problem.empty()) problem = verify();
-      } catch (const Error& error) {
-        problem = error.what();
-      }
-    }
-    return problem;
+    return disk_.live_through(
+        kLives, kSteps, [this, seed](uint64_t life) { live(seed + life); },
+        [this] { return verify(); });
   }
 
   std::filesystem::path file() const { return disk_.root() / "catalog.db"; }
@@ -94,7 +80,7 @@ class CatalogPowerLossTest : public testing::Test {
   }
 
   sim::TestDisk disk_;
-  Told* const told_;
+  sim::Testament<Told> told_;
 };
 
 TEST_F(CatalogPowerLossTest, EveryCommittedTransactionIsThere) {

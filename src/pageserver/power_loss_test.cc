@@ -1,7 +1,6 @@
 // Power is lost at any step of a pageserver that makes and deletes timelines: those that were made
 // are there, those that were deleted are not.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <random>
 
@@ -15,7 +14,7 @@ namespace halogen::pageserver {
 namespace {
 
 constexpr uint64_t kSteps = 3000;
-constexpr int kLives = 4;
+constexpr uint64_t kLives = 4;
 constexpr size_t kMost = 200;
 
 enum class State { none, making, made, deleting, deleted };
@@ -31,11 +30,6 @@ struct Told {
 
 class PageserverPowerLossTest : public ::testing::Test {
  protected:
-  PageserverPowerLossTest()
-      : told_(static_cast<Told*>(::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
-  ~PageserverPowerLossTest() override { ::munmap(told_, sizeof(Told)); }
-
   std::unique_ptr<Pageserver> open() {
     fs::create_directories(disk_.root() / "home");
     fsync_folder(disk_.root());  // As the platform does.
@@ -47,17 +41,9 @@ class PageserverPowerLossTest : public ::testing::Test {
 
   std::string run(uint64_t seed) {
     *told_ = {};
-    std::string problem;
-    for (int life = 0; life < kLives && problem.empty(); ++life) {
-      const uint64_t chance = seed + static_cast<uint64_t>(life);
-      problem = disk_.live_until_power_is_lost(kSteps, [this, chance] { live(chance); });
-      try {
-        if (problem.empty()) problem = verify();
-      } catch (const Error& error) {
-        problem = error.what();
-      }
-    }
-    return problem;
+    return disk_.live_through(
+        kLives, kSteps, [this, seed](uint64_t life) { live(seed + life); },
+        [this] { return verify(); });
   }
 
   void live(uint64_t chance) {
@@ -111,7 +97,7 @@ class PageserverPowerLossTest : public ::testing::Test {
   TempFolder sockets_;
   FakeRedo redo_;
   const halogen::testing::StockCluster cluster_;
-  Told* const told_;
+  sim::Testament<Told> told_;
 };
 
 TEST_F(PageserverPowerLossTest, TimelinesAreMadeAndDeletedForGood) {

@@ -2,7 +2,6 @@
 // that was not written.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <deque>
@@ -18,7 +17,7 @@ namespace {
 
 constexpr size_t kMostTerms = 64;
 constexpr uint64_t kSteps = 150;
-constexpr int kLives = 5;
+constexpr uint64_t kLives = 5;
 
 // What the process that dies has done, in memory that outlives it.
 struct Told {
@@ -37,11 +36,6 @@ std::string_view as_text(Bytes bytes) {
 
 class SafekeeperPowerLossTest : public testing::Test {
  protected:
-  SafekeeperPowerLossTest()
-      : told_(static_cast<Told*>(::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
-  ~SafekeeperPowerLossTest() override { ::munmap(told_, sizeof(Told)); }
-
   fs::path folder() const { return disk_.root() / "timeline"; }
 
   // The whole story on a fresh disk; returns what went wrong. Power fails again and again, also
@@ -52,20 +46,12 @@ class SafekeeperPowerLossTest : public testing::Test {
     start_ = Lsn(3 * kWalSegmentSize - 8 - seed % 80 * 8000);
     *told_ = {.acknowledged = start_, .trimmed = start_};
     logs_ = {WalBuilder(start_)};
-    std::string problem;
-    for (int life = 0; life < kLives && problem.empty(); ++life) {
-      problem = disk_.live_until_power_is_lost(kSteps, [this, life] { live(life); });
-      try {
-        if (problem.empty()) problem = verify();
-      } catch (const Error& error) {
-        problem = error.what();
-      }
-    }
-    return problem;
+    return disk_.live_through(
+        kLives, kSteps, [this](uint64_t life) { live(life); }, [this] { return verify(); });
   }
 
-  void live(int life) {
-    std::mt19937_64 random(seed_ + static_cast<uint64_t>(life));
+  void live(uint64_t life) {
+    std::mt19937_64 random(seed_ + life);
     fsync_folder(disk_.root());  // As a Safekeeper begins.
     if (!fs::exists(folder())) {
       WalStore::create(folder(), {.id = TimelineId::random(),
@@ -164,7 +150,7 @@ class SafekeeperPowerLossTest : public testing::Test {
   uint64_t seed_ = 0;
   Lsn start_;
   std::deque<WalBuilder> logs_;  // The log as it was before the first term, in it, in the next...
-  Told* const told_;
+  sim::Testament<Told> told_;
 };
 
 TEST_F(SafekeeperPowerLossTest, NothingAcknowledgedIsLostAtAnyStep) {

@@ -3,7 +3,6 @@
 // What was unmade when the folder was opened is told from the manifest, after the kernel's own
 // names; and left out of those, where it has been made meanwhile. So each is told once.
 #include <dirent.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,11 +66,6 @@ dirent* tell_next(Listing& listing) {
     return &listing.entry;
   }
   return nullptr;
-}
-
-template <typename Function>
-Function next_symbol(const char* name) {
-  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 // hooks_name.cc: the interposed calls that name a file.
-#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -69,11 +68,6 @@ bool fetch_named(const char* path) {
   close_segment(fd);
   if (error != 0) errno = error;
   return error == 0;
-}
-
-template <typename Function>
-Function next_symbol(const char* name) {
-  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
 }
 
 bool creates(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }

@@ -1,6 +1,5 @@
 // Power is lost at any step of a timeline's store: what it said was on disk is, at every LSN.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <random>
 
@@ -11,7 +10,7 @@ namespace halogen::pageserver {
 namespace {
 
 constexpr uint64_t kSteps = 120;
-constexpr int kLives = 4;
+constexpr uint64_t kLives = 4;
 constexpr uint32_t kKeys = 23;
 constexpr uint64_t kStart = 100;
 
@@ -24,15 +23,11 @@ struct Told {
 
 class StorePowerLossTest : public testing::Test {
  protected:
-  StorePowerLossTest()
-      : told_(static_cast<Told*>(::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+  StorePowerLossTest() {
     options_.block_cache = std::make_shared<BlockCache>(4 << 20);
     options_.freeze_bytes = 1500;
     options_.merge_files = 3;
   }
-  ~StorePowerLossTest() override { ::munmap(told_, sizeof(Told)); }
-
   // The version at each LSN is what that says, so it is known what any read must give.
   static Key key_at(uint64_t lsn) { return page_key(1, static_cast<uint32_t>(lsn * 7 % kKeys)); }
   static std::string value_at(uint64_t lsn) {
@@ -45,17 +40,9 @@ class StorePowerLossTest : public testing::Test {
 
   std::string run(uint64_t seed) {
     *told_ = {};
-    std::string problem;
-    for (int life = 0; life < kLives && problem.empty(); ++life) {
-      const uint64_t chance = seed + static_cast<uint64_t>(life);
-      problem = disk_.live_until_power_is_lost(kSteps, [this, chance] { live(chance); });
-      try {
-        if (problem.empty()) problem = verify();
-      } catch (const Error& error) {
-        problem = error.what();
-      }
-    }
-    return problem;
+    return disk_.live_through(
+        kLives, kSteps, [this, seed](uint64_t life) { live(seed + life); },
+        [this] { return verify(); });
   }
 
   fs::path folder() const { return disk_.root() / "timeline"; }
@@ -102,7 +89,7 @@ class StorePowerLossTest : public testing::Test {
 
   sim::TestDisk disk_;
   TimelineStore::Options options_;
-  Told* const told_;
+  sim::Testament<Told> told_;
 };
 
 TEST_F(StorePowerLossTest, WhatIsSaidToBeOnDiskIsThereAtEveryLsn) {

@@ -8,8 +8,8 @@
 // Then each request is a RedoRequest, the base page if REDO_HAS_BASE is set, and `records` times a
 // RedoRecordHeader followed by the record's bytes, oldest record first. It is answered, in order,
 // by a RedoReply followed by `body` bytes: with REDO_PAGE the page, else an error text. Requests
-// may be pipelined. After REDO_FAILED the process ends: Postgres raised an error half-way and its
-// state is not to be trusted. At the end of its input it ends too.
+// may be pipelined. After REDO_FAILED and REDO_SHORT the process ends: Postgres raised an error
+// half-way and its state is not to be trusted. At the end of its input it ends too.
 #ifndef HALOGEN_PROTOCOL_REDO_PROTOCOL_H
 #define HALOGEN_PROTOCOL_REDO_PROTOCOL_H
 
@@ -34,6 +34,7 @@ enum {
   REDO_PAGE = 1,     // The page follows.
   REDO_REFUSED = 2,  // The request makes no page; `detail` is the record's index. Goes on.
   REDO_FAILED = 3,   // Postgres raised an error at record `detail`; the process ends.
+  REDO_SHORT = 4,    // As REDO_FAILED, for want of memory or the like: no verdict on the records.
 };
 
 typedef struct RedoRequest {

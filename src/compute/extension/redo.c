@@ -48,6 +48,13 @@ static void pg_attribute_noreturn() end_with(const char* text) {
   _exit(1);
 }
 
+// Allocates nothing: there may be no memory.
+static void end_if_short_of_resources(int sqlerrcode) {
+  if (ERRCODE_TO_CATEGORY(sqlerrcode) != ERRCODE_INSUFFICIENT_RESOURCES) return;
+  send_text(REDO_SHORT, record_index, "out of memory or of another resource");
+  _exit(1);
+}
+
 static void make_room(Size wanted) {
   if (input_start > 0) {
     memmove(input, input + input_start, input_end - input_start);
@@ -172,9 +179,16 @@ static void pg_attribute_noreturn() report_error(void) {
 
   error_context_stack = NULL;
   PG_exception_stack = NULL;
+  end_if_short_of_resources(geterrcode());
   MemoryContextSwitchTo(TopMemoryContext);
   error = CopyErrorData();
   end_with(error->message != NULL ? error->message : "unknown error");
+}
+
+// A want of memory in a critical section is a PANIC, and one while an error is reported is FATAL:
+// neither is caught, but both are logged first.
+static void see_fatal_error(ErrorData* error) {
+  if (error->elevel >= FATAL) end_if_short_of_resources(error->sqlerrcode);
 }
 
 static void remove_files_in(const char* folder) {
@@ -225,6 +239,7 @@ static void take_over(void) {
   PG_exception_stack = &on_error;
   init_redo();
   hg_enter_sandbox();
+  emit_log_hook = see_fatal_error;
   send_reply(REDO_READY, REDO_VERSION, NULL, 0);
   serve();
 }

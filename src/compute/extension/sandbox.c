@@ -62,11 +62,19 @@ static void limit(__rlimit_resource_t what, rlim_t value) {
   if (setrlimit(what, &both) != 0) elog(FATAL, "halogen redo: setrlimit: %m");
 }
 
+// What the pageserver allows, less than what the process has already included.
+static rlim_t address_space(void) {
+  const char* bytes = getenv("HALOGEN_REDO_MEMORY");
+
+  if (bytes == NULL) elog(FATAL, "halogen redo: HALOGEN_REDO_MEMORY is not set");
+  return strtoull(bytes, NULL, 10);
+}
+
 void hg_enter_sandbox(void) {
   struct sock_fprog program = {.len = lengthof(kFilter), .filter = (struct sock_filter*)kFilter};
 
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_AS, (rlim_t)1 << 30);
+  limit(RLIMIT_AS, address_space());
   limit(RLIMIT_FSIZE, (rlim_t)1 << 20);  // Standard error may be a file.
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     elog(FATAL, "halogen redo: prctl(PR_SET_NO_NEW_PRIVS): %m");

@@ -133,7 +133,7 @@ std::string RedoPool::replay_step(TenantId tenant, const PageKey& key, Bytes req
         return std::move(reply.body);
       }
       why = fmt::format("record {}: {}", reply.detail, reply.body);
-      refused = true;
+      refused = reply.status != REDO_SHORT;
       if (reply.status == REDO_REFUSED) {
         release(std::move(process), tenant);
         break;

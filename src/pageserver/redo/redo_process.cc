@@ -153,7 +153,9 @@ void RedoProcess::spawn(const RedoProcessOptions& options) {
   posix_spawn_file_actions_addclosefrom_np(&files.actions, 3);
   Attributes attributes;
   auto args = command_line(options, directory_);
-  std::vector<std::string> environment = {"HALOGEN_REDO=1", "LC_ALL=C", "TZ=UTC"};
+  std::vector<std::string> environment = {
+      "HALOGEN_REDO=1", fmt::format("HALOGEN_REDO_MEMORY={}", options.memory_limit), "LC_ALL=C",
+      "TZ=UTC"};
   int failed = posix_spawn(&pid_, args[0].c_str(), &files.actions, &attributes.attributes,
                            pointers(args).data(), pointers(environment).data());
   if (failed != 0) {

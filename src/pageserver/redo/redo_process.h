@@ -22,7 +22,8 @@ namespace halogen::pageserver {
 struct RedoProcessOptions {
   int major = 15;
   std::string postgres_bin = "/usr/lib/postgresql/15/bin/postgres";
-  fs::path extension;  // halogen.so, an absolute path.
+  fs::path extension;                         // halogen.so, an absolute path.
+  uint64_t memory_limit = uint64_t{1} << 30;  // Of its address space, once it is ready.
   // For tests that run as root, which postgres refuses: start it as this user.
   struct RunAs {
     uid_t uid;
@@ -44,13 +45,13 @@ class RedoProcess {
   void wait_ready(Deadline deadline);
 
   struct Reply {
-    uint16_t status;  // REDO_PAGE, REDO_REFUSED or REDO_FAILED.
+    uint16_t status;  // REDO_PAGE, REDO_REFUSED, REDO_FAILED or REDO_SHORT.
     uint32_t detail;
     std::string body;
   };
   // One whole request (see redo_protocol.h) and its answer. Throws unavailable when the process
-  // was killed or ended, corrupt when it crashed, timed_out; after any of them, or REDO_FAILED, the
-  // object is good for nothing but destruction.
+  // was killed or ended, corrupt when it crashed, timed_out; after any of them, REDO_FAILED or
+  // REDO_SHORT, the object is good for nothing but destruction.
   Reply exchange(Bytes request, Deadline deadline);
 
   pid_t pid() const { return pid_; }

@@ -257,6 +257,25 @@ TEST(RedoPool, WhatTookTooLongIsTriedAgainByAnotherProcess) {
   EXPECT_EQ(replay(), page);
 }
 
+// Already this chain is too long for the buffers that a process starts with.
+TEST(RedoPool, WantOfMemoryIsNoCorruption) {
+  TestFolder folder;
+  Chain chain;
+  for (uint64_t i = 0; i < 100; ++i)
+    chain.add(2000 + i, full_page_image(kHeap, std::string(kPageSize, '\x01')));
+  auto options = folder.pool_options();
+  options.process.memory_limit = 1;
+  {
+    RedoPool pool(options);
+    std::string text;
+    EXPECT_EQ(code_of([&] { (void)pool.replay(kHeap, {}, chain.records, soon()); }, &text),
+              Errc::unavailable);
+    EXPECT_NE(text.find("out of memory"), std::string::npos) << text;
+  }
+  RedoPool pool(folder.pool_options());
+  EXPECT_EQ(lsn_of(pool.replay(kHeap, {}, chain.records, soon())), 2099u);
+}
+
 TEST(RedoPool, AProcessServesOneTenantAndMakesRoomForOthers) {
   TestFolder folder;
   auto options = folder.pool_options();

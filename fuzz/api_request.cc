@@ -7,6 +7,7 @@
 #include "control/api/request.h"
 #include "control/settings/endpoint_settings.h"
 #include "control/settings/project_settings.h"
+#include "control/timestamp.h"
 
 namespace {
 
@@ -28,6 +29,11 @@ void read_query(const api::Request& request) {
     int64_t number = request.query_number("q", 7, -5, 1000);
     CHECK(number >= -5 && number <= 1000);
   });
+}
+
+void read_time(std::string_view text) {
+  if (std::optional<int64_t> time = parse_timestamp(text))
+    CHECK(parse_timestamp(timestamp(*time)) == time);
 }
 
 void read_body(const api::Request& request) {
@@ -66,6 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   request.query["q"] = text.substr(0, line);
   request.body = text.substr(std::min(line + 1, text.size()));
   read_query(request);
+  read_time(request.query["q"]);
   read_body(request);
   return 0;
 }

@@ -1,7 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
+#include "base/lsn.h"
 #include "cli/context.h"
 
 namespace halogen::cli {
@@ -14,11 +17,26 @@ struct BranchFlags {
   std::string project;
   std::string parent;
   std::string name;
+  std::string at;
+  std::string source;
+  std::string keep_as;
   int64_t idle_timeout = 0;
 };
 
 std::string branches_path(const json& project) {
   return "/api/v2/projects/" + project.at("id").get<std::string>() + "/branches";
+}
+
+// An LSN or a time, as the API has it: `<prefix>_lsn` or `<prefix>_timestamp`.
+void add_moment(json& body, const std::string& prefix, const std::string& at) {
+  if (at.empty()) return;
+  body[prefix + (Lsn::parse(at) ? "_lsn" : "_timestamp")] = at;
+}
+
+// "0/1A2B3C4 (2026-11-23T01:26:10.5Z)": where a branch begins.
+std::string beginning(const json& branch) {
+  const std::string time = branch.value("parent_timestamp", "");
+  return branch.value("parent_lsn", "") + (time.empty() ? "" : " (" + time + ")");
 }
 
 void create_branch(const Context& context, const BranchFlags& flags) {
@@ -28,11 +46,11 @@ void create_branch(const Context& context, const BranchFlags& flags) {
   json body = {
       {"branch", {{"name", flags.name}, {"parent_id", parent["id"]}}},
       {"endpoints", {{{"type", "read_write"}, {"suspend_timeout_seconds", flags.idle_timeout}}}}};
+  add_moment(body["branch"], "parent", flags.at);
   json made = api.post(branches_path(project), body);
   if (context.json) return print_json(made);
   fmt::print(stderr, "Branch {} ({}) created from {} at {}.\n", made["branch"].value("name", ""),
-             made["branch"].value("id", ""), parent.value("name", ""),
-             made["branch"].value("parent_lsn", ""));
+             made["branch"].value("id", ""), parent.value("name", ""), beginning(made["branch"]));
   for (const json& uri : made["connection_uris"])
     fmt::print("{}\n", uri.value("connection_uri", ""));
 }
@@ -42,12 +60,59 @@ void list_branches(const Context& context, const BranchFlags& flags) {
   json project = find_project(api, flags.project);
   json branches = api.get(branches_path(project))["branches"];
   if (context.json) return print_json(branches);
-  std::vector<std::vector<std::string>> rows = {{"ID", "NAME", "DEFAULT", "PARENT", "AT"}};
+  std::vector<std::vector<std::string>> rows = {{"ID", "NAME", "DEFAULT", "PARENT", "AT", "TIME"}};
   for (const json& branch : branches)
     rows.push_back({branch.value("id", ""), branch.value("name", ""),
                     branch.value("default", false) ? "yes" : "", branch.value("parent_id", ""),
-                    branch.value("parent_lsn", "")});
+                    branch.value("parent_lsn", ""), branch.value("parent_timestamp", "")});
   print_table(rows);
+}
+
+// A name for the state that a restore leaves, where one is needed: <branch>_old_<time>.
+std::string name_of_old_state(const json& branch) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  return fmt::format("{}_old_{}", branch.value("name", ""), millis);
+}
+
+bool has_children(const Api& api, const json& project, const std::string& branch_id) {
+  for (const json& other : api.get(branches_path(project))["branches"])
+    if (other.value("parent_id", "") == branch_id) return true;
+  return false;
+}
+
+void restore(const Context& context, const Api& api, const json& project, const json& branch,
+             const json& source, const BranchFlags& flags) {
+  const std::string id = branch.value("id", "");
+  std::string keep_as = flags.keep_as;
+  if (keep_as.empty() && (source["id"] == branch["id"] || has_children(api, project, id)))
+    keep_as = name_of_old_state(branch);
+  json body = {{"source_branch_id", source["id"]}, {"preserve_under_name", keep_as}};
+  add_moment(body, "source", flags.at);
+  json answer = api.post(branches_path(project) + "/" + id + "/restore", body);
+  for (const json& operation : answer["operations"]) api.wait_for(operation);
+  if (context.json) return print_json(answer["branch"]);
+  fmt::print(stderr, "Branch {} ({}) is now as {} was at {}.\n", branch.value("name", ""), id,
+             source.value("name", ""), beginning(answer["branch"]));
+  if (!keep_as.empty()) fmt::print(stderr, "What it was before is branch {}.\n", keep_as);
+}
+
+void restore_branch(const Context& context, const BranchFlags& flags) {
+  Api api(context);
+  json project = find_project(api, flags.project);
+  json branch = find_branch(api, project, flags.name);
+  json source = flags.source.empty() ? branch : find_branch(api, project, flags.source);
+  restore(context, api, project, branch, source, flags);
+}
+
+void reset_branch(const Context& context, const BranchFlags& flags) {
+  Api api(context);
+  json project = find_project(api, flags.project);
+  json branch = find_branch(api, project, flags.name);
+  if (!branch.contains("parent_id"))
+    throw Error(Errc::invalid_argument, "branch {} has no parent", branch.value("name", ""));
+  restore(context, api, project, branch, find_branch(api, project, branch.value("parent_id", "")),
+          flags);
 }
 
 void delete_branch(const Context& context, const BranchFlags& flags) {
@@ -62,25 +127,54 @@ void delete_branch(const Context& context, const BranchFlags& flags) {
 }  // namespace
 
 void add_branches(CLI::App& app, Context& context) {
-  CLI::App* group = app.add_subcommand("branches", "Create, list and delete branches");
+  CLI::App* group =
+      app.add_subcommand("branches", "Create, list, restore, reset and delete branches");
   group->require_subcommand(1);
   auto flags = std::make_shared<BranchFlags>();
 
+  constexpr const char* kAt =
+      "An LSN, as 0/1A2B3C4, or a time with its zone, as 2026-11-23T01:26:10Z: the last commit at "
+      "or "
+      "before it";
+
   CLI::App* create = group->add_subcommand("create",
-                                           "Branch at the head of a parent: it sees the parent's "
-                                           "data as of now; nothing is copied");
+                                           "Branch from a parent: it sees the parent's data as of "
+                                           "now, or as of a moment; nothing is copied");
   create->add_option("--project", flags->project, "Id or name; not needed if there is only one");
   create->add_option("--parent", flags->parent, "Id or name; by default the default branch");
+  create->add_option("--at", flags->at, kAt);
   create->add_option("--name", flags->name, "Its name; by default its id");
   create->add_option("--suspend-timeout", flags->idle_timeout,
                      "Seconds without a connection until its compute is suspended (0: default, "
                      "300; -1: never)");
-  create->footer("Example:\n  halogen branches create --name dev");
+  create->footer(
+      "Examples:\n  halogen branches create --name dev\n"
+      "  halogen branches create --name before --at '2026-11-23 01:26:10+01'");
   create->callback([&context, flags] { create_branch(context, *flags); });
 
   CLI::App* list = group->add_subcommand("list", "List a project's branches");
   list->add_option("--project", flags->project, "Id or name; not needed if there is only one");
   list->callback([&context, flags] { list_branches(context, *flags); });
+
+  CLI::App* restored = group->add_subcommand(
+      "restore",
+      "Let a branch go on from a moment of its own or of another branch. Its id, endpoint and "
+      "connections stay. What it was before is kept as a branch if it has a name, or if others "
+      "depend on it");
+  restored->add_option("--project", flags->project, "Id or name; not needed if there is only one");
+  restored->add_option("branch", flags->name, "Its id or name")->required();
+  restored->add_option("--from", flags->source, "Id or name of the source; by default the branch");
+  restored->add_option("--at", flags->at, kAt);
+  restored->add_option("--keep-as", flags->keep_as, "A name for what the branch was before");
+  restored->footer("Example:\n  halogen branches restore main --at 2026-11-23T01:26:10Z");
+  restored->callback([&context, flags] { restore_branch(context, *flags); });
+
+  CLI::App* reset = group->add_subcommand(
+      "reset", "Let a branch go on from the head of its parent, as if it were created now");
+  reset->add_option("--project", flags->project, "Id or name; not needed if there is only one");
+  reset->add_option("branch", flags->name, "Its id or name")->required();
+  reset->add_option("--keep-as", flags->keep_as, "A name for what the branch was before");
+  reset->callback([&context, flags] { reset_branch(context, *flags); });
 
   CLI::App* remove = group->add_subcommand("delete", "Delete a branch that has no children");
   remove->add_option("--project", flags->project, "Id or name; not needed if there is only one");

@@ -64,7 +64,7 @@ void print_json(const nlohmann::json& value);
 void add_up(CLI::App& app, Context& context);          // up
 void add_status(CLI::App& app, Context& context);      // status, down, logs
 void add_projects(CLI::App& app, Context& context);    // projects create|list|update|delete
-void add_branches(CLI::App& app, Context& context);    // branches create|list|delete
+void add_branches(CLI::App& app, Context& context);    // branches create|list|...
 void add_endpoints(CLI::App& app, Context& context);   // suspend, wake, outgoing-traffic
 void add_connection(CLI::App& app, Context& context);  // connection-string, psql
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older

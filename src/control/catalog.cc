@@ -8,7 +8,7 @@ namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 4;
+constexpr int64_t kSchemaVersion = 5;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -64,12 +64,21 @@ constexpr const char* kSchema4 = R"sql(
 ALTER TABLE endpoints ADD COLUMN vacuum_due INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+// A branch may leave its timeline for another.
+constexpr const char* kSchema5 = R"sql(
+ALTER TABLE branches ADD COLUMN parent_time INTEGER;
+ALTER TABLE branches ADD COLUMN last_reset_at INTEGER;
+CREATE TABLE loose_timelines (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, timeline TEXT NOT NULL UNIQUE,
+  project_id TEXT NOT NULL REFERENCES projects(id));
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
     "created_at, updated_at";
 constexpr const char* kBranchColumns =
     "id, project_id, timeline, parent_id, parent_lsn, name, is_default, state, created_at, "
-    "updated_at";
+    "updated_at, parent_time, last_reset_at";
 
 Project read_project(const Statement& row) {
   Project project;
@@ -98,6 +107,8 @@ Branch read_branch(const Statement& row) {
   branch.state = row.text(7);
   branch.created_at = row.integer(8);
   branch.updated_at = row.integer(9);
+  branch.parent_time = row.optional_integer(10);
+  branch.last_reset_at = row.optional_integer(11);
   return branch;
 }
 
@@ -141,6 +152,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 1) db_.exec(kSchema);
   if (version < 3) db_.exec(kSchema3);
   if (version < 4) db_.exec(kSchema4);
+  if (version < 5) db_.exec(kSchema5);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
@@ -172,25 +184,33 @@ void Catalog::insert_branch(const NewBranch& added) {
                               branch.project_id, branch.name);
   if (taken.step())
     throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", branch.name);
-  db_.run("INSERT INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", branch.id,
-          branch.project_id, branch.timeline.str(), branch.parent_id, branch.parent_lsn.str(),
-          branch.name, int64_t{branch.is_default}, branch.state, int64_t{added.roles.exact},
-          branch.created_at, branch.updated_at);
-  insert_roles(branch.id, added.roles.roles);
-  for (const auto& [role, password] : added.passwords)
-    passwords_->insert(branch.id, role, password);
-  for (const DatabaseRecord& database : added.databases)
-    db_.run("INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?)", branch.id,
-            database.name, database.owner);
-  for (const PendingSql& pending : added.pending)
-    db_.run("INSERT INTO pending_sql (branch_id, database, statement) VALUES (?, ?, ?)", branch.id,
-            pending.database, pending.statement);
+  db_.run(
+      "INSERT INTO branches (id, project_id, timeline, parent_id, parent_lsn, name, is_default, "
+      "state, roles_exact, created_at, updated_at, parent_time, last_reset_at) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      branch.id, branch.project_id, branch.timeline.str(), branch.parent_id,
+      branch.parent_lsn.str(), branch.name, int64_t{branch.is_default}, branch.state,
+      int64_t{added.contents.roles.exact}, branch.created_at, branch.updated_at, branch.parent_time,
+      branch.last_reset_at);
+  insert_contents(branch.id, added.contents);
   const Endpoint& endpoint = added.endpoint;
   db_.run(
       "INSERT INTO endpoints (id, project_id, branch_id, idle_timeout, settings, created_at, "
       "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
       endpoint.id, endpoint.project_id, endpoint.branch_id, endpoint.idle_timeout,
       endpoint.settings, endpoint.created_at, endpoint.updated_at);
+}
+
+void Catalog::insert_contents(const std::string& branch_id, const BranchContents& contents) {
+  insert_roles(branch_id, contents.roles.roles);
+  for (const auto& [role, password] : contents.passwords)
+    passwords_->insert(branch_id, role, password);
+  for (const DatabaseRecord& database : contents.databases)
+    db_.run("INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?)", branch_id,
+            database.name, database.owner);
+  for (const PendingSql& pending : contents.pending)
+    db_.run("INSERT INTO pending_sql (branch_id, database, statement) VALUES (?, ?, ?)", branch_id,
+            pending.database, pending.statement);
 }
 
 void Catalog::add_project(const Project& project, const NewBranch& branch) {
@@ -232,6 +252,57 @@ void Catalog::set_branch_state(const std::string& id, const std::string& state) 
 void Catalog::remove_branch(const std::string& id) {
   MutexLock lock(mutex_);
   db_.run("DELETE FROM branches WHERE id = ?", id);
+}
+
+void Catalog::move_branch(const MovedBranch& moved) {
+  const Branch& branch = moved.branch;
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  std::string left;
+  {
+    Statement before = db_.query("SELECT timeline FROM branches WHERE id = ?", branch.id);
+    if (!before.step()) throw Error(Errc::not_found, "branch not found");
+    left = before.text(0);
+  }
+  db_.run("DELETE FROM loose_timelines WHERE timeline = ?", branch.timeline.str());
+  for (const char* table : {"roles", "passwords", "databases", "pending_sql"})
+    db_.run(fmt::format("DELETE FROM {} WHERE branch_id = ?", table), branch.id);
+  db_.run("UPDATE branches SET timeline = ?, roles_exact = ?, updated_at = ? WHERE id = ?",
+          branch.timeline.str(), int64_t{moved.contents.roles.exact}, branch.updated_at, branch.id);
+  insert_contents(branch.id, moved.contents);
+  if (moved.kept) {
+    insert_branch(*moved.kept);
+    db_.run("UPDATE branches SET parent_id = ? WHERE parent_id = ?", moved.kept->branch.id,
+            branch.id);
+  } else {
+    db_.run("INSERT INTO loose_timelines (timeline, project_id) VALUES (?, ?)", left,
+            branch.project_id);
+  }
+  db_.run(
+      "UPDATE branches SET parent_id = ?, parent_lsn = ?, parent_time = ?, last_reset_at = ? "
+      "WHERE id = ?",
+      branch.parent_id, branch.parent_lsn.str(), branch.parent_time, branch.last_reset_at,
+      branch.id);
+  transaction.commit();
+}
+
+void Catalog::add_loose_timeline(const LooseTimeline& loose) {
+  MutexLock lock(mutex_);
+  db_.run("INSERT INTO loose_timelines (timeline, project_id) VALUES (?, ?)", loose.timeline.str(),
+          loose.project_id);
+}
+
+void Catalog::remove_loose_timeline(TimelineId timeline) {
+  MutexLock lock(mutex_);
+  db_.run("DELETE FROM loose_timelines WHERE timeline = ?", timeline.str());
+}
+
+std::vector<LooseTimeline> Catalog::loose_timelines() {
+  MutexLock lock(mutex_);
+  Statement rows = db_.query("SELECT timeline, project_id FROM loose_timelines ORDER BY seq DESC");
+  std::vector<LooseTimeline> found;
+  while (rows.step()) found.push_back({TimelineId::parse(rows.text(0)), rows.text(1)});
+  return found;
 }
 
 void Catalog::remove_project(const std::string& id) {

@@ -46,11 +46,13 @@ struct Branch {
   TimelineId timeline;
   std::optional<std::string> parent_id;
   Lsn parent_lsn;
+  std::optional<Micros> parent_time;  // Of the last commit at or below parent_lsn.
   std::string name;
   bool is_default = false;
   std::string state = "init";
   Micros created_at = 0;
   Micros updated_at = 0;
+  std::optional<Micros> last_reset_at;  // When it was last restored or reset.
 };
 
 struct Endpoint {
@@ -99,14 +101,32 @@ struct Operation {
   bool over() const { return status != "scheduling" && status != "running"; }
 };
 
-// All that comes into being with a branch, in one transaction.
-struct NewBranch {
-  Branch branch;
-  Endpoint endpoint;
+// What the catalog knows of what is in a branch.
+struct BranchContents {
   BranchRoles roles;
   std::vector<std::pair<std::string, std::string>> passwords;  // Role, password.
   std::vector<DatabaseRecord> databases;
   std::vector<PendingSql> pending;
+};
+
+// All that comes into being with a branch, in one transaction.
+struct NewBranch {
+  Branch branch;
+  Endpoint endpoint;
+  BranchContents contents;
+};
+
+// A branch that goes on from another moment: on a new timeline, with its id, name and endpoint.
+struct MovedBranch {
+  Branch branch;  // With the new timeline and parent; the rest as it is.
+  BranchContents contents;
+  // Takes over the timeline that it leaves, and its children. None: that becomes a loose timeline.
+  std::optional<NewBranch> kept;
+};
+
+struct LooseTimeline {
+  TimelineId timeline;
+  std::string project_id;
 };
 
 struct CatalogOptions {
@@ -130,6 +150,13 @@ class Catalog {
   void update_project(const std::string& id, const std::string& name, const std::string& settings);
   void set_branch_state(const std::string& id, const std::string& state);
   void remove_branch(const std::string& id);  // With its endpoints and roles.
+  // In one transaction: the branch has moved, or nothing has changed. Its new timeline was loose.
+  void move_branch(const MovedBranch& moved);
+
+  // Timelines in storage that no branch has: to be deleted as soon as no other stands on them.
+  void add_loose_timeline(const LooseTimeline& loose);
+  void remove_loose_timeline(TimelineId timeline);
+  std::vector<LooseTimeline> loose_timelines();  // Newest first.
   void remove_project(const std::string& id);
 
   Project project(const std::string& id);  // not_found; likewise below.
@@ -154,6 +181,7 @@ class Catalog {
   void compute_suspended(const Endpoint& endpoint, const ComputeStopped& stopped);
 
   // Roles and what goes with them.
+  BranchContents contents(const std::string& branch_id);
   BranchRoles roles(const std::string& branch_id);
   std::vector<std::pair<std::string, std::string>> passwords(const std::string& branch_id);
   std::optional<std::string> password(const std::string& branch_id, const std::string& role);
@@ -184,6 +212,8 @@ class Catalog {
   void migrate(const CatalogOptions& options) REQUIRES(mutex_);
   void insert_project(const Project& project) REQUIRES(mutex_);
   void insert_branch(const NewBranch& added) REQUIRES(mutex_);
+  void insert_contents(const std::string& branch_id, const BranchContents& contents)
+      REQUIRES(mutex_);
   void insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles)
       REQUIRES(mutex_);
 

@@ -143,6 +143,10 @@ void Catalog::compute_suspended(const Endpoint& endpoint, const ComputeStopped& 
   transaction.commit();
 }
 
+BranchContents Catalog::contents(const std::string& branch_id) {
+  return {roles(branch_id), passwords(branch_id), databases(branch_id), pending_sql(branch_id)};
+}
+
 BranchRoles Catalog::roles(const std::string& branch_id) {
   MutexLock lock(mutex_);
   BranchRoles found;

@@ -43,7 +43,7 @@ class CatalogSecrets : public testing::Test {
     added.endpoint.id = new_endpoint_id();
     added.endpoint.project_id = project.id;
     added.endpoint.branch_id = added.branch.id;
-    added.passwords = {{"neondb_owner", password}};
+    added.contents.passwords = {{"neondb_owner", password}};
     catalog_->add_project(project, added);
     return added.branch.id;
   }

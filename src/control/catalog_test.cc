@@ -41,10 +41,10 @@ class CatalogTest : public testing::Test {
     added.endpoint.id = new_endpoint_id();
     added.endpoint.project_id = project.id;
     added.endpoint.branch_id = added.branch.id;
-    added.roles = {true, {{"neondb_owner", "SCRAM-SHA-256$x", true}, {"app", "", false}}};
-    added.passwords = {{"neondb_owner", "npg_secret"}};
-    added.databases = {{0, "neondb", "neondb_owner"}};
-    added.pending = {{0, "postgres", "ALTER ROLE x"}};
+    added.contents.roles = {true, {{"neondb_owner", "SCRAM-SHA-256$x", true}, {"app", "", false}}};
+    added.contents.passwords = {{"neondb_owner", "npg_secret"}};
+    added.contents.databases = {{0, "neondb", "neondb_owner"}};
+    added.contents.pending = {{0, "postgres", "ALTER ROLE x"}};
     return added;
   }
   Project add_project(const std::string& name) {

@@ -151,6 +151,25 @@ class FakePageserver final : public PageserverAdmin {
     for (auto& [id, info] : timelines_) all.push_back(info);
     return all;
   }
+  Moment moment_at(TimelineId id, Lsn lsn) override {
+    MutexLock lock(mutex_);
+    if (lsn > find(id).last_record_lsn)
+      throw Error(Errc::invalid_argument, "beyond the end of history");
+    if (lsn < timelines_.at(template_).last_record_lsn)
+      throw Error(Errc::gone, "history begins later");
+    Moment found{timelines_.at(template_).last_record_lsn, std::nullopt};
+    for (const auto& [end, time] : commits_[id])
+      if (end <= lsn) found = {end, time};
+    return found;
+  }
+  Moment moment_at_time(TimelineId id, int64_t time) override {
+    MutexLock lock(mutex_);
+    find(id);
+    Moment found{timelines_.at(template_).last_record_lsn, std::nullopt};
+    for (const auto& [end, committed] : commits_[id])
+      if (committed <= time) found = {end, committed};
+    return found;
+  }
   void attach_wal(TimelineId id, const std::string&, int) override {
     MutexLock lock(mutex_);
     find(id);
@@ -167,6 +186,12 @@ class FakePageserver final : public PageserverAdmin {
   void advance(TimelineId id, Lsn lsn) {
     MutexLock lock(mutex_);
     timelines_.at(id).last_record_lsn = timelines_.at(id).disk_consistent_lsn = lsn;
+  }
+
+  void commit(TimelineId id, Lsn end, int64_t time) {
+    advance(id, end);
+    MutexLock lock(mutex_);
+    commits_[id][end] = time;
   }
 
   // As if its folder were damaged.
@@ -186,6 +211,7 @@ class FakePageserver final : public PageserverAdmin {
 
   const TimelineId template_ = TimelineId::random();
   Mutex mutex_;
+  std::map<TimelineId, std::map<Lsn, int64_t>> commits_ GUARDED_BY(mutex_);
   std::map<TimelineId, TimelineInfo> timelines_ GUARDED_BY(mutex_) = {
       {template_,
        {.timeline = template_, .last_record_lsn = Lsn(0x2000000), .disk_consistent_lsn = {}}}};

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <ranges>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -14,10 +13,6 @@ namespace halogen::control {
 namespace {
 
 const log::Logger logger("control");
-
-constexpr auto kStorageDeadline = std::chrono::seconds(60);
-// WAL that is on the safekeeper is usually in the pageserver within milliseconds.
-constexpr auto kIngestPatience = std::chrono::milliseconds(500);
 
 void check_name(const std::string& what, const std::string& name) {
   if (name.size() > 256) throw Error(Errc::invalid_argument, "{} name is too long", what);
@@ -39,27 +34,58 @@ Endpoint new_endpoint(const Branch& branch, int64_t idle_timeout) {
   return endpoint;
 }
 
+// A branch's parent may be younger than the branch: see Projects::restore_branch.
+std::vector<Branch> children_first(std::vector<Branch> branches) {
+  std::vector<Branch> sorted;
+  while (!branches.empty()) {
+    auto leaf = std::ranges::find_if(branches, [&](const Branch& branch) {
+      return std::ranges::find(branches, std::optional(branch.id), &Branch::parent_id) ==
+             branches.end();
+    });
+    CHECK(leaf != branches.end(), "branch {} is its own ancestor", branches.front().id);
+    sorted.push_back(std::move(*leaf));
+    branches.erase(leaf);
+  }
+  return sorted;
+}
+
+NewBranch child_branch(const Branch& parent, Beginning beginning, const BranchRequest& request) {
+  NewBranch added;
+  Branch& branch = added.branch;
+  branch.id = new_branch_id();
+  branch.project_id = parent.project_id;
+  branch.timeline = TimelineId::random();
+  branch.parent_id = parent.id;
+  branch.parent_lsn = beginning.lsn;
+  branch.parent_time = beginning.time;
+  branch.name = request.name.empty() ? branch.id : request.name;
+  branch.created_at = branch.updated_at = now_micros();
+  added.contents = std::move(beginning.contents);
+  added.endpoint = new_endpoint(branch, request.idle_timeout);
+  return added;
+}
+
 }  // namespace
+
+Projects::Projects(Options options)
+    : options_(std::move(options)),
+      history_(options_.catalog, options_.endpoints, options_.host, options_.pageserver,
+               options_.safekeeper),
+      timelines_(options_.catalog, options_.pageserver, options_.safekeeper) {}
 
 void Projects::attach_all() {
   for (const Branch& branch : options_.catalog.all_branches())
-    if (branch.state == "ready") attach(branch);
-}
-
-// One branch that storage cannot open keeps no other from being served.
-void Projects::attach(const Branch& branch) {
-  SafekeeperAdmin& safekeeper = options_.safekeeper;
-  try {
-    options_.pageserver.attach_wal(branch.timeline, safekeeper.wal_host(), safekeeper.wal_port());
-  } catch (const Error& error) {
-    logger.error("{}: storage does not serve it: {}", branch.id, error.what());
-  }
+    if (branch.state == "ready") timelines_.attach(branch);
 }
 
 void Projects::finish_interrupted() {
-  // Children were made after their parents, so they go first.
-  std::vector<Branch> branches = options_.catalog.all_branches();
-  for (const Branch& branch : std::views::reverse(branches)) {
+  for (const Project& project : options_.catalog.projects()) finish_project(project.id);
+}
+
+void Projects::finish_project(const std::string& project_id) {
+  Catalog& catalog = options_.catalog;
+  timelines_.sweep(project_id);
+  for (const Branch& branch : children_first(catalog.branches(project_id))) {
     if (branch.state == "ready") continue;
     try {
       remove_branch(branch);
@@ -69,9 +95,13 @@ void Projects::finish_interrupted() {
       logger.warn("{}: cannot be removed yet: {}", branch.id, error.what());
     }
   }
-  for (const Project& project : options_.catalog.projects())
-    if (project.state != "ready" && options_.catalog.branches(project.id).empty())
-      options_.catalog.remove_project(project.id);
+  timelines_.sweep(project_id);
+  if (catalog.project(project_id).state == "ready" || !catalog.branches(project_id).empty()) return;
+  try {
+    catalog.remove_project(project_id);
+  } catch (const Error& error) {
+    logger.warn("project {}: cannot be removed yet: {}", project_id, error.what());
+  }
 }
 
 void Projects::restore_allow_lists() {
@@ -106,7 +136,7 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
   added.branch.parent_lsn = model.last_record_lsn;
   options_.catalog.add_project(project, added);
   try {
-    make_storage(project, added.branch, model.timeline);
+    timelines_.make(project, added.branch.timeline, model.timeline, added.branch.parent_lsn);
   } catch (const Error&) {
     delete_project(project.id);
     throw;
@@ -146,40 +176,33 @@ NewBranch Projects::first_branch(const Project& project, const ProjectRequest& r
   // it at the first start.
   std::string password = new_password();
   std::string verifier = scram::make_verifier(password).str();
-  added.roles = {true, {{kOwnerRole, verifier, true}}};
-  added.passwords = {{kOwnerRole, password}};
-  added.databases = {{0, kFirstDatabase, kOwnerRole}};
-  added.pending = {
+  added.contents.roles = {true, {{kOwnerRole, verifier, true}}};
+  added.contents.passwords = {{kOwnerRole, password}};
+  added.contents.databases = {{0, kFirstDatabase, kOwnerRole}};
+  added.contents.pending = {
       {0, "postgres", fmt::format("ALTER ROLE {} PASSWORD '{}'", kOwnerRole, verifier)}};
   return added;
 }
 
-void Projects::make_storage(const Project& project, const Branch& branch, TimelineId ancestor) {
-  SafekeeperAdmin& safekeeper = options_.safekeeper;
-  options_.pageserver.create_timeline(project.tenant, branch.timeline, ancestor, branch.parent_lsn,
-                                      Deadline::after(kStorageDeadline));
-  safekeeper.create_timeline(branch.timeline, branch.parent_lsn, project.system_identifier);
-  options_.pageserver.attach_wal(branch.timeline, safekeeper.wal_host(), safekeeper.wal_port());
+Branch Projects::ready_branch(const std::string& project_id, const std::string& branch_id) {
+  Branch branch = branch_id.empty() ? options_.catalog.default_branch(project_id)
+                                    : options_.catalog.branch(branch_id);
+  if (branch.project_id != project_id) throw Error(Errc::not_found, "branch not found");
+  if (branch.state != "ready") throw Error(Errc::conflict, "branch not ready yet");
+  return branch;
 }
 
 CreatedBranch Projects::create_branch(const std::string& project_id, const BranchRequest& request) {
   check_name("branch", request.name);
   check_idle_timeout(request.idle_timeout);
   Catalog& catalog = options_.catalog;
-  Project project = catalog.project(project_id);
-  Branch parent = request.parent_id.empty() ? catalog.default_branch(project_id)
-                                            : catalog.branch(request.parent_id);
-  if (parent.project_id != project_id) throw Error(Errc::not_found, "branch not found");
-  if (parent.state != "ready") throw Error(Errc::conflict, "branch not ready yet");
-  NewBranch added = child_branch(parent, request);
-  {
-    MutexLock lock(mutex_);
-    if (catalog.branch(parent.id).state != "ready")
-      throw Error(Errc::not_found, "branch not found");
-    catalog.add_branch(added);
-  }
+  ProjectTurns::Hold turn(turns_, project_id, ProjectTurns::Kind::shared);
+  const Project project = catalog.project(project_id);
+  const Branch parent = ready_branch(project_id, request.parent_id);
+  NewBranch added = child_branch(parent, history_.find(project, parent, request.moment), request);
+  catalog.add_branch(added);
   try {
-    make_storage(project, added.branch, parent.timeline);
+    timelines_.make(project, added.branch.timeline, parent.timeline, added.branch.parent_lsn);
   } catch (const Error&) {
     catalog.set_branch_state(added.branch.id, "deleting");
     remove_branch(added.branch);
@@ -193,75 +216,95 @@ CreatedBranch Projects::create_branch(const std::string& project_id, const Branc
   return {added.branch, added.endpoint, record(added.branch, "create_branch")};
 }
 
-NewBranch Projects::child_branch(const Branch& parent, const BranchRequest& request) {
+RestoredBranch Projects::restore_branch(const std::string& branch_id,
+                                        const RestoreRequest& request) {
+  check_name("branch", request.keep_as);
   Catalog& catalog = options_.catalog;
-  NewBranch added;
-  Branch& branch = added.branch;
-  branch.id = new_branch_id();
-  branch.project_id = parent.project_id;
-  branch.timeline = TimelineId::random();
-  branch.parent_id = parent.id;
-  branch.name = request.name.empty() ? branch.id : request.name;
-  branch.created_at = branch.updated_at = now_micros();
-  // The parent's roles are the child's only if no compute has run between the two looks.
-  Endpoint endpoint = catalog.endpoint_of_branch(parent.id);
-  BranchRoles roles = catalog.roles(parent.id);
-  branch.parent_lsn = head(parent);
-  added.roles = catalog.roles(parent.id);
-  added.roles.exact = added.roles.exact && roles.exact &&
-                      catalog.endpoint(endpoint.id).suspended_at == endpoint.suspended_at;
-  added.passwords = catalog.passwords(parent.id);
-  added.databases = catalog.databases(parent.id);
-  added.pending = catalog.pending_sql(parent.id);
-  added.endpoint = new_endpoint(branch, request.idle_timeout);
-  return added;
-}
-
-// An LSN at a record's end at or after every commit acknowledged before the call.
-Lsn Projects::head(const Branch& branch) {
-  PageserverAdmin& pageserver = options_.pageserver;
-  Lsn flush = options_.safekeeper.status(branch.timeline).flush;
+  const std::string project_id = catalog.branch(branch_id).project_id;
+  ProjectTurns::Hold turn(turns_, project_id, ProjectTurns::Kind::alone);
+  const Project project = catalog.project(project_id);
+  const Branch branch = ready_branch(project_id, branch_id);
+  const Branch source = ready_branch(project_id, request.source_id);
+  require_leave_to_move(branch, request);
+  Beginning beginning = history_.find(project, source, request.moment);
+  MovedBranch moved{branch, std::move(beginning.contents), std::nullopt};
+  moved.branch.timeline = TimelineId::random();
+  moved.branch.parent_id = source.id;
+  moved.branch.parent_lsn = beginning.lsn;
+  moved.branch.parent_time = beginning.time;
+  bool was_running = false;
+  catalog.add_loose_timeline({moved.branch.timeline, project_id});
   try {
-    pageserver.wait_for_lsn(branch.timeline, flush, Deadline::after(kIngestPatience));
-  } catch (const Error& error) {
-    if (error.code() != Errc::timed_out) throw;
-    // What is flushed may end within a record, and the rest of it be long in coming.
-    Lsn whole = last_complete_record(branch);
-    pageserver.wait_for_lsn(branch.timeline, whole, Deadline::after(kStorageDeadline));
+    timelines_.make(project, moved.branch.timeline, source.timeline, beginning.lsn);
+    was_running = move(branch, moved, request.keep_as);
+  } catch (const Error&) {
+    timelines_.sweep(project_id);
+    throw;
   }
-  return pageserver.timeline(branch.timeline).last_record_lsn;
+  logger.info("branch {} goes on from {} at {}", branch.id, source.id, beginning.lsn.str());
+  RestoredBranch restored{catalog.branch(branch_id), std::nullopt, {}};
+  restored.operations.push_back(record(branch, "create_timeline"));
+  if (moved.kept) {
+    options_.endpoints.add(moved.kept->endpoint);
+    restored.kept = moved.kept->branch;
+  }
+  if (was_running)
+    restored.operations.push_back(
+        options_.endpoints.begin_start(catalog.endpoint_of_branch(branch_id).id));
+  timelines_.sweep(project_id);
+  return restored;
 }
 
-Lsn Projects::last_complete_record(const Branch& branch) {
-  SafekeeperAdmin& safekeeper = options_.safekeeper;
-  std::string endpoint = options_.catalog.endpoint_of_branch(branch.id).id;
-  Lsn whole = safekeeper.status(branch.timeline).flush;
-  options_.endpoints.exclusively(endpoint, [&](bool running) {
-    if (running) {
-      // Its commit flushes all WAL before it.
-      options_.host.execute(endpoint, "postgres",
-                            "SELECT pg_logical_emit_message(true, 'halogen', 'branch')");
-    } else {
-      // A new term cuts off what the last compute did not finish writing.
-      WalStatus status = safekeeper.status(branch.timeline);
-      whole = safekeeper.begin_term(branch.timeline, status.term + 1).end;
+void Projects::require_leave_to_move(const Branch& branch, const RestoreRequest& request) {
+  Catalog& catalog = options_.catalog;
+  const bool itself = request.source_id == branch.id;
+  if (itself && request.moment.head())
+    throw Error(Errc::invalid_argument,
+                "source_lsn or source_timestamp is required to restore a branch from itself");
+  if (request.keep_as.empty()) {
+    if (itself)
+      throw Error(Errc::conflict,
+                  "preserve_under_name is required to restore a branch from itself");
+    if (!catalog.children(branch.id).empty())
+      throw Error(Errc::conflict, "Branch has children, preserve_under_name is required");
+  }
+  for (const Branch& other : catalog.branches(branch.project_id))
+    if (other.name == request.keep_as)
+      throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", other.name);
+}
+
+bool Projects::move(const Branch& branch, MovedBranch& moved, const std::string& keep_as) {
+  Catalog& catalog = options_.catalog;
+  const Endpoint endpoint = catalog.endpoint_of_branch(branch.id);
+  return options_.endpoints.while_suspended(endpoint.id, [&] {
+    moved.branch.updated_at = now_micros();
+    moved.branch.last_reset_at = moved.branch.updated_at;
+    if (!keep_as.empty()) {
+      NewBranch& kept = moved.kept.emplace();
+      kept.branch = branch;
+      kept.branch.id = new_branch_id();
+      kept.branch.name = keep_as;
+      kept.branch.is_default = false;
+      kept.branch.created_at = kept.branch.updated_at = moved.branch.updated_at;
+      kept.contents = catalog.contents(branch.id);  // As the suspend has left them.
+      kept.endpoint = new_endpoint(kept.branch, endpoint.idle_timeout);
+      kept.endpoint.settings = endpoint.settings;
+      if (moved.branch.parent_id == branch.id) moved.branch.parent_id = kept.branch.id;
     }
+    catalog.move_branch(moved);
   });
-  return whole;
 }
 
 Operation Projects::delete_branch(const std::string& branch_id) {
   Catalog& catalog = options_.catalog;
+  ProjectTurns::Hold turn(turns_, catalog.branch(branch_id).project_id, ProjectTurns::Kind::alone);
   Branch branch = catalog.branch(branch_id);
-  {
-    MutexLock lock(mutex_);
-    if (branch.is_default)
-      throw Error(Errc::conflict, "cannot delete the default branch of a project");
-    std::vector<Branch> children = catalog.children(branch_id);
-    if (!children.empty())
-      throw Error(Errc::conflict, "cannot delete branch that has children: {}", children[0].id);
-    catalog.set_branch_state(branch_id, "deleting");
-  }
+  if (branch.is_default)
+    throw Error(Errc::conflict, "cannot delete the default branch of a project");
+  std::vector<Branch> children = catalog.children(branch_id);
+  if (!children.empty())
+    throw Error(Errc::conflict, "cannot delete branch that has children: {}", children[0].id);
+  catalog.set_branch_state(branch_id, "deleting");
   remove_branch(branch);
   logger.info("branch {} deleted", branch_id);
   return record(branch, "delete_timeline");
@@ -270,20 +313,18 @@ Operation Projects::delete_branch(const std::string& branch_id) {
 void Projects::remove_branch(const Branch& branch) {
   for (const Endpoint& endpoint : options_.catalog.endpoints(branch.project_id))
     if (endpoint.branch_id == branch.id) options_.endpoints.retire(endpoint.id);
-  options_.pageserver.delete_timeline(branch.timeline);
-  options_.safekeeper.delete_timeline(branch.timeline);
+  timelines_.remove(branch.timeline);
   options_.catalog.remove_branch(branch.id);
 }
 
 void Projects::delete_project(const std::string& project_id) {
   Catalog& catalog = options_.catalog;
   catalog.project(project_id);
-  {
-    MutexLock lock(mutex_);
-    catalog.set_project_state(project_id, "deleting");
-  }
-  std::vector<Branch> branches = catalog.branches(project_id);
-  for (const Branch& branch : std::views::reverse(branches)) remove_branch(branch);
+  ProjectTurns::Hold turn(turns_, project_id, ProjectTurns::Kind::alone);
+  catalog.set_project_state(project_id, "deleting");
+  timelines_.sweep(project_id);
+  for (const Branch& branch : children_first(catalog.branches(project_id))) remove_branch(branch);
+  timelines_.sweep(project_id);
   catalog.remove_project(project_id);
   options_.endpoints.set_allowed_addresses(project_id, {});
   logger.info("project {} deleted", project_id);
@@ -308,22 +349,8 @@ std::string Projects::host_name(const std::string& endpoint_id, bool pooled) con
 std::optional<std::string> Projects::password(const Endpoint& endpoint, const std::string& role) {
   std::optional<std::string> given = options_.catalog.password(endpoint.branch_id, role);
   if (!given) return std::nullopt;
-  std::vector<StoredRole> roles;
-  try {
-    options_.endpoints.exclusively(endpoint.id, [&](bool running) {
-      if (running)
-        roles = options_.host.roles(endpoint.id).roles;
-      else if (BranchRoles kept = options_.catalog.roles(endpoint.branch_id); kept.exact)
-        roles = std::move(kept.roles);
-    });
-  } catch (const Error& error) {
-    logger.info("{}: cannot see whether a password has changed: {}", endpoint.id, error.what());
-  }
-  if (roles.empty()) return given;
-  auto found = std::ranges::find(roles, role, &StoredRole::name);
-  if (found == roles.end()) return std::nullopt;
-  std::optional<scram::Verifier> verifier = scram::parse_verifier(found->verifier);
-  if (!verifier || !scram::check_password(*verifier, *given)) return std::nullopt;
+  const std::optional<std::vector<StoredRole>> roles = history_.roles_now(endpoint);
+  if (roles && role_with_password(*roles, role, *given) == nullptr) return std::nullopt;
   return given;
 }
 

@@ -11,7 +11,10 @@
 
 #include "base/mutex.h"
 #include "control/catalog.h"
+#include "control/history.h"
+#include "control/project_turns.h"
 #include "control/suspend.h"
+#include "control/timelines.h"
 #include "protocol/pageserver_admin.h"
 #include "protocol/safekeeper_admin.h"
 
@@ -36,7 +39,20 @@ struct ProjectChange {
 struct BranchRequest {
   std::string name;       // Empty: its id.
   std::string parent_id;  // Empty: the default branch.
+  WantedMoment moment;    // Of the parent.
   int64_t idle_timeout = 0;
+};
+
+struct RestoreRequest {
+  std::string source_id;  // The branch itself, its parent or any other of the project.
+  WantedMoment moment;    // Of the source; not the head if that is the branch itself.
+  std::string keep_as;    // A name for the state that is left; empty: that is deleted.
+};
+
+struct RestoredBranch {
+  Branch branch;
+  std::optional<Branch> kept;
+  std::vector<Operation> operations;
 };
 
 struct CreatedBranch {
@@ -56,7 +72,7 @@ class Projects {
     std::string domain;  // Endpoint hosts are <endpoint>.<domain>.
     int pg_port = 5432;
   };
-  explicit Projects(Options options) : options_(std::move(options)) {}
+  explicit Projects(Options options);
 
   // At start: every branch's WAL is followed again, half-made and half-deleted ones go.
   void attach_all();
@@ -69,13 +85,17 @@ class Projects {
   // Counts at once, for new connections.
   Project update_project(const std::string& project_id, const ProjectChange& change);
   CreatedBranch create_branch(const std::string& project_id, const BranchRequest& request);
+  // The branch goes on from another moment, with its id, endpoints and clients, which wait as in a
+  // restart. A crash leaves the old state or the new one. Its children follow the state that is
+  // kept. conflict if it has some, or the source is the branch itself, and no name is given.
+  RestoredBranch restore_branch(const std::string& branch_id, const RestoreRequest& request);
   // conflict if it has children or is the default branch.
   Operation delete_branch(const std::string& branch_id);
   void delete_project(const std::string& project_id);
 
   std::string host_name(const std::string& endpoint_id, bool pooled) const;
   // The role's password, if we gave it and it still is the one: SQL may have changed it, which a
-  // running compute tells, or the copy of its roles. If neither knows, what we gave counts.
+  // running compute tells, or the copy of its roles. If neither can be asked, what we gave counts.
   std::optional<std::string> password(const Endpoint& endpoint, const std::string& role);
   // With the password if we know it. The port only if it is not Postgres' own.
   std::string connection_uri(const Endpoint& endpoint, const std::string& database,
@@ -83,16 +103,19 @@ class Projects {
 
  private:
   NewBranch first_branch(const Project& project, const ProjectRequest& request);
-  NewBranch child_branch(const Branch& parent, const BranchRequest& request);
-  void make_storage(const Project& project, const Branch& branch, TimelineId ancestor);
-  void attach(const Branch& branch);
+  Branch ready_branch(const std::string& project_id, const std::string& branch_id);
+  void require_leave_to_move(const Branch& branch, const RestoreRequest& request);
+  // Suspends the branch's compute and has it go on on the new timeline. Returns whether it ran.
+  bool move(const Branch& branch, MovedBranch& moved, const std::string& keep_as);
   void remove_branch(const Branch& branch);
-  Lsn head(const Branch& branch);
-  Lsn last_complete_record(const Branch& branch);
+  void finish_project(const std::string& project_id);
   Operation record(const Branch& branch, const std::string& action);
 
   const Options options_;
-  Mutex mutex_;  // From looking at a branch's relatives to the row that depends on the look.
+  History history_;
+  Timelines timelines_;
+  ProjectTurns turns_;
+  Mutex mutex_;  // From looking at a project's settings to their change.
 };
 
 }  // namespace halogen::control

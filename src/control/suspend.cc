@@ -282,6 +282,20 @@ void EndpointManager::exclusively(const std::string& endpoint_id,
   done.get();
 }
 
+bool EndpointManager::while_suspended(const std::string& endpoint_id, std::function<void()> work) {
+  std::future<bool> done;
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine) throw no_such_endpoint();
+    if (stopping_) throw shutting_down();
+    machine->while_suspended.push_back({std::move(work), {}});
+    done = machine->while_suspended.back().done.get_future();
+    schedule(machine);
+  }
+  return done.get();
+}
+
 void EndpointManager::retire(const std::string& endpoint_id) {
   std::packaged_task<void(bool)> task([this, endpoint_id](bool running) {
     if (running) {
@@ -313,6 +327,7 @@ void EndpointManager::retire(const std::string& endpoint_id) {
   }
   fail_wakes(machine, no_such_endpoint());
   MutexLock lock(mutex_);
+  refuse_while_suspended(*machine, no_such_endpoint());
   if (failure) {
     machine->retired = false;  // So that the deletion can be tried again.
     std::rethrow_exception(failure);
@@ -328,7 +343,11 @@ void EndpointManager::schedule(const MachinePtr& machine) {
   if (stopping_ && m.state == ComputeState::idle) {
     m.start_wanted = false;
     answers_.add([this, machine] { fail_wakes(machine, shutting_down()); });
-    if (m.exclusive.empty() && !m.suspend_wanted) return;
+    if (m.exclusive.empty() && !m.suspend_wanted && m.while_suspended.empty()) return;
+  }
+  if (!m.while_suspended.empty() && m.state == ComputeState::active) {
+    m.suspend_wanted = m.suspend_force = true;
+    for (SuspendedWork& work : m.while_suspended) work.was_running = true;
   }
   if (m.uses > 0 && !m.suspend_force) m.suspend_wanted = false;  // A use began while it waited.
   void (EndpointManager::*job)(const MachinePtr&) = nullptr;
@@ -337,6 +356,8 @@ void EndpointManager::schedule(const MachinePtr& machine) {
   } else if (m.suspend_wanted) {
     job = &EndpointManager::run_suspend;
     if (m.state == ComputeState::active) m.state = ComputeState::suspending;
+  } else if (m.state == ComputeState::idle && !m.while_suspended.empty()) {
+    job = &EndpointManager::run_while_suspended;
   } else if (m.state == ComputeState::idle && (!m.wakes.empty() || m.start_wanted)) {
     job = &EndpointManager::run_start;
     m.state = ComputeState::starting;

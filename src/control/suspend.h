@@ -80,6 +80,10 @@ class EndpointManager final : public Endpoints {
   // Runs `work` while nothing else is done to the endpoint and waits for it; it is told whether the
   // compute runs. What it throws, this throws.
   void exclusively(const std::string& endpoint_id, std::function<void(bool running)> work);
+  // Suspends the compute, runs `work` before anything can start it again, and waits for it. Clients
+  // wait meanwhile as in any suspend; the next query starts it. Returns whether it was running.
+  // What `work` throws, this throws, and what keeps the compute from being suspended.
+  bool while_suspended(const std::string& endpoint_id, std::function<void()> work);
   // Ends the compute and destroys what it left; from then on the endpoint does not exist.
   void retire(const std::string& endpoint_id);
 
@@ -98,6 +102,8 @@ class EndpointManager final : public Endpoints {
   void run_suspend(const MachinePtr& machine);
   void run_roles(const MachinePtr& machine);
   void run_exclusive(const MachinePtr& machine);
+  void run_while_suspended(const MachinePtr& machine);
+  static void refuse_while_suspended(Machine& machine, const Error& error);
   void fail_wakes(const MachinePtr& machine, const Error& error);
   void compute_exited(const std::string& endpoint_id);
   void answer_active(const MachinePtr& machine, std::function<void(Outcome<ComputeAddress>)> done);

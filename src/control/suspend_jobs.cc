@@ -210,6 +210,8 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
     machine->kept_awake = kept_awake;
     if (state == ComputeState::idle && running) machine->vacuum_due = vacuum_due;
     machine->stop_failed = stopping_ && state == ComputeState::active;
+    if (state == ComputeState::active)
+      refuse_while_suspended(*machine, Error(Errc::unavailable, "not suspended: {}", failure));
   }
   try {
     operation.status = status;
@@ -286,6 +288,32 @@ void EndpointManager::run_exclusive(const MachinePtr& machine) {
     if (state == ComputeState::active && !host_.running(machine->id)) state = ComputeState::idle;
   }
   end_job(machine, state);
+}
+
+void EndpointManager::run_while_suspended(const MachinePtr& machine) {
+  SuspendedWork next;
+  {
+    MutexLock lock(mutex_);
+    next = std::move(machine->while_suspended.front());
+    machine->while_suspended.pop_front();
+  }
+  std::exception_ptr failure;
+  try {
+    next.work();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  // The endpoint is free before the caller goes on: it may be about to retire it.
+  end_job(machine, ComputeState::idle);
+  if (failure)
+    next.done.set_exception(failure);
+  else
+    next.done.set_value(next.was_running);
+}
+
+void EndpointManager::refuse_while_suspended(Machine& machine, const Error& error) {
+  for (SuspendedWork& refused : std::exchange(machine.while_suspended, {}))
+    refused.done.set_exception(std::make_exception_ptr(error));
 }
 
 void EndpointManager::answer_active(const MachinePtr& machine,

@@ -13,6 +13,13 @@ struct RoleQuestion {
   std::function<void(Outcome<RoleSecret>)> done;
 };
 
+// Work that needs the compute to be suspended. `done` has whether it was running.
+struct SuspendedWork {
+  std::function<void()> work;
+  std::promise<bool> done;
+  bool was_running = false;
+};
+
 // All but the ids is guarded by EndpointManager::mutex_.
 struct EndpointManager::Machine {
   std::string id;
@@ -42,6 +49,7 @@ struct EndpointManager::Machine {
   std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
   std::vector<RoleQuestion> questions;
   std::deque<std::packaged_task<void(bool)>> exclusive;
+  std::deque<SuspendedWork> while_suspended;
   std::optional<Operation> start_operation;
   std::optional<Operation> suspend_operation;
 

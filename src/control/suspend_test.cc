@@ -49,8 +49,8 @@ class EndpointManagerTest : public testing::Test {
     added.endpoint.id = ep_ = new_endpoint_id();
     added.endpoint.project_id = project.id;
     added.endpoint.branch_id = added.branch.id;
-    added.roles = {true, {{"neondb_owner", "SCRAM-SHA-256$first", true}}};
-    added.pending = {{0, "postgres", "ALTER ROLE neondb_owner PASSWORD 'x'"}};
+    added.contents.roles = {true, {{"neondb_owner", "SCRAM-SHA-256$first", true}}};
+    added.contents.pending = {{0, "postgres", "ALTER ROLE neondb_owner PASSWORD 'x'"}};
     catalog_->add_project(project, added);
   }
 

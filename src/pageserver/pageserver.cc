@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "pageserver/commit_index.h"
 
 namespace halogen::pageserver {
 
@@ -10,7 +11,8 @@ namespace {
 const log::Logger logger("pageserver");
 
 constexpr std::chrono::seconds kReceiverStop{2};
-constexpr std::chrono::milliseconds kMostRounds{1000};  // Between two looks at who may rest.
+constexpr int64_t kPostgresEpoch = 946'684'800'000'000;  // 2000-01-01, in microseconds since 1970.
+constexpr std::chrono::milliseconds kMostRounds{1000};   // Between two looks at who may rest.
 
 // A compute that went on from there would write another history over the one that is here.
 void refuse_older_log(const Timeline& timeline, Lsn log_end) {
@@ -22,6 +24,17 @@ void refuse_older_log(const Timeline& timeline, Lsn log_end) {
       "safekeeper has lost WAL, or one of their folders was restored without the other: put "
       "both back from one copy",
       timeline.id().str(), log_end.str(), here.str());
+}
+
+void require_history(const Timeline& timeline, Lsn lsn) {
+  if (lsn < timeline.oldest_lsn())
+    throw Error(Errc::gone, "history begins at {}; {} is older", timeline.oldest_lsn().str(),
+                lsn.str());
+}
+
+Moment moment_of(const Timeline& timeline, const std::optional<CommitEntry>& commit) {
+  if (!commit) return {timeline.oldest_lsn(), std::nullopt};
+  return {commit->lsn, commit->time + kPostgresEpoch};
 }
 
 }  // namespace
@@ -169,9 +182,7 @@ void Pageserver::create_timeline(TenantId tenant, TimelineId id, TimelineId ance
   BranchPtr parent = find(ancestor);
   if (parent->timeline->tenant() != tenant && !is_template(ancestor))
     throw Error(Errc::permission_denied, "timeline {} belongs to another project", ancestor.str());
-  if (lsn < parent->timeline->oldest_lsn())
-    throw Error(Errc::gone, "history begins at {}; {} is older",
-                parent->timeline->oldest_lsn().str(), lsn.str());
+  require_history(*parent->timeline, lsn);
   // Below the parent's own branch point its history is that of its ancestor.
   while (lsn < parent->timeline->store().ancestor_lsn())
     parent = find(parent->timeline->ancestor()->id());
@@ -219,6 +230,23 @@ Pageserver::BranchPtr Pageserver::make_branch(const Manifest& manifest) {
   MutexLock lock(mutex_);
   branches_[manifest.timeline] = branch;
   return branch;
+}
+
+Moment Pageserver::moment_at(TimelineId id, Lsn lsn) {
+  BranchPtr branch = find(id);
+  const TimelineStore& store = branch->timeline->store();
+  if (lsn > store.last_record_lsn())
+    throw Error(Errc::invalid_argument, "{} is beyond the end of history, {}", lsn.str(),
+                store.last_record_lsn().str());
+  require_history(*branch->timeline, lsn);
+  return moment_of(*branch->timeline, last_commit(store, lsn));
+}
+
+Moment Pageserver::moment_at_time(TimelineId id, int64_t time) {
+  BranchPtr branch = find(id);
+  const TimelineStore& store = branch->timeline->store();
+  return moment_of(*branch->timeline,
+                   last_commit_by(store, time - kPostgresEpoch, store.last_record_lsn()));
 }
 
 void Pageserver::delete_timeline(TimelineId id) {
@@ -299,9 +327,7 @@ void Pageserver::flush(TimelineId id, Deadline deadline) {
 
 Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
   BranchPtr branch = find(id);
-  if (lsn < branch->timeline->oldest_lsn())
-    throw Error(Errc::gone, "history begins at {}; {} is older",
-                branch->timeline->oldest_lsn().str(), lsn.str());
+  require_history(*branch->timeline, lsn);
   wake(id, branch);  // Its ingest is needed, and is given back at the next rest.
   wake_for(id, branch, lsn);
   branch->timeline->store().wait_for_lsn(lsn, deadline);

@@ -58,6 +58,8 @@ class Pageserver : public PageserverAdmin {
   Lsn disk_consistent_lsn(TimelineId id) override {
     return find(id)->timeline->store().disk_consistent_lsn();
   }
+  Moment moment_at(TimelineId id, Lsn lsn) override;
+  Moment moment_at_time(TimelineId id, int64_t time) override;
   void attach_wal(TimelineId id, const std::string& host, int port) override;
   void wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) override;
   Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) override;

@@ -26,6 +26,13 @@ struct TimelineInfo {
   uint64_t physical_bytes = 0;  // Of layer files.
 };
 
+// Where a branch may begin.
+struct Moment {
+  // The end of a commit; or the beginning of history, if no commit is before it.
+  Lsn lsn;
+  std::optional<int64_t> commit_time;  // That commit's: microseconds since 1970, UTC.
+};
+
 class PageserverAdmin {
  public:
   virtual ~PageserverAdmin() = default;
@@ -48,6 +55,15 @@ class PageserverAdmin {
   virtual std::vector<TimelineInfo> timelines() = 0;
   // TimelineInfo's, without the work of the rest.
   virtual Lsn disk_consistent_lsn(TimelineId id) { return timeline(id).disk_consistent_lsn; }
+
+  // The last commit that ends at or below `lsn`, in this timeline or, below its branch point, in
+  // its ancestors. `gone`, naming where history begins, for an older one; invalid_argument beyond
+  // last_record_lsn.
+  virtual Moment moment_at(TimelineId id, Lsn lsn) = 0;
+  // The last commit before the first one that is later than `time` (microseconds since 1970), among
+  // those at or below last_record_lsn. So it has every commit that was acknowledged at `time`, if
+  // that WAL has arrived, and none that was begun to be committed after it.
+  virtual Moment moment_at_time(TimelineId id, int64_t time) = 0;
 
   // Follow a safekeeper's WAL by the standard replication protocol, from now on and after each
   // restart: a unix socket folder and port as libpq means them. The timeline id is the user name.

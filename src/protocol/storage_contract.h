@@ -36,6 +36,13 @@ inline void expect_contract(PageserverAdmin& server, TimelineId base, Lsn lsn) {
     EXPECT_EQ(refusal([&] { create(tenant, TimelineId::random(), TimelineId::random()); }),
               Errc::not_found);
     EXPECT_EQ(server.timeline(child).ancestor, main);
+    EXPECT_EQ(server.moment_at(child, lsn).lsn, lsn);
+    EXPECT_EQ(server.moment_at(child, lsn).commit_time, std::nullopt) << "nothing was committed";
+    EXPECT_EQ(server.moment_at_time(child, INT64_MAX / 2).lsn, lsn);
+    EXPECT_EQ(server.moment_at_time(child, 0).lsn, lsn);
+    EXPECT_EQ(refusal([&] { server.moment_at(child, lsn - 8); }), Errc::gone);
+    EXPECT_EQ(refusal([&] { server.moment_at(child, lsn + 8); }), Errc::invalid_argument);
+    EXPECT_EQ(refusal([&] { server.moment_at(TimelineId::random(), lsn); }), Errc::not_found);
     EXPECT_EQ(refusal([&] { server.delete_timeline(main); }), Errc::conflict);
     EXPECT_EQ(refusal([&] { server.delete_timeline(base); }), Errc::conflict);
     for (int step = 0; step < 2; ++step) server.delete_timeline(child);

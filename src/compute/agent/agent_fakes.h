@@ -69,6 +69,8 @@ class FakePageserver : public PageserverAdmin {
   TimelineInfo template_timeline(int) override { return {}; }
   void create_timeline(TenantId, TimelineId, TimelineId, Lsn, Deadline) override {}
   void delete_timeline(TimelineId) override {}
+  Moment moment_at(TimelineId, Lsn lsn) override { return {lsn, std::nullopt}; }
+  Moment moment_at_time(TimelineId, int64_t) override { return {}; }
   TimelineInfo timeline(TimelineId) override { return {}; }
   std::vector<TimelineInfo> timelines() override { return {}; }
   void attach_wal(TimelineId, const std::string&, int) override {}

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/shapes.h"
+#include "control/timestamp.h"
 
 namespace halogen::control::api {
 
@@ -26,16 +27,33 @@ Response list_branches(Services& services, const Request& request) {
                              {"pagination", {{"sort_by", "updated_at"}, {"sort_order", "desc"}}}});
 }
 
+namespace {
+
+WantedMoment moment_in(const json& object, const char* lsn_key, const char* time_key) {
+  WantedMoment moment;
+  if (std::string text = text_or(object, lsn_key, ""); !text.empty()) {
+    moment.lsn = Lsn::parse(text);
+    if (!moment.lsn)
+      throw Error(Errc::invalid_argument, "{} must be an LSN, as 0/1A2B3C4D", lsn_key);
+  }
+  if (std::string text = text_or(object, time_key, ""); !text.empty()) {
+    moment.time = parse_timestamp(text);
+    if (!moment.time)
+      throw Error(Errc::invalid_argument,
+                  "{} must be a time with its zone, as 2026-11-23T01:26:10Z", time_key);
+  }
+  return moment;
+}
+
+}  // namespace
+
 Response create_branch(Services& services, const Request& request) {
   json body = request.body_json();
   json branch = object_or_empty(body, "branch");
-  for (const char* key : {"parent_lsn", "parent_timestamp"})
-    if (!text_or(branch, key, "").empty())
-      throw Error(Errc::invalid_argument, "{} is not supported yet: branch at the parent's head",
-                  key);
   BranchRequest wanted;
   wanted.name = text_or(branch, "name", "");
   wanted.parent_id = text_or(branch, "parent_id", "");
+  wanted.moment = moment_in(branch, "parent_lsn", "parent_timestamp");
   if (auto endpoints = body.find("endpoints");
       endpoints != body.end() && endpoints->is_array() && !endpoints->empty()) {
     const json& first = endpoints->front();
@@ -51,6 +69,30 @@ Response create_branch(Services& services, const Request& request) {
               {"roles", roles_json(services, made.branch, &made.endpoint)},
               {"databases", databases_json(services, made.branch)},
               {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)}});
+  } catch (const Error& error) {
+    if (error.code() == Errc::already_exists)
+      throw ApiError(409, "BRANCH_ALREADY_EXISTS", error.what());
+    throw;
+  }
+}
+
+// As Neon's: the answer's parent_id is the branch that keeps the old state, if it has been restored
+// from itself.
+Response restore_branch(Services& services, const Request& request) {
+  Branch branch = path_branch(services, request);
+  json body = request.body_json();
+  RestoreRequest wanted;
+  wanted.source_id = text_or(body, "source_branch_id", "");
+  if (wanted.source_id.empty()) throw Error(Errc::invalid_argument, "source_branch_id is required");
+  wanted.moment = moment_in(body, "source_lsn", "source_timestamp");
+  wanted.keep_as = text_or(body, "preserve_under_name", "");
+  try {
+    RestoredBranch restored = services.projects.restore_branch(branch.id, wanted);
+    json operations = json::array();
+    for (const Operation& operation : restored.operations)
+      operations.push_back(operation_json(operation));
+    return json_response(200,
+                         {{"branch", branch_json(restored.branch)}, {"operations", operations}});
   } catch (const Error& error) {
     if (error.code() == Errc::already_exists)
       throw ApiError(409, "BRANCH_ALREADY_EXISTS", error.what());

@@ -85,6 +85,7 @@ Response list_branches(Services&, const Request&);
 Response create_branch(Services&, const Request&);
 Response get_branch(Services&, const Request&);
 Response delete_branch(Services&, const Request&);
+Response restore_branch(Services&, const Request&);
 Response list_roles(Services&, const Request&);
 Response list_databases(Services&, const Request&);
 Response reveal_password(Services&, const Request&);

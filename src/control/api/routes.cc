@@ -27,6 +27,7 @@ const std::vector<Route>& routes() {
       {"POST", PROJECT "/branches", create_branch},
       {"GET", BRANCH, get_branch},
       {"DELETE", BRANCH, delete_branch},
+      {"POST", BRANCH "/restore", restore_branch},
       {"GET", BRANCH "/endpoints", list_branch_endpoints},
       {"GET", BRANCH "/roles", list_roles},
       {"GET", BRANCH "/roles/:role_name/reveal_password", reveal_password},

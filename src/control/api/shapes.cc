@@ -1,6 +1,7 @@
 #include "control/api/shapes.h"
 
 #include "control/settings/endpoint_settings.h"
+#include "control/timestamp.h"
 
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -69,7 +70,9 @@ json branch_json(const Branch& branch) {
   if (branch.parent_id) {
     shape["parent_id"] = *branch.parent_id;
     shape["parent_lsn"] = branch.parent_lsn.str();
+    if (branch.parent_time) shape["parent_timestamp"] = timestamp(*branch.parent_time);
   }
+  if (branch.last_reset_at) shape["last_reset_at"] = rfc3339(*branch.last_reset_at);
   return shape;
 }
 

@@ -286,11 +286,17 @@ void Change::relcache_changed() {
   put(metadata_key(KeyKind::relcache_change), ValueKind::image);
 }
 
+// Backends take the time before they have their place in the log, so times of neighbours may be in
+// the wrong order. Without that, "the last commit before a moment" is one place, as recovery to a
+// time has it. A clock that was set back by more is taken as it is.
 void Change::committed_at(int64_t time) {
-  constexpr int64_t kMinute = 60'000'000;
-  Key key = metadata_key(KeyKind::commit_time);
-  key.rel = static_cast<uint32_t>(std::max<int64_t>(time, 0) / kMinute);
-  put_owned(key, ValueKind::image, {reinterpret_cast<const char*>(&time), sizeof time});
+  constexpr int64_t kMostDisorder = 60'000'000;
+  if (const auto& last = head_.last_commit_time;
+      last && time < *last && *last - time < kMostDisorder)
+    time = *last;
+  head_.last_commit_time = time;
+  put_owned(Key::commit_time(), ValueKind::image,
+            {reinterpret_cast<const char*>(&time), sizeof time});
 }
 
 }  // namespace halogen::pageserver

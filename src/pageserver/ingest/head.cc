@@ -64,9 +64,11 @@ void load_value(Head& head, const Key& key, const Value& value) {
 Head Head::load(const Store& store, Lsn lsn) {
   Head head;
   auto visit = [&](const Key& key, const Value& value) { load_value(head, key, value); };
-  // commit_time lies between the two ranges: it may be long, and is not needed.
+  // commit_time lies between the two ranges: it has a version for each commit there ever was.
   store.scan(first_of(KeyKind::relation_size), last_of(KeyKind::checkpoint), lsn, visit);
   store.scan(first_of(KeyKind::relcache_change), last_of(KeyKind::relcache_change), lsn, visit);
+  if (Chain commits = store.collect(Key::commit_time(), lsn); !commits.empty())
+    head.last_commit_time = Reader(commits.back().bytes).get<int64_t>();
   head.lsn = lsn;
   head.commit_ts_active = head.checkpoint.newest_commit_ts_xid != 0;
   return head;

@@ -44,6 +44,7 @@ class Head {
   std::map<std::string, FileContent> files;
   std::map<uint16_t, uint64_t> origins;  // Replication progress: remote LSN by origin.
   Lsn relcache_invalidated_at;
+  std::optional<int64_t> last_commit_time;  // As stored under KeyKind::commit_time.
 
  private:
   using Entry = std::pair<const RelTag, uint32_t>;

@@ -22,8 +22,10 @@ enum class KeyKind : uint8_t {
   file =
       6,  // spc, db, rel, block = a 128-bit hash of the path. Value: u16 path size, path, content.
   checkpoint = 7,  // One key. Value: CheckpointFields as they stand.
-  commit_time =
-      8,  // rel = minutes since 2000-01-01. Value: i64 commit time (us since 2000); one per commit.
+  // One key, a version per commit, at the commit's end. Value: i64 time, microseconds since
+  // 2000-01-01, never less than the version before: see Change::committed_at. Older releases left
+  // keys with rel = minutes, which nothing reads.
+  commit_time = 8,
   relcache_change = 9,  // One key. Value: empty; its LSN is what counts.
 };
 
@@ -43,6 +45,7 @@ struct Key {
   static constexpr Key relation_size(const RelTag& t) {
     return {KeyKind::relation_size, t.fork, 0, t.spc, t.db, t.rel, 0};
   }
+  static constexpr Key commit_time() { return {.kind = KeyKind::commit_time}; }
   constexpr bool is_page() const { return kind <= KeyKind::slru_page; }
   constexpr PageKey page_key() const {
     return {{static_cast<PageKind>(kind), fork, 0, spc, db, rel}, block};

@@ -1,0 +1,50 @@
+"""A restore that is killed at any step leaves the branch as it was or as it was to be, and nothing half-made."""
+
+import pytest
+
+from fixtures.platform import is_gone, wait_until
+from fixtures.power import Power
+
+TIMELINE = "pageserver/timelines/*"
+STEPS = [
+    ("write", "catalog.db-wal", 1),  # The new timeline's name in the catalog.
+    ("mkdir", TIMELINE, 1),
+    ("rename", TIMELINE + "/manifest", 1),
+    ("rename", "safekeeper/*", 1),
+    ("write", "catalog.db-wal", 8),  # About where the branch moves.
+    ("write", "catalog.db-wal", 12),
+    ("unlink", TIMELINE + "/manifest", 1),  # The old timeline goes.
+    ("rename", "safekeeper/*.deleted", 1),
+]
+
+
+def timelines(platform):
+    """Of the pageserver, without the template, and of the safekeeper."""
+    pageserver = {folder.name for folder in (platform.home / "pageserver/timelines").iterdir()}
+    return len(pageserver) - 1, len([f for f in (platform.home / "safekeeper").iterdir() if len(f.name) == 32])
+
+
+@pytest.mark.timeout(300)
+def test_a_restore_that_is_killed_is_done_or_not_begun():
+    with Power.running("restore") as (power, platform):
+        project = platform.create_project()
+        project.query("create table t as select 1 as i")
+        project.create_branch("dev")
+        outcomes = set()
+        for number, (step, path, count) in enumerate(STEPS):
+            project.query("insert into t values (%s)", number, branch="dev")
+            before = project.query("select count(*) from t", branch="dev")
+            pid = platform.pid()
+            power.cut_at(step, path, count, after=bool(number % 2))
+            platform.cli("branches", "reset", "dev", "--project", project.id, check=False)
+            if not is_gone(pid):
+                platform.kill()
+            power.disarm()
+            power.lose(number)
+            platform.up()
+            after = project.query("select count(*) from t", branch="dev")
+            assert after in (before, [(1,)]), f"{step} {path}"
+            outcomes.add(after == [(1,)])
+            wait_until(lambda: timelines(platform) == (2, 2), what="an end of what was half made")
+        assert outcomes == {True, False}, "the steps are on both sides of the move"
+        platform.check_storage()

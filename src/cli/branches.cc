@@ -148,7 +148,7 @@ void add_branches(CLI::App& app, Context& context) {
                      "Seconds without a connection until its compute is suspended (0: default, "
                      "300; -1: never)");
   create->footer(
-      "Examples:\n  halogen branches create --name dev\n"
+      "Example:\n  halogen branches create --name dev\n"
       "  halogen branches create --name before --at '2026-11-23 01:26:10+01'");
   create->callback([&context, flags] { create_branch(context, *flags); });
 

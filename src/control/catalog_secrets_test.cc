@@ -79,6 +79,9 @@ class CatalogSecrets : public testing::Test {
     db.exec("ALTER TABLE roles DROP COLUMN oid");
     db.exec("ALTER TABLE roles DROP COLUMN valid_until");
     db.exec("ALTER TABLE endpoints DROP COLUMN vacuum_due");
+    db.exec("ALTER TABLE branches DROP COLUMN parent_time");
+    db.exec("ALTER TABLE branches DROP COLUMN last_reset_at");
+    db.exec("DROP TABLE loose_timelines");
     db.exec("PRAGMA user_version=1");
     db.run("INSERT INTO passwords VALUES (?, 'neondb_owner', ?)", branch, kPassword);
     for (int i = 0; i < 200; ++i)

@@ -125,6 +125,53 @@ TEST_F(CatalogTest, ABranchTakesAllOfItsOwnWithIt) {
   EXPECT_TRUE(catalog_->projects().empty());
 }
 
+TEST_F(CatalogTest, ABranchMovesToAnotherTimelineAndWhatItLeavesIsKeptOrLoose) {
+  Project project = add_project("p");
+  const std::string& main = main_.branch.id;
+  NewBranch child = branch_of(project, "child", main);
+  catalog_->add_branch(child);
+
+  MovedBranch moved{main_.branch, child.contents, branch_of(project, "old", std::nullopt)};
+  moved.branch.timeline = TimelineId::random();
+  moved.branch.parent_id = moved.kept->branch.id;
+  moved.branch.last_reset_at = 7;
+  moved.contents.roles = {false, {{"alice", "SCRAM-SHA-256$a", true}}};
+  moved.kept->branch.timeline = main_.branch.timeline;
+  moved.kept->branch.is_default = false;
+  catalog_->add_loose_timeline({moved.branch.timeline, project.id});
+  catalog_->move_branch(moved);
+  reopen();
+  EXPECT_EQ(catalog_->branch(main).timeline, moved.branch.timeline);
+  EXPECT_EQ(catalog_->branch(main).parent_id, moved.kept->branch.id);
+  EXPECT_EQ(catalog_->branch(main).last_reset_at, 7);
+  EXPECT_EQ(catalog_->branch(main).name, "main");
+  EXPECT_EQ(catalog_->roles(main).roles.at(0).name, "alice");
+  EXPECT_EQ(catalog_->password(main, "neondb_owner"), "npg_secret");
+  EXPECT_EQ(catalog_->branch(child.branch.id).parent_id, moved.kept->branch.id);
+  EXPECT_EQ(catalog_->branch(moved.kept->branch.id).timeline, main_.branch.timeline);
+  EXPECT_TRUE(catalog_->loose_timelines().empty());
+
+  MovedBranch again{catalog_->branch(main), child.contents, std::nullopt};
+  again.branch.timeline = TimelineId::random();
+  catalog_->add_loose_timeline({again.branch.timeline, project.id});
+  catalog_->move_branch(again);
+  ASSERT_EQ(catalog_->loose_timelines().size(), 1u);
+  EXPECT_EQ(catalog_->loose_timelines()[0].timeline, moved.branch.timeline) << "which it left";
+}
+
+TEST_F(CatalogTest, AMoveThatFailsChangesNothing) {
+  Project project = add_project("p");
+  NewBranch child = branch_of(project, "child", main_.branch.id);
+  catalog_->add_branch(child);
+  MovedBranch moved{main_.branch, {}, branch_of(project, "child", std::nullopt)};
+  moved.branch.timeline = TimelineId::random();
+  catalog_->add_loose_timeline({moved.branch.timeline, project.id});
+  EXPECT_THROW(catalog_->move_branch(moved), Error) << "the name is taken";
+  EXPECT_EQ(catalog_->branch(main_.branch.id).timeline, main_.branch.timeline);
+  EXPECT_EQ(catalog_->roles(main_.branch.id).roles.size(), 2u);
+  EXPECT_EQ(catalog_->loose_timelines().size(), 1u);
+}
+
 TEST_F(CatalogTest, OperationsAreListedNewestFirstInPages) {
   Project project = add_project("p");
   std::vector<std::string> ids;

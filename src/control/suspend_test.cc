@@ -265,6 +265,25 @@ TEST_F(EndpointManagerTest, OperationsTellWhatCameOfAStartAndASuspend) {
   EXPECT_TRUE(finishes(manager_->begin_start(ep_), "failed"));
 }
 
+TEST_F(EndpointManagerTest, WorkThatNeedsASuspendedComputeIsDoneBeforeTheNextStart) {
+  wake_now();
+  host_.clients = true;
+  EXPECT_TRUE(manager_->while_suspended(ep_, [&] {
+    EXPECT_FALSE(host_.running(ep_));
+    auto woken = wake();
+    EXPECT_EQ(woken.wait_for(milliseconds(20)), std::future_status::timeout);
+    EXPECT_EQ(host_.starts, 1);
+  }));
+  EXPECT_TRUE(wake_now().value) << "who waited is served";
+  EXPECT_EQ(host_.starts, 2);
+  manager_->begin_suspend(ep_);
+  EXPECT_FALSE(manager_->while_suspended(ep_, [] {})) << "it was not running";
+  EXPECT_EQ(host_.starts, 2);
+  EXPECT_THROW(
+      manager_->while_suspended(ep_, [] { throw Error(Errc::already_exists, "the name"); }), Error);
+  EXPECT_TRUE(wake_now().value);
+}
+
 TEST_F(EndpointManagerTest, ARetiredEndpointIsGoneAndItsComputeDestroyed) {
   wake_now();
   manager_->retire(ep_);

@@ -28,7 +28,7 @@ def test_every_command_has_help_and_those_with_choices_have_examples():
     assert "halogen up --detach" in help_of()
     for command in ["up", "psql", "connection-string"]:
         assert "Example:" in help_of(command), command
-    for command in [("projects", "create"), ("projects", "delete"), ("branches", "create")]:
+    for command in [("projects", "create"), ("projects", "delete"), ("branches", "create"), ("branches", "restore")]:
         assert "Example:" in help_of(*command), command
     for command in [["down"], ["status"], ["logs"], ["suspend"], ["wake"], ["projects", "list"], ["branches", "list"],
                     ["branches", "delete"]]:

@@ -14,6 +14,7 @@
 #include "control/names.h"
 #include "control/reconcile.h"
 #include "control/settings/allowed_settings.h"
+#include "control/timestamp.h"
 #include "postgres/scram.h"
 #include "protocol/storage_contract.h"
 
@@ -301,6 +302,113 @@ TEST_F(ApiTest, BranchesAreMadeListedAndDeletedChildrenFirst) {
   drop(base);
   EXPECT_EQ(safekeeper_.count(), 0u);
   EXPECT_TRUE(catalog_->projects().empty());
+}
+
+TEST_F(ApiTest, ABranchBeginsAtTheLastCommitAtOrBeforeAMoment) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  const TimelineId main = catalog_->branch(made["branch"]["id"]).timeline;
+  const Micros created = catalog_->project(made["project"]["id"]).created_at;
+  pageserver_.commit(main, Lsn(0x3000000), created + 1000);
+  pageserver_.commit(main, Lsn(0x4000000), created + 2000);
+  auto create = [&](const char* key, const std::string& value, int status) {
+    return post(base + "/branches", {{"branch", {{key, value}}}}, status);
+  };
+  json at = create("parent_lsn", "0/3000010", 201)["branch"];
+  EXPECT_EQ(at["parent_lsn"], "0/3000000");
+  EXPECT_EQ(at["parent_timestamp"], timestamp(created + 1000));
+  while (now_micros() < created + 2500) std::this_thread::yield();
+  EXPECT_EQ(create("parent_timestamp", timestamp(created + 1999), 201)["branch"]["parent_lsn"],
+            "0/3000000");
+  EXPECT_EQ(create("parent_timestamp", timestamp(created + 2400), 201)["branch"]["parent_lsn"],
+            "0/4000000");
+  EXPECT_EQ(create("parent_lsn", "0/4000010", 400)["message"],
+            "0/4000010 is beyond the head of branch main, which is at 0/4000000");
+  create("parent_timestamp", timestamp(now_micros() + 60'000'000), 400);
+  create("parent_timestamp", timestamp(created - 1), 410);
+  create("parent_lsn", "0/10", 410);
+  create("parent_lsn", "nonsense", 400);
+}
+
+TEST_F(ApiTest, ABranchInThePastTellsAPasswordOnlyIfItIsGood) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  const TimelineId main = catalog_->branch(made["branch"]["id"]).timeline;
+  const std::string given = made["roles"][0]["password"];
+  std::string endpoint = made["endpoints"][0]["id"];
+  auto told = [&] {
+    json child = post(base + "/branches", {{"branch", {{"parent_lsn", "0/3000000"}}}}, 201);
+    return child["connection_uris"][0]["connection_parameters"].value("password", "");
+  };
+  auto start_with = [&](const std::string& password) {
+    host_.set_roles({{"neondb_owner", scram::make_verifier(password).str(), true}});
+    manager_->begin_start(endpoint);
+    manager_->exclusively(endpoint, [](bool) {});
+  };
+  pageserver_.commit(main, Lsn(0x3000000), now_micros());
+  start_with(given);
+  EXPECT_EQ(told(), given);
+  host_.set_roles({{"neondb_owner", scram::make_verifier("changed").str(), true}});
+  EXPECT_EQ(told(), "");
+}
+
+TEST_F(ApiTest, ARestoreMovesTheBranchAndAResetDeletesWhatItLeaves) {
+  json made = make_project();
+  std::string project = made["project"]["id"];
+  std::string base = "/projects/" + project + "/branches";
+  std::string main = made["branch"]["id"];
+  pageserver_.commit(catalog_->branch(main).timeline, Lsn(0x3000000), now_micros());
+  std::string dev = post(base, {{"branch", {{"name", "dev"}}}}, 201)["branch"]["id"];
+  auto restore = [&](const std::string& branch, const json& body, int status) {
+    return post(base + "/" + branch + "/restore", body, status);
+  };
+  EXPECT_EQ(restore(main, json::object(), 400)["message"], "source_branch_id is required");
+  restore(main, {{"source_branch_id", main}, {"preserve_under_name", "old"}}, 400);
+  restore(main, {{"source_branch_id", main}, {"source_lsn", "0/3000000"}}, 422);
+  EXPECT_EQ(restore(main, {{"source_branch_id", dev}}, 422)["message"],
+            "Branch has children, preserve_under_name is required");
+  json taken = {{"source_branch_id", dev}, {"preserve_under_name", "dev"}};
+  EXPECT_EQ(restore(main, taken, 409)["code"], "BRANCH_ALREADY_EXISTS");
+
+  const TimelineId before = catalog_->branch(dev).timeline;
+  json reset = restore(dev, {{"source_branch_id", main}}, 200)["branch"];
+  EXPECT_EQ(reset["parent_id"], main);
+  EXPECT_NE(catalog_->branch(dev).timeline, before);
+  EXPECT_EQ(safekeeper_.count(), 2u) << "the old timeline is gone";
+  json kept = {
+      {"source_branch_id", main}, {"source_lsn", "0/3000000"}, {"preserve_under_name", "old"}};
+  json restored = restore(main, kept, 200)["branch"];
+  EXPECT_EQ(restored["id"], main);
+  EXPECT_TRUE(restored.contains("last_reset_at"));
+  EXPECT_EQ(catalog_->branch(restored["parent_id"]).name, "old");
+  EXPECT_EQ(catalog_->branch(dev).parent_id, restored["parent_id"].get<std::string>());
+  EXPECT_EQ(safekeeper_.count(), 3u);
+  drop("/projects/" + project);
+  EXPECT_EQ(safekeeper_.count(), 0u);
+  EXPECT_TRUE(catalog_->projects().empty());
+}
+
+TEST_F(ApiTest, ARestoreThatFailsLeavesTheBranchAsItWas) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>() + "/branches";
+  json dev = post(base, {{"branch", {{"name", "dev"}}}}, 201)["branch"];
+  const Branch before = catalog_->branch(dev["id"]);
+  pageserver_.fail_creates = true;
+  post(base + "/" + before.id + "/restore", {{"source_branch_id", made["branch"]["id"]}}, 503);
+  EXPECT_EQ(catalog_->branch(before.id).timeline, before.timeline);
+  EXPECT_TRUE(catalog_->loose_timelines().empty());
+  EXPECT_EQ(safekeeper_.count(), 2u);
+}
+
+TEST_F(ApiTest, ATimelineThatNoBranchHasIsDeletedAtTheNextStart) {
+  json made = make_project();
+  const TimelineId loose = TimelineId::random();
+  const Branch main = catalog_->branch(made["branch"]["id"]);
+  catalog_->add_loose_timeline({loose, main.project_id});  // As a crash within a restore leaves it.
+  safekeeper_.create_timeline(loose, main.parent_lsn, 1);
+  projects_->finish_interrupted();
+  EXPECT_EQ(safekeeper_.count(), 1u);
+  EXPECT_TRUE(catalog_->loose_timelines().empty());
 }
 
 TEST_F(ApiTest, AFailedBranchLeavesNothingBehind) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/url.h"
 #include "cli/context.h"
 
 namespace halogen::cli {
@@ -21,8 +22,8 @@ namespace {
 struct ConnectionFlags {
   std::string project;
   std::string branch;
-  std::string database = "neondb";
-  std::string role = "neondb_owner";
+  std::string database;
+  std::string role;
   bool pooled = false;
   std::vector<std::string> arguments;  // For psql.
 };
@@ -30,9 +31,9 @@ struct ConnectionFlags {
 std::string connection_uri(const Api& api, const ConnectionFlags& flags) {
   json project = find_project(api, flags.project);
   json branch = find_branch(api, project, flags.branch);
-  return api.get("/api/v2/projects/" + project.value("id", "") +
-                 "/connection_uri?branch_id=" + branch.value("id", "") +
-                 "&database_name=" + flags.database + "&role_name=" + flags.role +
+  return api.get("/api/v2/projects/" + project.value("id", "") + "/connection_uri?branch_id=" +
+                 branch.value("id", "") + "&database_name=" + url_encoded(flags.database) +
+                 "&role_name=" + url_encoded(flags.role) +
                  "&pooled=" + (flags.pooled ? "true" : "false"))["uri"];
 }
 
@@ -130,8 +131,8 @@ void print_wal_reader(const Context& context, const ConnectionFlags& flags) {
 void add_target(CLI::App* command, const std::shared_ptr<ConnectionFlags>& flags) {
   command->add_option("--project", flags->project, "Id or name; not needed if there is only one");
   command->add_option("--branch", flags->branch, "Id or name; by default the default branch");
-  command->add_option("--database", flags->database, "Database")->capture_default_str();
-  command->add_option("--role", flags->role, "Role")->capture_default_str();
+  command->add_option("--database", flags->database, "By default neondb, or the branch's first");
+  command->add_option("--role", flags->role, "By default neondb_owner, or the branch's first");
   command->add_flag("--pooled", flags->pooled, "Through the pooler");
 }
 

@@ -51,6 +51,7 @@ json read_answer(const platform::Description& platform, const httplib::Result& r
   if (!result)
     throw Error(Errc::unavailable, "no answer from {} ({}). See `halogen status`, or the log: {}",
                 platform.http_url, httplib::to_string(result.error()), platform.log_file);
+  if (result->status == 204) return json::object();
   json body = json::parse(result->body, nullptr, false);
   if (result->status >= 200 && result->status < 300 && !body.is_discarded()) return body;
   std::string message = body.is_object() ? body.value("message", "") : "";

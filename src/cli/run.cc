@@ -33,6 +33,8 @@ int run(int argc, char** argv) {
   add_status(app, context);
   add_projects(app, context);
   add_branches(app, context);
+  add_roles(app, context);
+  add_databases(app, context);
   add_connection(app, context);
   add_endpoints(app, context);
   add_keys(app, context);

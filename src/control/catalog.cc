@@ -249,6 +249,25 @@ void Catalog::set_branch_state(const std::string& id, const std::string& state) 
   db_.run("UPDATE branches SET state = ?, updated_at = ? WHERE id = ?", state, now_micros(), id);
 }
 
+void Catalog::rename_branch(const std::string& id, const std::string& name) {
+  MutexLock lock(mutex_);
+  Statement taken = db_.query(
+      "SELECT 1 FROM branches WHERE name = ?2 AND id <> ?1 AND project_id = (SELECT project_id "
+      "FROM branches WHERE id = ?1)",
+      id, name);
+  if (taken.step())
+    throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", name);
+  db_.run("UPDATE branches SET name = ?, updated_at = ? WHERE id = ?", name, now_micros(), id);
+}
+
+void Catalog::set_default_branch(const Branch& branch) {
+  MutexLock lock(mutex_);
+  db_.run(
+      "UPDATE branches SET is_default = (id = ?1), updated_at = ?2 "
+      "WHERE project_id = ?3 AND is_default <> (id = ?1)",
+      branch.id, now_micros(), branch.project_id);
+}
+
 void Catalog::remove_branch(const std::string& id) {
   MutexLock lock(mutex_);
   db_.run("DELETE FROM branches WHERE id = ?", id);

@@ -148,6 +148,9 @@ class Catalog {
   void add_branch(const NewBranch& branch);
   void set_project_state(const std::string& id, const std::string& state);
   void update_project(const std::string& id, const std::string& name, const std::string& settings);
+  void rename_branch(const std::string& id, const std::string& name);  // already_exists.
+  // Instead of the one that was.
+  void set_default_branch(const Branch& branch);
   void set_branch_state(const std::string& id, const std::string& state);
   void remove_branch(const std::string& id);  // With its endpoints and roles.
   // In one transaction: the branch has moved, or nothing has changed. Its new timeline was loose.
@@ -185,12 +188,22 @@ class Catalog {
   BranchRoles roles(const std::string& branch_id);
   std::vector<std::pair<std::string, std::string>> passwords(const std::string& branch_id);
   std::optional<std::string> password(const std::string& branch_id, const std::string& role);
+  void set_password(const std::string& branch_id, const std::string& role,
+                    const std::string& password);
+  void remove_password(const std::string& branch_id, const std::string& role);
   std::vector<DatabaseRecord> databases(const std::string& branch_id);
+  // What a running compute has: the copy stays inexact. Databases that it had keep their ids.
+  void set_roles_databases(const std::string& branch_id, const std::vector<StoredRole>& roles,
+                           const std::vector<StoredDatabase>& databases);
+  void set_databases(const std::string& branch_id, const std::vector<StoredDatabase>& databases);
   std::vector<PendingSql> pending_sql(const std::string& branch_id);
   void remove_pending_sql(int64_t id);
 
   // Operations. Those a crash interrupted are set to failed by fail_unfinished_operations().
   void put_operation(const Operation& operation);  // Inserts or replaces.
+  // One that was over before anybody could ask for it.
+  Operation record_finished(const Branch& branch, const std::string& endpoint_id,
+                            const std::string& action);
   void finish_operation(const std::string& id, const std::string& status,
                         const std::string& error = "");
   Operation operation(const std::string& id);
@@ -215,6 +228,10 @@ class Catalog {
   void insert_contents(const std::string& branch_id, const BranchContents& contents)
       REQUIRES(mutex_);
   void insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles)
+      REQUIRES(mutex_);
+  void put_roles(const std::string& branch_id, const std::vector<StoredRole>& roles)
+      REQUIRES(mutex_);
+  void put_databases(const std::string& branch_id, const std::vector<StoredDatabase>& databases)
       REQUIRES(mutex_);
 
   Mutex mutex_;

@@ -1,6 +1,8 @@
 // The catalog's other half: endpoints, roles, operations, keys.
 #include <openssl/crypto.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "control/catalog.h"
 #include "control/names.h"
@@ -70,6 +72,11 @@ void Catalog::insert_roles(const std::string& branch_id, const std::vector<Store
         role.valid_until);
 }
 
+void Catalog::put_roles(const std::string& branch_id, const std::vector<StoredRole>& roles) {
+  db_.run("DELETE FROM roles WHERE branch_id = ?", branch_id);
+  insert_roles(branch_id, roles);
+}
+
 Endpoint Catalog::endpoint(const std::string& id) {
   MutexLock lock(mutex_);
   Statement row =
@@ -136,9 +143,9 @@ void Catalog::compute_suspended(const Endpoint& endpoint, const ComputeStopped& 
   db_.run("UPDATE endpoints SET suspended_at = ?, vacuum_due = ? WHERE id = ?", now_micros(),
           int64_t{stopped.vacuum_due}, endpoint.id);
   if (!roles.empty()) {
-    db_.run("DELETE FROM roles WHERE branch_id = ?", endpoint.branch_id);
-    insert_roles(endpoint.branch_id, roles);
+    put_roles(endpoint.branch_id, roles);
     db_.run("UPDATE branches SET roles_exact = 1 WHERE id = ?", endpoint.branch_id);
+    put_databases(endpoint.branch_id, stopped.databases);
   }
   transaction.commit();
 }
@@ -175,6 +182,20 @@ std::optional<std::string> Catalog::password(const std::string& branch_id,
   return std::nullopt;
 }
 
+void Catalog::set_password(const std::string& branch_id, const std::string& role,
+                           const std::string& password) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  passwords_->remove(branch_id, role);
+  passwords_->insert(branch_id, role, password);
+  transaction.commit();
+}
+
+void Catalog::remove_password(const std::string& branch_id, const std::string& role) {
+  MutexLock lock(mutex_);
+  passwords_->remove(branch_id, role);
+}
+
 std::vector<DatabaseRecord> Catalog::databases(const std::string& branch_id) {
   MutexLock lock(mutex_);
   std::vector<DatabaseRecord> found;
@@ -182,6 +203,39 @@ std::vector<DatabaseRecord> Catalog::databases(const std::string& branch_id) {
       db_.query("SELECT id, name, owner FROM databases WHERE branch_id = ? ORDER BY id", branch_id);
   while (rows.step()) found.push_back({rows.integer(0), rows.text(1), rows.text(2)});
   return found;
+}
+
+void Catalog::set_roles_databases(const std::string& branch_id,
+                                  const std::vector<StoredRole>& roles,
+                                  const std::vector<StoredDatabase>& databases) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  put_roles(branch_id, roles);
+  put_databases(branch_id, databases);
+  transaction.commit();
+}
+
+void Catalog::set_databases(const std::string& branch_id,
+                            const std::vector<StoredDatabase>& databases) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  put_databases(branch_id, databases);
+  transaction.commit();
+}
+
+void Catalog::put_databases(const std::string& branch_id,
+                            const std::vector<StoredDatabase>& databases) {
+  nlohmann::json names = nlohmann::json::array();
+  for (const StoredDatabase& database : databases) {
+    names.push_back(database.name);
+    db_.run(
+        "INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?) "
+        "ON CONFLICT (branch_id, name) DO UPDATE SET owner = excluded.owner",
+        branch_id, database.name, database.owner);
+  }
+  db_.run(
+      "DELETE FROM databases WHERE branch_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
+      branch_id, names.dump());
 }
 
 std::vector<PendingSql> Catalog::pending_sql(const std::string& branch_id) {
@@ -201,6 +255,14 @@ void Catalog::remove_pending_sql(int64_t id) {
 void Catalog::put_operation(const Operation& operation) {
   MutexLock lock(mutex_);
   upsert_operation(db_, operation);
+}
+
+Operation Catalog::record_finished(const Branch& branch, const std::string& endpoint_id,
+                                   const std::string& action) {
+  Operation operation{new_uuid(), branch.project_id, branch.id, endpoint_id, action, "finished"};
+  operation.created_at = operation.updated_at = now_micros();
+  put_operation(operation);
+  return operation;
 }
 
 void Catalog::finish_operation(const std::string& id, const std::string& status,

@@ -37,9 +37,11 @@ struct Control::Impl {
         endpoints({catalog, options.compute, options.layers.settings_guard}),
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
+        roles_databases(catalog, endpoints, options.compute),
         reconcile(catalog, options.pageserver, options.safekeeper),
         services{.catalog = catalog,
                  .projects = projects,
+                 .roles_databases = roles_databases,
                  .endpoints = endpoints,
                  .host = options.compute,
                  .pageserver = options.pageserver,
@@ -55,6 +57,7 @@ struct Control::Impl {
   Catalog catalog;
   EndpointManager endpoints;
   Projects projects;
+  RolesAndDatabases roles_databases;
   Reconcile reconcile;
   api::Services services;
 };
@@ -104,11 +107,10 @@ std::string Control::first_connection_string() {
   for (const Project& project : catalog.projects()) {
     if (project.state != "ready") continue;
     Branch branch = catalog.default_branch(project.id);
-    return impl_->projects.connection_uri(catalog.endpoint_of_branch(branch.id), kFirstDatabase,
-                                          kOwnerRole, false);
+    return impl_->projects.connection_uri(catalog.endpoint_of_branch(branch.id), "", "", false);
   }
   CreatedBranch made = impl_->projects.create_project({.name = "first"});
-  return impl_->projects.connection_uri(made.endpoint, kFirstDatabase, kOwnerRole, false);
+  return impl_->projects.connection_uri(made.endpoint, "", "", false);
 }
 
 }  // namespace halogen::control

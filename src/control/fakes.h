@@ -31,10 +31,14 @@ class FakeHost final : public ComputeHost {
   ComputeStopped suspend(const std::string& id, bool force, Deadline) override {
     ++suspends;
     pause(suspend_gate);
+    if (fail_suspends > 0) {
+      --fail_suspends;
+      throw Error(Errc::timed_out, "it does not end");
+    }
     if (!force && clients) throw Error(Errc::conflict, "clients are connected");
     MutexLock lock(mutex_);
     if (running_.erase(id) == 0) return {};
-    return {Lsn(1000), roles_, force && vacuum_due};
+    return {Lsn(1000), roles_, databases_, force && vacuum_due};
   }
   void destroy(const std::string& id) override {
     MutexLock lock(mutex_);
@@ -50,6 +54,11 @@ class FakeHost final : public ComputeHost {
     MutexLock lock(mutex_);
     if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
     return {roles_, 1};
+  }
+  std::vector<StoredDatabase> databases(const std::string& id) override {
+    MutexLock lock(mutex_);
+    if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
+    return databases_;
   }
   void execute(const std::string& id, const std::string&, const std::string& sql) override {
     MutexLock lock(mutex_);
@@ -79,6 +88,10 @@ class FakeHost final : public ComputeHost {
     MutexLock lock(mutex_);
     roles_ = std::move(roles);
   }
+  void set_databases(std::vector<StoredDatabase> databases) {
+    MutexLock lock(mutex_);
+    databases_ = std::move(databases);
+  }
   std::vector<std::string> executed() {
     MutexLock lock(mutex_);
     return executed_;
@@ -92,6 +105,7 @@ class FakeHost final : public ComputeHost {
   std::atomic<int> suspends = 0;
   std::atomic<int> role_reads = 0;
   std::atomic<int> fail_starts = 0;
+  std::atomic<int> fail_suspends = 0;
   std::atomic<bool> clients = false;
   std::atomic<bool> vacuum_due = false;
   // While true, that call does not return.
@@ -109,6 +123,7 @@ class FakeHost final : public ComputeHost {
   std::map<std::string, std::string> settings_ GUARDED_BY(mutex_);
   std::vector<StoredRole> roles_ GUARDED_BY(mutex_) = {
       {"neondb_owner", "SCRAM-SHA-256$fake", true}};
+  std::vector<StoredDatabase> databases_ GUARDED_BY(mutex_) = {{"neondb", "neondb_owner"}};
   std::vector<std::string> executed_ GUARDED_BY(mutex_);
   std::function<void(const std::string&)> exited_ GUARDED_BY(mutex_);
 };

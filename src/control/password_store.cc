@@ -97,6 +97,10 @@ void PasswordStore::insert(const std::string& branch_id, const std::string& role
           keys_.encrypt(password, place_of(branch_id, role)));
 }
 
+void PasswordStore::remove(const std::string& branch_id, const std::string& role) {
+  db_.run("DELETE FROM passwords WHERE branch_id = ? AND role = ?", branch_id, role);
+}
+
 std::vector<std::pair<std::string, std::string>> PasswordStore::of_branch(
     const std::string& branch_id) {
   Statement found =

@@ -38,6 +38,7 @@ class PasswordStore {
 
   // Within the caller's transaction.
   void insert(const std::string& branch_id, const std::string& role, const std::string& password);
+  void remove(const std::string& branch_id, const std::string& role);
   std::vector<std::pair<std::string, std::string>> of_branch(const std::string& branch_id);
 
   // Encrypts all with a new key. Older ones stay in the file, for older copies of the catalog.

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/url.h"
 #include "control/names.h"
 #include "control/settings/project_settings.h"
 #include "postgres/scram.h"
@@ -147,7 +148,8 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
   added.branch.state = "ready";
   logger.info("project {} created with branch {} and endpoint {}", project.id, added.branch.id,
               added.endpoint.id);
-  return {added.branch, added.endpoint, record(added.branch, "create_timeline")};
+  return {added.branch, added.endpoint,
+          options_.catalog.record_finished(added.branch, "", "create_timeline")};
 }
 
 Project Projects::update_project(const std::string& project_id, const ProjectChange& change) {
@@ -213,7 +215,7 @@ CreatedBranch Projects::create_branch(const std::string& project_id, const Branc
   added.branch.state = "ready";
   logger.info("branch {} created from {} at {}", added.branch.id, parent.id,
               added.branch.parent_lsn.str());
-  return {added.branch, added.endpoint, record(added.branch, "create_branch")};
+  return {added.branch, added.endpoint, catalog.record_finished(added.branch, "", "create_branch")};
 }
 
 RestoredBranch Projects::restore_branch(const std::string& branch_id,
@@ -243,7 +245,7 @@ RestoredBranch Projects::restore_branch(const std::string& branch_id,
   }
   logger.info("branch {} goes on from {} at {}", branch.id, source.id, beginning.lsn.str());
   RestoredBranch restored{catalog.branch(branch_id), std::nullopt, {}};
-  restored.operations.push_back(record(branch, "create_timeline"));
+  restored.operations.push_back(catalog.record_finished(branch, "", "create_timeline"));
   if (moved.kept) {
     options_.endpoints.add(moved.kept->endpoint);
     restored.kept = moved.kept->branch;
@@ -295,6 +297,20 @@ bool Projects::move(const Branch& branch, MovedBranch& moved, const std::string&
   });
 }
 
+void Projects::rename_branch(const std::string& branch_id, const std::string& name) {
+  check_name("branch", name);
+  Catalog& catalog = options_.catalog;
+  ProjectTurns::Hold turn(turns_, catalog.branch(branch_id).project_id, ProjectTurns::Kind::alone);
+  catalog.rename_branch(branch_id, name);
+}
+
+void Projects::set_default_branch(const std::string& branch_id) {
+  Catalog& catalog = options_.catalog;
+  const std::string project_id = catalog.branch(branch_id).project_id;
+  ProjectTurns::Hold turn(turns_, project_id, ProjectTurns::Kind::alone);
+  catalog.set_default_branch(ready_branch(project_id, branch_id));
+}
+
 Operation Projects::delete_branch(const std::string& branch_id) {
   Catalog& catalog = options_.catalog;
   ProjectTurns::Hold turn(turns_, catalog.branch(branch_id).project_id, ProjectTurns::Kind::alone);
@@ -307,7 +323,7 @@ Operation Projects::delete_branch(const std::string& branch_id) {
   catalog.set_branch_state(branch_id, "deleting");
   remove_branch(branch);
   logger.info("branch {} deleted", branch_id);
-  return record(branch, "delete_timeline");
+  return catalog.record_finished(branch, "", "delete_timeline");
 }
 
 void Projects::remove_branch(const Branch& branch) {
@@ -330,18 +346,6 @@ void Projects::delete_project(const std::string& project_id) {
   logger.info("project {} deleted", project_id);
 }
 
-Operation Projects::record(const Branch& branch, const std::string& action) {
-  Operation operation;
-  operation.id = new_uuid();
-  operation.project_id = branch.project_id;
-  operation.branch_id = branch.id;
-  operation.action = action;
-  operation.status = "finished";
-  operation.created_at = operation.updated_at = now_micros();
-  options_.catalog.put_operation(operation);
-  return operation;
-}
-
 std::string Projects::host_name(const std::string& endpoint_id, bool pooled) const {
   return fmt::format("{}{}.{}", endpoint_id, pooled ? "-pooler" : "", options_.domain);
 }
@@ -354,12 +358,29 @@ std::optional<std::string> Projects::password(const Endpoint& endpoint, const st
   return given;
 }
 
-std::string Projects::connection_uri(const Endpoint& endpoint, const std::string& database,
-                                     const std::string& role, bool pooled) {
+std::string Projects::first_database(const std::string& branch_id) {
+  std::vector<DatabaseRecord> all = options_.catalog.databases(branch_id);
+  bool usual = std::ranges::find(all, kFirstDatabase, &DatabaseRecord::name) != all.end();
+  return usual || all.empty() ? kFirstDatabase : all.front().name;
+}
+
+// Those that we gave a password are for users.
+std::string Projects::first_role(const std::string& branch_id) {
+  auto all = options_.catalog.passwords(branch_id);
+  bool usual = std::ranges::any_of(all, [](auto& one) { return one.first == kOwnerRole; });
+  return usual || all.empty() ? kOwnerRole : all.front().first;
+}
+
+std::string Projects::connection_uri(const Endpoint& endpoint, const std::string& wanted_database,
+                                     const std::string& wanted_role, bool pooled) {
+  const std::string& branch = endpoint.branch_id;
+  const std::string database = wanted_database.empty() ? first_database(branch) : wanted_database;
+  const std::string role = wanted_role.empty() ? first_role(branch) : wanted_role;
   std::optional<std::string> known = password(endpoint, role);
   std::string port = options_.pg_port == 5432 ? "" : fmt::format(":{}", options_.pg_port);
-  return fmt::format("postgresql://{}{}@{}{}/{}?sslmode=require", role, known ? ":" + *known : "",
-                     host_name(endpoint.id, pooled), port, database);
+  return fmt::format("postgresql://{}{}@{}{}/{}?sslmode=require&channel_binding=require",
+                     url_encoded(role), known ? ":" + url_encoded(*known) : "",
+                     host_name(endpoint.id, pooled), port, url_encoded(database));
 }
 
 }  // namespace halogen::control

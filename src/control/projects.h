@@ -89,6 +89,8 @@ class Projects {
   // restart. A crash leaves the old state or the new one. Its children follow the state that is
   // kept. conflict if it has some, or the source is the branch itself, and no name is given.
   RestoredBranch restore_branch(const std::string& branch_id, const RestoreRequest& request);
+  void rename_branch(const std::string& branch_id, const std::string& name);  // already_exists.
+  void set_default_branch(const std::string& branch_id);
   // conflict if it has children or is the default branch.
   Operation delete_branch(const std::string& branch_id);
   void delete_project(const std::string& project_id);
@@ -97,7 +99,8 @@ class Projects {
   // The role's password, if we gave it and it still is the one: SQL may have changed it, which a
   // running compute tells, or the copy of its roles. If neither can be asked, what we gave counts.
   std::optional<std::string> password(const Endpoint& endpoint, const std::string& role);
-  // With the password if we know it. The port only if it is not Postgres' own.
+  // With the password if we know it. The port only if it is not Postgres' own. No database or role:
+  // the branch's first.
   std::string connection_uri(const Endpoint& endpoint, const std::string& database,
                              const std::string& role, bool pooled);
 
@@ -109,7 +112,8 @@ class Projects {
   bool move(const Branch& branch, MovedBranch& moved, const std::string& keep_as);
   void remove_branch(const Branch& branch);
   void finish_project(const std::string& project_id);
-  Operation record(const Branch& branch, const std::string& action);
+  std::string first_database(const std::string& branch_id);
+  std::string first_role(const std::string& branch_id);
 
   const Options options_;
   History history_;

@@ -15,6 +15,8 @@ namespace {
 
 const log::Logger logger("control");
 
+constexpr int kWakeAttempts = 10;
+
 Error no_such_endpoint() { return Error(Errc::not_found, "endpoint not found"); }
 Error shutting_down() { return Error(Errc::unavailable, "the platform is shutting down"); }
 
@@ -224,6 +226,25 @@ Operation EndpointManager::new_operation(const Endpoint& endpoint, const std::st
   return operation;
 }
 
+void EndpointManager::while_running(const std::string& endpoint_id,
+                                    const std::function<void()>& work) {
+  for (int attempt = 0; attempt < kWakeAttempts; attempt++) {
+    auto woken = std::make_shared<std::promise<Outcome<ComputeAddress>>>();
+    std::future<Outcome<ComputeAddress>> answer = woken->get_future();
+    wake(endpoint_id,
+         [woken](Outcome<ComputeAddress> outcome) { woken->set_value(std::move(outcome)); });
+    if (Outcome<ComputeAddress> outcome = answer.get(); outcome.error) throw *outcome.error;
+    bool done = false;
+    exclusively(endpoint_id, [&](bool running) {
+      if (!running) return;
+      work();
+      done = true;
+    });
+    if (done) return;  // Else it has been suspended in between.
+  }
+  throw Error(Errc::unavailable, "the compute ends again and again before it can be used");
+}
+
 Operation EndpointManager::begin_start(const std::string& endpoint_id) {
   Operation operation = new_operation(catalog_.endpoint(endpoint_id), "start_compute");
   // Known to the catalog before the job can finish it; never written under the mutex.
@@ -233,7 +254,8 @@ Operation EndpointManager::begin_start(const std::string& endpoint_id) {
     MutexLock lock(mutex_);
     MachinePtr machine = find(endpoint_id);
     if (!machine) throw no_such_endpoint();
-    if (machine->state != ComputeState::active && !machine->start_operation && !stopping_) {
+    const bool runs = machine->state == ComputeState::active && !machine->suspend_wanted;
+    if (!runs && !machine->start_operation && !stopping_) {
       machine->start_operation = operation;
       machine->start_wanted = true;
       schedule(machine);

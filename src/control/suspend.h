@@ -84,6 +84,8 @@ class EndpointManager final : public Endpoints {
   // wait meanwhile as in any suspend; the next query starts it. Returns whether it was running.
   // What `work` throws, this throws, and what keeps the compute from being suspended.
   bool while_suspended(const std::string& endpoint_id, std::function<void()> work);
+  // The same with the compute running: it is woken for that, and is suspended later as any other.
+  void while_running(const std::string& endpoint_id, const std::function<void()>& work);
   // Ends the compute and destroys what it left; from then on the endpoint does not exist.
   void retire(const std::string& endpoint_id);
 

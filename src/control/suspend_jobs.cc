@@ -67,6 +67,13 @@ void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
     machine->for_vacuum = false;
     machine->kept_awake.clear();
   }
+  // A start that was to follow a suspend, which has failed.
+  if (state == ComputeState::active && machine->start_operation) {
+    jobs_.add(
+        [this, id = machine->start_operation->id] { catalog_.finish_operation(id, "skipped"); });
+    machine->start_operation.reset();
+    machine->start_wanted = false;
+  }
   schedule(machine);
   idle_changed_.notify_all();
 }

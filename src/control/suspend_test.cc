@@ -155,6 +155,36 @@ TEST_F(EndpointManagerTest, AConnectionWhileSuspendingWaitsAndWakesAgain) {
   EXPECT_EQ(host_.starts, 2);
 }
 
+TEST_F(EndpointManagerTest, ARestartIsASuspendAndAStart) {
+  wake_now();
+  Operation suspend = manager_->begin_suspend(ep_);
+  Operation start = manager_->begin_start(ep_);
+  EXPECT_TRUE(finishes(suspend, "finished"));
+  EXPECT_TRUE(finishes(start, "finished"));
+  EXPECT_EQ(host_.starts, 2);
+}
+
+TEST_F(EndpointManagerTest, AStartAfterASuspendThatFailsIsOverToo) {
+  wake_now();
+  host_.suspend_gate = true;
+  host_.fail_suspends = 1;
+  Operation suspend = manager_->begin_suspend(ep_);
+  Operation start = manager_->begin_start(ep_);
+  host_.suspend_gate = false;
+  EXPECT_TRUE(finishes(suspend, "failed"));
+  EXPECT_TRUE(finishes(start, "skipped"));
+}
+
+TEST_F(EndpointManagerTest, WorkThatNeedsARunningComputeWakesIt) {
+  bool ran = false;
+  manager_->while_running(ep_, [&] { ran = host_.running(ep_); });
+  EXPECT_TRUE(ran);
+  EXPECT_THROW(manager_->while_running(ep_, [] { throw Error(Errc::conflict, "no"); }), Error);
+  host_.fail_starts = 1;
+  EXPECT_TRUE(finishes(manager_->begin_suspend(ep_), "finished"));
+  EXPECT_THROW(manager_->while_running(ep_, [] {}), Error);
+}
+
 TEST_F(EndpointManagerTest, AnIdleSuspendThatMeetsClientsLeavesTheComputeRunning) {
   host_.clients = true;
   manager_->set_idle_timeout(ep_, 1);

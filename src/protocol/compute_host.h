@@ -50,10 +50,19 @@ struct RoleList {
   uint64_t epoch = 0;  // Of logins (session_state.h), from before that moment. 0: not known.
 };
 
+// One that users may connect to: neither a template nor `postgres`.
+struct StoredDatabase {
+  std::string name;
+  std::string owner;
+
+  bool operator==(const StoredDatabase&) const = default;
+};
+
 struct ComputeStopped {
   Lsn end;  // The safekeeper has all WAL up to here.
-  std::vector<StoredRole>
-      roles;                // As they were just before the stop; empty if they could not be read.
+  // As they were just before the stop; no roles: they could not be read, nor the databases.
+  std::vector<StoredRole> roles;
+  std::vector<StoredDatabase> databases;
   bool vacuum_due = false;  // Autovacuum has been kept from work that it had.
 };
 
@@ -89,6 +98,8 @@ class ComputeHost {
 
   // The roles as the running compute has them now (pg_authid); not_found if it does not run.
   virtual RoleList roles(const std::string& endpoint_id) = 0;
+  // Likewise its databases, by name.
+  virtual std::vector<StoredDatabase> databases(const std::string& endpoint_id) = 0;
   // SQL as the superuser in `database` of a running compute; throws what Postgres answers.
   virtual void execute(const std::string& endpoint_id, const std::string& database,
                        const std::string& sql) = 0;

@@ -219,6 +219,12 @@ RoleList ComputeAgent::roles(const std::string& endpoint_id) {
   return *std::move(roles);
 }
 
+std::vector<StoredDatabase> ComputeAgent::databases(const std::string& endpoint_id) {
+  Deadline deadline = Deadline::after(options_.sql_deadline);
+  SqlConnection sql(find_or_make(endpoint_id)->address(), "postgres", deadline);
+  return read_databases(sql, deadline);
+}
+
 std::unique_ptr<SqlConnection> ComputeAgent::take_role_connection(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   auto kept = role_connections_.extract(endpoint_id);

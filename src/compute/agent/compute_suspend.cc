@@ -84,6 +84,7 @@ void Compute::prepare_suspend(bool force, ComputeStopped* stopped, StepTimes& ti
     stopped->vacuum_due = force && !due.empty();
     times.mark("vacuum");
     stopped->roles = read_roles(connection, deadline).roles;
+    stopped->databases = read_databases(connection, deadline);
     connection.query("SELECT halogen.prepare_suspend()", deadline);
   } catch (const Error& error) {
     if (!force || error.code() == Errc::conflict) throw;

@@ -193,4 +193,14 @@ RoleList read_roles(SqlConnection& connection, Deadline deadline) {
   return list;
 }
 
+std::vector<StoredDatabase> read_databases(SqlConnection& connection, Deadline deadline) {
+  std::vector<StoredDatabase> databases;
+  for (const SqlRow& row : connection.query(
+           "SELECT datname, pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database "
+           "WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY datname",
+           deadline))
+    databases.push_back({row[0], row[1]});
+  return databases;
+}
+
 }  // namespace halogen::compute

@@ -40,5 +40,6 @@ class SqlConnection {
 };
 
 RoleList read_roles(SqlConnection& connection, Deadline deadline);
+std::vector<StoredDatabase> read_databases(SqlConnection& connection, Deadline deadline);
 
 }  // namespace halogen::compute

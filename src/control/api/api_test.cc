@@ -59,8 +59,9 @@ class ApiTest : public testing::Test {
         EndpointManager::Options{.catalog = *catalog_, .host = host_});
     projects_ = std::make_unique<Projects>(Projects::Options{
         *catalog_, *manager_, host_, pageserver_, safekeeper_, "us-east-1.localhost", 5433});
+    objects_ = std::make_unique<RolesAndDatabases>(*catalog_, *manager_, host_);
     services_ = std::make_unique<Services>(
-        Services{*catalog_, *projects_, *manager_, host_, pageserver_, safekeeper_});
+        Services{*catalog_, *projects_, *objects_, *manager_, host_, pageserver_, safekeeper_});
     manager_->start();
     server_ = std::make_unique<Server>("127.0.0.1", 0);
     server_->start(*services_);
@@ -98,6 +99,7 @@ class ApiTest : public testing::Test {
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<EndpointManager> manager_;
   std::unique_ptr<Projects> projects_;
+  std::unique_ptr<RolesAndDatabases> objects_;
   std::unique_ptr<Services> services_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<httplib::Client> client_;
@@ -114,6 +116,34 @@ TEST_F(ApiTest, WithoutAKnownKeyNothingIsTold) {
   get("/metrics", 401);
   services_->open_metrics = true;
   EXPECT_EQ(client_->Get("/metrics")->status, 200);
+}
+
+TEST_F(ApiTest, WhoAsksIsTheOperatorAndHasNoOrganization) {
+  EXPECT_EQ(get("/api/v2/users/me")["login"], "operator");
+  EXPECT_EQ(get("/api/v2/auth")["auth_method"], "api_key_user");
+  EXPECT_EQ(get("/api/v2/users/me/organizations")["organizations"], json::array());
+  EXPECT_EQ(get("/api/v2/regions")["regions"][0]["region_id"], "us-east-1");
+  EXPECT_EQ(get("/api/v2/projects/shared")["projects"], json::array());
+}
+
+TEST_F(ApiTest, ABranchIsRenamedAndBecomesTheDefault) {
+  json made = make_project();
+  std::string path = "/projects/" + made["project"]["id"].get<std::string>() + "/branches";
+  json branch = post(path, {{"branch", {{"name", "dev"}}}}, 201)["branch"];
+  std::string dev = path + "/" + branch["id"].get<std::string>();
+  auto patch = [&](const json& body, int status) {
+    return read(client_->Patch("/api/v2" + dev, body.dump(), "application/json"), status);
+  };
+  EXPECT_EQ(patch({{"branch", {{"name", "main"}}}}, 409)["code"], "BRANCH_ALREADY_EXISTS");
+  EXPECT_EQ(patch({{"branch", {{"name", "next"}}}}, 200)["branch"]["name"], "next");
+  EXPECT_EQ(patch({{"branch", {{"protected", true}}}}, 400)["message"],
+            "protected is not supported yet");
+  EXPECT_EQ(post(dev + "/set_as_default", json::object(), 200)["branch"]["default"], true);
+  json listed = get("/api/v2" + path)["branches"];
+  EXPECT_EQ(std::count_if(listed.begin(), listed.end(), [](auto& one) { return one["default"]; }),
+            1);
+  EXPECT_EQ(get("/api/v2" + path + "/count")["count"], 2);
+  EXPECT_EQ(drop(dev, 422)["message"], "cannot delete the default branch of a project");
 }
 
 TEST_F(ApiTest, ErrorsEchoTheRequestId) {
@@ -137,7 +167,7 @@ TEST_F(ApiTest, AProjectComesWithABranchAnEndpointAndAConnectionString) {
   EXPECT_EQ(made["endpoints"][0]["host"], id + ".us-east-1.localhost");
   std::string uri = made["connection_uris"][0]["connection_uri"];
   EXPECT_EQ(uri, "postgresql://neondb_owner:" + password + "@" + id +
-                     ".us-east-1.localhost:5433/neondb?sslmode=require");
+                     ".us-east-1.localhost:5433/neondb?sslmode=require&channel_binding=require");
   std::string project = made["project"]["id"];
   json pooled = get("/api/v2/projects/" + project +
                     "/connection_uri?database_name=neondb&role_name=neondb_owner&pooled=true");

@@ -8,7 +8,9 @@ namespace halogen::control::api {
 
 using nlohmann::json;
 
-Response list_branches(Services& services, const Request& request) {
+namespace {
+
+json listed_branches(Services& services, const Request& request) {
   const std::string& project_id = request.at("project_id");
   services.catalog.project(project_id);
   std::string search = request.query_or("search", "");
@@ -22,7 +24,30 @@ Response list_branches(Services& services, const Request& request) {
       continue;
     listed.push_back(branch_json(branch));
   }
-  return json_response(200, {{"branches", listed},
+  return listed;
+}
+
+Response changed_branch(Services& services, const std::string& id) {
+  return json_response(
+      200, {{"branch", branch_json(services.catalog.branch(id))}, {"operations", json::array()}});
+}
+
+// Within a project names are unique.
+template <typename Make>
+auto with_unique_name(Make make) {
+  try {
+    return make();
+  } catch (const Error& error) {
+    if (error.code() == Errc::already_exists)
+      throw ApiError(409, "BRANCH_ALREADY_EXISTS", error.what());
+    throw;
+  }
+}
+
+}  // namespace
+
+Response list_branches(Services& services, const Request& request) {
+  return json_response(200, {{"branches", listed_branches(services, request)},
                              {"annotations", json::object()},
                              {"pagination", {{"sort_by", "updated_at"}, {"sort_order", "desc"}}}});
 }
@@ -60,20 +85,15 @@ Response create_branch(Services& services, const Request& request) {
     if (!first.is_object()) throw Error(Errc::invalid_argument, "endpoints must be objects");
     wanted.idle_timeout = number_or(first, "suspend_timeout_seconds", 0);
   }
-  try {
-    CreatedBranch made = services.projects.create_branch(request.at("project_id"), wanted);
-    return json_response(
-        201, {{"branch", branch_json(made.branch)},
-              {"endpoints", json::array({endpoint_json(services, made.endpoint)})},
-              {"operations", json::array({operation_json(made.operation)})},
-              {"roles", roles_json(services, made.branch, &made.endpoint)},
-              {"databases", databases_json(services, made.branch)},
-              {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)}});
-  } catch (const Error& error) {
-    if (error.code() == Errc::already_exists)
-      throw ApiError(409, "BRANCH_ALREADY_EXISTS", error.what());
-    throw;
-  }
+  CreatedBranch made = with_unique_name(
+      [&] { return services.projects.create_branch(request.at("project_id"), wanted); });
+  return json_response(
+      201, {{"branch", branch_json(made.branch)},
+            {"endpoints", json::array({endpoint_json(services, made.endpoint)})},
+            {"operations", json::array({operation_json(made.operation)})},
+            {"roles", roles_json(services, made.branch, made.endpoint)},
+            {"databases", databases_json(services, made.branch)},
+            {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)}});
 }
 
 // As Neon's: the answer's parent_id is the branch that keeps the old state, if it has been restored
@@ -114,24 +134,27 @@ Response delete_branch(Services& services, const Request& request) {
                              {"operations", json::array({operation_json(operation)})}});
 }
 
-Response list_roles(Services& services, const Request& request) {
-  Branch branch = path_branch(services, request);
-  return json_response(200, {{"roles", roles_json(services, branch, nullptr)}});
+Response count_branches(Services& services, const Request& request) {
+  const json listed = listed_branches(services, request);
+  return json_response(200, {{"count", listed.size()}});
 }
 
-Response list_databases(Services& services, const Request& request) {
+Response update_branch(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
-  return json_response(200, {{"databases", databases_json(services, branch)}});
+  json wanted = object_or_empty(request.body_json(), "branch");
+  for (const char* key : {"protected", "expires_at"})
+    if (auto value = wanted.find(key);
+        value != wanted.end() && !value->is_null() && *value != false)
+      throw Error(Errc::invalid_argument, "{} is not supported yet", key);
+  if (std::string name = text_or(wanted, "name", branch.name); name != branch.name)
+    with_unique_name([&] { services.projects.rename_branch(branch.id, name); });
+  return changed_branch(services, branch.id);
 }
 
-Response reveal_password(Services& services, const Request& request) {
+Response set_default_branch(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
-  std::optional<std::string> password = services.projects.password(
-      services.catalog.endpoint_of_branch(branch.id), request.at("role_name"));
-  if (!password)
-    throw Error(Errc::not_found,
-                "role not found, or its password is not stored: it was set or changed by SQL");
-  return json_response(200, {{"password", *password}});
+  services.projects.set_default_branch(branch.id);
+  return changed_branch(services, branch.id);
 }
 
 }  // namespace halogen::control::api

@@ -9,11 +9,11 @@ using nlohmann::json;
 
 namespace {
 
-Response with_operation(Services& services, const std::string& endpoint_id,
-                        const Operation& operation) {
+Response with_operations(Services& services, const std::string& endpoint_id,
+                         const std::vector<Operation>& operations) {
   return json_response(
       200, {{"endpoint", endpoint_json(services, services.catalog.endpoint(endpoint_id))},
-            {"operations", json::array({operation_json(operation)})}});
+            {"operations", operations_json(operations)}});
 }
 
 }  // namespace
@@ -75,19 +75,24 @@ Response update_endpoint(Services& services, const Request& request) {
   }
   services.catalog.set_idle_timeout(endpoint.id, seconds);
   services.endpoints.set_idle_timeout(endpoint.id, seconds);
-  return json_response(
-      200, {{"endpoint", endpoint_json(services, services.catalog.endpoint(endpoint.id))},
-            {"operations", json::array()}});
+  return with_operations(services, endpoint.id, {});
 }
 
 Response start_endpoint(Services& services, const Request& request) {
   Endpoint endpoint = path_endpoint(services, request);
-  return with_operation(services, endpoint.id, services.endpoints.begin_start(endpoint.id));
+  return with_operations(services, endpoint.id, {services.endpoints.begin_start(endpoint.id)});
+}
+
+Response restart_endpoint(Services& services, const Request& request) {
+  Endpoint endpoint = path_endpoint(services, request);
+  Operation suspend = services.endpoints.begin_suspend(endpoint.id);
+  Operation start = services.endpoints.begin_start(endpoint.id);
+  return with_operations(services, endpoint.id, {suspend, start});
 }
 
 Response suspend_endpoint(Services& services, const Request& request) {
   Endpoint endpoint = path_endpoint(services, request);
-  return with_operation(services, endpoint.id, services.endpoints.begin_suspend(endpoint.id));
+  return with_operations(services, endpoint.id, {services.endpoints.begin_suspend(endpoint.id)});
 }
 
 }  // namespace halogen::control::api

@@ -14,6 +14,7 @@
 #include "control/api/request.h"
 #include "control/catalog.h"
 #include "control/projects.h"
+#include "control/roles_databases.h"
 #include "control/suspend.h"
 #include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
@@ -26,6 +27,17 @@ struct Response {
   std::string type = "application/json";
 };
 Response json_response(int status, const nlohmann::json& body);
+
+// What it answers, or 204 if the object that is to be deleted is not there.
+template <typename Answer>
+Response unless_gone(Answer answer) {
+  try {
+    return answer();
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    return {204, ""};
+  }
+}
 
 // An error with its own HTTP status and code.
 class ApiError : public std::runtime_error {
@@ -46,6 +58,7 @@ struct ComponentStatus {
 struct Services {
   Catalog& catalog;
   Projects& projects;
+  RolesAndDatabases& roles_databases;
   EndpointManager& endpoints;
   ComputeHost& host;
   PageserverAdmin& pageserver;
@@ -84,11 +97,30 @@ Response get_connection_uri(Services&, const Request&);
 Response list_branches(Services&, const Request&);
 Response create_branch(Services&, const Request&);
 Response get_branch(Services&, const Request&);
+Response count_branches(Services&, const Request&);
+Response update_branch(Services&, const Request&);
+Response set_default_branch(Services&, const Request&);
 Response delete_branch(Services&, const Request&);
 Response restore_branch(Services&, const Request&);
+// roles.cc
 Response list_roles(Services&, const Request&);
-Response list_databases(Services&, const Request&);
+Response get_role(Services&, const Request&);
+Response create_role(Services&, const Request&);
+Response delete_role(Services&, const Request&);
+Response reset_password(Services&, const Request&);
 Response reveal_password(Services&, const Request&);
+// databases.cc
+Response list_databases(Services&, const Request&);
+Response get_database(Services&, const Request&);
+Response create_database(Services&, const Request&);
+Response update_database(Services&, const Request&);
+Response delete_database(Services&, const Request&);
+// account.cc
+Response get_auth(Services&, const Request&);
+Response get_current_user(Services&, const Request&);
+Response list_organizations(Services&, const Request&);
+Response list_regions(Services&, const Request&);
+Response list_shared_projects(Services&, const Request&);
 // endpoints.cc
 Response list_endpoints(Services&, const Request&);
 Response list_branch_endpoints(Services&, const Request&);
@@ -96,6 +128,7 @@ Response get_endpoint(Services&, const Request&);
 Response update_endpoint(Services&, const Request&);
 Response start_endpoint(Services&, const Request&);
 Response suspend_endpoint(Services&, const Request&);
+Response restart_endpoint(Services&, const Request&);
 // pooler.cc
 Response get_pooler(Services&, const Request&);
 Response end_client(Services&, const Request&);

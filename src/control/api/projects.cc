@@ -57,10 +57,8 @@ Response create_project(Services& services, const Request& request) {
   json body = object_or_empty(request.body_json(), "project");
   json branch = object_or_empty(body, "branch");
   json defaults = object_or_empty(body, "default_endpoint_settings");
-  if (std::string name = text_or(branch, "database_name", kFirstDatabase); name != kFirstDatabase)
-    throw Error(Errc::invalid_argument, "database_name: only {} is supported yet", kFirstDatabase);
-  if (std::string name = text_or(branch, "role_name", kOwnerRole); name != kOwnerRole)
-    throw Error(Errc::invalid_argument, "role_name: only {} is supported yet", kOwnerRole);
+  const std::string database = text_or(branch, "database_name", kFirstDatabase);
+  const std::string role = text_or(branch, "role_name", kOwnerRole);
   ProjectRequest wanted;
   wanted.name = text_or(body, "name", "");
   wanted.branch_name = text_or(branch, "name", "");
@@ -68,13 +66,21 @@ Response create_project(Services& services, const Request& request) {
   wanted.idle_timeout = number_or(defaults, "suspend_timeout_seconds", 0);
   wanted.settings = checked_settings(body).dump();
   CreatedBranch made = services.projects.create_project(wanted);
+  std::vector<Operation> operations = {made.operation};
+  try {
+    if (database != kFirstDatabase || role != kOwnerRole)
+      operations.push_back(services.roles_databases.name_first(made.branch, role, database));
+  } catch (const Error&) {
+    services.projects.delete_project(made.branch.project_id);
+    throw;
+  }
   Project project = services.catalog.project(made.branch.project_id);
   return json_response(
       201, {{"project", project_json(services, project)},
             {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)},
-            {"roles", roles_json(services, made.branch, &made.endpoint)},
+            {"roles", roles_json(services, made.branch, made.endpoint)},
             {"databases", databases_json(services, made.branch)},
-            {"operations", json::array({operation_json(made.operation)})},
+            {"operations", operations_json(operations)},
             {"branch", branch_json(made.branch)},
             {"endpoints", json::array({endpoint_json(services, made.endpoint)})}});
 }
@@ -116,9 +122,8 @@ Response get_connection_uri(Services& services, const Request& request) {
   }
   if (endpoint.project_id != project_id) throw Error(Errc::not_found, "endpoint not found");
   bool pooled = request.query_or("pooled", "false") == "true";
-  std::string uri =
-      services.projects.connection_uri(endpoint, request.query_or("database_name", kFirstDatabase),
-                                       request.query_or("role_name", kOwnerRole), pooled);
+  std::string uri = services.projects.connection_uri(
+      endpoint, request.query_or("database_name", ""), request.query_or("role_name", ""), pooled);
   return json_response(200, {{"uri", uri}});
 }
 

@@ -138,18 +138,37 @@ json operation_json(const Operation& operation) {
   return shape;
 }
 
-json roles_json(Services& services, const Branch& branch, const Endpoint* endpoint) {
+json operations_json(const std::vector<Operation>& operations) {
+  json listed = json::array();
+  for (const Operation& operation : operations) listed.push_back(operation_json(operation));
+  return listed;
+}
+
+json role_json(const Branch& branch, const StoredRole& role) {
+  return {{"branch_id", branch.id},
+          {"name", role.name},
+          {"protected", false},
+          {"authentication_method", role.can_login ? "password" : "no_login"},
+          {"created_at", rfc3339(branch.created_at)},
+          {"updated_at", rfc3339(branch.updated_at)}};
+}
+
+json database_json(const Branch& branch, const DatabaseRecord& database) {
+  return {{"id", database.id},
+          {"branch_id", branch.id},
+          {"name", database.name},
+          {"owner_name", database.owner},
+          {"created_at", rfc3339(branch.created_at)},
+          {"updated_at", rfc3339(branch.updated_at)}};
+}
+
+json roles_json(Services& services, const Branch& branch, const Endpoint& endpoint) {
   json roles = json::array();
   for (const StoredRole& role : services.catalog.roles(branch.id).roles) {
     if (!role.can_login || role.verifier.empty()) continue;
-    json shape = {{"branch_id", branch.id},
-                  {"name", role.name},
-                  {"protected", false},
-                  {"created_at", rfc3339(branch.created_at)},
-                  {"updated_at", rfc3339(branch.updated_at)}};
-    if (endpoint != nullptr)
-      if (auto password = services.projects.password(*endpoint, role.name))
-        shape["password"] = *password;
+    json shape = role_json(branch, role);
+    if (auto password = services.projects.password(endpoint, role.name))
+      shape["password"] = *password;
     roles.push_back(std::move(shape));
   }
   return roles;
@@ -158,12 +177,7 @@ json roles_json(Services& services, const Branch& branch, const Endpoint* endpoi
 json databases_json(Services& services, const Branch& branch) {
   json databases = json::array();
   for (const DatabaseRecord& database : services.catalog.databases(branch.id))
-    databases.push_back({{"id", database.id},
-                         {"branch_id", branch.id},
-                         {"name", database.name},
-                         {"owner_name", database.owner},
-                         {"created_at", rfc3339(branch.created_at)},
-                         {"updated_at", rfc3339(branch.updated_at)}});
+    databases.push_back(database_json(branch, database));
   return databases;
 }
 

@@ -12,8 +12,11 @@ nlohmann::json project_json(Services& services, const Project& project);
 nlohmann::json branch_json(const Branch& branch);
 nlohmann::json endpoint_json(Services& services, const Endpoint& endpoint);
 nlohmann::json operation_json(const Operation& operation);
-// With the passwords we know, if its endpoint is given.
-nlohmann::json roles_json(Services& services, const Branch& branch, const Endpoint* endpoint);
+nlohmann::json operations_json(const std::vector<Operation>& operations);
+nlohmann::json role_json(const Branch& branch, const StoredRole& role);
+nlohmann::json database_json(const Branch& branch, const DatabaseRecord& database);
+// Of a new branch, with the passwords we know.
+nlohmann::json roles_json(Services& services, const Branch& branch, const Endpoint& endpoint);
 nlohmann::json databases_json(Services& services, const Branch& branch);
 // A one-element array, or an empty one if the branch has not exactly one database and password.
 nlohmann::json connection_uris_json(Services& services, const Branch& branch,

@@ -63,6 +63,22 @@ std::optional<Route> take_route_of_options(wire::Parameters& parameters) {
   return route;
 }
 
+void drop_driver_options(wire::Parameters& parameters) {
+  static constexpr std::string_view kNames[] = {
+      // libpq's, which never sends them itself; some names of its are settings, too, and stay.
+      "channel_binding", "connect_timeout", "fallback_application_name", "gssencmode", "gsslib",
+      "hostaddr", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
+      "krbsrvname", "load_balance_hosts", "passfile", "require_auth", "requirepeer", "requiressl",
+      "service", "sslcert", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslmode",
+      "sslnegotiation", "sslpassword", "sslrootcert", "sslsni", "target_session_attrs",
+      // Prisma's and others'.
+      "connection_limit", "pgbouncer", "pool_timeout", "schema", "socket_timeout", "sslaccept",
+      "sslidentity", "statement_cache_size", "uselibpqcompat"};
+  std::erase_if(parameters, [](const auto& parameter) {
+    return std::ranges::find(kNames, parameter.first) != std::end(kNames);
+  });
+}
+
 std::optional<PasswordRoute> route_of_password(std::string_view text) {
   auto rest = after_prefix(text, "endpoint=");
   if (!rest) rest = after_prefix(text, "project=");

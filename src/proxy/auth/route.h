@@ -22,6 +22,11 @@ std::optional<Route> route_of_host(std::string_view host);
 // parameter too if nothing else was in it.
 std::optional<Route> take_route_of_options(wire::Parameters& parameters);
 
+// Takes out what a driver has found in a connection string and passes on, although it is meant for
+// a driver and no setting of Postgres', which would refuse the connection for it: sslmode,
+// channel_binding (in our own strings), pgbouncer, ...
+void drop_driver_options(wire::Parameters& parameters);
+
 struct PasswordRoute {
   Route route;
   std::string_view password;

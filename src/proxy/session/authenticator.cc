@@ -111,6 +111,7 @@ Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
 
   std::optional<Route> route = route_of(packet.parameters);
   login_.parameters = std::move(packet.parameters);
+  drop_driver_options(login_.parameters);
   bool right = false;
   if (route) {
     login_.route = std::move(*route);

@@ -35,6 +35,16 @@ TEST(Route, OptionIsTakenOutOfWhatIsPassedOn) {
   EXPECT_EQ(none[0].second, "-c a=b");
 }
 
+TEST(Route, WhatIsMeantForADriverIsNotPassedOn) {
+  wire::Parameters parameters{{"user", "a"},
+                              {"channel_binding", "require"},
+                              {"pgbouncer", "true"},
+                              {"search_path", "x"},
+                              {"sslmode", "require"}};
+  drop_driver_options(parameters);
+  EXPECT_EQ(parameters, (wire::Parameters{{"user", "a"}, {"search_path", "x"}}));
+}
+
 TEST(Route, PasswordPrefixInBothSpellings) {
   auto route = route_of_password("endpoint=ep-x;pa$s;word");
   ASSERT_TRUE(route);

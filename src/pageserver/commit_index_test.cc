@@ -43,7 +43,7 @@ struct Model {
 class CommitIndexTest : public ::testing::Test {
  protected:
   CommitIndexTest() {
-    options_.block_cache = std::make_shared<BlockCache>(1 << 20);
+    options_.layer_cache = std::make_shared<LayerCache>(1 << 20);
     options_.merge_files = 3;
   }
 

@@ -24,7 +24,7 @@ class PageServiceTest : public ::testing::Test {
  protected:
   PageServiceTest() {
     TimelineStore::Options options;
-    options.block_cache = std::make_shared<BlockCache>(1 << 20);
+    options.layer_cache = std::make_shared<LayerCache>(1 << 20);
     Manifest manifest;
     manifest.timeline = TimelineId::random();
     manifest.start_lsn = manifest.disk_consistent_lsn = Lsn(10);
@@ -176,7 +176,7 @@ class PageServiceFloodTest : public PageServiceTest {
     manifest.start_lsn = manifest.disk_consistent_lsn = Lsn(10);
     TimelineStore::create(folder_ / "b", manifest);
     TimelineStore::Options options;
-    options.block_cache = std::make_shared<BlockCache>(1 << 20);
+    options.layer_cache = std::make_shared<LayerCache>(1 << 20);
     other_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
                                         folder_ / "b", nullptr);
     other_->store().advance(Lsn(319));
@@ -321,7 +321,7 @@ TEST_F(PageServiceCrowdTest, ConnectionsOfManyComputesTakeFewThreads) {
   std::vector<std::shared_ptr<Timeline>> timelines;
   std::vector<net::Socket> sockets;
   TimelineStore::Options options;
-  options.block_cache = std::make_shared<BlockCache>(1 << 20);
+  options.layer_cache = std::make_shared<LayerCache>(1 << 20);
   for (size_t i = 0; i < kComputes; i++) {
     const fs::path folder = folder_ / fmt::format("crowd{}", i);
     Manifest manifest;

@@ -1,8 +1,11 @@
 #include "pageserver/pageserver.h"
 
+#include <malloc.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "pageserver/commit_index.h"
+#include "pageserver/layers/trash.h"
 
 namespace halogen::pageserver {
 
@@ -37,6 +40,18 @@ Moment moment_of(const Timeline& timeline, const std::optional<CommitEntry>& com
   return {commit->lsn, commit->time + kPostgresEpoch};
 }
 
+std::vector<metrics::Family> memory_families(const Pageserver::Memory& memory) {
+  metrics::Family family{.kind = metrics::Family::Kind::gauge,
+                         .name = "halogen_pageserver_memory_bytes",
+                         .help = "Memory that is within the budget of --memory, by its use."};
+  for (const auto& [part, bytes] : {std::pair{"pages", memory.pages},
+                                    {"blocks", memory.blocks},
+                                    {"indexes", memory.indexes},
+                                    {"layers", memory.layers}})
+    family.series.push_back({.labels = {{"part", part}}, .value = static_cast<double>(bytes)});
+  return {family};
+}
+
 }  // namespace
 
 // Keeps a timeline id, and the ancestor, to itself while files are made or removed.
@@ -58,15 +73,18 @@ class Pageserver::Reservation {
 Pageserver::Pageserver(Options options, Redo& redo)
     : options_(std::move(options)),
       redo_(redo),
-      block_cache_(std::make_shared<BlockCache>(options_.block_cache_bytes)),
+      layer_cache_(
+          std::make_shared<LayerCache>(options_.block_cache_bytes, options_.index_cache_bytes)),
+      layer_memory_(std::make_shared<LayerMemory>(options_.layer_memory_bytes)),
       page_cache_(options_.page_cache_bytes),
-      jobs_(options_.reader_threads) {
+      jobs_(options_.reader_threads),
+      metrics_([this] { return memory_families(memory()); }) {
   fs::create_directories(options_.home / "timelines");
   fs::create_directories(options_.home / "templates");
   fsync_folder(options_.home);
   load_templates();
   load_timelines();
-  empty_trash();
+  empty_trash(options_.home / "trash");
   PageService::Options service{.socket = options_.page_socket, .limits = options_.page_limits};
   if (!options_.asks_for_token)
     service.unguarded = [this](TimelineId id) { return find(id)->timeline; };
@@ -93,7 +111,8 @@ void Pageserver::stop() {
     branch->timeline->store().cancel_waits();
   }
   if (page_service_) page_service_->stop();
-  for (auto& [id, branch] : branches) branch->follower->wait_ended(Deadline::after(kReceiverStop));
+  const Deadline receivers = Deadline::after(kReceiverStop);  // Of all of them together.
+  for (auto& [id, branch] : branches) branch->follower->wait_ended(receivers);
   // All begin to write before the first is waited for.
   for (auto& [id, branch] : branches)
     branch->timeline->store().freeze_older_than(steady_clock::duration(0));
@@ -141,18 +160,26 @@ void Pageserver::keep_house() {
       if (stopping_) return;
       awake = awake_;
     }
+    bool rested = false;
     for (const auto& [id, branch] : awake) {
       if (!branch->follower->rest_if_idle([&] { return page_service_->sessions(id) > 0; }))
         continue;
+      rested = true;
       MutexLock lock(mutex_);
       if (!branch->follower->awake()) awake_.erase(id);  // Else it was woken since.
     }
+    if (rested) ::malloc_trim(0);  // What it had was all over the heap.
   }
 }
 
 Pageserver::Counts Pageserver::counts() const {
   MutexLock lock(mutex_);
   return {branches_.size(), awake_.size()};
+}
+
+Pageserver::Memory Pageserver::memory() const {
+  return {page_cache_.bytes(), layer_cache_->blocks.bytes(), layer_cache_->opened.bytes(),
+          static_cast<uint64_t>(std::max<int64_t>(layer_memory_->bytes(), 0))};
 }
 
 Pageserver::BranchPtr Pageserver::find(TimelineId id) const {

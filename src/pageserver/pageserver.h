@@ -16,6 +16,7 @@
 #include <memory>
 #include <set>
 
+#include "base/metric_sources.h"
 #include "pageserver/follower.h"
 #include "pageserver/page_service.h"
 #include "protocol/pageserver_admin.h"
@@ -29,6 +30,8 @@ class Pageserver : public PageserverAdmin {
     std::string page_socket;  // A unix socket path.
     size_t page_cache_bytes = 64 << 20;
     size_t block_cache_bytes = 32 << 20;
+    size_t index_cache_bytes = 16 << 20;
+    uint64_t layer_memory_bytes = 512 << 20;  // Of all memory layers; see layer_memory.h.
     size_t flush_bytes = 64 << 20;  // Of WAL in memory per timeline, before it goes to a file.
     size_t merge_files = 8;         // See TimelineStore::Options.
     size_t reader_threads = 2;      // That help with batched reads.
@@ -76,6 +79,16 @@ class Pageserver : public PageserverAdmin {
   };
   Counts counts() const EXCLUDES(mutex_);
 
+  // What takes memory by the megabyte, in bytes.
+  struct Memory {
+    uint64_t pages = 0;    // Rebuilt ones.
+    uint64_t blocks = 0;   // Of layer files.
+    uint64_t indexes = 0;  // Of open layer files.
+    uint64_t layers = 0;   // WAL that is not in files yet.
+    uint64_t total() const { return pages + blocks + indexes + layers; }
+  };
+  Memory memory() const;
+
  private:
   // A timeline and where its WAL comes in. The follower ends before the timeline.
   struct Branch {
@@ -91,7 +104,6 @@ class Pageserver : public PageserverAdmin {
   void keep_named(const std::map<TimelineId, Manifest>& manifests,
                   std::set<TimelineId>& unfinished);
   void discard(TimelineId id, std::string_view why);
-  void empty_trash();
   BranchPtr load_timeline(TimelineId id, std::map<TimelineId, Manifest>& manifests);
   void attach_known();
   BranchPtr open_branch(const fs::path& folder, const BranchPtr& ancestor);
@@ -113,7 +125,8 @@ class Pageserver : public PageserverAdmin {
 
   const Options options_;
   Redo& redo_;
-  std::shared_ptr<BlockCache> block_cache_;
+  std::shared_ptr<LayerCache> layer_cache_;
+  std::shared_ptr<LayerMemory> layer_memory_;
   PageCache page_cache_;
   JobPool jobs_;
 
@@ -127,6 +140,7 @@ class Pageserver : public PageserverAdmin {
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool stopped_ = false;
 
+  metrics::Registration metrics_;
   std::unique_ptr<PageService> page_service_;
   std::thread housekeeper_;
 };

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pageserver/ingest/template_import.h"
+#include "pageserver/layers/trash.h"
 #include "pageserver/pageserver.h"
 
 namespace halogen::pageserver {
@@ -14,7 +15,6 @@ namespace {
 const log::Logger logger("pageserver");
 
 constexpr std::chrono::minutes kImportFlush{10};
-constexpr std::chrono::days kTrashDays{7};
 
 // Each SLRU page and relation page that is really there. A skeleton may list tens of thousands of
 // relations, of which a few are asked for, so they are found where they are.
@@ -128,33 +128,10 @@ void Pageserver::keep_named(const std::map<TimelineId, Manifest>& manifests,
   }
 }
 
-// Moves a timeline's folder to the trash, which empty_trash() clears after kTrashDays.
 void Pageserver::discard(TimelineId id, std::string_view why) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  fs::path to = options_.home / "trash" / fmt::format("{}-{}", seconds, id.str());
-  fs::create_directories(to.parent_path());
-  fsync_folder(options_.home);
-  fs::rename(folder_of(id), to);
-  fsync_folder(to.parent_path());
-  fsync_folder(folder_of(id).parent_path());
+  const fs::path to = move_to_trash(folder_of(id), options_.home / "trash");
   logger.warn("timeline {}: {}; moved to {} for {} days", id.str(), why, to.string(),
               kTrashDays.count());
-}
-
-void Pageserver::empty_trash() {
-  const fs::path trash = options_.home / "trash";
-  if (!fs::exists(trash)) return;
-  const auto oldest = std::chrono::system_clock::now().time_since_epoch() - kTrashDays;
-  for (const auto& entry : fs::directory_iterator(trash)) {
-    std::string name = entry.path().filename().string();
-    int64_t seconds = 0;
-    auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), seconds);
-    if (error != std::errc() || *end != '-') continue;  // Not ours.
-    if (std::chrono::seconds(seconds) >= oldest) continue;
-    logger.info("removing {} from the trash", name);
-    fs::remove_all(entry.path());
-  }
 }
 
 // Ancestors first.
@@ -178,7 +155,8 @@ Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const Bran
   TimelineStore::Options store;
   store.freeze_bytes = options_.flush_bytes;
   store.merge_files = options_.merge_files;
-  store.block_cache = block_cache_;
+  store.layer_cache = layer_cache_;
+  store.memory = layer_memory_;
   auto branch = std::make_shared<Branch>();
   branch->timeline =
       std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, std::move(store),

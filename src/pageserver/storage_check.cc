@@ -9,7 +9,7 @@ constexpr size_t kBlockCache = 1 << 20;  // A cursor does not use it.
 
 void check_layer(const fs::path& path, const LayerDesc& desc, TimelineId timeline) {
   auto file = std::make_shared<LayerFile>(path, desc, layer_identity(timeline, desc.id),
-                                          std::make_shared<BlockCache>(kBlockCache));
+                                          std::make_shared<LayerCache>(kBlockCache));
   uint64_t entries = 0;
   std::pair<Key, Lsn> before;
   for (LayerFile::Cursor cursor(file); cursor.entry(); cursor.next()) {

@@ -17,7 +17,7 @@ constexpr PageKey page(uint32_t block) {
 
 class TimelineTest : public ::testing::Test {
  protected:
-  TimelineTest() { options_.block_cache = std::make_shared<BlockCache>(4 << 20); }
+  TimelineTest() { options_.layer_cache = std::make_shared<LayerCache>(4 << 20); }
 
   std::shared_ptr<Timeline> make(const std::string& name, Lsn start,
                                  std::shared_ptr<Timeline> ancestor = nullptr) {

@@ -29,7 +29,7 @@ std::string LayerDesc::file_name() const { return fmt::format("{:016x}.layer", i
 LayerWriter::LayerWriter(fs::path path, uint64_t identity)
     : path_(std::move(path)), temporary_(path_) {
   footer_.identity = identity;
-  temporary_ += ".tmp";
+  temporary_ += kUnfinished;
   fd_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
   write(kLayerHeader);
 }
@@ -92,7 +92,7 @@ LayerDesc LayerWriter::finish() {
 }
 
 LayerFile::LayerFile(fs::path path, LayerDesc desc, uint64_t identity,
-                     std::shared_ptr<BlockCache> cache)
+                     std::shared_ptr<LayerCache> cache)
     : path_(std::move(path)),
       desc_(desc),
       identity_(identity),
@@ -100,22 +100,24 @@ LayerFile::LayerFile(fs::path path, LayerDesc desc, uint64_t identity,
       cache_(std::move(cache)) {}
 
 LayerFile::~LayerFile() {
+  close();
   if (obsolete_) ::unlink(path_.c_str());
 }
 
-void LayerFile::close() const {
-  std::shared_ptr<const Opened> given_back;  // After the lock.
-  MutexLock lock(mutex_);
-  given_back.swap(opened_);
+std::shared_ptr<const OpenedLayer> LayerFile::opened() const {
+  if (auto opened = cache_->opened.get(number_)) return opened;
+  // Two readers may do this at the same time; one result is kept.
+  auto opened = open();
+  const LayerIndex& index = opened->index;
+  cache_->opened.put(
+      number_, opened,
+      sizeof(OpenedLayer) + index.blocks.size() * sizeof(BlockRef) + index.filter.bits().size(),
+      decltype(cache_->opened)::Large::kept_alone);
+  return opened;
 }
 
-std::shared_ptr<const LayerFile::Opened> LayerFile::opened() const {
-  {
-    MutexLock lock(mutex_);
-    if (opened_) return opened_;
-  }
-  // Two readers may do this at the same time; one result is kept.
-  auto opened = std::make_shared<Opened>();
+std::shared_ptr<const OpenedLayer> LayerFile::open() const {
+  auto opened = std::make_shared<OpenedLayer>();
   try {
     opened->fd = open_file(path_, O_RDONLY);
     int fd = opened->fd.get();
@@ -134,12 +136,10 @@ std::shared_ptr<const LayerFile::Opened> LayerFile::opened() const {
     Errc code = error.code() == Errc::not_found ? Errc::corrupt : error.code();
     throw Error(code, "{}: {}", path_.string(), error.what());
   }
-  MutexLock lock(mutex_);
-  if (!opened_) opened_ = std::move(opened);
-  return opened_;
+  return opened;
 }
 
-std::string LayerFile::read_block(const Opened& opened, size_t number) const {
+std::string LayerFile::read_block(const OpenedLayer& opened, size_t number) const {
   const BlockRef& ref = opened.index.blocks[number];
   try {
     std::string stored = pread_exact(opened.fd.get(), ref.stored, ref.offset);
@@ -149,11 +149,11 @@ std::string LayerFile::read_block(const Opened& opened, size_t number) const {
   }
 }
 
-std::shared_ptr<const std::string> LayerFile::cached_block(const Opened& opened,
+std::shared_ptr<const std::string> LayerFile::cached_block(const OpenedLayer& opened,
                                                            size_t number) const {
-  if (auto block = cache_->get({number_, number})) return block;
+  if (auto block = cache_->blocks.get({number_, number})) return block;
   auto block = std::make_shared<const std::string>(read_block(opened, number));
-  cache_->put({number_, number}, block, block->size());
+  cache_->blocks.put({number_, number}, block, block->size());
   return block;
 }
 

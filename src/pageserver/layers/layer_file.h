@@ -1,7 +1,8 @@
 // layer_file.h: immutable sorted files of versions: writing one, reading them.
 //
 // Threads: a LayerWriter belongs to one; a LayerFile may be read by any number. A LayerFile is
-// opened at its first read. Every block is checked against its checksum when it is read from disk.
+// opened when it is read; the descriptor and the index are cache, as blocks are. Every block is
+// checked against its checksum when it is read from disk.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -25,6 +26,8 @@ struct LayerDesc {
 
   std::string file_name() const;
 };
+
+constexpr std::string_view kUnfinished = ".tmp";
 
 // Writes a layer file under a temporary name; finish() makes it durable, then gives it its own.
 class LayerWriter {
@@ -64,20 +67,34 @@ struct BlockIdHash {
     return (id.file * 0x9E3779B97F4A7C15u ^ id.block) * 0xBF58476D1CE4E5B9u;
   }
 };
-// Decompressed blocks, of all files.
-using BlockCache = LruCache<BlockId, std::string, BlockIdHash>;
+struct FileNumberHash {
+  size_t operator()(uint64_t number) const { return number * 0x9E3779B97F4A7C15u >> 32; }
+};
+// A file that is open for reading.
+struct OpenedLayer {
+  UniqueFd fd;
+  LayerIndex index;
+};
+// Of all files: decompressed blocks, and by the file's number, what is open.
+struct LayerCache {
+  LayerCache(size_t block_bytes, size_t index_bytes) : blocks(block_bytes), opened(index_bytes) {}
+  explicit LayerCache(size_t bytes) : LayerCache(bytes, bytes) {}
+
+  LruCache<BlockId, std::string, BlockIdHash> blocks;
+  LruCache<uint64_t, OpenedLayer, FileNumberHash> opened;
+};
 
 class LayerFile {
  public:
   // `identity` as it was written with: a file that has another one is `corrupt`.
-  LayerFile(fs::path path, LayerDesc desc, uint64_t identity, std::shared_ptr<BlockCache> cache);
+  LayerFile(fs::path path, LayerDesc desc, uint64_t identity, std::shared_ptr<LayerCache> cache);
   ~LayerFile();  // Unlinks the file if it is obsolete.
   LayerFile(const LayerFile&) = delete;
   LayerFile& operator=(const LayerFile&) = delete;
 
   const LayerDesc& desc() const { return desc_; }
   // Gives back the descriptor and the index; the next read opens it again.
-  void close() const EXCLUDES(mutex_);
+  void close() const { cache_->opened.erase(number_); }
   // No manifest names it any more: it goes when its last reader is done.
   void mark_obsolete() { obsolete_ = true; }
 
@@ -104,13 +121,10 @@ class LayerFile {
   };
 
  private:
-  struct Opened {
-    UniqueFd fd;
-    LayerIndex index;
-  };
-  std::shared_ptr<const Opened> opened() const;
-  std::string read_block(const Opened& opened, size_t number) const;
-  std::shared_ptr<const std::string> cached_block(const Opened& opened, size_t number) const;
+  std::shared_ptr<const OpenedLayer> opened() const;
+  std::shared_ptr<const OpenedLayer> open() const;
+  std::string read_block(const OpenedLayer& opened, size_t number) const;
+  std::shared_ptr<const std::string> cached_block(const OpenedLayer& opened, size_t number) const;
   bool may_overlap(const Key& first, const Key& last, Lsn lsn) const {
     return desc_.min_lsn <= lsn && first <= desc_.last && last >= desc_.first;
   }
@@ -119,10 +133,8 @@ class LayerFile {
   const LayerDesc desc_;
   const uint64_t identity_;
   const uint64_t number_;
-  const std::shared_ptr<BlockCache> cache_;
+  const std::shared_ptr<LayerCache> cache_;
   std::atomic<bool> obsolete_ = false;
-  mutable Mutex mutex_;
-  mutable std::shared_ptr<const Opened> opened_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::pageserver

@@ -40,7 +40,7 @@ LayerDesc write_entries(const fs::path& path, const std::vector<Entry>& entries,
 }
 
 std::shared_ptr<LayerFile> open_layer(const fs::path& path, const LayerDesc& desc) {
-  return std::make_shared<LayerFile>(path, desc, kIdentity, std::make_shared<BlockCache>(1 << 20));
+  return std::make_shared<LayerFile>(path, desc, kIdentity, std::make_shared<LayerCache>(1 << 20));
 }
 
 std::vector<Entry> read_all(const std::shared_ptr<LayerFile>& file) {
@@ -60,6 +60,27 @@ std::vector<Lsn> walk_lsns(const LayerFile& file, const Key& key, Lsn lsn) {
     return !is_base(entry.kind);
   });
   return out;
+}
+
+TEST(LayerFile, IndexesAndDescriptorsAreOnlyCache) {
+  TempFolder folder;
+  auto entries = some_entries(2, 1);
+  auto cache = std::make_shared<LayerCache>(1 << 20, 1);
+  std::vector<std::unique_ptr<LayerFile>> files;
+  for (int i = 0; i < 100; ++i) {
+    fs::path path = folder / std::to_string(i);
+    files.push_back(
+        std::make_unique<LayerFile>(path, write_entries(path, entries), kIdentity, cache));
+  }
+  size_t one = 0;
+  for (int round = 0; round < 2; ++round)
+    for (const auto& file : files) {
+      EXPECT_FALSE(walk_lsns(*file, entries[0].key, Lsn(1000)).empty());
+      if (one == 0) one = cache->opened.bytes();
+    }
+  EXPECT_LE(cache->opened.bytes(), 16 * one) << "one in each shard";
+  files.clear();
+  EXPECT_EQ(cache->opened.bytes(), 0u);
 }
 
 TEST(LayerFile, HoldsWhatWasWritten) {

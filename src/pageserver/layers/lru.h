@@ -31,9 +31,11 @@ class LruCache {
     return found->second->value;
   }
 
-  // Replaces what was there. `cost` is in bytes; a value over a shard's capacity is not kept.
-  void put(const K& key, Value value, size_t cost) {
-    if (cost > shard_capacity_) return;
+  // Replaces what was there. `cost` is in bytes; a value over a shard's capacity is not kept, or
+  // alone in its shard.
+  enum class Large { not_kept, kept_alone };
+  void put(const K& key, Value value, size_t cost, Large large = Large::not_kept) {
+    if (cost > shard_capacity_ && large == Large::not_kept) return;
     Shard& shard = shard_of(key);
     std::list<Entry> dropped;  // Freed after the lock.
     MutexLock lock(shard.mutex);
@@ -41,8 +43,24 @@ class LruCache {
     shard.order.push_front({key, std::move(value), cost});
     shard.map.emplace(key, shard.order.begin());
     shard.bytes += cost;
-    while (shard.bytes > shard_capacity_)
+    while (shard.bytes > shard_capacity_ && shard.order.size() > 1)
       drop(shard, shard.map.find(shard.order.back().key), dropped);
+  }
+
+  void erase(const K& key) {
+    Shard& shard = shard_of(key);
+    std::list<Entry> dropped;
+    MutexLock lock(shard.mutex);
+    if (auto found = shard.map.find(key); found != shard.map.end()) drop(shard, found, dropped);
+  }
+
+  size_t bytes() const {
+    size_t bytes = 0;
+    for (const Shard& shard : shards_) {
+      MutexLock lock(shard.mutex);
+      bytes += shard.bytes;
+    }
+    return bytes;
   }
 
  private:
@@ -53,7 +71,7 @@ class LruCache {
   };
   using Map = std::unordered_map<K, typename std::list<Entry>::iterator, Hash>;
   struct Shard {
-    Mutex mutex;
+    mutable Mutex mutex;
     std::list<Entry> order GUARDED_BY(mutex);  // Most recently used first.
     Map map GUARDED_BY(mutex);
     size_t bytes GUARDED_BY(mutex) = 0;

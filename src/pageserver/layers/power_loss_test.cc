@@ -24,7 +24,7 @@ struct Told {
 class StorePowerLossTest : public testing::Test {
  protected:
   StorePowerLossTest() {
-    options_.block_cache = std::make_shared<BlockCache>(4 << 20);
+    options_.layer_cache = std::make_shared<LayerCache>(4 << 20);
     options_.freeze_bytes = 1500;
     options_.merge_files = 3;
   }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "pageserver/layers/trash.h"
 
 namespace halogen::pageserver {
 
@@ -19,18 +20,27 @@ const log::Logger logger("pageserver");
 constexpr std::chrono::milliseconds kLookInterval{100};
 
 fs::path layers_folder(const fs::path& folder) { return folder / "layers"; }
+fs::path trash_of(const fs::path& folder) { return folder / "trash"; }
 
-// What a crash left between a layer file and the manifest that would have named it.
-void remove_strays(const fs::path& folder, const Manifest& manifest) {
+// What a crash left between a layer file and the manifest that would have named it, mostly. A file
+// that was not finished is nothing; a whole one may be wanted when a manifest was restored.
+void discard_strays(const fs::path& folder, const Manifest& manifest) {
   std::set<std::string> named;
   for (const LayerDesc& layer : manifest.layers) named.insert(layer.file_name());
   std::vector<fs::path> strays;
   for (const auto& entry : fs::directory_iterator(layers_folder(folder)))
     if (!named.contains(entry.path().filename().string())) strays.push_back(entry.path());
   for (const fs::path& stray : strays) {
-    logger.info("removing {}: no manifest names it", stray.string());
-    fs::remove(stray);
+    if (stray.extension() == kUnfinished) {
+      logger.info("removing {}: it was not finished", stray.string());
+      fs::remove(stray);
+    } else {
+      const fs::path to = move_to_trash(stray, trash_of(folder));
+      logger.info("{}: no manifest names it; moved to {} for {} days", stray.string(), to.string(),
+                  kTrashDays.count());
+    }
   }
+  empty_trash(trash_of(folder));
 }
 
 // Adds to `newer` what is only in `older`. Both in key order.
@@ -72,7 +82,7 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
   Manifest manifest = Manifest::load(folder_);
   CHECK(manifest.ancestor.has_value() == (ancestor_ != nullptr));
   fs::create_directories(layers_folder(folder_));
-  remove_strays(folder_, manifest);
+  discard_strays(folder_, manifest);
   auto view = std::make_shared<View>();
   view->open = open_;
   timeline_ = manifest.timeline;
@@ -84,16 +94,21 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
   view_ = std::move(view);
   count_layers(manifest, 1);
   manifest_ = std::move(manifest);
+  options_.memory->join(*this);
 }
 
 TimelineStore::~TimelineStore() {
   stop();
+  options_.memory->leave(*this);
+  options_.memory->open_changed(open_bytes_, 0);
+  for (const Frozen& frozen : view()->frozen)
+    options_.memory->add_frozen(-static_cast<int64_t>(frozen.layer->bytes()));
   count_layers(manifest(), -1);
 }
 
 std::shared_ptr<LayerFile> TimelineStore::layer_file(const LayerDesc& desc) const {
   return std::make_shared<LayerFile>(layers_folder(folder_) / desc.file_name(), desc,
-                                     layer_identity(timeline_, desc.id), options_.block_cache);
+                                     layer_identity(timeline_, desc.id), options_.layer_cache);
 }
 
 void TimelineStore::count_layers(const Manifest& manifest, double sign) {
@@ -107,10 +122,21 @@ void TimelineStore::count_layers(const Manifest& manifest, double sign) {
   bytes.add(sign * total);
 }
 
+// What is frozen is written sooner or later, and then looked at again.
+bool TimelineStore::has_room() const {
+  if (view_->frozen.empty()) return true;
+  if (view_->frozen.size() > options_.max_frozen) return false;
+  uint64_t held = open_bytes_;
+  for (const Frozen& frozen : view_->frozen) held += frozen.layer->bytes();
+  return !options_.memory->must_wait(held);
+}
+
 void TimelineStore::wait_for_room() {
-  if (frozen_now_.load(std::memory_order_relaxed) <= options_.max_frozen) return;
+  options_.memory->keep_limit();
+  const size_t frozen = frozen_now_.load(std::memory_order_relaxed);
+  if (frozen == 0 || (frozen <= options_.max_frozen && !options_.memory->is_short())) return;
   MutexLock lock(mutex_);
-  while (!stopping_ && view_->frozen.size() > options_.max_frozen) changed_.wait(mutex_);
+  while (!stopping_ && !has_room()) changed_.wait(mutex_);
 }
 
 void TimelineStore::put(Lsn lsn, std::span<const Put> puts) {
@@ -123,6 +149,8 @@ void TimelineStore::put(Lsn lsn, std::span<const Put> puts) {
   if (open_->empty()) open_since_ = steady_clock::now();
   last_put_ = lsn;
   open_->put(lsn, puts);
+  options_.memory->open_changed(open_bytes_, open_->bytes());
+  open_bytes_ = open_->bytes();
   // One record may copy a whole database.
   if (lsn.value > last_record_ && open_->bytes() >= 2 * options_.freeze_bytes)
     freeze_within_record();
@@ -164,6 +192,8 @@ void TimelineStore::freeze_within_record() {
 void TimelineStore::move_to_frozen(Lsn end, bool whole) {
   auto view = std::make_shared<View>(*view_);
   view->frozen.insert(view->frozen.begin(), {open_, end, whole});
+  options_.memory->add_frozen(static_cast<int64_t>(open_bytes_));
+  options_.memory->open_changed(open_bytes_.exchange(0), 0);
   open_ = std::make_shared<MemoryLayer>();
   view->open = open_;
   view_ = std::move(view);

@@ -15,6 +15,7 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "pageserver/layers/layer_memory.h"
 #include "pageserver/layers/manifest.h"
 #include "pageserver/layers/store.h"
 
@@ -23,7 +24,7 @@ namespace halogen::pageserver {
 // Makes the page that a chain describes; used to keep chains short. Called from the store's thread.
 using Reconstruct = std::function<std::string(const PageKey& key, const Chain& chain)>;
 
-class TimelineStore : public Store {
+class TimelineStore : public Store, private LayerMemory::Holder {
  public:
   struct Options {
     size_t freeze_bytes = 64 << 20;  // Of the open layer.
@@ -33,8 +34,10 @@ class TimelineStore : public Store {
     uint64_t max_merge_bytes = uint64_t{8} << 30;
     std::chrono::milliseconds first_retry{500};  // After a failed flush; doubles up to the next.
     std::chrono::milliseconds last_retry{15000};
-    std::shared_ptr<BlockCache> block_cache;  // Required.
-    Reconstruct reconstruct;                  // None: no images are added.
+    std::shared_ptr<LayerCache> layer_cache;  // Required.
+    // Shared by all stores of a process; by default without a limit.
+    std::shared_ptr<LayerMemory> memory = std::make_shared<LayerMemory>(INT64_MAX);
+    Reconstruct reconstruct;  // None: no images are added.
   };
 
   // Makes the folder and the first manifest, durably: the timeline exists from then on.
@@ -106,7 +109,10 @@ class TimelineStore : public Store {
   uint64_t freeze() REQUIRES(write_mutex_);
   void freeze_within_record() REQUIRES(write_mutex_);
   void move_to_frozen(Lsn end, bool whole) REQUIRES(write_mutex_, mutex_);
+  bool has_room() const REQUIRES(mutex_);
   void wait_for_room();
+  uint64_t open_bytes() const override { return open_bytes_; }
+  void freeze_open_layer() override { freeze_older_than(steady_clock::duration(0)); }
   std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc) const;
   static void count_layers(const Manifest& manifest, double sign);
 
@@ -138,6 +144,7 @@ class TimelineStore : public Store {
   std::atomic<bool> waits_cancelled_ = false;
   std::atomic<bool> failing_ = false;  // The last attempt to write failed.
   std::atomic<size_t> frozen_now_ = 0;
+  std::atomic<uint64_t> open_bytes_ = 0;
 
   // Order: write_mutex_, then mutex_.
   Mutex write_mutex_;

@@ -193,6 +193,7 @@ void TimelineStore::commit(const Manifest& next, const Frozen* flushed) {
   }
   for (auto& [id, file] : known) file->mark_obsolete();
   if (flushed) {
+    options_.memory->add_frozen(-static_cast<int64_t>(flushed->layer->bytes()));
     view->frozen.pop_back();
     if (flushed->whole) flushes_++;
   }

@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "pageserver/layers/test_support.h"
 
@@ -16,7 +17,7 @@ using Versions = std::map<Key, std::vector<Value>>;
 class StoreTest : public ::testing::Test {
  protected:
   StoreTest() {
-    options_.block_cache = std::make_shared<BlockCache>(4 << 20);
+    options_.layer_cache = std::make_shared<LayerCache>(4 << 20);
     options_.first_retry = std::chrono::milliseconds(10);
   }
 
@@ -60,6 +61,47 @@ class StoreTest : public ::testing::Test {
 
 constexpr auto kImage = ValueKind::image;
 constexpr auto kRecord = ValueKind::record;
+
+TEST_F(StoreTest, ALayerFileThatNoManifestNamesGoesToTheTrash) {
+  create("t", Lsn(100));
+  const fs::path layers = folder_ / "t" / "layers";
+  write_file(layers / "00000000000000ff.layer", "whole");
+  write_file(layers / "00000000000000fe.layer.tmp", "half");
+  (void)open("t");
+  EXPECT_TRUE(fs::is_empty(layers));
+  std::vector<std::string> kept;
+  for (const auto& entry : fs::directory_iterator(folder_ / "t" / "trash"))
+    kept.push_back(read_file(entry.path()));
+  EXPECT_EQ(kept, std::vector<std::string>{"whole"});
+}
+
+// Whoever is the last to put, and whichever timeline it is.
+TEST_F(StoreTest, WhereMemoryIsShortTheLargestOpenLayerIsWrittenFirst) {
+  constexpr uint64_t kLimit = 2 << 20;
+  options_.memory = std::make_shared<LayerMemory>(kLimit);
+  create("large", Lsn(100));
+  create("small", Lsn(100));
+  auto large = open("large");
+  auto small = open("small");
+  const std::string page(8192, 'x');
+  uint64_t lsn = 100;
+  while (large->memory_bytes() < kLimit / 8 * 3)
+    put(*large, ++lsn, page_key(1, 0), ValueKind::image, page);
+  EXPECT_TRUE(large->manifest().layers.empty());
+  const Deadline deadline = soon();
+  while (large->manifest().layers.empty() && !deadline.passed() &&
+         small->memory_bytes() < kLimit / 2)
+    put(*small, ++lsn, page_key(2, 0), ValueKind::image, page);
+  while (large->memory_bytes() > 0 && !deadline.passed()) std::this_thread::yield();
+  EXPECT_EQ(large->memory_bytes(), 0u);
+  for (uint64_t i = 0; i < 4 * kLimit / page.size(); ++i) {
+    put(*small, ++lsn, page_key(2, static_cast<uint32_t>(i)), ValueKind::image, page);
+    EXPECT_LT(options_.memory->bytes(), 2 * static_cast<int64_t>(kLimit));
+  }
+  small.reset();
+  large.reset();
+  EXPECT_EQ(options_.memory->bytes(), 0);
+}
 
 TEST_F(StoreTest, TheNewestBaseAtOrBelowTheLsnBeginsTheChain) {
   create("a", Lsn(10));

@@ -149,10 +149,15 @@ uint64_t WalStore::term() const {
 
 void WalStore::save(const std::function<void(DurableState&)>& change) {
   run_hook("save");
-  MutexLock lock(state_mutex_);
-  DurableState next = state_;
+  MutexLock saving(save_mutex_);
+  DurableState next;
+  {
+    MutexLock lock(state_mutex_);
+    next = state_;
+  }
   change(next);
   state_file_.save(next);
+  MutexLock lock(state_mutex_);
   state_ = next;
 }
 

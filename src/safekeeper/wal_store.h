@@ -98,14 +98,14 @@ class WalStore {
   void publish(Lsn flushed) EXCLUDES(mutex_);
   void wake_waiting() REQUIRES(mutex_);
   void end_readers_beyond(Lsn end) REQUIRES(mutex_);
-  void save(const std::function<void(DurableState&)>& change) EXCLUDES(state_mutex_);
+  void save(const std::function<void(DurableState&)>& change) EXCLUDES(save_mutex_, state_mutex_);
   void run_hook(std::string_view step) const {
     if (options_.hook) options_.hook(step);
   }
 
   const Options options_;
   const SegmentFiles files_;
-  StateFile state_file_;  // Guarded by state_mutex_ once open.
+  StateFile state_file_;  // Guarded by save_mutex_ once open.
   const DurableState identity_;
 
   // The writer's own.
@@ -115,7 +115,8 @@ class WalStore {
   Lsn segment_at_;
   std::vector<UniqueFd> full_segments_;  // Written since the last flush, but for segment_.
 
-  mutable Mutex state_mutex_;  // Held across the write of the state file, and nothing else.
+  Mutex save_mutex_;           // Held across the write of the state file, and nothing else.
+  mutable Mutex state_mutex_;  // After save_mutex_; never held across I/O.
   DurableState state_ GUARDED_BY(state_mutex_);
 
   mutable Mutex mutex_;

@@ -21,7 +21,7 @@ class FakeHost final : public ComputeHost {
     pause(start_gate);
     if (fail_starts > 0) {
       --fail_starts;
-      throw Error(Errc::unavailable, "no memory for a compute");
+      throw Error(start_error, "no memory for a compute");
     }
     MutexLock lock(mutex_);
     running_.insert(spec.endpoint_id);
@@ -105,6 +105,7 @@ class FakeHost final : public ComputeHost {
   std::atomic<int> suspends = 0;
   std::atomic<int> role_reads = 0;
   std::atomic<int> fail_starts = 0;
+  std::atomic<Errc> start_error = Errc::unavailable;
   std::atomic<int> fail_suspends = 0;
   std::atomic<bool> clients = false;
   std::atomic<bool> vacuum_due = false;

@@ -133,6 +133,8 @@ void EndpointManager::run_start(const MachinePtr& machine) {
     logger.error("{}: compute did not start: {}", machine->id, error.what());
     auto* known = dynamic_cast<const Error*>(&error);
     Error told = known ? *known : Error(Errc::internal, "{}", error.what());
+    // To those who ask for a role, not_found says that there is no such role.
+    if (told.code() == Errc::not_found) told = Error(Errc::unavailable, "{}", told.what());
     {
       MutexLock lock(mutex_);
       machine->start_operation.reset();

@@ -113,6 +113,13 @@ TEST_F(EndpointManagerTest, AFailedStartFailsAllThatWaitAndTheNextStartsAnew) {
   EXPECT_TRUE(wake_now().value);
 }
 
+// A client would be told that its password is wrong.
+TEST_F(EndpointManagerTest, ARoleThatCannotBeAskedForIsNotOneThatDoesNotExist) {
+  host_.fail_starts = 1;
+  host_.start_error = Errc::not_found;  // Its timeline is missing.
+  EXPECT_EQ(ask("alice").get().error->code(), Errc::unavailable);
+}
+
 TEST_F(EndpointManagerTest, PendingSqlIsAppliedOnceBeforeTheFirstConnection) {
   wake_now();
   ASSERT_EQ(host_.executed().size(), 1u);

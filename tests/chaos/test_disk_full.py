@@ -1,72 +1,25 @@
 """A disk that is really full: a small file system under the home, filled to its last block."""
 
-import contextlib
-import ctypes
 import os
 import re
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from fixtures.disk import Ballast, small_file_system
 from fixtures.load import start_writers, stop_writers
 from fixtures.platform import Platform, wait_until
 
-CLONE_NEWNS = 0x20000
 SIZE = 800 << 20  # More than `up` wants to see free.
 FULL = r"nearly full|is full|No space left on device|ended unexpectedly|exited|did not start|not suspended cleanly|cannot record"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the small file system")
 
 
-@contextlib.contextmanager
-def small_file_system():
-    """A folder on an ext4 of its own, seen by this process and its children only, so that it cannot be left behind."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.unshare(CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    image = tempfile.NamedTemporaryFile(prefix="halogen-disk-", dir="/var/tmp")
-    image.truncate(SIZE)
-    folder = Path(tempfile.mkdtemp(prefix="halogen-full-", dir="/var/tmp"))
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image.name], check=True)
-    looped = subprocess.run(["mount", "-o", "loop", image.name, folder], capture_output=True, text=True)
-    if looped.returncode != 0:  # A container without loop devices: memory can be full, too.
-        print(looped.stderr)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-        folder.rmdir()
-        image.close()
-
-
-class Ballast:
-    """A file that takes all room there is."""
-
-    def __init__(self, folder):
-        self.path = folder / "ballast"
-
-    def fill(self, leave=0):
-        while (room := shutil.disk_usage(self.path.parent).free - leave) > 4096:
-            size = self.path.stat().st_size if self.path.exists() else 0
-            with open(self.path, "ab") as file, contextlib.suppress(OSError):
-                os.posix_fallocate(file.fileno(), size, room)
-                continue
-            with open(self.path, "ab", buffering=0) as file, contextlib.suppress(OSError):
-                while file.write(bytes(4096)):
-                    pass
-            return
-
-    def remove(self):
-        self.path.unlink()
-
-
 @pytest.fixture
 def disk():
-    with small_file_system() as folder:
+    with small_file_system(SIZE) as folder:
         home = folder / "home"
         home.mkdir()
         with Platform.running(home) as platform, platform.watch_log():

@@ -164,9 +164,9 @@ class PageService:
 class Compute(Postgres):
     """A data directory prepared from the source, with its page service at `socket`."""
 
-    def __init__(self, folder, source, deadline_ms=20000, hot=False, shim=SHIM, **settings):
+    def __init__(self, folder, source, deadline_ms=20000, hot=False, shim=SHIM, cache_bytes=0, **settings):
         self.manifest, self.socket = folder / "manifest", folder / "pages.sock"
-        words = ["prepare", source, folder / "data", self.manifest, self.socket, deadline_ms]
+        words = ["prepare", source, folder / "data", self.manifest, self.socket, deadline_ms, cache_bytes]
         print(run(TESTBED, *words, *(["hot"] if hot else [])).stdout)
         super().__init__(folder / "data", folder / "log", {
             "LD_PRELOAD": str(shim), "HALOGEN_SHIM_MANIFEST": str(self.manifest),

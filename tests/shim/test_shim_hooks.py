@@ -34,7 +34,7 @@ def files(folder):
         (source / name).write_bytes(b"".join((b"%d/%d." % (rel, n) * 8192)[:8192] for n in range(pages)))
     (source / "PG_VERSION").write_text("15\n")
     give_to_postgres(source)
-    run(TESTBED, "prepare", source, folder / "data", folder / "manifest", folder / "pages.sock", 2000)
+    run(TESTBED, "prepare", source, folder / "data", folder / "manifest", folder / "pages.sock", 2000, 0)
 
     def program(body, check=True, stdin=None, **environment):
         words = {"LD_PRELOAD": str(SHIM), "HALOGEN_SHIM_MANIFEST": str(folder / "manifest"),

@@ -30,13 +30,13 @@ end;
 """
 
 
-def stress(folder, source, shim, seconds):
+def stress(folder, source, shim, seconds, **options):
     """Returns what is wrong afterwards, and the shim's counters."""
     for name, script in (("transfer", TRANSFER), ("scan", SCAN), ("sweep", SWEEP)):
         (folder / name).write_text(script)
     with PageService(source, folder / "pages.sock", 3000), \
             Compute(folder, source, shim=shim, shared_buffers="2MB", synchronous_commit="off",
-                    effective_io_concurrency=8, bgwriter_delay="10ms") as compute:
+                    effective_io_concurrency=8, bgwriter_delay="10ms", **options) as compute:
         seq_scans = threading.Thread(target=lambda: scan_now_and_then(compute))
         seq_scans.start()
         bench = subprocess.run(

@@ -77,6 +77,7 @@ ComputeAgent::ComputeAgent(Options options)
                                                                 *spares_,
                                                                 *supervisor_,
                                                                 options_.home,
+                                                                options_.cache_bytes,
                                                                 places,
                                                                 options_.layers,
                                                                 {}});

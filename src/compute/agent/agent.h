@@ -25,7 +25,10 @@ class ComputeAgent : public ComputeHost {
     Warden* warden = nullptr;  // Null: computes have no rooms. Else its rooms() are rooms_in(home).
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
-    IsolationLayers layers{};    // Those that are out count from a compute's next start on.
+    IsolationLayers layers{};  // Those that are out count from a compute's next start on.
+    // How much of what it reads a running compute keeps on the disk. 0: an eighth of what is free
+    // when it starts, but at least 256 MiB.
+    uint64_t cache_bytes = 0;
     size_t keep_suspended = 64;  // Data directories of suspended computes; more are deleted.
     size_t ready_folders = 4;    // Empty data directories made ahead.
     std::chrono::seconds stop_deadline{30};

@@ -20,6 +20,8 @@ namespace {
 const log::Logger logger("compute");
 
 constexpr uint64_t kLogLimit = 64 << 20;
+constexpr uint64_t kCacheShare = 8;  // One eighth.
+constexpr uint64_t kSmallestCache = 256 << 20;
 constexpr int kTermAttempts = 5;
 constexpr const char* kDataPrefix = "data-";
 
@@ -216,7 +218,10 @@ void Compute::bring_out(Session& session) {
 
 PageSource Compute::page_source(const Session& session) const {
   const fs::path socket = services_.pageserver.page_service_socket();
-  return {services_.places.page_socket_inside(socket), *session.token};
+  // The more is on the disk already, kept data directories included, the smaller the caches.
+  const uint64_t share = fs::space(session.room->folder()).available / kCacheShare;
+  return {services_.places.page_socket_inside(socket), *session.token,
+          services_.cache_bytes != 0 ? services_.cache_bytes : std::max(share, kSmallestCache)};
 }
 
 void Compute::prepare_data(Session& session, const TermStart& at,

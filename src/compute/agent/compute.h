@@ -44,6 +44,7 @@ struct ComputeServices {
   SparePostmasters& spares;
   Supervisor& supervisor;
   fs::path home;
+  uint64_t cache_bytes;  // See ComputeAgent::Options.
   RoomPlaces places;
   IsolationLayers layers;
   // A compute's Postgres has ended, in whatever way. Called on the supervisor's thread.

@@ -84,6 +84,7 @@ shim::ManifestOptions manifest_options(const PageSource& pages, bool keep_relcac
   shim::ManifestOptions options;
   options.socket_path = pages.socket;
   options.token = pages.token;
+  options.cache_bytes = pages.cache_bytes;
   options.keep_relcache_files = keep_relcache_files;
   return options;
 }

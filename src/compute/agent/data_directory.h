@@ -21,6 +21,7 @@ bool is_relcache_file(std::string_view path);
 struct PageSource {
   std::string socket;  // Of the page service.
   PageToken token;
+  uint64_t cache_bytes = 0;  // How much of what is read may stay on the disk.
 };
 
 struct DataDirectoryPlan {

@@ -1,6 +1,10 @@
 #include "compute/shim/blocks.h"
 
+#include <cstring>
+
+#include "compute/shim/eviction.h"
 #include "compute/shim/fd_table.h"
+#include "compute/shim/hook.h"
 #include "compute/shim/page_client.h"
 #include "compute/shim/server_state.h"
 #include "compute/shim/sys.h"
@@ -18,7 +22,11 @@ constexpr uint8_t kLongStreak = 2;
 constexpr int kFirstBackoffMs = 5;
 constexpr int kMaxBackoffMs = 200;
 
+// fetch_block's answer, beside 0 and an errno: the page went to the reader's memory.
+constexpr int kReadDirectly = -1;
+
 constinit bool g_outage_logged = false;
+constinit bool g_full_disk_logged = false;
 
 struct BlockSpan {
   uint32_t first;
@@ -89,6 +97,8 @@ Outcome attempt(PageClient& client, int fd, uint32_t index, uint32_t block, uint
   return client.receive(index, block, wait);
 }
 
+bool disk_is_full(int error) { return error == ENOSPC || error == EDQUOT; }
+
 void log_failure(uint32_t index, uint32_t block, const PageClient& client) {
   char path[kSegmentPathMax];
   const ManifestHeader& header = g_map.header();
@@ -101,12 +111,20 @@ void log_failure(uint32_t index, uint32_t block, const PageClient& client) {
 
 // What the reader is told. Once per outage and process, the log is told why.
 int give_up(const Outcome& outcome, uint32_t index, uint32_t block, const PageClient& client) {
+  if (disk_is_full(outcome.error)) return outcome.error;  // Readers go on without room.
   g_map.counters().failed_reads.fetch_add(1, std::memory_order_relaxed);
   bool outage = outcome.kind == Outcome::lost || outcome.kind == Outcome::timed_out;
   if (outcome.kind != Outcome::cancelled && !(outage && g_outage_logged))
     log_failure(index, block, client);
   if (outage) g_outage_logged = true;
   return outcome.error;
+}
+
+void note_read_from_memory() {
+  g_map.counters().pages_not_kept.fetch_add(1, std::memory_order_relaxed);
+  if (!g_full_disk_logged)
+    log_line("the disk is full: pages are read from storage each time, without being kept");
+  g_full_disk_logged = true;
 }
 
 void note_success(const Wait& wait) {
@@ -139,8 +157,10 @@ uint32_t next_window(FdState& state, bool sequential) {
   return window;
 }
 
-// Gets one absent block, and the `wanted` - 1 behind it with it if that goes well.
-int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool sequential) {
+// Gets one absent block, and the `wanted` - 1 behind it with it if that goes well. With `page`, a
+// block for which the disk has no room goes there.
+int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool sequential,
+                char* page = nullptr) {
   ClientLease lease;
   if (lease.get() == nullptr) return EIO;
   PageClient& client = *lease.get();
@@ -148,6 +168,7 @@ int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool se
   uint32_t window = next_window(state, sequential);
   bool ahead = state.streak == kLongStreak;
   if (window < wanted) window = wanted;
+  client.set_direct({index, block, page});
 
   Wait wait(g_map.header().fetch_deadline_ms);
   int backoff = 0;
@@ -157,6 +178,8 @@ int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool se
     // Nearly always the end: the block is there now.
     if (outcome.good() && wait.left_ms() != 0) continue;
     if (outcome.good()) outcome = {Outcome::timed_out, EIO};
+    // What could not be kept was a neighbour.
+    if (outcome.kind == Outcome::local && g_map.present(index, block)) continue;
     window = 1;  // A neighbour's trouble must not become this block's.
     ahead = false;
     if (outcome.kind == Outcome::lost) {
@@ -165,7 +188,11 @@ int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool se
       int ended = wait.until_ready(-1, 0, backoff);
       if (ended == 0) continue;
       if (ended == ECANCELED) outcome.kind = Outcome::cancelled;
-    } else if (outcome.kind == Outcome::refused && !alone) {
+    } else if (outcome.kind == Outcome::local && client.read_directly()) {
+      note_read_from_memory();
+      return kReadDirectly;
+    } else if ((outcome.kind == Outcome::refused || outcome.kind == Outcome::local) && !alone &&
+               !disk_is_full(outcome.error)) {
       continue;
     }
     return give_up(outcome, index, block, client);
@@ -180,6 +207,72 @@ int ensure_blocks(int fd, uint32_t index, uint32_t first, uint32_t end, bool seq
     if (int error = fetch_block(fd, index, block, end - block, sequential)) return error;
   }
   return 0;
+}
+
+// Where the next bytes of a scattered read go.
+class Target {
+ public:
+  Target(const iovec* parts, int count) : parts_(parts), count_(count) {}
+  uint64_t left() const {
+    uint64_t bytes = 0;
+    for (int i = 0; i < count_; ++i) bytes += parts_[i].iov_len;
+    return bytes - used_;
+  }
+  void append(const char* from, size_t n) {
+    while (n != 0) {
+      size_t room = parts_->iov_len - used_;
+      size_t piece = n < room ? n : room;
+      std::memcpy(static_cast<char*>(parts_->iov_base) + used_, from, piece);
+      from += piece;
+      n -= piece;
+      used_ += piece;
+      if (used_ < parts_->iov_len) continue;
+      ++parts_;
+      --count_;
+      used_ = 0;
+    }
+  }
+
+ private:
+  const iovec* parts_;
+  int count_;
+  size_t used_ = 0;  // Of the first part.
+};
+
+// Up to the end of the block that `at` lies in, which may be absent. As pread(2).
+ssize_t read_within_block(int fd, uint32_t index, char* page, size_t n, off_t at) {
+  BlockSpan span = span_of(g_map.entry(index), at, n);
+  bool in_segment = span.first != span.end;
+  for (;;) {
+    uint64_t evictions = g_map.header().evictions.load();
+    if (in_segment && !g_map.present(index, span.first)) {
+      int error = fetch_block(fd, index, span.first, 1, false, page);
+      if (error == kReadDirectly) {
+        auto from = static_cast<size_t>(at % kPageSize);
+        std::memmove(page, page + from, n);
+        return static_cast<ssize_t>(n);
+      }
+      if (error != 0) return fail(error);
+    }
+    ssize_t got = sys::pread(fd, page, n, at);
+    if (g_map.header().evictions.load() == evictions) return got;
+  }
+}
+
+// Block by block, without room for them on the disk.
+ssize_t read_without_room(int fd, uint32_t index, Target target, off_t at) {
+  alignas(8) char page[kPageSize];
+  ssize_t done = 0;
+  for (uint64_t left = target.left(); left != 0; left = target.left()) {
+    uint64_t to_end = kPageSize - static_cast<uint64_t>(at + done) % kPageSize;
+    size_t n = left < to_end ? left : to_end;
+    ssize_t got = read_within_block(fd, index, page, n, at + done);
+    if (got < 0) return done != 0 ? done : -1;
+    target.append(page, static_cast<size_t>(got));
+    done += got;
+    if (static_cast<size_t>(got) < n) break;
+  }
+  return done;
 }
 
 // The part of a write that lies in one chunk of the segment and has absent blocks.
@@ -209,48 +302,7 @@ bool all_present(uint32_t index, BlockSpan span) {
   return true;
 }
 
-}  // namespace
-
-int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes) {
-  BlockSpan span = span_of(g_map.entry(index), at, bytes);
-  if (span.first == span.end) return 0;
-  FdState& state = g_fds.state(fd);
-  // At first next_block is past everything, so a first read is never sequential.
-  bool sequential =
-      span.first >= state.next_block && span.first - state.next_block <= kSequentialGap;
-  state.next_block = span.end;
-  return ensure_blocks(fd, index, span.first, span.end, sequential);
-}
-
-int ensure_all_present(int fd, uint32_t index) {
-  return ensure_blocks(fd, index, 0, g_map.entry(index).pages, true);
-}
-
-bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes) {
-  BlockSpan span = span_of(g_map.entry(index), at, bytes);
-  if (all_present(index, span)) return false;
-  ClientLease lease;
-  if (lease.get() == nullptr) return true;
-  PageClient& client = *lease.get();
-  client.receive_arrived();
-  Wait wait(g_map.header().fetch_deadline_ms);
-  for (uint32_t block = span.first; block < span.end && !client.full();) {
-    ChunkMask blocks = worth_asking(client, index, block, span.end - block);
-    uint32_t chunk = block / kChunkBlocks;
-    if (!blocks.empty() && !client.send(index, chunk, blocks, fd, wait).good()) break;
-    block = (chunk + 1) * kChunkBlocks;
-  }
-  return true;
-}
-
-int prepare_write(int fd, uint32_t index, off_t at, uint64_t bytes) {
-  BlockSpan span = span_of(g_map.entry(index), at, bytes);
-  if (span.first == span.end) return 0;
-  g_map.set_written(index, span.first, span.end - span.first);
-  return ensure_blocks(fd, index, span.first, span.end, false);
-}
-
-ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t at) {
+ssize_t write_once(int fd, uint32_t index, const void* from, size_t n, off_t at) {
   const Entry& entry = g_map.entry(index);
   BlockSpan span = span_of(entry, at, n);
   if (span.first == span.end) return sys::pwrite(fd, from, n, at);
@@ -282,6 +334,68 @@ ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t a
     if (static_cast<size_t>(written) < piece) break;
   }
   return static_cast<ssize_t>(done);
+}
+
+}  // namespace
+
+int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  if (span.first == span.end) return 0;
+  FdState& state = g_fds.state(fd);
+  // At first next_block is past everything, so a first read is never sequential.
+  bool sequential =
+      span.first >= state.next_block && span.first - state.next_block <= kSequentialGap;
+  state.next_block = span.end;
+  return ensure_blocks(fd, index, span.first, span.end, sequential);
+}
+
+ssize_t read_blocks(int fd, uint32_t index, const iovec* parts, int count, off_t at) {
+  uint64_t bytes = Target(parts, count).left();
+  for (;;) {
+    uint64_t evictions = g_map.header().evictions.load();
+    if (int error = ensure_present(fd, index, at, bytes))
+      return disk_is_full(error) ? read_without_room(fd, index, {parts, count}, at) : fail(error);
+    ssize_t got = count == 1 ? sys::pread(fd, parts->iov_base, parts->iov_len, at)
+                             : sys::preadv(fd, parts, count, at);
+    if (g_map.header().evictions.load() == evictions) return got;
+  }
+}
+
+int ensure_all_present(int fd, uint32_t index) {
+  g_map.set_written(index, 0, g_map.entry(index).pages);
+  return ensure_blocks(fd, index, 0, g_map.entry(index).pages, true);
+}
+
+bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  if (all_present(index, span)) return false;
+  ClientLease lease;
+  if (lease.get() == nullptr) return true;
+  PageClient& client = *lease.get();
+  client.receive_arrived();
+  Wait wait(g_map.header().fetch_deadline_ms);
+  for (uint32_t block = span.first; block < span.end && !client.full();) {
+    ChunkMask blocks = worth_asking(client, index, block, span.end - block);
+    uint32_t chunk = block / kChunkBlocks;
+    if (!blocks.empty() && !client.send(index, chunk, blocks, fd, wait).good()) break;
+    block = (chunk + 1) * kChunkBlocks;
+  }
+  return true;
+}
+
+int prepare_write(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  if (span.first == span.end) return 0;
+  g_map.set_written(index, span.first, span.end - span.first);
+  return ensure_blocks(fd, index, span.first, span.end, false);
+}
+
+ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t at) {
+  ssize_t written = write_once(fd, index, from, n, at);
+  if (written >= 0 || !disk_is_full(errno)) return written;
+  // What can be read again makes room for what cannot.
+  evict_for_room(index, static_cast<uint32_t>(at / kPageSize / kChunkBlocks));
+  return write_once(fd, index, from, n, at);
 }
 
 }  // namespace halogen::shim

@@ -8,10 +8,13 @@
 
 namespace halogen::shim {
 
-// Makes the blocks that hold these bytes present, so that the local file can be read. Blocks past
-// the segment's end at boot are always present. A sequential reader gets the following blocks too.
+// preadv(2): -1 and errno on failure. Blocks past the segment's end at boot are the local file's. A
+// sequential reader gets the following blocks, too. What the disk has no room for is read all the
+// same.
+ssize_t read_blocks(int fd, uint32_t index, const iovec* parts, int count, off_t at);
+// Makes the blocks that hold these bytes present; they may be evicted again.
 int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes);
-// The whole segment, for readers that go around us.
+// The whole segment, for readers that go around us: none of it will be evicted.
 int ensure_all_present(int fd, uint32_t index);
 // Asks for the absent blocks and does not wait; they are installed when this process next uses the
 // connection. Failures are silent: the later read tries again. False if all were present.

@@ -13,14 +13,6 @@
 namespace halogen::shim {
 namespace {
 
-// Before a read at an offset; -1 with errno on failure.
-int before_read(int fd, off_t at, uint64_t bytes) {
-  uint32_t index = g_fds.entry(fd);
-  if (index == kNoEntry) return 0;
-  int error = ensure_present(fd, index, at, bytes);
-  return error == 0 ? 0 : fail(error);
-}
-
 // The file position, or -1 if this is no file any more: closed behind our back and used anew.
 off_t position_of(int fd) {
   int saved = errno;
@@ -30,10 +22,27 @@ off_t position_of(int fd) {
   return at;
 }
 
-int before_read_here(int fd, uint64_t bytes) {
-  if (g_fds.entry(fd) == kNoEntry) return 0;
+bool is_segment(int fd) { return g_fds.entry(fd) != kNoEntry; }
+
+ssize_t read_at(int fd, const iovec* parts, int count, off_t at) {
+  return read_blocks(fd, g_fds.entry(fd), parts, count, at);
+}
+
+// At the file position, which moves on.
+ssize_t read_here(int fd, const iovec* parts, int count) {
   off_t at = position_of(fd);
-  return at < 0 ? 0 : before_read(fd, at, bytes);
+  if (at < 0) return sys::readv(fd, parts, count);
+  ssize_t got = read_at(fd, parts, count, at);
+  if (got > 0) sys::lseek(fd, at + got, SEEK_SET);
+  return got;
+}
+
+// All of it stays, so that the kernel may read it.
+int before_kernel_reads(int fd, off_t at, uint64_t bytes) {
+  uint32_t index = g_fds.entry(fd);
+  if (index == kNoEntry || at < 0) return 0;
+  int error = prepare_write(fd, index, at, bytes);
+  return error == 0 ? 0 : fail(error);
 }
 
 int before_write(int fd, off_t at, uint64_t bytes) {
@@ -106,7 +115,9 @@ int hook_fcntl64(int fd, int command, ...) HALOGEN_ALIAS("fcntl64", "fcntl");
 
 ssize_t hook_pread(int fd, void* to, size_t n, off_t at) HALOGEN_HOOK("pread");
 ssize_t hook_pread(int fd, void* to, size_t n, off_t at) {
-  return before_read(fd, at, n) == 0 ? sys::pread(fd, to, n, at) : -1;
+  if (!is_segment(fd)) return sys::pread(fd, to, n, at);
+  const iovec whole = {to, n};
+  return read_at(fd, &whole, 1, at);
 }
 ssize_t hook_pread64(int fd, void* to, size_t n, off_t at) HALOGEN_ALIAS("pread64", "pread");
 
@@ -121,8 +132,7 @@ ssize_t hook_pread64_chk(int fd, void* to, size_t n, off_t at, size_t room)
 
 ssize_t hook_preadv(int fd, const iovec* parts, int count, off_t at) HALOGEN_HOOK("preadv");
 ssize_t hook_preadv(int fd, const iovec* parts, int count, off_t at) {
-  if (g_fds.entry(fd) != kNoEntry && before_read(fd, at, total(parts, count)) != 0) return -1;
-  return sys::preadv(fd, parts, count, at);
+  return is_segment(fd) ? read_at(fd, parts, count, at) : sys::preadv(fd, parts, count, at);
 }
 ssize_t hook_preadv64(int fd, const iovec* parts, int count, off_t at)
     HALOGEN_ALIAS("preadv64", "preadv");
@@ -130,18 +140,17 @@ ssize_t hook_preadv64(int fd, const iovec* parts, int count, off_t at)
 ssize_t hook_preadv2(int fd, const iovec* parts, int count, off_t at, int flags)
     HALOGEN_HOOK("preadv2");
 ssize_t hook_preadv2(int fd, const iovec* parts, int count, off_t at, int flags) {
-  if (g_fds.entry(fd) != kNoEntry) {
-    uint64_t bytes = total(parts, count);
-    if ((at < 0 ? before_read_here(fd, bytes) : before_read(fd, at, bytes)) != 0) return -1;
-  }
-  return sys::preadv2(fd, parts, count, at, flags);
+  if (!is_segment(fd)) return sys::preadv2(fd, parts, count, at, flags);
+  return at < 0 ? read_here(fd, parts, count) : read_at(fd, parts, count, at);
 }
 ssize_t hook_preadv64v2(int fd, const iovec* parts, int count, off_t at, int flags)
     HALOGEN_ALIAS("preadv64v2", "preadv2");
 
 ssize_t hook_read(int fd, void* to, size_t n) HALOGEN_HOOK("read");
 ssize_t hook_read(int fd, void* to, size_t n) {
-  return before_read_here(fd, n) == 0 ? sys::read(fd, to, n) : -1;
+  if (!is_segment(fd)) return sys::read(fd, to, n);
+  const iovec whole = {to, n};
+  return read_here(fd, &whole, 1);
 }
 
 ssize_t hook_read_chk(int fd, void* to, size_t n, size_t room) HALOGEN_HOOK("__read_chk");
@@ -152,8 +161,7 @@ ssize_t hook_read_chk(int fd, void* to, size_t n, size_t room) {
 
 ssize_t hook_readv(int fd, const iovec* parts, int count) HALOGEN_HOOK("readv");
 ssize_t hook_readv(int fd, const iovec* parts, int count) {
-  if (g_fds.entry(fd) != kNoEntry && before_read_here(fd, total(parts, count)) != 0) return -1;
-  return sys::readv(fd, parts, count);
+  return is_segment(fd) ? read_here(fd, parts, count) : sys::readv(fd, parts, count);
 }
 
 ssize_t hook_pwrite(int fd, const void* from, size_t n, off_t at) HALOGEN_HOOK("pwrite");
@@ -222,7 +230,9 @@ ssize_t hook_copy_file_range(int in, off_t* in_at, int out, off_t* out_at, size_
     HALOGEN_HOOK("copy_file_range");
 ssize_t hook_copy_file_range(int in, off_t* in_at, int out, off_t* out_at, size_t n,
                              unsigned flags) {
-  if ((in_at != nullptr ? before_read(in, *in_at, n) : before_read_here(in, n)) != 0) return -1;
+  if (is_segment(in) &&
+      before_kernel_reads(in, in_at != nullptr ? *in_at : position_of(in), n) != 0)
+    return -1;
   if ((out_at != nullptr ? before_write(out, *out_at, n) : before_write_here(out, n)) != 0)
     return -1;
   return sys::copy_file_range(in, in_at, out, out_at, n, flags);

@@ -1,5 +1,7 @@
 #include "compute/shim/install.h"
 
+#include <cstring>
+
 #include "compute/shim/fd_table.h"
 #include "compute/shim/sys.h"
 
@@ -51,13 +53,38 @@ int pwrite_whole(int fd, const char* from, size_t n, off_t at) {
   return 0;
 }
 
+// The pages of those `blocks` that are `missing`, in runs. `pages` holds those of all `blocks`.
+template <typename Install>
+void for_each_run(const ChunkMask& blocks, const ChunkMask& missing, const char* pages,
+                  Install install) {
+  for (uint32_t i = 0; i < kChunkBlocks;) {
+    uint32_t run = 0;
+    while (i + run < kChunkBlocks && missing.test(i + run)) ++run;
+    if (run != 0) install(i, run, pages);
+    uint32_t step = run != 0 ? run : 1;
+    if (blocks.test(i)) pages += size_t{step} * kPageSize;
+    i += step;
+  }
+}
+
+// Only while the block is absent is what storage has the block's content.
+void hand_over(const Pending& request, uint32_t first, uint32_t run, const char* pages,
+               DirectRead& direct) {
+  if (direct.page == nullptr || direct.entry != request.entry) return;
+  uint32_t base = request.chunk * kChunkBlocks + first;
+  if (direct.block < base || direct.block >= base + run) return;
+  std::memcpy(direct.page, pages + size_t{direct.block - base} * kPageSize, kPageSize);
+  direct.done = true;
+}
+
 }  // namespace
 
 uint16_t generation_of(int fd) {
   return g_fds.entry(fd) == kNoEntry ? uint16_t{0} : g_fds.state(fd).generation;
 }
 
-int install_pages(const Pending& request, const ChunkMask& blocks, const char* pages) {
+int install_pages(const Pending& request, const ChunkMask& blocks, const char* pages,
+                  DirectRead& direct) {
   uint32_t total = blocks.count();
   ChunkLock lock(g_map, request.entry, request.chunk);
 #ifdef HALOGEN_SHIM_BREAK_INSTALL
@@ -73,24 +100,20 @@ int install_pages(const Pending& request, const ChunkMask& blocks, const char* p
   InstallFile file(request);
   if (file.fd() < 0) return 0;  // Unlinked meanwhile.
 
-  uint32_t position = 0;  // In `pages`.
-  for (uint32_t i = 0; i < kChunkBlocks;) {
-    if (!blocks.test(i)) {
-      ++i;
-      continue;
-    }
-    uint32_t run = 0;
-    while (i + run < kChunkBlocks && missing.test(i + run)) ++run;
-    if (run != 0) {
-      off_t at = (static_cast<off_t>(request.chunk) * kChunkBlocks + i) * kPageSize;
-      int error = pwrite_whole(file.fd(), pages + size_t{position} * kPageSize,
-                               size_t{run} * kPageSize, at);
-      if (error != 0) return error;
-      g_map.set_present(request.entry, request.chunk, ChunkMask::range(i, run));
-    }
-    i += run != 0 ? run : 1;
-    position += run != 0 ? run : 1;
-  }
+  int64_t clean = g_map.unwritten(request.entry, request.chunk, missing).count();
+  int failed = 0;
+  for_each_run(blocks, missing, pages, [&](uint32_t first, uint32_t run, const char* from) {
+    off_t at = (static_cast<off_t>(request.chunk) * kChunkBlocks + first) * kPageSize;
+    int error = pwrite_whole(file.fd(), from, size_t{run} * kPageSize, at);
+    if (error == 0)
+      g_map.set_present(request.entry, request.chunk, ChunkMask::range(first, run));
+    else
+      hand_over(request, first, run, from, direct);
+    if (error != 0) failed = error;  // The wanted block may be in a later run.
+  });
+  if (failed != 0) return failed;
+  if (can_evict(g_map.entry(request.entry)))
+    g_map.header().cached.fetch_add(clean, std::memory_order_relaxed);
   counters.pages_installed.fetch_add(installing, std::memory_order_relaxed);
   return 0;
 }

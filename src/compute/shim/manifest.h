@@ -19,7 +19,7 @@
 namespace halogen::shim {
 
 constexpr uint64_t kManifestMagic = 0x3130544E4D4C4148;  // "HALMNT01"
-constexpr uint32_t kManifestVersion = 1;
+constexpr uint32_t kManifestVersion = 2;
 constexpr uint32_t kChunkBlocks = 128;
 constexpr uint32_t kChunkWords = kChunkBlocks / 64;
 constexpr uint32_t kLocks = 1024;  // A power of two.
@@ -97,6 +97,8 @@ struct Counters {
   std::atomic<uint64_t> wait_microseconds;  // How long, in sum.
   std::atomic<uint64_t> files_made;         // Lazily.
   std::atomic<uint64_t> failed_reads;       // Ended with EIO.
+  std::atomic<uint64_t> pages_evicted;      // Given up again, see eviction.h.
+  std::atomic<uint64_t> pages_not_kept;     // Read from memory: the disk is full.
 };
 
 // Keep pg_internal.init files over the boot: swallow the startup process's unlink of them.
@@ -105,8 +107,10 @@ constexpr uint32_t kKeepRelcacheFiles = 1;
 struct ManifestHeader {
   uint64_t magic = kManifestMagic;
   uint32_t version = kManifestVersion;
-  uint32_t major = 0;                  // Of Postgres.
-  std::atomic<uint64_t> boot_lsn = 0;  // The only LSN ever asked for. Re-based while nobody runs.
+  uint32_t major = 0;                   // Of Postgres.
+  std::atomic<uint64_t> boot_lsn = 0;   // The only LSN ever asked for. Re-based while nobody runs.
+  std::atomic<uint64_t> evictions = 0;  // Changes before what a local file holds is given up.
+  std::atomic<uint64_t> cache_limit = 0;  // In pages: of `cached`. 0: none.
   uint32_t flags = 0;
   uint32_t fetch_deadline_ms = 0;
   PageToken token;
@@ -125,10 +129,20 @@ struct ManifestHeader {
   uint32_t entries = 0;
   uint32_t hash_slots = 0;  // A power of two, at least twice the entries.
   uint32_t unused = 0;
+  std::atomic<int64_t> cached = 0;  // Local blocks that could be evicted.
+  std::atomic<uint64_t> hand = 0;   // The chunk to look at next for such.
   Counters counters = {};
 };
 static_assert(sizeof(ManifestHeader) % 8 == 0);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+// Blocks of tables and indexes that Postgres has not written since boot can be fetched again. Other
+// forks and SLRUs are small; what is in an unlogged relation is nowhere else.
+inline bool can_evict(const Entry& entry) {
+  return entry.id.kind == static_cast<uint8_t>(PageKind::relation) &&
+         entry.id.fork == static_cast<uint8_t>(Fork::main) && (entry.flags & kFromInitFork) == 0 &&
+         entry.state.load(std::memory_order_acquire) == kMade;
+}
 
 constexpr uint32_t chunks_of(uint32_t pages) { return (pages + kChunkBlocks - 1) / kChunkBlocks; }
 

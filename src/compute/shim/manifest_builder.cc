@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -122,6 +123,7 @@ void set_options(ManifestHeader& header, const ManifestOptions& options) {
   header.token = options.token;
   header.fetch_deadline_ms = static_cast<uint32_t>(options.fetch_deadline.count());
   header.flags = options.keep_relcache_files ? kKeepRelcacheFiles : 0;
+  header.cache_limit.store((options.cache_bytes + kPageSize - 1) / kPageSize);
 }
 
 Image::Image(const std::vector<Segment>& segments, const Skeleton& skeleton,
@@ -231,7 +233,9 @@ class Mapping {
     if (base_ == MAP_FAILED) throw system_error(errno, file.string());
     const ManifestHeader& h = header();
     if (h.magic != kManifestMagic || h.version != kManifestVersion || h.file_bytes != size_ ||
-        h.present_at > size_ || h.written_at > size_ || h.bitmap_words > (size_ - h.written_at) / 8)
+        !holds(h.entries_at, h.entries, sizeof(Entry)) ||
+        !holds(h.present_at, h.bitmap_words, sizeof(uint64_t)) ||
+        !holds(h.written_at, h.bitmap_words, sizeof(uint64_t)))
       throw Error(Errc::corrupt, "{} is not a sound manifest", file.string());
   }
   ~Mapping() {
@@ -247,6 +251,10 @@ class Mapping {
   }
 
  private:
+  bool holds(uint64_t at, uint64_t count, size_t each) const {
+    return at % 8 == 0 && at <= size_ && count <= (size_ - at) / each;
+  }
+
   UniqueFd fd_;
   void* base_ = MAP_FAILED;
   size_t size_ = 0;
@@ -278,6 +286,22 @@ SegmentPages sizes_of_hot_segments(const Skeleton& skeleton) {
 void mark_local(const Mapping& map, const std::vector<uint64_t>& bits) {
   uint64_t* words = map.words(map.header().present_at);
   for (uint64_t bit : bits) words[bit / 64] |= uint64_t{1} << (bit % 64);
+}
+
+// With nothing written. The compute may have written anything here.
+int64_t count_evictable(const Mapping& map) {
+  const ManifestHeader& header = map.header();
+  const auto* entries = reinterpret_cast<const Entry*>(map.words(header.entries_at));
+  const uint64_t* present = map.words(header.present_at);
+  int64_t count = 0;
+  for (uint32_t i = 0; i < header.entries; ++i) {
+    if (!can_evict(entries[i])) continue;
+    uint64_t first = entries[i].first_bit / 64;
+    uint64_t end = first + uint64_t{chunks_of(entries[i].pages)} * kChunkWords;
+    if (end > header.bitmap_words) throw Error(Errc::corrupt, "a manifest is damaged");
+    for (uint64_t word = first; word < end; ++word) count += std::popcount(present[word]);
+  }
+  return count;
 }
 
 }  // namespace
@@ -334,6 +358,7 @@ void build_manifest(const fs::path& file, const Skeleton& skeleton, const Manife
     if (entry == nullptr || block >= entry->pages) continue;
     entry->state.store(kMade);
     local_bits.push_back(entry->first_bit + block);
+    if (can_evict(*entry)) image.header().cached += 1;
   }
   UniqueFd fd = open_file(file, O_RDWR | O_CREAT | O_TRUNC);
   // What is mapped is allocated: on a full disk a hole would end the process that writes to it.
@@ -350,6 +375,7 @@ void rebase_manifest(const fs::path& file, Lsn lsn, const ManifestOptions& optio
   set_options(header, options);
   header.boot_lsn.store(lsn.value);
   new (&header.counters) Counters{};
+  header.cached.store(count_evictable(map));
   // Zeroed without being read, and still allocated; where the file system cannot, by hand.
   auto at = static_cast<off_t>(header.written_at);
   auto bytes = static_cast<off_t>(header.bitmap_words * 8);
@@ -374,6 +400,8 @@ ManifestStatus read_manifest_status(const fs::path& file) {
   status.wait_microseconds = c.wait_microseconds.load();
   status.files_made = c.files_made.load();
   status.failed_reads = c.failed_reads.load();
+  status.pages_evicted = c.pages_evicted.load();
+  status.pages_not_kept = c.pages_not_kept.load();
   return status;
 }
 

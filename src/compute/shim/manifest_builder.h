@@ -24,6 +24,8 @@ struct ManifestOptions {
   // The data directory's pg_internal.init files are right for the boot LSN: let them survive the
   // boot, which would unlink them.
   bool keep_relcache_files = false;
+  // How much of what is read may stay local; what Postgres writes does in any case. 0: no limit.
+  uint64_t cache_bytes = 0;
 };
 
 // "PG_15_202209061", the folder inside a tablespace's. Throws invalid_argument for an unknown
@@ -54,6 +56,7 @@ struct ManifestStatus {
   uint64_t segments = 0;
   uint64_t requests = 0, pages_fetched = 0, pages_installed = 0, conflicts = 0;
   uint64_t waits = 0, wait_microseconds = 0, files_made = 0, failed_reads = 0;
+  uint64_t pages_evicted = 0, pages_not_kept = 0;
 };
 
 // May be called while Postgres runs.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "compute/shim/eviction.h"
 #include "compute/shim/install.h"
 #include "compute/shim/server_state.h"
 #include "compute/shim/sys.h"
@@ -209,7 +210,11 @@ Outcome PageClient::receive_pages(const Pending& head, Wait& wait) {
     Outcome outcome = receive_bytes(buffer(), size_t{pages} * kPageSize, wait);
     if (!outcome.good()) return outcome;
     g_map.counters().pages_fetched.fetch_add(pages, std::memory_order_relaxed);
-    int error = install_pages(head, piece, buffer());
+    int error = install_pages(head, piece, buffer(), direct_);
+    if (error == ENOSPC || error == EDQUOT)
+      evict_for_room(head.entry, head.chunk);
+    else
+      keep_cache_limit(head.entry, head.chunk);
     if (error != 0 && result.good()) {
       std::snprintf(error_text_, sizeof error_text_, "writing the local file: %s",
                     std::strerror(error));
@@ -255,6 +260,7 @@ ClientLease::ClientLease() {
   for (PageClient& client : g_clients) {
     if (__atomic_exchange_n(&client.in_use_, true, __ATOMIC_ACQUIRE)) continue;
     client_ = &client;
+    client.direct_ = {};  // Whose page it was is gone.
     return;
   }
 }

@@ -51,6 +51,14 @@ struct Pending {
   uint16_t generation;
 };
 
+// A block that its reader takes from memory if the local file cannot hold it.
+struct DirectRead {
+  uint32_t entry = kNoEntry;
+  uint32_t block = 0;
+  char* page = nullptr;  // Null: nobody wants it that way.
+  bool done = false;
+};
+
 class PageClient {
  public:
   static constexpr uint32_t kMaxPending = 32;
@@ -65,6 +73,9 @@ class PageClient {
   Outcome receive_head(Wait& wait);
   // Receives answers up to and with the one that has this block.
   Outcome receive(uint32_t entry, uint32_t block, Wait& wait);
+  // For what is received from now on.
+  void set_direct(const DirectRead& direct) { direct_ = direct; }
+  bool read_directly() const { return direct_.done; }
   // Receives what has arrived by now, without waiting for more answers.
   void receive_arrived();
   void disconnect();
@@ -89,6 +100,7 @@ class PageClient {
   uint32_t pending_first_ = 0;  // A ring.
   uint32_t pending_count_ = 0;
   Pending pending_[kMaxPending] = {};
+  DirectRead direct_;
   char error_text_[256] = {};
 };
 

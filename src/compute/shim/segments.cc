@@ -74,8 +74,10 @@ void keep_local(uint32_t index, uint32_t first, uint32_t count) {
     uint32_t from = first > base ? first - base : 0;
     uint32_t to = end - base < kChunkBlocks ? end - base : kChunkBlocks;
     ChunkMask blocks = ChunkMask::range(from, to - from);
-    if (g_map.absent(index, chunk, blocks).empty()) continue;
+    if (g_map.absent(index, chunk, blocks).empty() && g_map.unwritten(index, chunk, blocks).empty())
+      continue;
     ChunkLock lock(g_map, index, chunk);
+    g_map.set_written(index, chunk, blocks);
     g_map.set_present(index, chunk, blocks);
   }
 }
@@ -97,7 +99,7 @@ int unlink_segment(uint32_t index, const char* path) {
 int ftruncate_segment(uint32_t index, int fd, off_t size) {
   // A cut block keeps its head: installed later, it would make the file longer again.
   if (size % kPageSize != 0)
-    if (int error = ensure_present(fd, index, size, 1)) return error;
+    if (int error = prepare_write(fd, index, size, 1)) return error;
   keep_local(index, first_block_past(size), kNoEntry);
   return sys::ftruncate(fd, size) == 0 ? 0 : errno;
 }

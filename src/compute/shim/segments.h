@@ -16,8 +16,8 @@ int make_directory(Directory& directory);
 // As fstatat() tells of a segment whose file has not been made, were it there.
 int stat_unmade(uint32_t index, struct stat* out);
 
-// Blocks [first, first + count) will not be installed any more: storage's content of them is
-// history. To be called before the file is truncated, written whole or removed.
+// Blocks [first, first + count) will not be installed or evicted any more: storage's content of
+// them is history. To be called before the file is truncated, written whole or removed.
 void keep_local(uint32_t index, uint32_t first, uint32_t count);
 
 int unlink_segment(uint32_t index, const char* path);

@@ -128,36 +128,81 @@ Directory* SharedMap::find_directory(const char* path) const {
 }
 
 bool SharedMap::present(uint32_t index, uint32_t block) const {
-  uint64_t word = present_[word_of(index, block)].load(std::memory_order_acquire);
-  return word >> (block % 64) & 1;
+  return present_[word_of(index, block)].load() >> (block % 64) & 1;
 }
 
 ChunkMask SharedMap::absent(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const {
   ChunkMask mask;
   uint64_t at = word_of(index, chunk * kChunkBlocks);
   for (uint32_t w = 0; w < kChunkWords; ++w)
-    mask.words[w] = wanted.words[w] & ~present_[at + w].load(std::memory_order_acquire);
+    mask.words[w] = wanted.words[w] & ~present_[at + w].load();
   return mask;
 }
 
 void SharedMap::set_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const {
   uint64_t at = word_of(index, chunk * kChunkBlocks);
   for (uint32_t w = 0; w < kChunkWords; ++w)
-    if (blocks.words[w] != 0) present_[at + w].fetch_or(blocks.words[w], std::memory_order_acq_rel);
+    if (blocks.words[w] != 0) present_[at + w].fetch_or(blocks.words[w]);
+}
+
+void SharedMap::clear_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const {
+  uint64_t at = word_of(index, chunk * kChunkBlocks);
+  for (uint32_t w = 0; w < kChunkWords; ++w)
+    if (blocks.words[w] != 0) present_[at + w].fetch_and(~blocks.words[w]);
 }
 
 bool SharedMap::written(uint32_t index, uint32_t block) const {
-  uint64_t word = written_[word_of(index, block)].load(std::memory_order_acquire);
-  return word >> (block % 64) & 1;
+  return written_[word_of(index, block)].load() >> (block % 64) & 1;
+}
+
+ChunkMask SharedMap::unwritten(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const {
+  ChunkMask mask;
+  uint64_t at = word_of(index, chunk * kChunkBlocks);
+  for (uint32_t w = 0; w < kChunkWords; ++w)
+    mask.words[w] = wanted.words[w] & ~written_[at + w].load();
+  return mask;
+}
+
+void SharedMap::set_written(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const {
+  uint64_t at = word_of(index, chunk * kChunkBlocks);
+  int64_t no_longer_clean = 0;
+  for (uint32_t w = 0; w < kChunkWords; ++w) {
+    uint64_t bits = blocks.words[w];
+    if ((written_[at + w].load() & bits) == bits) continue;
+    uint64_t fresh = bits & ~written_[at + w].fetch_or(bits);
+    no_longer_clean += __builtin_popcountll(fresh & present_[at + w].load());
+  }
+  if (no_longer_clean != 0 && can_evict(entries_[index]))
+    header().cached.fetch_sub(no_longer_clean, std::memory_order_relaxed);
 }
 
 void SharedMap::set_written(uint32_t index, uint32_t first, uint32_t count) const {
-  for (uint32_t block = first; block < first + count; ++block) {
-    std::atomic<uint64_t>& word = written_[word_of(index, block)];
-    uint64_t bit = uint64_t{1} << (block % 64);
-    if ((word.load(std::memory_order_relaxed) & bit) == 0)
-      word.fetch_or(bit, std::memory_order_acq_rel);
+  for (uint32_t block = first; block < first + count;) {
+    uint32_t chunk = block / kChunkBlocks;
+    uint32_t end = (chunk + 1) * kChunkBlocks;
+    if (end > first + count) end = first + count;
+    set_written(index, chunk, ChunkMask::range(block % kChunkBlocks, end - block));
+    block = end;
   }
+}
+
+bool SharedMap::has_clean(uint64_t numbered_chunk) const {
+  uint64_t at = numbered_chunk * kChunkWords;
+  for (uint64_t w = at; w < at + kChunkWords; ++w)
+    if ((present_[w].load(std::memory_order_relaxed) &
+         ~written_[w].load(std::memory_order_relaxed)) != 0)
+      return true;
+  return false;
+}
+
+uint32_t SharedMap::entry_of(uint64_t numbered_chunk) const {
+  uint64_t bit = numbered_chunk * kChunkBlocks;
+  uint32_t low = 0, high = header().entries;  // The last one that begins at or before the bit.
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    (entries_[middle].first_bit <= bit ? low : high) = middle;
+  }
+  return low;
 }
 
 ChunkLock::ChunkLock(const SharedMap& map, uint32_t index, uint32_t chunk) {

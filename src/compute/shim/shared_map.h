@@ -34,6 +34,9 @@ struct ChunkMask {
     return n;
   }
   bool empty() const { return (words[0] | words[1]) == 0; }
+  ChunkMask without(const ChunkMask& other) const {
+    return {{words[0] & ~other.words[0], words[1] & ~other.words[1]}};
+  }
 };
 static_assert(kChunkWords == 2);
 
@@ -59,8 +62,20 @@ class SharedMap {
   // Which of `wanted` are absent. Blocks past the entry's pages must not be in `wanted`.
   ChunkMask absent(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const;
   void set_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
+  void clear_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
   bool written(uint32_t index, uint32_t block) const;
+  // Of `wanted`.
+  ChunkMask unwritten(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const;
+  // Before the write, and before looking whether the blocks are present: see eviction.h.
   void set_written(uint32_t index, uint32_t first, uint32_t count) const;
+  void set_written(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
+
+  // Chunks of all entries, numbered through.
+  uint64_t chunks() const { return header().bitmap_words / kChunkWords; }
+  // Whether it has blocks that are present and not written.
+  bool has_clean(uint64_t numbered_chunk) const;
+  // The entry that owns it.
+  uint32_t entry_of(uint64_t numbered_chunk) const;
 
  private:
   friend class ChunkLock;
@@ -93,6 +108,7 @@ class ChunkLock {
   ~ChunkLock();
   ChunkLock(const ChunkLock&) = delete;
   ChunkLock& operator=(const ChunkLock&) = delete;
+  bool held() const { return held_; }
 
  private:
   pthread_mutex_t* mutex_;

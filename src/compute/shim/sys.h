@@ -64,6 +64,10 @@ inline off_t lseek(int fd, off_t at, int whence) { return ::syscall(SYS_lseek, f
 inline int ftruncate(int fd, off_t size) {
   return static_cast<int>(::syscall(SYS_ftruncate, fd, size));
 }
+inline int punch_hole(int fd, off_t at, off_t n) {
+  return static_cast<int>(
+      ::syscall(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n));
+}
 inline int truncate(const char* path, off_t size) {
   return static_cast<int>(::syscall(SYS_truncate, path, size));
 }

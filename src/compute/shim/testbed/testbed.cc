@@ -102,14 +102,14 @@ ManifestOptions options_for(const std::string& socket, int deadline_ms) {
 }
 
 void prepare(const fs::path& source, const fs::path& target, const fs::path& manifest,
-             const std::string& socket, int deadline_ms, bool hot) {
+             const ManifestOptions& options, bool hot) {
   fs::create_directories(target);
   fs::permissions(target, fs::perms::owner_all);
   Skeleton skeleton = scan(source, target);
   if (hot) add_hot_pages(skeleton, source);
   auto started = std::chrono::steady_clock::now();
   std::vector<PageKey> local = install_hot_pages(target, skeleton);
-  build_manifest(manifest, skeleton, options_for(socket, deadline_ms), local);
+  build_manifest(manifest, skeleton, options, local);
   std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
   fmt::print("relations={} build_ms={:.1f}\n", skeleton.relations.size(), took.count());
 }
@@ -238,16 +238,19 @@ void print_status(const fs::path& manifest) {
   ManifestStatus s = read_manifest_status(manifest);
   fmt::print(
       "segments={} requests={} pages_fetched={} pages_installed={} conflicts={} waits={} "
-      "wait_microseconds={} files_made={} failed_reads={} boot_lsn={}\n",
+      "wait_microseconds={} files_made={} failed_reads={} pages_evicted={} pages_not_kept={} "
+      "boot_lsn={}\n",
       s.segments, s.requests, s.pages_fetched, s.pages_installed, s.conflicts, s.waits,
-      s.wait_microseconds, s.files_made, s.failed_reads, s.boot_lsn.value);
+      s.wait_microseconds, s.files_made, s.failed_reads, s.pages_evicted, s.pages_not_kept,
+      s.boot_lsn.value);
 }
 
 int run(const std::vector<std::string>& words) {
   const std::string& command = words.at(0);
   if (command == "prepare") {
-    prepare(words.at(1), words.at(2), words.at(3), words.at(4), std::stoi(words.at(5)),
-            words.size() > 6);
+    ManifestOptions options = options_for(words.at(4), std::stoi(words.at(5)));
+    options.cache_bytes = std::stoull(words.at(6));
+    prepare(words.at(1), words.at(2), words.at(3), options, words.size() > 7);
   } else if (command == "serve") {
     BadBlock bad;
     if (words.size() > 4) std::sscanf(words[4].c_str(), "%u:%u", &bad.rel, &bad.block);

@@ -29,6 +29,8 @@ struct UpFlags {
   std::string isolation = "rooms";
   std::vector<std::string> without;
   unsigned room_uids = 0;
+  uint64_t memory = 0;
+  uint64_t cache_size = 0;
   size_t layer_kb = 64 << 10;
   size_t merge_files = 8;
   std::string libraries;
@@ -186,6 +188,8 @@ void up(const Context& context, const UpFlags& flags) {
   options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
   options.open_metrics = flags.open_metrics;
   options.first_room_uid = flags.room_uids;
+  options.memory_bytes = flags.memory;
+  options.cache_bytes = flags.cache_size;
   options.layer_bytes = flags.layer_kb << 10;
   options.merge_files = flags.merge_files;
   platform::prepare(options);
@@ -235,6 +239,20 @@ void add_up(CLI::App& app, Context& context) {
           "above 1900000000 that the home's path determines")
       ->envname("HALOGEN_ROOM_UIDS")
       ->check(CLI::Range(1000, 2'000'000'000));
+  command
+      ->add_option("--memory", flags->memory,
+                   "For caches and for WAL that is not in files yet, as 512MB or 2GB; by default a "
+                   "quarter of the machine's, at least 256MB")
+      ->envname("HALOGEN_MEMORY")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(uint64_t{64} << 20, uint64_t{1} << 50));
+  command
+      ->add_option("--cache-size", flags->cache_size,
+                   "How much of what it reads each running compute keeps on the disk; by default "
+                   "an eighth of what is free, at least 256MB")
+      ->envname("HALOGEN_CACHE_SIZE")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(uint64_t{16} << 20, uint64_t{1} << 50));
   command
       ->add_option("--key-file", flags->key_file,
                    "Keys of the passwords in the catalog; by default catalog.keys in the home")

@@ -111,6 +111,24 @@ std::string describe_rooms(const Options& options) {
   return "rooms, each as a user of its own";
 }
 
+void say_what_stop_waits_for(size_t count, std::string_view what) {
+  if (count > 0) logger.info("stopping: waiting for {} {}", count, what);
+}
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kLeastMemory = 256 * kMiB;
+
+uint64_t memory_of_machine() {
+  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::string describe_memory(const pageserver::Pageserver::Memory& memory, uint64_t limit) {
+  return fmt::format("{} of {} MiB: {} pages, {} blocks and {} indexes of files, {} WAL",
+                     memory.total() / kMiB, limit / kMiB, memory.pages / kMiB, memory.blocks / kMiB,
+                     memory.indexes / kMiB, memory.layers / kMiB);
+}
+
 std::string describe_timelines(const pageserver::Pageserver::Counts& counts) {
   return fmt::format("{} timelines, {} of them awake", counts.timelines, counts.awake);
 }
@@ -132,6 +150,8 @@ void prepare(Options& options) {
   check_port(options.host, options.http_port, "--http-port");
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
+  if (options.memory_bytes == 0)
+    options.memory_bytes = std::max(memory_of_machine() / 4, kLeastMemory);
   ::umask(0077);
   take_home(layout.home, [&](const Owner& owner) {
     options.libraries = copy_libraries(options.libraries, kLibraries, layout.home);
@@ -212,6 +232,11 @@ void Platform::start_storage() {
       pageserver::Pageserver::Options{
           .home = layout_.home / "pageserver",
           .page_socket = layout_.run / "pageserver" / "pages",
+          // The rest is for buffers, which are bounded by the number of connections.
+          .page_cache_bytes = options_.memory_bytes / 4,
+          .block_cache_bytes = options_.memory_bytes / 8,
+          .index_cache_bytes = options_.memory_bytes / 16,
+          .layer_memory_bytes = options_.memory_bytes / 2,
           .flush_bytes = options_.layer_bytes,
           .merge_files = options_.merge_files,
           .asks_for_token = options_.layers.storage_tokens,
@@ -229,7 +254,8 @@ void Platform::start_storage() {
                                      .warden = options_.warden.get(),
                                      .pageserver = *s.pageserver,
                                      .safekeeper = *s.safekeeper,
-                                     .layers = options_.layers});
+                                     .layers = options_.layers,
+                                     .cache_bytes = options_.cache_bytes});
   s.disk =
       std::make_unique<DiskWatch>(layout_.home, [&agent = *s.agent] { agent.drop_one_kept(); });
 }
@@ -292,6 +318,7 @@ void Platform::describe() {
         return std::vector<control::Component>{
             {"safekeeper", "running", "embedded, one"},
             {"pageserver", "running", describe_timelines(s.pageserver->counts())},
+            {"memory", "running", describe_memory(s.pageserver->memory(), options_.memory_bytes)},
             {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
             {"control", "running", fmt::format("API on port {}", s.control->http_port())},
             {"proxy", "running",
@@ -318,7 +345,10 @@ void Platform::stop() {
   if (s.control) s.control->stop();
   s.proxy.reset();
   s.control.reset();
+  if (s.agent) say_what_stop_waits_for(s.agent->processes().size(), "computes to stop");
   s.agent.reset();
+  if (s.pageserver)
+    say_what_stop_waits_for(s.pageserver->counts().awake, "branches' WAL to be in files");
   s.pageserver.reset();
   s.redo.reset();
   s.safekeeper.reset();

@@ -27,6 +27,8 @@ struct Options {
   bool forget_unreadable_passwords = false;
   bool open_metrics = false;      // /metrics needs no key.
   unsigned first_room_uid = 0;    // Of the users that computes run as, if we are root. 0: choose.
+  uint64_t memory_bytes = 0;      // Of caches and WAL in this process. 0: prepare() chooses.
+  uint64_t cache_bytes = 0;       // On the disk, of each running compute. 0: a share of it.
   size_t layer_bytes = 64 << 20;  // How much of a timeline's WAL is in memory, then in one file.
   size_t merge_files = 8;         // How many files of one size become one.
   fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.

@@ -17,6 +17,7 @@ void packet(std::string_view text) {
     startup::Packet parsed = startup::parse(as_bytes(text));
     CHECK(parsed.parameter("user").size() <= 63);
     (void)proxy::take_route_of_options(parsed.parameters);
+    (void)proxy::take_moment_of_options(parsed.parameters);
     for (const auto& [name, value] : parsed.parameters) CHECK(!name.empty());
     // What is passed on must be read by Postgres as we have read it.
     std::string again = wire::startup_packet(parsed.parameters);

@@ -8,7 +8,7 @@ namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 5;
+constexpr int64_t kSchemaVersion = 6;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -73,12 +73,17 @@ CREATE TABLE loose_timelines (
   project_id TEXT NOT NULL REFERENCES projects(id));
 )sql";
 
+constexpr const char* kSchema6 = R"sql(
+ALTER TABLE branches ADD COLUMN is_look INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE passwords ADD COLUMN given_at INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
     "created_at, updated_at";
 constexpr const char* kBranchColumns =
     "id, project_id, timeline, parent_id, parent_lsn, name, is_default, state, created_at, "
-    "updated_at, parent_time, last_reset_at";
+    "updated_at, parent_time, last_reset_at, is_look";
 
 Project read_project(const Statement& row) {
   Project project;
@@ -109,6 +114,7 @@ Branch read_branch(const Statement& row) {
   branch.updated_at = row.integer(9);
   branch.parent_time = row.optional_integer(10);
   branch.last_reset_at = row.optional_integer(11);
+  branch.is_look = row.integer(12) != 0;
   return branch;
 }
 
@@ -153,6 +159,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 3) db_.exec(kSchema3);
   if (version < 4) db_.exec(kSchema4);
   if (version < 5) db_.exec(kSchema5);
+  if (version < 6) db_.exec(kSchema6);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
@@ -186,12 +193,12 @@ void Catalog::insert_branch(const NewBranch& added) {
     throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", branch.name);
   db_.run(
       "INSERT INTO branches (id, project_id, timeline, parent_id, parent_lsn, name, is_default, "
-      "state, roles_exact, created_at, updated_at, parent_time, last_reset_at) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "state, roles_exact, created_at, updated_at, parent_time, last_reset_at, is_look) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       branch.id, branch.project_id, branch.timeline.str(), branch.parent_id,
       branch.parent_lsn.str(), branch.name, int64_t{branch.is_default}, branch.state,
       int64_t{added.contents.roles.exact}, branch.created_at, branch.updated_at, branch.parent_time,
-      branch.last_reset_at);
+      branch.last_reset_at, int64_t{branch.is_look});
   insert_contents(branch.id, added.contents);
   const Endpoint& endpoint = added.endpoint;
   db_.run(
@@ -203,8 +210,11 @@ void Catalog::insert_branch(const NewBranch& added) {
 
 void Catalog::insert_contents(const std::string& branch_id, const BranchContents& contents) {
   insert_roles(branch_id, contents.roles.roles);
-  for (const auto& [role, password] : contents.passwords)
-    passwords_->insert(branch_id, role, password);
+  for (const auto& [role, password] : contents.passwords) {
+    auto given_at = contents.passwords_given_at.find(role);
+    const bool is_new = given_at == contents.passwords_given_at.end();
+    passwords_->insert(branch_id, role, password, is_new ? now_micros() : given_at->second);
+  }
   for (const DatabaseRecord& database : contents.databases)
     db_.run("INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?)", branch_id,
             database.name, database.owner);
@@ -375,6 +385,12 @@ std::vector<Branch> Catalog::all_branches() {
   MutexLock lock(mutex_);
   return read_branches(
       db_.query(fmt::format("SELECT {} FROM branches ORDER BY created_at, id", kBranchColumns)));
+}
+
+std::vector<Branch> Catalog::looks() {
+  MutexLock lock(mutex_);
+  return read_branches(
+      db_.query(fmt::format("SELECT {} FROM branches WHERE is_look", kBranchColumns)));
 }
 
 std::vector<Branch> Catalog::children(const std::string& branch_id) {

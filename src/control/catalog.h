@@ -11,6 +11,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@
 #include "protocol/compute_host.h"
 
 namespace halogen::control {
+
+// What every project begins with.
+inline constexpr const char* kOwnerRole = "neondb_owner";
+inline constexpr const char* kFirstDatabase = "neondb";
 
 using Micros = int64_t;  // Since 1970, UTC.
 Micros now_micros();
@@ -49,6 +54,7 @@ struct Branch {
   std::optional<Micros> parent_time;  // Of the last commit at or below parent_lsn.
   std::string name;
   bool is_default = false;
+  bool is_look = false;  // A read-only look at its parent's past: not listed, and goes when idle.
   std::string state = "init";
   Micros created_at = 0;
   Micros updated_at = 0;
@@ -105,6 +111,7 @@ struct Operation {
 struct BranchContents {
   BranchRoles roles;
   std::vector<std::pair<std::string, std::string>> passwords;  // Role, password.
+  std::map<std::string, Micros> passwords_given_at;            // By role; now, if it is not there.
   std::vector<DatabaseRecord> databases;
   std::vector<PendingSql> pending;
 };
@@ -169,6 +176,7 @@ class Catalog {
   std::vector<Branch> branches(const std::string& project_id);
   std::vector<Branch> all_branches();
   std::vector<Branch> children(const std::string& branch_id);
+  std::vector<Branch> looks();
 
   // Endpoints.
   Endpoint endpoint(const std::string& id);
@@ -187,6 +195,7 @@ class Catalog {
   BranchContents contents(const std::string& branch_id);
   BranchRoles roles(const std::string& branch_id);
   std::vector<std::pair<std::string, std::string>> passwords(const std::string& branch_id);
+  std::map<std::string, Micros> passwords_given_at(const std::string& branch_id);
   std::optional<std::string> password(const std::string& branch_id, const std::string& role);
   void set_password(const std::string& branch_id, const std::string& role,
                     const std::string& password);

@@ -151,7 +151,8 @@ void Catalog::compute_suspended(const Endpoint& endpoint, const ComputeStopped& 
 }
 
 BranchContents Catalog::contents(const std::string& branch_id) {
-  return {roles(branch_id), passwords(branch_id), databases(branch_id), pending_sql(branch_id)};
+  return {roles(branch_id), passwords(branch_id), passwords_given_at(branch_id),
+          databases(branch_id), pending_sql(branch_id)};
 }
 
 BranchRoles Catalog::roles(const std::string& branch_id) {
@@ -175,6 +176,14 @@ std::vector<std::pair<std::string, std::string>> Catalog::passwords(const std::s
   return passwords_->of_branch(branch_id);
 }
 
+std::map<std::string, Micros> Catalog::passwords_given_at(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  Statement rows = db_.query("SELECT role, given_at FROM passwords WHERE branch_id = ?", branch_id);
+  std::map<std::string, Micros> found;
+  while (rows.step()) found[rows.text(0)] = rows.integer(1);
+  return found;
+}
+
 std::optional<std::string> Catalog::password(const std::string& branch_id,
                                              const std::string& role) {
   for (auto& [name, password] : passwords(branch_id))
@@ -187,7 +196,7 @@ void Catalog::set_password(const std::string& branch_id, const std::string& role
   MutexLock lock(mutex_);
   Transaction transaction(db_);
   passwords_->remove(branch_id, role);
-  passwords_->insert(branch_id, role, password);
+  passwords_->insert(branch_id, role, password, now_micros());
   transaction.commit();
 }
 

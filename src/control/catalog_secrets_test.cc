@@ -81,6 +81,8 @@ class CatalogSecrets : public testing::Test {
     db.exec("ALTER TABLE endpoints DROP COLUMN vacuum_due");
     db.exec("ALTER TABLE branches DROP COLUMN parent_time");
     db.exec("ALTER TABLE branches DROP COLUMN last_reset_at");
+    db.exec("ALTER TABLE branches DROP COLUMN is_look");
+    db.exec("ALTER TABLE passwords DROP COLUMN given_at");
     db.exec("DROP TABLE loose_timelines");
     db.exec("PRAGMA user_version=1");
     db.run("INSERT INTO passwords VALUES (?, 'neondb_owner', ?)", branch, kPassword);

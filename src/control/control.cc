@@ -38,7 +38,8 @@ struct Control::Impl {
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
         roles_databases(catalog, endpoints, options.compute),
-        reconcile(catalog, options.pageserver, options.safekeeper),
+        reconcile(catalog, options.pageserver, options.safekeeper,
+                  [this] { projects.close_idle_looks(); }),
         services{.catalog = catalog,
                  .projects = projects,
                  .roles_databases = roles_databases,
@@ -49,6 +50,9 @@ struct Control::Impl {
                  .region = options.region,
                  .settings_guard = options.layers.settings_guard,
                  .open_metrics = options.open_metrics} {
+    endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
+      return projects.look_at(endpoint, moment);
+    });
     keep_api_key(options.home / "api_key", catalog);
   }
 

@@ -29,7 +29,7 @@ const StoredRole* role_with_password(const std::vector<StoredRole>& roles, const
 Beginning History::find(const Project& project, const Branch& source, const WantedMoment& wanted) {
   if (wanted.head()) return at_head(source);
   const Moment moment = resolve(project, source, wanted);
-  return {moment.lsn, moment.commit_time, contents_of_past(source, !moment.commit_time)};
+  return {moment.lsn, moment.commit_time, contents_of_past(source, moment)};
 }
 
 Beginning History::at_head(const Branch& source) {
@@ -64,19 +64,22 @@ Moment History::resolve(const Project& project, const Branch& source, const Want
 
 // A password that is good now was good since it was given, and is told; of another it is not known
 // whether it was the one at that moment, before the branch has started.
-BranchContents History::contents_of_past(const Branch& source, bool before_any_commit) {
+BranchContents History::contents_of_past(const Branch& source, const Moment& moment) {
   BranchContents found = catalog_.contents(source.id);
   // Nothing has been applied yet of what a first start applies.
   const bool untouched = !found.pending.empty();
   const auto roles = roles_now(catalog_.endpoint_of_branch(source.id));
   found.roles = {};
-  for (const auto& [name, password] : found.passwords)
-    if (const StoredRole* role = roles ? role_with_password(*roles, name, password) : nullptr)
-      found.roles.roles.push_back(*role);
-  if (untouched || !before_any_commit) return found;
+  for (const auto& [name, password] : found.passwords) {
+    const StoredRole* role = roles ? role_with_password(*roles, name, password) : nullptr;
+    const bool too_new = moment.commit_time && found.passwords_given_at[name] > *moment.commit_time;
+    if (role != nullptr && !too_new) found.roles.roles.push_back(*role);
+  }
+  if (untouched || moment.commit_time) return found;
   // The owner gets the password that the project's first start would give it.
   found.roles = {};
   for (const auto& [name, password] : found.passwords) {
+    if (name != kOwnerRole) continue;
     const std::string verifier = scram::make_verifier(password).str();
     found.roles.roles.push_back({.name = name, .verifier = verifier, .can_login = true});
     found.pending.push_back(

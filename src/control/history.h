@@ -45,14 +45,15 @@ class History {
   // invalid_argument for a moment that has yet to come; gone, naming the earliest one, for what is
   // older than the project.
   Beginning find(const Project& project, const Branch& source, const WantedMoment& wanted);
+  // Where a moment that is not the head is; throws as find().
+  Moment resolve(const Project& project, const Branch& source, const WantedMoment& wanted);
 
   // As the running compute has them, or as they were last known. Nothing: it could not be asked.
   std::optional<std::vector<StoredRole>> roles_now(const Endpoint& endpoint);
 
  private:
   Beginning at_head(const Branch& source);
-  Moment resolve(const Project& project, const Branch& source, const WantedMoment& wanted);
-  BranchContents contents_of_past(const Branch& source, bool before_any_commit);
+  BranchContents contents_of_past(const Branch& source, const Moment& moment);
   Lsn head(const Branch& branch);
   Lsn last_complete_record(const Branch& branch);
 

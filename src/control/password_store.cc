@@ -92,9 +92,9 @@ void PasswordStore::check_readable(bool forget_unreadable) {
 }
 
 void PasswordStore::insert(const std::string& branch_id, const std::string& role,
-                           const std::string& password) {
-  db_.run("INSERT INTO passwords VALUES (?, ?, ?)", branch_id, role,
-          keys_.encrypt(password, place_of(branch_id, role)));
+                           const std::string& password, int64_t given_at) {
+  db_.run("INSERT INTO passwords (branch_id, role, password, given_at) VALUES (?, ?, ?, ?)",
+          branch_id, role, keys_.encrypt(password, place_of(branch_id, role)), given_at);
 }
 
 void PasswordStore::remove(const std::string& branch_id, const std::string& role) {

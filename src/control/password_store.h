@@ -37,7 +37,8 @@ class PasswordStore {
   void rewrite_files();
 
   // Within the caller's transaction.
-  void insert(const std::string& branch_id, const std::string& role, const std::string& password);
+  void insert(const std::string& branch_id, const std::string& role, const std::string& password,
+              int64_t given_at);
   void remove(const std::string& branch_id, const std::string& role);
   std::vector<std::pair<std::string, std::string>> of_branch(const std::string& branch_id);
 

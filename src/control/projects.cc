@@ -8,12 +8,32 @@
 #include "base/url.h"
 #include "control/names.h"
 #include "control/settings/project_settings.h"
+#include "control/timestamp.h"
 #include "postgres/scram.h"
 
 namespace halogen::control {
 namespace {
 
 const log::Logger logger("control");
+
+constexpr int64_t kLookIdleTimeout = 60;  // Seconds.
+constexpr int kMostLooks = 8;             // Of a project at one time: each is a compute.
+
+// As a connection's options name it.
+WantedMoment parse_moment(std::string_view text) {
+  WantedMoment moment;
+  const size_t colon = std::min(text.find(':'), text.size());
+  const std::string_view kind = text.substr(0, colon);
+  const std::string_view value = text.substr(std::min(colon + 1, text.size()));
+  if (kind == "neon_lsn") moment.lsn = Lsn::parse(value);
+  if (kind == "neon_timestamp") moment.time = parse_timestamp(value);
+  if (moment.head())
+    throw Error(Errc::invalid_argument,
+                "\"{}\" must be neon_lsn:<LSN>, as 0/1A2B3C4, or neon_timestamp:<time>, as "
+                "2026-11-23T01:26:10Z",
+                text);
+  return moment;
+}
 
 void check_name(const std::string& what, const std::string& name) {
   if (name.size() > 256) throw Error(Errc::invalid_argument, "{} name is too long", what);
@@ -87,11 +107,12 @@ void Projects::finish_project(const std::string& project_id) {
   Catalog& catalog = options_.catalog;
   timelines_.sweep(project_id);
   for (const Branch& branch : children_first(catalog.branches(project_id))) {
-    if (branch.state == "ready") continue;
+    if (branch.state == "ready" && !branch.is_look) continue;
     try {
       remove_branch(branch);
-      logger.info("{}: removed, it was only half {}", branch.id,
-                  branch.state == "init" ? "made" : "deleted");
+      if (branch.state != "ready")
+        logger.info("{}: removed, it was only half {}", branch.id,
+                    branch.state == "init" ? "made" : "deleted");
     } catch (const Error& error) {
       logger.warn("{}: cannot be removed yet: {}", branch.id, error.what());
     }
@@ -202,9 +223,17 @@ CreatedBranch Projects::create_branch(const std::string& project_id, const Branc
   const Project project = catalog.project(project_id);
   const Branch parent = ready_branch(project_id, request.parent_id);
   NewBranch added = child_branch(parent, history_.find(project, parent, request.moment), request);
+  make(project, added, parent.timeline);
+  logger.info("branch {} created from {} at {}", added.branch.id, parent.id,
+              added.branch.parent_lsn.str());
+  return {added.branch, added.endpoint, catalog.record_finished(added.branch, "", "create_branch")};
+}
+
+void Projects::make(const Project& project, NewBranch& added, TimelineId ancestor) {
+  Catalog& catalog = options_.catalog;
   catalog.add_branch(added);
   try {
-    timelines_.make(project, added.branch.timeline, parent.timeline, added.branch.parent_lsn);
+    timelines_.make(project, added.branch.timeline, ancestor, added.branch.parent_lsn);
   } catch (const Error&) {
     catalog.set_branch_state(added.branch.id, "deleting");
     remove_branch(added.branch);
@@ -213,9 +242,67 @@ CreatedBranch Projects::create_branch(const std::string& project_id, const Branc
   catalog.set_branch_state(added.branch.id, "ready");
   options_.endpoints.add(added.endpoint);
   added.branch.state = "ready";
-  logger.info("branch {} created from {} at {}", added.branch.id, parent.id,
-              added.branch.parent_lsn.str());
-  return {added.branch, added.endpoint, catalog.record_finished(added.branch, "", "create_branch")};
+}
+
+std::string Projects::look_at(const std::string& endpoint_id, const std::string& moment) {
+  Catalog& catalog = options_.catalog;
+  const Endpoint endpoint = catalog.endpoint(endpoint_id);
+  const WantedMoment wanted = parse_moment(moment);
+  ProjectTurns::Hold turn(turns_, endpoint.project_id, ProjectTurns::Kind::alone);
+  const Project project = catalog.project(endpoint.project_id);
+  const Branch source = ready_branch(project.id, endpoint.branch_id);
+  const Moment found = history_.resolve(project, source, wanted);
+  int open = 0;
+  for (const Branch& look : catalog.looks()) {
+    if (look.project_id != project.id) continue;
+    ++open;
+    if (look.parent_id == source.id && look.parent_lsn == found.lsn && look.state == "ready")
+      return catalog.endpoint_of_branch(look.id).id;
+  }
+  if (open >= kMostLooks)
+    throw Error(Errc::conflict,
+                "{} moments of this project are being looked at: wait until one is "
+                "left",
+                open);
+  NewBranch added =
+      child_branch(source, {found.lsn, found.commit_time, {}}, {.idle_timeout = kLookIdleTimeout});
+  added.branch.is_look = true;
+  make(project, added, source.timeline);
+  logger.info("{}: looks at {} of {}", added.endpoint.id, found.lsn.str(), source.id);
+  return added.endpoint.id;
+}
+
+bool Projects::is_idle(const Branch& look) {
+  const Endpoint endpoint = options_.catalog.endpoint_of_branch(look.id);
+  const Micros since = endpoint.suspended_at.value_or(look.created_at);
+  return options_.endpoints.state(endpoint.id) == ComputeState::idle &&
+         now_micros() - since > (endpoint.suspended_at ? 0 : kLookIdleTimeout * 1'000'000);
+}
+
+void Projects::close_idle_looks() {
+  for (const Branch& look : options_.catalog.looks()) {
+    try {
+      ProjectTurns::Hold turn(turns_, look.project_id, ProjectTurns::Kind::alone);
+      if (!is_idle(look)) continue;
+      remove_branch(look);
+      timelines_.sweep(look.project_id);
+      logger.info("{}: closed, nobody looks at it", look.id);
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found)
+        logger.warn("{}: cannot be closed yet: {}", look.id, error.what());
+    }
+  }
+}
+
+void Projects::close_looks(const std::string& branch_id) {
+  for (const Branch& child : options_.catalog.children(branch_id))
+    if (child.is_look) remove_branch(child);
+}
+
+std::vector<Branch> Projects::listed_children(const std::string& branch_id) {
+  std::vector<Branch> children = options_.catalog.children(branch_id);
+  std::erase_if(children, [](const Branch& child) { return child.is_look; });
+  return children;
 }
 
 RestoredBranch Projects::restore_branch(const std::string& branch_id,
@@ -228,6 +315,7 @@ RestoredBranch Projects::restore_branch(const std::string& branch_id,
   const Branch branch = ready_branch(project_id, branch_id);
   const Branch source = ready_branch(project_id, request.source_id);
   require_leave_to_move(branch, request);
+  close_looks(branch_id);
   Beginning beginning = history_.find(project, source, request.moment);
   MovedBranch moved{branch, std::move(beginning.contents), std::nullopt};
   moved.branch.timeline = TimelineId::random();
@@ -267,7 +355,7 @@ void Projects::require_leave_to_move(const Branch& branch, const RestoreRequest&
     if (itself)
       throw Error(Errc::conflict,
                   "preserve_under_name is required to restore a branch from itself");
-    if (!catalog.children(branch.id).empty())
+    if (!listed_children(branch.id).empty())
       throw Error(Errc::conflict, "Branch has children, preserve_under_name is required");
   }
   for (const Branch& other : catalog.branches(branch.project_id))
@@ -317,9 +405,10 @@ Operation Projects::delete_branch(const std::string& branch_id) {
   Branch branch = catalog.branch(branch_id);
   if (branch.is_default)
     throw Error(Errc::conflict, "cannot delete the default branch of a project");
-  std::vector<Branch> children = catalog.children(branch_id);
+  std::vector<Branch> children = listed_children(branch_id);
   if (!children.empty())
     throw Error(Errc::conflict, "cannot delete branch that has children: {}", children[0].id);
+  close_looks(branch_id);
   catalog.set_branch_state(branch_id, "deleting");
   remove_branch(branch);
   logger.info("branch {} deleted", branch_id);

@@ -20,9 +20,6 @@
 
 namespace halogen::control {
 
-inline constexpr const char* kOwnerRole = "neondb_owner";
-inline constexpr const char* kFirstDatabase = "neondb";
-
 struct ProjectRequest {
   std::string name;         // Empty: its id.
   std::string branch_name;  // Empty: main.
@@ -91,6 +88,11 @@ class Projects {
   RestoredBranch restore_branch(const std::string& branch_id, const RestoreRequest& request);
   void rename_branch(const std::string& branch_id, const std::string& name);  // already_exists.
   void set_default_branch(const std::string& branch_id);
+  // An endpoint for reading what is at a moment of this one's branch: a branch that is not listed,
+  // the same one for all that look at the same commit. As Endpoints::look_at().
+  std::string look_at(const std::string& endpoint_id, const std::string& moment);
+  // Deletes the looks that nobody uses any more.
+  void close_idle_looks();
   // conflict if it has children or is the default branch.
   Operation delete_branch(const std::string& branch_id);
   void delete_project(const std::string& project_id);
@@ -106,6 +108,10 @@ class Projects {
 
  private:
   NewBranch first_branch(const Project& project, const ProjectRequest& request);
+  void make(const Project& project, NewBranch& added, TimelineId ancestor);
+  std::vector<Branch> listed_children(const std::string& branch_id);
+  void close_looks(const std::string& branch_id);
+  bool is_idle(const Branch& look);
   Branch ready_branch(const std::string& project_id, const std::string& branch_id);
   void require_leave_to_move(const Branch& branch, const RestoreRequest& request);
   // Suspends the branch's compute and has it go on on the new timeline. Returns whether it ran.

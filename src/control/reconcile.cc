@@ -38,6 +38,7 @@ void Reconcile::run() {
 }
 
 void Reconcile::pass() {
+  also_();
   for (const Branch& branch : catalog_.all_branches()) {
     if (branch.state != "ready") continue;
     try {

@@ -1,6 +1,7 @@
 // reconcile.h: housekeeping that nobody asks for: lets safekeepers drop WAL that storage has made
 // durable. One thread; every pass is harmless to repeat.
 #pragma once
+#include <functional>
 #include <map>
 #include <thread>
 
@@ -17,8 +18,14 @@ constexpr std::chrono::seconds kReconcileInterval{10};
 
 class Reconcile {
  public:
-  Reconcile(Catalog& catalog, PageserverAdmin& pageserver, SafekeeperAdmin& safekeeper)
-      : catalog_(catalog), pageserver_(pageserver), safekeeper_(safekeeper) {}
+  // `also` is done in each pass, too.
+  Reconcile(
+      Catalog& catalog, PageserverAdmin& pageserver, SafekeeperAdmin& safekeeper,
+      std::function<void()> also = [] {})
+      : catalog_(catalog),
+        pageserver_(pageserver),
+        safekeeper_(safekeeper),
+        also_(std::move(also)) {}
   ~Reconcile() { stop(); }
 
   void start();
@@ -32,6 +39,7 @@ class Reconcile {
   Catalog& catalog_;
   PageserverAdmin& pageserver_;
   SafekeeperAdmin& safekeeper_;
+  const std::function<void()> also_;
   std::map<TimelineId, Lsn> trimmed_;  // Only the thread's.
   Mutex mutex_;
   CondVar changed_;

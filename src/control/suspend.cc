@@ -45,6 +45,7 @@ EndpointManager::EndpointManager(Options options)
     : options_(options),
       catalog_(options.catalog),
       host_(options.host),
+      looks_(2),
       answers_(1),
       jobs_(options.job_threads) {}
 
@@ -78,6 +79,7 @@ void EndpointManager::stop() {
       if (!idle_changed_.wait_until(mutex_, deadline.at())) break;
   }
   if (watcher_.joinable()) watcher_.join();
+  looks_.stop();
   jobs_.stop();
   answers_.stop();
   host_.on_exit([](const std::string&) {});
@@ -92,6 +94,25 @@ EndpointManager::MachinePtr EndpointManager::find(const std::string& endpoint_id
 bool EndpointManager::exists(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   return find(endpoint_id) != nullptr;
+}
+
+std::optional<std::string> EndpointManager::endpoint_of_branch(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  auto found = by_branch_.find(branch_id);
+  return found == by_branch_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void EndpointManager::look_at(const std::string& endpoint_id, const std::string& moment,
+                              std::function<void(Outcome<std::string>)> done) {
+  looks_.add([this, endpoint_id, moment, done = std::move(done)] {
+    Outcome<std::string> outcome;
+    try {
+      outcome.value = look_(endpoint_id, moment);
+    } catch (const Error& error) {
+      outcome.error = error;
+    }
+    done(std::move(outcome));
+  });
 }
 
 bool EndpointManager::address_allowed(const std::string& endpoint_id, const IpAddress& address) {
@@ -173,6 +194,7 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->vacuum_due = endpoint.vacuum_due;
   machine->idle_since = steady_clock::now();
   MutexLock lock(mutex_);
+  by_branch_.emplace(endpoint.branch_id, endpoint.id);
   machines_.emplace(endpoint.id, std::move(machine));
 }
 
@@ -354,6 +376,7 @@ void EndpointManager::retire(const std::string& endpoint_id) {
     machine->retired = false;  // So that the deletion can be tried again.
     std::rethrow_exception(failure);
   }
+  by_branch_.erase(machine->branch_id);
   machines_.erase(endpoint_id);
 }
 

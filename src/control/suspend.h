@@ -55,6 +55,9 @@ class EndpointManager final : public Endpoints {
 
   // For the proxy.
   bool exists(const std::string& endpoint_id) override;
+  std::optional<std::string> endpoint_of_branch(const std::string& branch_id) override;
+  void look_at(const std::string& endpoint_id, const std::string& moment,
+               std::function<void(Outcome<std::string>)> done) override;
   bool address_allowed(const std::string& endpoint_id, const IpAddress& address) override;
   void role_secret(const std::string& endpoint_id, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override;
@@ -63,6 +66,11 @@ class EndpointManager final : public Endpoints {
   std::optional<uint64_t> use_began(const std::string& endpoint_id) override;
   void use_ended(const std::string& endpoint_id) override;
   PoolSettings pool_settings(const std::string& endpoint_id) override;
+
+  // Answers look_at(). Before the proxy begins, and for as long as it works.
+  using Look =
+      std::function<std::string(const std::string& endpoint_id, const std::string& moment)>;
+  void set_look(Look look) { look_ = std::move(look); }
 
   // For the API. not_found for an endpoint that was not added.
   void add(const Endpoint& endpoint);
@@ -124,10 +132,13 @@ class EndpointManager final : public Endpoints {
   CondVar idle_changed_;
   std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
   std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> by_branch_ GUARDED_BY(mutex_);
   std::map<std::string, AllowList> allowed_ GUARDED_BY(mutex_);  // By project, if it has one.
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watching_ GUARDED_BY(mutex_) = false;
   std::thread watcher_;
+  Look look_;
+  Jobs looks_;    // These wait for other jobs.
   Jobs answers_;  // Short: callbacks of wakes that need no start.
   Jobs jobs_;
 };

@@ -54,6 +54,11 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
   spec.outgoing_traffic = outgoing_traffic(settings);
   spec.settings = settings_guard ? allowed_settings_of(endpoint) : postgres_values(settings);
+  if (branch.is_look) {
+    spec.settings["halogen.read_only"] = "on";
+    spec.settings["default_transaction_read_only"] = "on";
+    spec.settings["autovacuum"] = "off";
+  }
   return spec;
 }
 

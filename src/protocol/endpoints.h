@@ -56,6 +56,13 @@ class Endpoints {
 
   // True if there is such an endpoint ("ep-..." without "-pooler"). Never blocks for long.
   virtual bool exists(const std::string& endpoint_id) = 0;
+  // The endpoint of a branch ("br-..."), if there is one. Never blocks for long.
+  virtual std::optional<std::string> endpoint_of_branch(const std::string& branch_id) = 0;
+  // An endpoint for reading what is at a moment of this one's branch, which is there as long as it
+  // is used: of "neon_lsn:0/1A2B3C4" or "neon_timestamp:2026-11-23T01:26:10Z". invalid_argument or
+  // gone for a moment that is not in history, conflict if too many are looked at.
+  virtual void look_at(const std::string& endpoint_id, const std::string& moment,
+                       std::function<void(Outcome<std::string>)> done) = 0;
   // False if the endpoint's project keeps a list of addresses and this one is not on it. True for
   // an endpoint that does not exist. Never blocks for long.
   virtual bool address_allowed(const std::string& endpoint_id, const IpAddress& address) = 0;

@@ -237,6 +237,39 @@ def test_a_session_of_a_role_that_was_not_there_then_ends(project):
                 cursor.execute("select 1")
 
 
+def test_an_ordinary_string_looks_at_the_past_read_only(project):
+    made = Moments(project).commit(1, 2, 3)
+    parts = psycopg2.extensions.parse_dsn(project.connection_string())
+
+    def look(moment, **changes):
+        connection = psycopg2.connect(**{**parts, "options": moment, **changes})
+        connection.autocommit = True
+        return contextlib.closing(connection)
+
+    by_branch = parts["host"].replace(project.endpoint(), branches(project)["main"]["id"])
+    pooled = parts["host"].replace(project.endpoint(), project.endpoint() + "-pooler")
+    for moment, host, expected in ((f"neon_lsn:{made.lsns[2]}", parts["host"], [1, 2]),
+                                   (f"neon_timestamp:{made.times[2].isoformat()}", pooled, [1, 2]),
+                                   (f"neon_timestamp:{made.times[1].isoformat()}", by_branch, [1])):
+        with look(moment, host=host) as connection, connection.cursor() as cursor:
+            cursor.execute("select array_agg(i order by i) from t")
+            assert cursor.fetchone() == (expected,)
+            for attempt in ("insert into t values (4)", "set default_transaction_read_only = off; insert into t values (4)",
+                            "begin read write; delete from t; commit", "create table u (i int)", "create temp table u (i int)",
+                            "select * from t for update", "do $$ begin insert into t values (4); end $$"):
+                with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+                    cursor.execute(attempt)
+                cursor.execute("rollback")
+    assert list(branches(project)) == ["main"]
+    assert rows(project) == [1, 2, 3]
+    with pytest.raises(psycopg2.OperationalError, match="history begins at"):
+        look("neon_lsn:0/100")
+    with pytest.raises(psycopg2.OperationalError, match="must be neon_lsn:<LSN>"):
+        look("neon_lsn:nonsense")
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        look(f"neon_lsn:{made.lsns[2]}", password="wrong")
+
+
 def test_pages_of_a_branch_in_the_past_are_as_postgres_had_them(project, platform):
     platform.set_pg_setting(project, "autovacuum", "off")
     project.suspend()

@@ -3,6 +3,7 @@
 #include "epoch.h"
 #include "log_mask.h"
 #include "login.h"
+#include "read_only.h"
 #include "redo.h"
 #include "role_guard.h"
 #include "session.h"
@@ -19,6 +20,7 @@ void _PG_init(void) {
   }
   hg_session_init();
   hg_epoch_init();
+  hg_read_only_init();
   hg_role_guard_init();
   hg_log_mask_init();
   hg_commit_guard_init();

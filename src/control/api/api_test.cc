@@ -378,6 +378,8 @@ TEST_F(ApiTest, ABranchInThePastTellsAPasswordOnlyIfItIsGood) {
   pageserver_.commit(main, Lsn(0x3000000), now_micros());
   start_with(given);
   EXPECT_EQ(told(), given);
+  catalog_->set_password(made["branch"]["id"], "neondb_owner", given);
+  EXPECT_EQ(told(), "") << "it was given after that moment";
   host_.set_roles({{"neondb_owner", scram::make_verifier("changed").str(), true}});
   EXPECT_EQ(told(), "");
 }
@@ -416,6 +418,39 @@ TEST_F(ApiTest, ARestoreMovesTheBranchAndAResetDeletesWhatItLeaves) {
   drop("/projects/" + project);
   EXPECT_EQ(safekeeper_.count(), 0u);
   EXPECT_TRUE(catalog_->projects().empty());
+}
+
+TEST_F(ApiTest, ALookAtTheMomentIsSharedNotListedAndGoesWhenItIsIdle) {
+  json made = make_project();
+  std::string base = "/projects/" + made["project"]["id"].get<std::string>();
+  std::string endpoint = made["endpoints"][0]["id"];
+  std::string dev = post(base + "/branches", {{"branch", {{"name", "dev"}}}}, 201)["branch"]["id"];
+  const TimelineId main = catalog_->branch(made["branch"]["id"]).timeline;
+  pageserver_.commit(main, Lsn(0x3000000), now_micros());
+  const std::string look = projects_->look_at(endpoint, "neon_lsn:0/3000000");
+  EXPECT_EQ(projects_->look_at(endpoint, "neon_timestamp:" + timestamp(now_micros())), look);
+  EXPECT_EQ(get("/api/v2" + base + "/branches")["branches"].size(), 2u);
+  EXPECT_EQ(get("/api/v2" + base + "/endpoints")["endpoints"].size(), 2u);
+  EXPECT_EQ(contract::refusal([&] { projects_->look_at(endpoint, "neon_lsn:x"); }),
+            Errc::invalid_argument);
+  EXPECT_EQ(contract::refusal([&] { projects_->look_at(endpoint, "neon_lsn:0/10"); }), Errc::gone);
+
+  projects_->close_idle_looks();
+  EXPECT_TRUE(manager_->exists(look)) << "it is new";
+  manager_->begin_start(look);
+  manager_->exclusively(look, [](bool) {});
+  EXPECT_EQ(host_.settings().at("halogen.read_only"), "on");
+  projects_->close_idle_looks();
+  EXPECT_TRUE(manager_->exists(look)) << "it is in use";
+  manager_->begin_suspend(look);
+  manager_->exclusively(look, [](bool) {});
+  projects_->close_idle_looks();
+  EXPECT_FALSE(manager_->exists(look));
+  EXPECT_EQ(safekeeper_.count(), 2u);
+
+  projects_->look_at(catalog_->endpoint_of_branch(dev).id, "neon_lsn:0/2000000");
+  drop(base + "/branches/" + dev);  // It is no child that keeps it.
+  EXPECT_EQ(safekeeper_.count(), 1u);
 }
 
 TEST_F(ApiTest, ARestoreThatFailsLeavesTheBranchAsItWas) {

@@ -18,7 +18,7 @@ json listed_branches(Services& services, const Request& request) {
   std::reverse(branches.begin(), branches.end());  // Newest first, as Neon's default.
   json listed = json::array();
   for (const Branch& branch : branches) {
-    if (branch.state == "deleting") continue;
+    if (branch.state == "deleting" || branch.is_look) continue;
     if (branch.name.find(search) == std::string::npos &&
         branch.id.find(search) == std::string::npos)
       continue;

@@ -22,7 +22,8 @@ Response list_endpoints(Services& services, const Request& request) {
   services.catalog.project(request.at("project_id"));
   json listed = json::array();
   for (const Endpoint& endpoint : services.catalog.endpoints(request.at("project_id")))
-    listed.push_back(endpoint_json(services, endpoint));
+    if (!services.catalog.branch(endpoint.branch_id).is_look)
+      listed.push_back(endpoint_json(services, endpoint));
   return json_response(200, {{"endpoints", listed}});
 }
 

@@ -32,34 +32,36 @@ std::optional<std::string_view> after_prefix(std::string_view text, std::string_
   return text.substr(prefix.size());
 }
 
+// Takes out the words for which `take` is true; and the parameter, if nothing is left of it.
+template <typename Take>
+void take_words_of_options(wire::Parameters& parameters, Take take) {
+  auto options = std::find_if(parameters.begin(), parameters.end(),
+                              [](const auto& parameter) { return parameter.first == "options"; });
+  if (options == parameters.end()) return;
+  std::vector<std::string> words = startup::split_options(options->second);
+  if (std::erase_if(words, take) == 0) return;
+  options->second = startup::join_options(words);
+  if (words.empty()) parameters.erase(options);
+}
+
 }  // namespace
 
 std::optional<Route> route_of_host(std::string_view host) {
   std::optional<Route> route = route_of_name(host.substr(0, host.find('.')));
-  if (!route || !route->endpoint.starts_with("ep-")) return std::nullopt;
-  return route;
+  if (!route) return std::nullopt;
+  const bool known_kind = route->endpoint.starts_with("ep-") || is_branch(*route);
+  return known_kind ? route : std::nullopt;
 }
 
 std::optional<Route> take_route_of_options(wire::Parameters& parameters) {
-  auto options = std::find_if(parameters.begin(), parameters.end(),
-                              [](const auto& parameter) { return parameter.first == "options"; });
-  if (options == parameters.end()) return std::nullopt;
   std::optional<Route> route;
-  bool found = false;
-  std::vector<std::string> rest;
-  for (std::string& word : startup::split_options(options->second)) {
+  take_words_of_options(parameters, [&](std::string_view word) {
     auto name = after_prefix(word, "endpoint=");
     if (!name) name = after_prefix(word, "project=");
-    if (!name) {
-      rest.push_back(std::move(word));
-      continue;
-    }
-    found = true;
+    if (!name) return false;
     if (auto named = route_of_name(*name)) route = std::move(named);
-  }
-  if (!found) return std::nullopt;
-  options->second = startup::join_options(rest);
-  if (rest.empty()) parameters.erase(options);
+    return true;
+  });
   return route;
 }
 
@@ -78,6 +80,18 @@ void drop_driver_options(wire::Parameters& parameters) {
     return std::ranges::find(kNames, parameter.first) != std::end(kNames);
   });
 }
+
+std::optional<std::string> take_moment_of_options(wire::Parameters& parameters) {
+  std::optional<std::string> moment;
+  take_words_of_options(parameters, [&](std::string_view word) {
+    if (!word.starts_with("neon_lsn:") && !word.starts_with("neon_timestamp:")) return false;
+    moment = word;
+    return true;
+  });
+  return moment;
+}
+
+bool is_branch(const Route& route) { return route.endpoint.starts_with("br-"); }
 
 std::optional<PasswordRoute> route_of_password(std::string_view text) {
   auto rest = after_prefix(text, "endpoint=");

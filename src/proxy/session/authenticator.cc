@@ -99,7 +99,11 @@ std::optional<Route> Authenticator::route_of(wire::Parameters& parameters) const
                               "say {}",
                               by_host->endpoint, by_option->endpoint),
                   "Leave out endpoint= in the options, or give the same one.");
-  return by_host ? by_host : by_option;
+  std::optional<Route> route = by_host ? std::move(by_host) : std::move(by_option);
+  if (route && is_branch(*route))
+    if (auto endpoint = shared_.endpoints.endpoint_of_branch(route->endpoint))
+      route->endpoint = std::move(*endpoint);
+  return route;
 }
 
 Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
@@ -110,6 +114,7 @@ Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
   co_await negotiate_version(packet);
 
   std::optional<Route> route = route_of(packet.parameters);
+  const std::optional<std::string> moment = take_moment_of_options(packet.parameters);
   login_.parameters = std::move(packet.parameters);
   drop_driver_options(login_.parameters);
   bool right = false;
@@ -129,7 +134,30 @@ Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
     shared_.metrics.auth_failures.add();
     throw wrong_password(login_.user);
   }
+  if (moment && secret_->can_login) co_await go_back_to(*moment);
   co_return std::move(*secret_);
+}
+
+// The password is today's: who may look at the past is decided now. The role is that of then.
+Task<void> Authenticator::go_back_to(const std::string& moment) {
+  client_.waits_for_us = true;
+  auto look = co_await client_.answer_of<std::string>(
+      [&](auto done) { shared_.endpoints.look_at(login_.route.endpoint, moment, std::move(done)); },
+      client_.startup_deadline);
+  if (look && look->error) throw Refused("22023", look->error->what(), "", Errc::cancelled);
+  if (!look) throw Refused("57P03", "the past cannot be looked at at this moment", "Try again.");
+  login_.route.endpoint = std::move(*look->value);
+  auto role = co_await client_.answer_of<RoleSecret>(
+      [&](auto done) {
+        shared_.endpoints.role_secret(login_.route.endpoint, login_.user, std::move(done));
+      },
+      client_.startup_deadline);
+  client_.waits_for_us = false;
+  if (role && role->error && role->error->code() == Errc::not_found)
+    throw Refused("28000", fmt::format("role \"{}\" could not log in then", login_.user));
+  if (!role || !role->value)
+    throw Refused("57P03", "the role cannot be looked up at this moment", "Try again shortly.");
+  secret_ = std::move(*role->value);
 }
 
 Task<bool> Authenticator::proves_itself(std::optional<std::string> password) {

@@ -18,6 +18,8 @@ class Authenticator {
   Task<RoleSecret> authenticate(startup::Packet packet);
 
  private:
+  // Has the client, which has shown who it is, read at a moment of the past instead.
+  Task<void> go_back_to(const std::string& moment);
   Task<void> negotiate_version(const startup::Packet& packet);
   std::optional<Route> route_of(wire::Parameters& parameters) const;
   // With the password it gave, or by SCRAM. Who may not even try is refused.

@@ -32,6 +32,13 @@ TEST(Route, OptionIsTakenOutOfWhatIsPassedOn) {
   EXPECT_EQ(alone, (wire::Parameters{{"user", "u"}}));
   wire::Parameters none{{"options", "-c a=b"}};
   EXPECT_FALSE(take_route_of_options(none));
+  wire::Parameters past = {{"options", "-c a=b neon_lsn:0/1A2B endpoint=ep-x"}};
+  EXPECT_EQ(take_moment_of_options(past), "neon_lsn:0/1A2B");
+  EXPECT_EQ(past[0].second, "-c a=b endpoint=ep-x");
+  EXPECT_FALSE(take_moment_of_options(past));
+  wire::Parameters time = {{"options", "neon_timestamp:2026-11-23T01:26:10Z"}};
+  EXPECT_EQ(take_moment_of_options(time), "neon_timestamp:2026-11-23T01:26:10Z");
+  EXPECT_TRUE(time.empty());
   EXPECT_EQ(none[0].second, "-c a=b");
 }
 

@@ -16,6 +16,11 @@ class SimulatedEndpoints : public Endpoints {
   SimulatedEndpoints(Ground& ground, Compute& compute);
 
   bool exists(const std::string& endpoint) override { return endpoint == kEndpoint; }
+  std::optional<std::string> endpoint_of_branch(const std::string&) override { return {}; }
+  void look_at(const std::string&, const std::string&,
+               std::function<void(Outcome<std::string>)> done) override {
+    done({std::nullopt, Error(Errc::not_found, "there is no history in here")});
+  }
   bool address_allowed(const std::string&, const IpAddress&) override { return true; }
   void role_secret(const std::string& endpoint, const std::string& role,
                    std::function<void(Outcome<RoleSecret>)> done) override;

@@ -36,6 +36,18 @@ class FakeEndpoints : public Endpoints {
   }
 
   bool exists(const std::string& endpoint) override { return endpoint == "ep-test"; }
+  std::optional<std::string> endpoint_of_branch(const std::string& branch) override {
+    return branch == "br-test" ? std::optional<std::string>("ep-test") : std::nullopt;
+  }
+  void look_at(const std::string&, const std::string& moment,
+               std::function<void(Outcome<std::string>)> done) override {
+    run([done = std::move(done), moment] {
+      if (moment == "neon_lsn:0/1")
+        done({std::nullopt, Error(Errc::gone, "history begins at 0/100; 0/1 is older")});
+      else
+        done({"ep-test", std::nullopt});
+    });
+  }
   bool address_allowed(const std::string&, const IpAddress& address) override {
     MutexLock lock(mutex_);
     return !refused_.contains(address);

@@ -38,10 +38,11 @@ void print_status(const json& status) {
   fmt::print("Halogen is running in {} (pid {}, since {}).\n", status.value("home", ""),
              status.value("pid", 0), status.value("started_at", ""));
   fmt::print(
-      "  Postgres  {}:{}\n  API       {}\n  CA file   {}\n  Log       {}\n  Computes  {}\n"
+      "  Postgres  {}:{}\n  SQL/HTTP  port {}\n  API       {}\n  CA file   {}\n  Log       {}\n  "
+      "Computes  {}\n"
       "  Shares    {}\n\n",
-      status.value("pg_host", ""), status.value("pg_port", 0), status.value("api_url", ""),
-      status.value("ca_file", ""), status.value("log_file", ""),
+      status.value("pg_host", ""), status.value("pg_port", 0), status.value("sql_port", 0),
+      status.value("api_url", ""), status.value("ca_file", ""), status.value("log_file", ""),
       status.at("isolation").value("computes", ""), status.at("isolation").value("shares", ""));
   if (std::string missing = isolation_missing(status); !missing.empty())
     fmt::print("WARNING: tenants are not isolated: without {}.\n\n", missing);

@@ -25,6 +25,9 @@ struct UpFlags {
   std::string host = "127.0.0.1";
   int pg_port = 5432;
   int http_port = 8080;
+  int sql_port = 4444;
+  size_t max_request_mb = 10;
+  size_t max_response_mb = 10;
   int drain_seconds = 10;
   std::string isolation = "rooms";
   std::vector<std::string> without;
@@ -182,6 +185,9 @@ void up(const Context& context, const UpFlags& flags) {
   options.host = flags.host;
   options.pg_port = flags.pg_port;
   options.http_port = flags.http_port;
+  options.sql_port = flags.sql_port;
+  options.max_request = flags.max_request_mb << 20;
+  options.max_response = flags.max_response_mb << 20;
   options.libraries = library_folder(flags);
   options.layers = isolation_layers(flags);
   if (!flags.key_file.empty()) options.key_file = fs::absolute(flags.key_file);
@@ -218,6 +224,24 @@ void add_up(CLI::App& app, Context& context) {
   command->add_option("--http-port", flags->http_port, "For the API; 0: any free one")
       ->envname("HALOGEN_HTTP_PORT")
       ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command
+      ->add_option("--sql-port", flags->sql_port,
+                   "For SQL over HTTP and WebSockets, with TLS; 0: any free one")
+      ->envname("HALOGEN_SQL_PORT")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command
+      ->add_option("--sql-max-request", flags->max_request_mb,
+                   "How long a query over HTTP may be, in MiB")
+      ->envname("HALOGEN_SQL_MAX_REQUEST")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command
+      ->add_option("--sql-max-response", flags->max_response_mb,
+                   "How long the answer to one may be, in MiB; beyond 10 it is streamed")
+      ->envname("HALOGEN_SQL_MAX_RESPONSE")
+      ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command
       ->add_option("--drain-timeout", flags->drain_seconds,

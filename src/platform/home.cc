@@ -71,9 +71,11 @@ Layout::Layout(fs::path folder) {
 }
 
 std::string Description::to_json() const {
-  json object = {{"pid", pid},           {"pg_host", pg_host},   {"pg_port", pg_port},
-                 {"http_url", http_url}, {"api_url", api_url},   {"ca_file", ca_file},
-                 {"home", home},         {"log_file", log_file}, {"started_at", started_at}};
+  json object = {{"pid", pid},           {"pg_host", pg_host},
+                 {"pg_port", pg_port},   {"sql_port", sql_port},
+                 {"http_url", http_url}, {"api_url", api_url},
+                 {"ca_file", ca_file},   {"home", home},
+                 {"log_file", log_file}, {"started_at", started_at}};
   return object.dump(2) + "\n";
 }
 
@@ -84,6 +86,7 @@ Description Description::from_json(const std::string& text) {
   found.pid = object.value("pid", 0);
   found.pg_host = object.value("pg_host", "");
   found.pg_port = object.value("pg_port", 0);
+  found.sql_port = object.value("sql_port", 0);
   found.http_url = object.value("http_url", "");
   found.api_url = object.value("api_url", "");
   found.ca_file = object.value("ca_file", "");

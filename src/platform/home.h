@@ -32,6 +32,7 @@ struct Description {
   int pid = 0;
   std::string pg_host;
   int pg_port = 0;
+  int sql_port = 0;  // SQL over HTTP and WebSockets.
   std::string http_url;
   std::string api_url;
   std::string ca_file;

@@ -146,7 +146,11 @@ void prepare(Options& options) {
   std::vector<std::string> hosts = listen_hosts(options.host);
   if (options.pg_port == 0) options.pg_port = free_port(hosts);
   if (options.http_port == 0) options.http_port = free_port({options.host});
-  for (const std::string& host : hosts) check_port(host, options.pg_port, "--pg-port");
+  if (options.sql_port == 0) options.sql_port = free_port(hosts);
+  for (const std::string& host : hosts) {
+    check_port(host, options.pg_port, "--pg-port");
+    check_port(host, options.sql_port, "--sql-port");
+  }
   check_port(options.host, options.http_port, "--http-port");
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
@@ -211,8 +215,8 @@ void Platform::start() {
     stop();
     throw;
   }
-  logger.info("ready: Postgres on {}:{}, HTTP on {}", options_.host, options_.pg_port,
-              options_.http_port);
+  logger.info("ready: Postgres on {}:{}, SQL over HTTP on {}, API on {}", options_.host,
+              options_.pg_port, options_.sql_port, options_.http_port);
 }
 
 void Platform::start_storage() {
@@ -296,7 +300,10 @@ void Platform::start_control() {
                             .port = options_.pg_port,
                             .certificate_directory = layout_.certificates,
                             .domain = options_.domain,
-                            .region = options_.region},
+                            .region = options_.region,
+                            .web = {.port = options_.sql_port,
+                                    .max_request = options_.max_request,
+                                    .max_response = options_.max_response}},
       s.control->endpoints());
   s.control->set_pooler(*s.proxy);
   s.control->start();
@@ -322,8 +329,8 @@ void Platform::describe() {
             {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
             {"control", "running", fmt::format("API on port {}", s.control->http_port())},
             {"proxy", "running",
-             fmt::format("port {}, file descriptors for {} clients", s.proxy->port(),
-                         s.proxy->room_for_clients())}};
+             fmt::format("ports {} and {}, file descriptors for {} clients", s.proxy->port(),
+                         s.proxy->sql_port(), s.proxy->room_for_clients())}};
       },
       [folder = layout_.home / "compute"](const std::string& endpoint_id) {
         std::vector<fs::path> kept = compute::Compute::data_directories(folder / endpoint_id);
@@ -364,6 +371,7 @@ Description Platform::description() const {
   self.pid = ::getpid();
   self.pg_host = shown;
   self.pg_port = options_.pg_port;
+  self.sql_port = options_.sql_port;
   self.http_url = fmt::format("http://{}:{}", shown, options_.http_port);
   self.api_url = self.http_url + "/api/v2";
   self.ca_file = s.proxy->ca_file();

@@ -20,6 +20,9 @@ struct Options {
   std::string host = "127.0.0.1";  // 127.0.0.1 means ::1, too; 0.0.0.0 means :: too.
   int pg_port = 5432;              // 0 = any free one.
   int http_port = 8080;            // Likewise.
+  int sql_port = 4444;             // Likewise: SQL over HTTP and WebSockets.
+  size_t max_request = 10 << 20;   // What a query over HTTP may be long,
+  size_t max_response = 10 << 20;  // and its answer, in bytes.
   std::string region = "us-east-1";
   std::string domain = "localhost";
   IsolationLayers layers{};

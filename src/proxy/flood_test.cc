@@ -232,7 +232,7 @@ TEST_F(FloodTest, AbsurdIterationsHarmNobody) {
   absurd.replace(absurd.find("4096"), 4, "9000000");
   endpoints_.set_role("alice", absurd);
   EXPECT_EQ(log_in("127.0.0.2", kPassword).message,
-            "this role's password cannot be given with an endpoint prefix");
+            "this role's password cannot be given in the clear: too many iterations");
   absurd.replace(absurd.find("9000000"), 7, "2000000000");  // No verifier at all.
   endpoints_.set_role("alice", absurd);
   EXPECT_EQ(log_in("127.0.0.2", kPassword).sqlstate, "28P01");

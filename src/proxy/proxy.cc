@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "net/socket.h"
 #include "protocol/session_state.h"
+#include "proxy/http/web_client.h"
 #include "proxy/session/pooler_metrics.h"
 #include "proxy/session/session.h"
 
@@ -47,16 +48,17 @@ void set_client_options(int fd) {
   set(IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
-[[noreturn]] void cannot_listen(const std::string& host, int port, const Error& error) {
+[[noreturn]] void cannot_listen(const std::string& host, int port, std::string_view option,
+                                const Error& error) {
   if (error.code() == Errc::already_exists)
     throw Error(Errc::unavailable,
                 "port {} on {} is taken: another process listens there; stop it, or choose another "
-                "port with --pg-port",
-                port, host);
+                "port with {}",
+                port, host, option);
   if (error.code() == Errc::permission_denied)
     throw Error(Errc::permission_denied,
-                "not allowed to listen on port {} of {}; choose one above 1023 with --pg-port",
-                port, host);
+                "not allowed to listen on port {} of {}; choose one above 1023 with {}", port, host,
+                option);
   if (error.code() == Errc::invalid_argument)
     throw Error(Errc::invalid_argument, "not an address to listen on: {}", host);
   throw Error(Errc::io, "cannot listen on port {} of {}: {}", port, host, error.what());
@@ -64,8 +66,8 @@ void set_client_options(int fd) {
 
 // Where clients come in.
 struct Door {
-  Door(Loop& loop, UniqueFd listener)
-      : socket(std::move(listener)), watch(Watch::start(loop, socket.get())) {
+  Door(Loop& loop, UniqueFd listener, bool for_web)
+      : socket(std::move(listener)), watch(Watch::start(loop, socket.get())), web(for_web) {
     ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   }
   void close() {
@@ -75,6 +77,7 @@ struct Door {
 
   UniqueFd socket;
   WatchPtr watch;
+  bool web = false;  // HTTP is spoken there.
 };
 
 // A client that has been accepted.
@@ -116,9 +119,11 @@ struct Proxy::Impl {
   void drain(std::chrono::milliseconds patience, const std::function<bool()>& goes_on);
   void stop();
   void for_all_sessions(std::function<void(Session&)> act);
+  void for_all_web_clients(void (WebClient::*act)());
   void end_listening();
   void listen();
-  bool try_listen(int wanted);
+  int listen_at(int wanted, bool web);
+  std::optional<int> try_listen(int wanted, bool web);
   Task<void> accept(Door& door);
   Task<void> keep_pools();
   void forget(const std::string& endpoint);
@@ -127,13 +132,14 @@ struct Proxy::Impl {
   void run(size_t number);
   void look_after_certificates();
   std::optional<Refused> refusal(const IpAddress& address);
-  void hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival);
+  void hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival, bool web);
   void make_room(Worker& worker);
 
   Options options;
   Endpoints& endpoints;
   fs::path ca_file;
   int port = 0;
+  int sql_port = 0;
   bool running = false;
   size_t next_worker = 0;
   std::unique_ptr<Shared> shared;
@@ -149,29 +155,35 @@ struct Proxy::Impl {
   bool stopping GUARDED_BY(mutex) = false;
 };
 
-// False if the port is free on the first host and taken on another, and any will do.
-bool Proxy::Impl::try_listen(int wanted) {
-  doors.clear();
-  port = wanted;
+// nullopt if the port is free on the first host and taken on another, and any will do.
+std::optional<int> Proxy::Impl::try_listen(int wanted, bool web) {
+  std::vector<Door> opened;
+  int at = wanted;
   for (const std::string& host : options.hosts) {
     try {
-      doors.emplace_back(workers.front()->loop, net::listen_tcp(host, port, kBacklog));
+      opened.emplace_back(workers.front()->loop, net::listen_tcp(host, at, kBacklog), web);
     } catch (const Error& error) {
       if (error.code() == Errc::not_found && options.hosts.size() > 1) continue;
-      if (wanted == 0 && !doors.empty()) return false;
-      cannot_listen(host, port, error);
+      if (wanted == 0 && !opened.empty()) return std::nullopt;
+      cannot_listen(host, at, web ? "--sql-port" : "--pg-port", error);
     }
-    port = net::local_port(doors.back().socket.get());
+    at = net::local_port(opened.back().socket.get());
   }
-  if (doors.empty()) throw Error(Errc::io, "none of the addresses to listen on is this machine's");
-  return true;
+  if (opened.empty()) throw Error(Errc::io, "none of the addresses to listen on is this machine's");
+  std::move(opened.begin(), opened.end(), std::back_inserter(doors));
+  return at;
+}
+
+int Proxy::Impl::listen_at(int wanted, bool web) {
+  for (int attempt = 0; attempt < kPortAttempts; attempt++) {
+    if (std::optional<int> at = try_listen(wanted, web)) return *at;
+  }
+  throw Error(Errc::unavailable, "found no port that is free on all addresses");
 }
 
 void Proxy::Impl::listen() {
-  for (int attempt = 0; attempt < kPortAttempts; attempt++) {
-    if (try_listen(options.port)) return;
-  }
-  throw Error(Errc::unavailable, "found no port that is free on all addresses");
+  port = listen_at(options.port, false);
+  sql_port = listen_at(options.web.port, true);
 }
 
 void Proxy::Impl::start() {
@@ -205,7 +217,7 @@ void Proxy::Impl::start() {
   told_of = shared.get();
   metrics = metrics::Registration(
       [this] { return pooler_metrics(shared->census.take_now({std::nullopt, false})); });
-  logger.info("listening on port {}, {} threads", port, count);
+  logger.info("listening on port {}, for HTTP on {}, {} threads", port, sql_port, count);
 }
 
 void Proxy::Impl::run(size_t number) {
@@ -225,7 +237,8 @@ void Proxy::Impl::look_after_certificates() {
     try {
       CertificateFiles files =
           make_certificates(options.certificate_directory, options.domain, options.region);
-      if (shared->tls.reload(files))
+      bool fresh = shared->tls.reload(files);
+      if (shared->web_tls.reload(files) || fresh)
         logger.info("new connections are shown the certificate of {}", files.certificate.string());
     } catch (const Error& error) {
       logger.error("cannot renew the server's certificate, the one before stays: {}", error.what());
@@ -241,7 +254,7 @@ Task<void> Proxy::Impl::accept(Door& door) {
     Arrival arrival = take_arrival(door.socket.get());
     if (arrival.socket.valid()) {
       warned = false;
-      hand_over(workers[next_worker++ % workers.size()], std::move(arrival));
+      hand_over(workers[next_worker++ % workers.size()], std::move(arrival), door.web);
       continue;
     }
     int error = errno;
@@ -342,22 +355,27 @@ std::optional<Refused> Proxy::Impl::refusal(const IpAddress& address) {
   return std::nullopt;
 }
 
-void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival) {
+void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival, bool web) {
   shared->metrics.opened.add();
   auto [host, from_port] = arrival.host_and_port();
   std::optional<IpAddress> address = IpAddress::parse(host.substr(0, host.find('%')));  // No zone.
   if (!address) return;
   if (std::optional<Refused> refused = refusal(*address)) {
-    send_last_words(arrival.socket.get(), said(*refused));
+    // To a client of HTTP, which has begun TLS, it would mean nothing.
+    if (!web) send_last_words(arrival.socket.get(), said(*refused));
     return;
   }
   set_client_options(arrival.socket.get());
   auto socket = std::make_shared<UniqueFd>(std::move(arrival.socket));  // For std::function.
-  worker->loop.post([this, worker = worker.get(), socket,
-                     peer = fmt::format("{}:{}", host, from_port), address = *address] {
+  worker->loop.post([this, worker = worker.get(), socket, web,
+                     origin = Origin{fmt::format("{}:{}", host, from_port), *address}] {
     if (shared->stopping) return;
     make_room(*worker);
-    std::make_shared<Session>(*shared, *worker, std::move(*socket), peer, address)->start();
+    if (web)
+      std::make_shared<WebClient>(*shared, *worker, std::move(*socket), origin)->start();
+    else
+      std::make_shared<Session>(*shared, *worker, Connection{std::move(*socket), nullptr}, origin)
+          ->start();
   });
 }
 
@@ -383,6 +401,16 @@ void Proxy::Impl::end_listening() {
   });
 }
 
+void Proxy::Impl::for_all_web_clients(void (WebClient::*act)()) {
+  for (const auto& worker : workers) {
+    worker->loop.post([act, worker = worker.get()] {
+      std::vector<std::shared_ptr<WebClient>> clients;
+      for (WebClient* client : worker->web_clients) clients.push_back(client->shared_from_this());
+      for (const auto& client : clients) ((*client).*act)();
+    });
+  }
+}
+
 void Proxy::Impl::for_all_sessions(std::function<void(Session&)> act) {
   for (const auto& worker : workers) {
     worker->loop.post([act, worker = worker.get()] {
@@ -403,6 +431,7 @@ void Proxy::Impl::drain(std::chrono::milliseconds patience, const std::function<
   end_listening();
   Deadline deadline = Deadline::after(patience);
   while (shared->sessions > shared->replicating && !deadline.passed() && goes_on()) {
+    for_all_web_clients(&WebClient::retire);
     for_all_sessions(&Session::retire);
     std::this_thread::sleep_for(kDrainStep);
   }
@@ -421,6 +450,7 @@ void Proxy::Impl::stop() {
   certificate_thread.join();
   end_listening();
   for_all_sessions(&Session::terminate);
+  for_all_web_clients(&WebClient::retire);
   Deadline deadline = Deadline::after(kStopTime);
   while (shared->sessions > 0 && !deadline.passed())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -445,6 +475,7 @@ void Proxy::drain(std::chrono::milliseconds patience, const std::function<bool()
 }
 void Proxy::stop() { impl_->stop(); }
 int Proxy::port() const { return impl_->port; }
+int Proxy::sql_port() const { return impl_->sql_port; }
 PoolerStatus Proxy::pooler_status(const std::string& endpoint_id, bool details) {
   PoolerStatus status;
   if (Shared* shared = impl_->told_of.load())

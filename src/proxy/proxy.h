@@ -1,5 +1,6 @@
 // proxy.h: where clients arrive: TLS, the endpoint they mean, SCRAM, a compute woken for them, and
-// then their bytes carried both ways until one side leaves.
+// then their bytes carried both ways until one side leaves. They come to one port as Postgres
+// clients do, or to another by HTTP: with single queries, or in WebSockets.
 //
 // Threads: one event loop per two cores; a session stays on the one it was given. start() and
 // stop() are called from one other thread. The process ignores SIGPIPE from start() on.
@@ -36,8 +37,9 @@ class Proxy : public Pooler {
   // Safe from any thread.
   PoolerStatus pooler_status(const std::string& endpoint_id, bool details) override;
   bool end_client(const std::string& endpoint_id, uint64_t client_id) override;
-  // The port listened on.
+  // The ports listened on: for Postgres' protocol, and for HTTP.
   int port() const;
+  int sql_port() const;
   // How many clients there are file descriptors for. After start().
   size_t room_for_clients() const;
   // What clients give as sslrootcert for sslmode=verify-full.

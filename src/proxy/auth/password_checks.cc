@@ -9,7 +9,7 @@ constexpr int kNiceness = 5;
 
 }  // namespace
 
-PasswordChecks::PasswordChecks(Options options) : options_(options) {
+PasswordChecks::PasswordChecks(Options options) : options_(options), known_(options.max_known) {
   for (int i = 0; i < options_.threads; i++) threads_.emplace_back([this] { run(); });
 }
 
@@ -21,25 +21,32 @@ PasswordChecks::~PasswordChecks() {
   }
   for (std::thread& thread : threads_) thread.join();
   MutexLock lock(mutex_);
-  for (auto& [endpoint, jobs] : waiting_)
-    for (Job& job : jobs) job.done({.error = Error(Errc::cancelled, "stopping")});
+  for (auto& [digest, asked] : asked_)
+    for (Done& done : asked) done({.error = Error(Errc::cancelled, "stopping")});
 }
 
 void PasswordChecks::check(const std::string& endpoint, scram::Verifier verifier,
                            std::string password, Done done) {
-  Job job{std::move(verifier), std::move(password), std::move(done)};
-  if (admit(endpoint, job)) return;
-  job.done({.error = Error(Errc::unavailable, "too many passwords are being checked")});
+  std::string digest = known_.digest(verifier, password);
+  if (known_.contains(digest)) return done({.value = true});
+  if (admit(endpoint, {std::move(verifier), std::move(password), std::move(digest)}, done)) return;
+  done({.error = Error(Errc::unavailable, "too many passwords are being checked")});
 }
 
-// Takes the job, or leaves it.
-bool PasswordChecks::admit(const std::string& endpoint, Job& job) {
+// Takes the job and `done`, or leaves both.
+bool PasswordChecks::admit(const std::string& endpoint, Job job, Done& done) {
   MutexLock lock(mutex_);
+  auto same = asked_.find(job.digest);
+  if (same != asked_.end() && !stopping_) {
+    same->second.push_back(std::move(done));
+    return true;
+  }
   auto found = waiting_.find(endpoint);
   size_t before = found == waiting_.end() ? 0 : found->second.size();
   if (stopping_ || before >= options_.max_waiting || waiting_in_all_ >= options_.max_waiting_in_all)
     return false;
   if (before == 0) turns_.push_back(endpoint);
+  asked_[job.digest].push_back(std::move(done));
   waiting_[endpoint].push_back(std::move(job));
   waiting_in_all_++;
   changed_.notify_one();
@@ -66,8 +73,22 @@ std::optional<PasswordChecks::Job> PasswordChecks::next() {
 
 void PasswordChecks::run() {
   ::setpriority(PRIO_PROCESS, 0, kNiceness);  // On Linux, of this thread alone.
-  while (std::optional<Job> job = next())
-    job->done({.value = scram::check_password(job->verifier, job->password)});
+  while (std::optional<Job> job = next()) {
+    bool right = scram::check_password(job->verifier, job->password);
+    if (right) known_.add(job->digest);
+    finish(*job, {.value = right});
+  }
+}
+
+void PasswordChecks::finish(const Job& job, Outcome<bool> outcome) {
+  std::vector<Done> asked;
+  {
+    MutexLock lock(mutex_);
+    auto found = asked_.find(job.digest);
+    asked = std::move(found->second);
+    asked_.erase(found);
+  }
+  for (Done& done : asked) done(outcome);
 }
 
 }  // namespace halogen::proxy

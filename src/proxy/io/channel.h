@@ -1,6 +1,5 @@
-// channel.h: how the bytes of a connection come and go, without waiting: plain, or by TLS. Whoever
-// adds another way for clients to come (frames of a WebSocket, say) adds a Channel; nothing above
-// a Stream sees the difference.
+// channel.h: how the bytes of a connection come and go, without waiting: plain, by TLS, or in
+// the frames of a WebSocket over either (web_socket.h). Nothing above a Stream sees the difference.
 #pragma once
 #include <span>
 #include <string_view>
@@ -30,6 +29,8 @@ class Channel {
   virtual bool buffered() const { return false; }
   // Tells the peer that nothing more comes.
   virtual void finish() {}
+  // What is known of its peer by TLS; nullptr if it is not encrypted.
+  virtual ssl_st* ssl() const { return nullptr; }
 };
 
 class PlainChannel final : public Channel {
@@ -62,7 +63,7 @@ class TlsChannel final : public Channel {
   // A part of a TLS record is no byte.
   bool buffered() const override;
   void finish() override;
-  ssl_st* ssl() const { return ssl_; }
+  ssl_st* ssl() const override { return ssl_; }
 
  private:
   IoResult result(int returned);

@@ -14,10 +14,13 @@ namespace {
 
 }  // namespace
 
-Stream::Stream(Loop& loop, UniqueFd socket)
-    : socket_(std::move(socket)),
+Stream::Stream(Loop& loop, UniqueFd socket) : Stream(loop, {std::move(socket), nullptr}) {}
+
+Stream::Stream(Loop& loop, Connection connection)
+    : socket_(std::move(connection.socket)),
       watch_(Watch::start(loop, socket_.get())),
-      channel_(std::make_unique<PlainChannel>(loop, socket_.get())) {
+      channel_(std::move(connection.channel)) {
+  if (!channel_) channel_ = std::make_unique<PlainChannel>(loop, socket_.get());
   if (SimulatedMachine* machine = loop.machine()) machine->opened(socket_.get());
   count_++;
 }
@@ -62,12 +65,17 @@ bool Stream::gone() {
   return state == Io::closed || state == Io::failed;
 }
 
-bool Stream::has_unread() { return encrypted() ? buffered() : has_arrived(); }
+bool Stream::has_unread() { return buffered() || (!encrypted() && has_arrived()); }
 
 bool Stream::quiet() {
   char byte;
   ssize_t size = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+Connection Stream::leave() {
+  watch_.reset();
+  return {std::move(socket_), std::move(channel_)};
 }
 
 void Stream::move_to(Loop& loop) {
@@ -133,11 +141,11 @@ Task<void> Stream::write(std::string_view from) {
 
 Task<void> Stream::accept_tls(const TlsContext& tls) {
   auto channel = std::make_unique<TlsChannel>(tls.accept(socket_.get()));
-  tls_ = channel.get();
+  TlsChannel& accepting = *channel;
   channel_ = std::move(channel);
   intact_ = false;
   while (true) {
-    IoResult result = tls_->accept();
+    IoResult result = accepting.accept();
     if (result.state == Io::done) break;
     if (result.state == Io::closed || result.state == Io::failed)
       throw Error(Errc::unavailable, "TLS handshake failed: {}", tls_error());

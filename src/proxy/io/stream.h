@@ -16,10 +16,17 @@
 
 namespace halogen::proxy {
 
+// A socket that does not block, and the channel over it.
+struct Connection {
+  UniqueFd socket;
+  std::unique_ptr<Channel> channel;
+};
+
 class Stream {
  public:
   // The socket must not block.
   Stream(Loop& loop, UniqueFd socket);
+  Stream(Loop& loop, Connection connection);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -42,6 +49,8 @@ class Stream {
   bool has_unread();
   // Not encrypted; no byte and no end has come that has not been read.
   bool quiet();
+  // For another stream of this loop. Nobody waits; this one is of no use any more.
+  Connection leave();
   // A unix socket, and nobody waits on it: from now on another loop tells when it is ready.
   void move_to(Loop& loop);
   // First byte without taking it; the socket is readable and not encrypted yet.
@@ -77,13 +86,13 @@ class Stream {
   // For who looks on, and may outlive it: false if interrupted, or gone.
   Watch::Wait readable() { return watch_->readable(); }
 
-  bool encrypted() const { return tls_ != nullptr; }
+  bool encrypted() const { return ssl() != nullptr; }
   // Nobody on a network can read it: encrypted, or a unix socket.
   bool is_private() const;
   // Nothing half-said: in no TLS handshake, and no write was left in the middle.
   bool can_talk() const { return intact_; }
   // What is known of its peer by TLS; nullptr if it is not encrypted.
-  ssl_st* ssl() const { return tls_ != nullptr ? tls_->ssl() : nullptr; }
+  ssl_st* ssl() const { return channel_->ssl(); }
 
  private:
   static inline std::atomic<size_t> count_ = 0;
@@ -91,7 +100,6 @@ class Stream {
   UniqueFd socket_;
   WatchPtr watch_;
   std::unique_ptr<Channel> channel_;
-  TlsChannel* tls_ = nullptr;  // The channel, if it is one.
   bool cancelled_ = false;
   bool intact_ = true;
 };

@@ -11,15 +11,14 @@
 namespace halogen::proxy {
 namespace {
 
-constexpr std::string_view kAlpn = "postgresql";
 constexpr long kTicketLife = 2 * 3600;  // Seconds.
 
-// Agrees to "postgresql" if it is offered; another offer alone ends the handshake.
+// Agrees to our protocol if it is offered; another offer alone ends the handshake.
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
-                unsigned int in_size, void*) {
+                unsigned int in_size, void* protocol) {
   for (unsigned int at = 0; at < in_size; at += 1u + in[at]) {
     std::string_view name(reinterpret_cast<const char*>(in + at + 1), in[at]);
-    if (name != kAlpn) continue;
+    if (name != *static_cast<const std::string*>(protocol)) continue;
     *out = in + at + 1;
     *out_size = in[at];
     return SSL_TLSEXT_ERR_OK;
@@ -37,21 +36,21 @@ int accept_name(SSL* ssl, int*, void*) {
 // TLS 1.3 clients that keep their sessions (JDBC, .NET) come back without certificate and
 // signature. One ticket each, which holds the whole session: we keep nothing. Without a session id
 // context OpenSSL would issue tickets and then fail those who use them.
-void set_up_resumption(SSL_CTX* context) {
+void set_up_resumption(SSL_CTX* context, const std::string& protocol) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_timeout(context, kTicketLife);
-  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(kAlpn.data()),
-                                 static_cast<unsigned int>(kAlpn.size()));
+  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(protocol.data()),
+                                 static_cast<unsigned int>(protocol.size()));
   SSL_CTX_set_tlsext_servername_callback(context, accept_name);
 }
 
-void set_up(SSL_CTX* context) {
+void set_up(SSL_CTX* context, const std::string& protocol) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_max_early_data(context, 0);  // It could be replayed.
-  set_up_resumption(context);
+  set_up_resumption(context, protocol);
   // The cheapest groups first, and none of the slow ones: a handshake is most of what a client that
   // comes and goes costs.
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
@@ -62,13 +61,14 @@ void set_up(SSL_CTX* context) {
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_ciphersuites(
       context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
-  SSL_CTX_set_alpn_select_cb(context, select_alpn, nullptr);
+  SSL_CTX_set_alpn_select_cb(context, select_alpn, const_cast<std::string*>(&protocol));
 }
 
-SSL_CTX* make_context(const CertificateFiles& files) {
+// `protocol` outlives it.
+SSL_CTX* make_context(const CertificateFiles& files, const std::string& protocol) {
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   CHECK(context != nullptr);
-  set_up(context);
+  set_up(context, protocol);
   if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1 ||
       SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
     SSL_CTX_free(context);
@@ -80,12 +80,13 @@ SSL_CTX* make_context(const CertificateFiles& files) {
 
 }  // namespace
 
-TlsContext::TlsContext(const CertificateFiles& files) : context_(make_context(files)) {}
+TlsContext::TlsContext(const CertificateFiles& files, std::string protocol)
+    : protocol_(std::move(protocol)), context_(make_context(files, protocol_)) {}
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
 bool TlsContext::reload(const CertificateFiles& files) {
-  SSL_CTX* fresh = make_context(files);
+  SSL_CTX* fresh = make_context(files, protocol_);
   MutexLock lock(mutex_);
   bool same = X509_cmp(SSL_CTX_get0_certificate(fresh), SSL_CTX_get0_certificate(context_)) == 0;
   if (!same) std::swap(fresh, context_);

@@ -13,8 +13,9 @@ namespace halogen::proxy {
 // Safe from any thread.
 class TlsContext {
  public:
-  // Throws corrupt if the files cannot be used.
-  explicit TlsContext(const CertificateFiles& files);
+  // For a protocol by its ALPN name: clients that offer others only are refused. Throws corrupt if
+  // the files cannot be used.
+  TlsContext(const CertificateFiles& files, std::string protocol);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
@@ -27,6 +28,7 @@ class TlsContext {
   ssl_st* accept(int socket) const;
 
  private:
+  const std::string protocol_;
   mutable Mutex mutex_;
   ssl_ctx_st* context_ GUARDED_BY(mutex_);
 };
@@ -37,7 +39,7 @@ std::string certificate_hash(const ssl_st* ssl);
 
 // The host the client asked for; "" if it did not say, or is not encrypted.
 std::string sni_of(const ssl_st* ssl);
-// The client asked for the protocol "postgresql".
+// The client asked for the protocol of its context.
 bool alpn_agreed(const ssl_st* ssl);
 // The newest of this thread's OpenSSL errors, and clears them.
 std::string tls_error();

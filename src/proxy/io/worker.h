@@ -16,6 +16,7 @@
 namespace halogen::proxy {
 
 class Session;
+class WebClient;
 
 // Buffers lent to sessions between a read and the write of what was read.
 class BufferPool {
@@ -62,6 +63,7 @@ using TallyPtr = std::shared_ptr<Tally>;
 struct Worker : std::enable_shared_from_this<Worker> {
   BufferPool buffers;
   std::unordered_set<Session*> sessions;
+  std::unordered_set<WebClient*> web_clients;
   std::list<Session*> newcomers;  // Not authenticated yet, the oldest first.
   std::map<std::pair<std::string, std::string>, TallyPtr> tallies;  // By endpoint and database.
   Turns handshakes{loop};

@@ -91,7 +91,8 @@ Task<void> Authenticator::negotiate_version(const startup::Packet& packet) {
 }
 
 std::optional<Route> Authenticator::route_of(wire::Parameters& parameters) const {
-  std::optional<Route> by_host = route_of_host(sni_of(client_.stream.ssl()));
+  std::optional<Route> by_host =
+      route_of_host(client_.tunnel ? client_.tunnel->host : sni_of(client_.stream.ssl()));
   std::optional<Route> by_option = take_route_of_options(parameters);
   if (by_host && by_option && by_host->endpoint != by_option->endpoint)
     throw Refused("08004",
@@ -107,7 +108,7 @@ std::optional<Route> Authenticator::route_of(wire::Parameters& parameters) const
 }
 
 Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
-  CHECK(client_.stream.is_private(), "invariant 1: a login in the clear");
+  CHECK(client_.tunnel || client_.stream.is_private(), "invariant 1: a login in the clear");
   login_.user = packet.parameter("user");
   if (login_.user.empty())
     throw Refused("28000", "no PostgreSQL user name specified in startup packet");
@@ -117,20 +118,11 @@ Task<RoleSecret> Authenticator::authenticate(startup::Packet packet) {
   const std::optional<std::string> moment = take_moment_of_options(packet.parameters);
   login_.parameters = std::move(packet.parameters);
   drop_driver_options(login_.parameters);
-  bool right = false;
-  if (route) {
-    login_.route = std::move(*route);
-    right = co_await proves_itself(std::nullopt);
-  } else {
-    co_await client_.stream.write(authentication_request(kCleartextPassword));
-    std::string message = co_await receive_password_message();
-    std::string_view text = Reader(message).cstring();
-    std::optional<PasswordRoute> named = route_of_password(text);
-    if (!named) throw Refused("08004", kNoEndpoint);
-    login_.route = std::move(named->route);
-    right = co_await proves_itself(std::string(named->password));
-  }
-  if (!right) {
+  std::optional<std::string> password;
+  if (!route || client_.tunnel) password = co_await receive_password(route);
+  login_.route = std::move(*route);
+  if (client_.tunnel && client_.tunnel->pooled) login_.route.pooled = true;
+  if (!co_await proves_itself(std::move(password))) {
     shared_.metrics.auth_failures.add();
     throw wrong_password(login_.user);
   }
@@ -158,6 +150,20 @@ Task<void> Authenticator::go_back_to(const std::string& moment) {
   if (!role || !role->value)
     throw Refused("57P03", "the role cannot be looked up at this moment", "Try again shortly.");
   secret_ = std::move(*role->value);
+}
+
+// The password as it is. Where nothing else named an endpoint, the password's prefix does.
+Task<std::string> Authenticator::receive_password(std::optional<Route>& route) {
+  co_await client_.stream.write(authentication_request(kCleartextPassword));
+  std::string message = co_await receive_password_message();
+  std::string_view password = Reader(message).cstring();
+  if (!route) {
+    std::optional<PasswordRoute> named = route_of_password(password);
+    if (!named) throw Refused("08004", kNoEndpoint);
+    route = std::move(named->route);
+    password = named->password;
+  }
+  co_return std::string(password);
 }
 
 Task<bool> Authenticator::proves_itself(std::optional<std::string> password) {
@@ -230,8 +236,9 @@ Task<scram::Verifier> Authenticator::find_verifier() {
 Task<bool> Authenticator::password_is_right(const std::string& password) {
   scram::Verifier verifier = co_await find_verifier();
   if (verifier.iterations > kMaxIterations)  // The check would hold up all others.
-    throw Refused("28000", "this role's password cannot be given with an endpoint prefix",
-                  "Name the endpoint by the host name or by options=endpoint%3D<endpoint-id>.");
+    throw Refused("28000", "this role's password cannot be given in the clear: too many iterations",
+                  "Connect with SCRAM, naming the endpoint by the host name or by "
+                  "options=endpoint%3D<endpoint-id>.");
   client_.waits_for_us = true;
   auto answer = co_await client_.answer_of<bool>(
       [&](auto done) {
@@ -241,7 +248,7 @@ Task<bool> Authenticator::password_is_right(const std::string& password) {
   client_.waits_for_us = false;
   if (answer && answer->value) co_return *answer->value;
   throw Refused("53300", "too many passwords are being checked at this moment",
-                "Try again shortly, or name the endpoint by the host name: that costs less.");
+                "Try again shortly, or connect with SCRAM: that costs less.");
 }
 
 Task<bool> Authenticator::scram_succeeds() {

@@ -22,6 +22,7 @@ class Authenticator {
   Task<void> go_back_to(const std::string& moment);
   Task<void> negotiate_version(const startup::Packet& packet);
   std::optional<Route> route_of(wire::Parameters& parameters) const;
+  Task<std::string> receive_password(std::optional<Route>& route);
   // With the password it gave, or by SCRAM. Who may not even try is refused.
   Task<bool> proves_itself(std::optional<std::string> password);
   Task<void> hold_back(steady_clock::duration time);

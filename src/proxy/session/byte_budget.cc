@@ -4,10 +4,8 @@
 
 namespace halogen::proxy {
 
-ByteBudget::ByteBudget(Limits limits)
-    : limits_(limits),
-      gauge_(metrics::gauge("halogen_proxy_held_bytes",
-                            "Bytes of large messages that are being held.")) {}
+ByteBudget::ByteBudget(Limits limits, const std::string& metric, const std::string& help)
+    : limits_(limits), gauge_(metrics::gauge(metric, help)) {}
 
 bool ByteBudget::take(const std::string& endpoint, size_t bytes) {
   MutexLock lock(mutex_);

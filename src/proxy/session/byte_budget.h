@@ -19,7 +19,8 @@ class ByteBudget {
     size_t endpoint = size_t{256} << 20;
     size_t all = size_t{512} << 20;
   };
-  explicit ByteBudget(Limits limits);
+  // `metric` shows what is held.
+  ByteBudget(Limits limits, const std::string& metric, const std::string& help);
 
   const Limits& limits() const { return limits_; }
 

@@ -25,15 +25,15 @@ std::string Login::database() const {
   return std::string(given.empty() ? user : given);
 }
 
-ClientSide::ClientSide(Shared& the_shared, Worker& the_worker, UniqueFd socket,
-                       std::string the_peer, const IpAddress& the_address)
+ClientSide::ClientSide(Shared& the_shared, Worker& the_worker, Connection connection, Origin origin)
     : shared(the_shared),
       worker(the_worker),
-      peer(std::move(the_peer)),
-      address(the_address),
-      stream(the_worker.loop, std::move(socket)),
+      peer(std::move(origin.peer)),
+      address(origin.address),
+      tunnel(std::move(origin.tunnel)),
+      stream(the_worker.loop, std::move(connection)),
       startup_deadline(Deadline::after(the_shared.options.startup_timeout)),
-      charge(the_shared.work_limits, the_address),
+      charge(the_shared.work_limits, address),
       event_(the_worker.loop),
       told_(the_worker.loop) {}
 

@@ -39,11 +39,22 @@ enum class End {
   dismissed,    // last_words() say why.
 };
 
+// That its bytes come inside something else, which keeps them private: the frames of a WebSocket,
+// or queries over HTTP. No encryption is negotiated inside, and the password is asked for as it is.
+struct Tunnel {
+  std::string host;     // What it asked for, in place of SNI.
+  bool pooled = false;  // Whatever the host name says.
+};
+
+struct Origin {
+  std::string peer;  // For the log.
+  IpAddress address;
+  std::optional<Tunnel> tunnel{};
+};
+
 class ClientSide {
  public:
-  // `peer` is for the log.
-  ClientSide(Shared& the_shared, Worker& the_worker, UniqueFd socket, std::string the_peer,
-             const IpAddress& the_address);
+  ClientSide(Shared& the_shared, Worker& the_worker, Connection connection, Origin origin);
   ClientSide(const ClientSide&) = delete;
   ClientSide& operator=(const ClientSide&) = delete;
   // Whose life is ours; before anything waits.
@@ -87,6 +98,7 @@ class ClientSide {
   Worker& worker;
   const std::string peer;
   const IpAddress address;
+  const std::optional<Tunnel> tunnel;
   Stream stream;
   Login login;
   const steady_clock::time_point since = steady_clock::now();

@@ -43,11 +43,18 @@ void Handshake::refuse_early_bytes(std::string_view request) {
     throw Error(Errc::corrupt, "received unencrypted data after {} request", request);
 }
 
+// Of a kind that has been asked for once.
+Task<void> Handshake::refuse_encryption(bool& before) {
+  if (std::exchange(before, true)) throw Error(Errc::corrupt, "encryption asked for twice");
+  co_await client_.stream.write("N");
+}
+
 Task<std::optional<startup::Packet>> Handshake::receive_startup() {
   Stream& stream = client_.stream;
-  co_await stream.wait(Io::want_read);
-  if (stream.has_arrived()) co_await client_.charge_work();  // Not for who looks whether we are up.
-  if (stream.peek_first() == kTlsHandshake) {
+  if (!stream.buffered()) co_await stream.wait(Io::want_read);
+  // Not for who looks whether we are up.
+  if (client_.tunnel || stream.has_arrived()) co_await client_.charge_work();
+  if (!client_.tunnel && stream.peek_first() == kTlsHandshake) {
     co_await begin_tls();
     if (!alpn_agreed(stream.ssl()))
       throw Refused("08P01", "direct SSL connection without ALPN protocol negotiation");
@@ -56,16 +63,20 @@ Task<std::optional<startup::Packet>> Handshake::receive_startup() {
     startup::Packet packet = co_await receive_packet();
     switch (packet.kind) {
       case startup::Kind::ssl_request:
+        if (client_.tunnel) {
+          co_await refuse_encryption(tls_refused_);
+          break;
+        }
         if (stream.encrypted()) throw Error(Errc::corrupt, "SSL is on already");
         refuse_early_bytes("SSL");
         co_await stream.write("S");
         co_await begin_tls();
         break;
       case startup::Kind::gss_request:
-        if (std::exchange(gss_refused_, true) || stream.encrypted())
-          throw Error(Errc::corrupt, "GSSAPI encryption asked for again");
-        refuse_early_bytes("GSSAPI encryption");
-        co_await stream.write("N");
+        if (stream.encrypted() && !client_.tunnel)
+          throw Error(Errc::corrupt, "encryption asked for twice");
+        if (!client_.tunnel) refuse_early_bytes("GSSAPI encryption");
+        co_await refuse_encryption(gss_refused_);
         break;
       case startup::Kind::cancel_request:
         co_await forward_cancel(client_, {packet.cancel_pid, packet.cancel_key});
@@ -75,7 +86,7 @@ Task<std::optional<startup::Packet>> Handshake::receive_startup() {
                       fmt::format("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
                                   packet.major, packet.minor));
       case startup::Kind::start:
-        if (!stream.is_private())
+        if (!client_.tunnel && !stream.is_private())
           throw Refused("28000", "connection is insecure (try using `sslmode=require`)");
         co_return packet;
     }

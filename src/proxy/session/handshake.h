@@ -11,16 +11,18 @@ class Handshake {
  public:
   explicit Handshake(ClientSide& client) : client_(client) {}
 
-  // Encrypted by then. nullopt: it was a cancel request, which has been dealt with. Throws Refused.
+  // Private by then. nullopt: it was a cancel request, which has been dealt with. Throws Refused.
   Task<std::optional<startup::Packet>> receive_startup();
 
  private:
   Task<startup::Packet> receive_packet();
   Task<void> begin_tls();
   void refuse_early_bytes(std::string_view request);
+  Task<void> refuse_encryption(bool& before);
 
   ClientSide& client_;
   bool gss_refused_ = false;
+  bool tls_refused_ = false;  // Inside a tunnel.
 };
 
 }  // namespace halogen::proxy

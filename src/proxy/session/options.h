@@ -12,6 +12,18 @@
 
 namespace halogen::proxy {
 
+// For clients that speak HTTP.
+struct WebOptions {
+  int port = 0;                            // 0 is any free one: see sql_port().
+  size_t max_request = 10 * 1024 * 1024;   // A body, in bytes.
+  size_t max_response = 10 * 1024 * 1024;  // Likewise.
+  // So much of an answer is held until it is complete, if there is room; more is streamed.
+  size_t max_held = 10 * 1024 * 1024;
+  // Of bodies and answers. "Endpoint" is the client's address.
+  ByteBudget::Limits bytes{
+      .message = size_t{64} << 20, .endpoint = size_t{64} << 20, .all = size_t{192} << 20};
+};
+
 struct ProxyOptions {
   // Addresses, not names. Those that the machine does not have are passed over, but not all.
   std::vector<std::string> hosts{"127.0.0.1", "::1"};
@@ -33,7 +45,8 @@ struct ProxyOptions {
   WorkLimits::Options work_limits{};
   PasswordChecks::Options password_checks{};
   ByteBudget::Limits held_bytes{};  // Of messages that cannot be passed on in pieces.
-  size_t max_descriptors = 0;       // 0: what the system lets us have.
+  WebOptions web{};
+  size_t max_descriptors = 0;  // 0: what the system lets us have.
 };
 
 }  // namespace halogen::proxy

@@ -20,9 +20,8 @@ Refused going_down() {
 
 }  // namespace
 
-Session::Session(Shared& shared, Worker& worker, UniqueFd socket, std::string peer,
-                 const IpAddress& address)
-    : client_(shared, worker, std::move(socket), std::move(peer), address),
+Session::Session(Shared& shared, Worker& worker, Connection connection, Origin origin)
+    : client_(shared, worker, std::move(connection), std::move(origin)),
       shared_(shared),
       worker_(worker),
       login_(client_.login),

@@ -30,9 +30,7 @@ namespace halogen::proxy {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // `peer` is for the log.
-  Session(Shared& shared, Worker& worker, UniqueFd socket, std::string peer,
-          const IpAddress& address);
+  Session(Shared& shared, Worker& worker, Connection connection, Origin origin);
   ~Session();
 
   // Begins; the session ends on its own, or by terminate().

@@ -36,12 +36,16 @@ Shared::Shared(ProxyOptions the_options, Endpoints& the_endpoints, const Certifi
                std::string the_secret)
     : options(std::move(the_options)),
       endpoints(the_endpoints),
-      tls(files),
+      tls(files, "postgresql"),
+      web_tls(files, "http/1.1"),
       secret(std::move(the_secret)),
       auth_limits(options.auth_limits),
       work_limits(options.work_limits),
       password_checks(options.password_checks),
-      held_bytes(options.held_bytes),
+      held_bytes(options.held_bytes, "halogen_proxy_held_bytes",
+                 "Bytes of large messages that are being held."),
+      web_bytes(options.web.bytes, "halogen_proxy_web_held_bytes",
+                "Bytes of large requests and answers over HTTP that are being held."),
       descriptors(options.max_descriptors) {}
 
 }  // namespace halogen::proxy

@@ -58,7 +58,8 @@ struct Shared {
 
   const ProxyOptions options;
   Endpoints& endpoints;
-  TlsContext tls;
+  TlsContext tls;            // For Postgres' protocol.
+  TlsContext web_tls;        // For HTTP.
   const std::string secret;  // Makes up the verifiers of those who do not exist.
   CancelKeys cancel_keys;
   StatementTexts texts;
@@ -71,6 +72,7 @@ struct Shared {
   PasswordChecks password_checks;
   LoginCounts login_counts;
   ByteBudget held_bytes;
+  ByteBudget web_bytes;  // By client's address.
   Descriptors descriptors;
   LogLimit log_limit;
   LookupTimes lookup_times;

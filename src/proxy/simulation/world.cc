@@ -99,7 +99,8 @@ UniqueFd World::connect() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
     throw system_error(errno, "make a connection");
   UniqueFd clients(ends[0]);
-  std::make_shared<Session>(*shared_, *worker_, UniqueFd(ends[1]), "simulated", IpAddress())
+  std::make_shared<Session>(*shared_, *worker_, Connection{UniqueFd(ends[1]), nullptr},
+                            Origin{"simulated", IpAddress()})
       ->start();
   return clients;
 }

@@ -174,12 +174,13 @@ TEST(PasswordChecks, AFloodForOneEndpointLeavesRoomAndTurnsForOthers) {
   std::atomic<int> done = 0;
   PasswordChecks checks({.threads = 1, .max_waiting = 8, .max_waiting_in_all = 100});
   for (int i = 0; i < 50; i++) {
-    checks.check("ep-flooded", slow_verifier(), "guess", [&](Outcome<bool> outcome) {
-      if (outcome.value)
-        done++;
-      else
-        refused++;
-    });
+    checks.check("ep-flooded", slow_verifier(), fmt::format("guess {}", i),
+                 [&](Outcome<bool> outcome) {
+                   if (outcome.value)
+                     done++;
+                   else
+                     refused++;
+                 });
   }
   EXPECT_GE(refused, 50 - 8 - 1);
   std::promise<int> before;
@@ -188,12 +189,45 @@ TEST(PasswordChecks, AFloodForOneEndpointLeavesRoomAndTurnsForOthers) {
   EXPECT_LE(before.get_future().get(), 3);  // The one at work and at most one turn more.
 }
 
+// More than may wait: they are one check, and later ones none.
+TEST(PasswordChecks, ManyThatShowTheSamePasswordAtOnceAreAllAnswered) {
+  PasswordChecks checks({.threads = 1, .max_waiting = 2, .max_waiting_in_all = 2});
+  std::atomic<int> right = 0;
+  std::promise<void> all;
+  for (int i = 0; i < 200; i++)
+    checks.check("ep-a", slow_verifier(), "right", [&](Outcome<bool> outcome) {
+      if (outcome.value.value() && ++right == 200) all.set_value();
+    });
+  all.get_future().get();
+  bool at_once = false;
+  checks.check("ep-a", slow_verifier(), "right", [&](Outcome<bool>) { at_once = true; });
+  EXPECT_TRUE(at_once);
+}
+
+TEST(KnownPasswords, AreOfOneVerifierAndTheLeastRecentlyUsedGoes) {
+  KnownPasswords known(2);
+  scram::Verifier changed = scram::make_verifier("right", "other salt", 4096);
+  std::string right = known.digest(slow_verifier(), "right");
+  EXPECT_FALSE(known.contains(right));
+  known.add(right);
+  EXPECT_TRUE(known.contains(right));
+  EXPECT_FALSE(known.contains(known.digest(slow_verifier(), "wrong")));
+  EXPECT_FALSE(known.contains(known.digest(changed, "right")));
+  EXPECT_NE(KnownPasswords(2).digest(slow_verifier(), "right"), right);
+  known.add("second");
+  EXPECT_TRUE(known.contains(right));
+  known.add("third");
+  EXPECT_TRUE(known.contains(right));
+  EXPECT_FALSE(known.contains("second"));
+}
+
 TEST(PasswordChecks, WhatWaitsAtTheEndIsAnswered) {
   std::atomic<int> answers = 0;
   {
     PasswordChecks checks({});
     for (int i = 0; i < 20; i++)
-      checks.check("ep-a", slow_verifier(), "guess", [&](Outcome<bool>) { answers++; });
+      checks.check("ep-a", slow_verifier(), fmt::format("guess {}", i / 2),
+                   [&](Outcome<bool>) { answers++; });
   }
   EXPECT_EQ(answers, 20);
 }

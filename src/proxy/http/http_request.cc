@@ -8,6 +8,7 @@
 namespace halogen::proxy {
 namespace {
 
+constexpr int kFailed = -1;  // 1 and 2 mean something else after the head.
 constexpr size_t kMaxHead = 64 * 1024;
 constexpr int kKeepAliveHint = 60;  // Seconds: less than we keep an idle connection.
 
@@ -55,7 +56,7 @@ struct RequestReader::Impl {
     parser.data = this;
   }
 
-  // The parser calls these; what is not 0 stops it.
+  // The parser calls these.
   static Impl& of(http_parser* parser) { return *static_cast<Impl*>(parser->data); }
   static int on_url(http_parser* parser, const char* at, size_t size);
   static int on_header_field(http_parser* parser, const char* at, size_t size);
@@ -70,12 +71,12 @@ struct RequestReader::Impl {
     if (head <= kMaxHead) return 0;
     status = 431;
     why = "the head of the request is too large";
-    return 1;
+    return kFailed;
   }
   int too_large() {
     status = 413;
     why = fmt::format("request is too large (max is {} bytes)", max_body);
-    return 1;
+    return kFailed;
   }
 
   const size_t max_body;
@@ -116,10 +117,11 @@ int RequestReader::Impl::on_header_value(http_parser* parser, const char* at, si
 int RequestReader::Impl::on_headers_complete(http_parser* parser) {
   Impl& impl = of(parser);
   HttpRequest& request = impl.request;
+  for (auto& [name, value] : request.headers) value.erase(value.find_last_not_of(" \t") + 1);
   request.method = http_method_str(static_cast<http_method>(parser->method));
   request.minor = parser->http_minor;
   request.upgrade = parser->upgrade != 0 && parser->method == HTTP_GET;
-  if (parser->http_major != 1) return 1;
+  if (parser->http_major != 1) return kFailed;
   bool sized = (parser->flags & F_CONTENTLENGTH) != 0;
   if (sized && parser->content_length > impl.max_body) return impl.too_large();
   if (sized) impl.body_size = parser->content_length;

@@ -273,8 +273,10 @@ TEST(SqlAnswer, OneQueryIsOneResult) {
   std::string server =
       ServerSays().rows({{"n", 23, 4}, {"s"}}, {{"42", std::nullopt}}, "SELECT 1").end();
   EXPECT_EQ(answer_of(sql(R"({"query":"q"})"), server), json::parse(R"({"fields":[
-     {"name":"n","dataTypeID":23,"tableID":0,"columnID":0,"dataTypeSize":4,"dataTypeModifier":-1,"format":"text"},
-     {"name":"s","dataTypeID":25,"tableID":0,"columnID":0,"dataTypeSize":-1,"dataTypeModifier":-1,"format":"text"}],
+     {"name":"n","dataTypeID":23,"tableID":0,"columnID":0,"dataTypeSize":4,
+      "dataTypeModifier":-1,"format":"text"},
+     {"name":"s","dataTypeID":25,"tableID":0,"columnID":0,"dataTypeSize":-1,
+      "dataTypeModifier":-1,"format":"text"}],
      "rows":[{"n":42,"s":null}],"command":"SELECT","rowCount":1,"rowAsArray":false})"));
   EXPECT_EQ(answer_of(sql(R"({"query":"q","arrayMode":true})", {{"neon-raw-text-output", "true"}}),
                       server)["rows"],

@@ -195,7 +195,7 @@ Task<bool> WebClient::serve_one() {
     response = error_response(error);
   }
   deadline_.cancel();
-  bool goes_on = request && request->keep_alive && !shared_.draining;
+  bool goes_on = request && request->keep_alive && !request->upgrade && !shared_.draining;
   try {
     if (request && request->upgrade) {
       co_await become_web_socket(*request);
@@ -261,6 +261,7 @@ Task<void> WebClient::become_web_socket(const HttpRequest& request) {
   stream_.reset();
   connection.channel = std::make_unique<WebSocketChannel>(std::move(connection.channel));
   std::string host = host_name(request.header("host"));
+  charge_.give_back();  // The session takes it over.
   std::make_shared<Session>(shared_, worker_, std::move(connection), origin(host, false))->start();
 }
 

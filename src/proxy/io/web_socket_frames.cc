@@ -56,6 +56,7 @@ void put_close(std::string& out, WebSocketClose why) {
 // Of the header that has begun, as far as can be told.
 size_t FrameReader::header_size() const {
   if (header_have_ < 2) return 2;
+  if ((header_[1] & kMasked) == 0) return 2;  // No client may send it.
   uint8_t size = header_[1] & ~kMasked;
   return 2 + kMaskSize + (size == kSize16 ? 2 : size == kSize64 ? 8 : 0);
 }

@@ -51,9 +51,10 @@ Task<void> Handshake::refuse_encryption(bool& before) {
 
 Task<std::optional<startup::Packet>> Handshake::receive_startup() {
   Stream& stream = client_.stream;
+  if (client_.tunnel) co_await client_.charge_work();  // What led here was work, too.
   if (!stream.buffered()) co_await stream.wait(Io::want_read);
   // Not for who looks whether we are up.
-  if (client_.tunnel || stream.has_arrived()) co_await client_.charge_work();
+  if (!client_.tunnel && stream.has_arrived()) co_await client_.charge_work();
   if (!client_.tunnel && stream.peek_first() == kTlsHandshake) {
     co_await begin_tls();
     if (!alpn_agreed(stream.ssl()))

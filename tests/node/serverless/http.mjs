@@ -7,6 +7,9 @@ const sql = neon(url);
 const tcp = new pg.Client({ connectionString: url });
 await tcp.connect();
 
+// Classes of the driver's own apart.
+const plain = (row) => JSON.parse(JSON.stringify(row));
+
 // ---- Values: as node-postgres has them over TCP ----
 
 const values = `select 1::int2 as a, 2::int4 as b, 9007199254740993::int8 as c, 1.50::numeric as d, 'x'::text as e,
@@ -18,12 +21,12 @@ const values = `select 1::int2 as a, 2::int4 as b, 9007199254740993::int8 as c, 
   '127.0.0.1'::inet as w, ''::text as x, '{t,f}'::bool[] as y, array['\\x01'::bytea] as z`;
 const [viaHttp] = await sql.query(values);
 const { rows: [viaTcp] } = await tcp.query(values);
-assert.deepEqual(viaHttp, viaTcp);
+assert.deepEqual(plain(viaHttp), plain(viaTcp));
 
 const asked = [1, 2.5, "text with ' and \"", true, null, { a: [1, "2"] }, [1, 2], ["a\"b\\", null], new Date(0), Buffer.from([0, 255])];
 const text = `select $1::int as a, $2::float8 as b, $3::text as c, $4::bool as d, $5::text as e, $6::jsonb as f, $7::int[] as g,
   $8::text[] as h, $9::timestamptz as i, $10::bytea as j`;
-assert.deepEqual((await sql.query(text, asked))[0], (await tcp.query(text, asked)).rows[0]);
+assert.deepEqual(plain((await sql.query(text, asked))[0]), plain((await tcp.query(text, asked)).rows[0]));
 const name = "world";
 assert.deepEqual(await sql`select ${name} || ${1}::text as hello`, [{ hello: "world1" }]);
 
@@ -104,7 +107,7 @@ for (const [body, headers, status, message] of [
   [{ query: "select g, repeat('y', 1000) from generate_series(1, 1000000) g" }, {}, 507, /^response is too large/],
   [{ query: "copy things from stdin" }, {}, 400, /COPY from stdin failed/],
   [{ query: "copy things to stdout" }, {}, 400, /COPY TO STDOUT/],
-  [{ query: "select '\\u0000'" }, {}, 400, /zero byte/],
+  [{ query: "select '\u0000'" }, {}, 400, /zero byte/],
 ]) {
   const refused = await post(body, headers);
   assert.equal(refused.status, status, refused.text);

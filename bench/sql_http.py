@@ -1,0 +1,103 @@
+"""SQL over HTTP and WebSockets, by the serverless driver, against node-postgres over a pooled TCP connection.
+
+One query, `select $1::int`, in turns by all three, from one client and from several at once; the first query over HTTP
+after a suspend; memory of the platform for a session at rest in a WebSocket, and for one over TCP.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
+
+import psycopg2  # noqa: E402
+
+from fixtures.node import FOLDER, install, node  # noqa: E402
+from fixtures.platform import Platform  # noqa: E402
+
+FIRST = """
+import { neon } from "@neondatabase/serverless";
+import { url } from "./setup.mjs";
+const begin = performance.now();
+await neon(url)`select 1`;
+console.log(performance.now() - begin);
+"""
+
+
+def measure(platform, string, **settings):
+    return json.loads(node(platform, string, "serverless/measure.mjs", SQL_PORT=str(platform.sql_port), timeout=600,
+                           **{name: str(value) for name, value in settings.items()}))
+
+
+def show(title, result):
+    print(f"\n{title}\n{'':12}{'p50 ms':>10}{'p99 ms':>10}{'queries/s':>12}{'p50 / TCP':>12}")
+    for kind, name in (("tcp", "TCP"), ("http", "HTTP"), ("socket", "WebSocket")):
+        row = result[kind]
+        print(f"{name:12}{row['p50']:10.2f}{row['p99']:10.2f}{row['rate']:12.0f}{row['p50'] / result['tcp']['p50']:12.2f}")
+    print(f"server connections opened meanwhile: {result['connects']}")
+
+
+def resident(platform):
+    status = Path(f"/proc/{platform.pid()}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def idle_socket_kib(platform, string, count):
+    install()
+    env = {**os.environ, "DATABASE_URL": string, "SQL_PORT": str(platform.sql_port), "IDLE": str(count),
+           "NODE_EXTRA_CA_CERTS": platform.status()["ca_file"]}
+    before = resident(platform)
+    with subprocess.Popen(["node", "serverless/measure.mjs"], cwd=FOLDER, env=env, text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as program:
+        assert program.stdout.readline() == "held\n"
+        time.sleep(1)
+        used = resident(platform) - before
+        program.stdin.close()
+    return used / count
+
+
+def idle_tcp_kib(platform, string, count):
+    before = resident(platform)
+    held = []
+    for _ in range(count):
+        held.append(psycopg2.connect(string))
+        held[-1].autocommit = True
+        held[-1].cursor().execute("select 1")
+    time.sleep(1)
+    used = resident(platform) - before
+    for connection in held:
+        connection.close()
+    return used / count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=2000, help="in each round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--at-once", type=int, default=20)
+    parser.add_argument("--idle", type=int, default=500)
+    parser.add_argument("--wakes", type=int, default=10)
+    options = parser.parse_args()
+    with Platform.create("sql-http") as platform:
+        project = platform.create_project()
+        string = project.connection_string(pooled=True)
+        project.query("select 1")
+        show("One at a time", measure(platform, string, N=options.queries, ROUNDS=options.rounds))
+        show(f"{options.at_once} at once", measure(platform, string, N=options.queries, ROUNDS=options.rounds, AT_ONCE=options.at_once))
+        wakes = []
+        for _ in range(options.wakes):
+            project.suspend()
+            wakes.append(float(node(platform, string, "--input-type=module", "-e", FIRST, cwd="serverless", SQL_PORT=str(platform.sql_port))))
+        print(f"\nFirst query over HTTP after a suspend, with its TLS handshake: {statistics.median(wakes):.0f} ms (median of {len(wakes)})")
+        for _ in range(2):  # What the first round leaves to the allocator is not counted twice.
+            tcp, socket = idle_tcp_kib(platform, string, options.idle), idle_socket_kib(platform, string, options.idle)
+        print(f"\nA session at rest: {tcp:.1f} KiB over TCP, {socket:.1f} KiB in a WebSocket ({options.idle} of each)")
+
+
+if __name__ == "__main__":
+    main()

@@ -71,7 +71,7 @@ def test_plain_http_on_this_machine(platform, project):
 
 
 def test_addresses_that_are_not_allowed(platform, project):
-    platform.api("PATCH", f"/projects/{project.id}", {"project": {"settings": {"allowed_ips": {"ips": ["192.0.2.1"]}}}})
+    platform.cli("projects", "update", project.id, "--allow-ip", "192.0.2.1")
     status, error = post(platform, project.connection_string(), b'{"query": "select 1"}')
     assert status == 400 and error["message"].startswith("This IP address 127.0.0.1 is not allowed to connect to this endpoint.")
 

@@ -36,6 +36,7 @@ struct UpFlags {
   uint64_t cache_size = 0;
   size_t layer_kb = 64 << 10;
   size_t merge_files = 8;
+  std::string wal = "in-place";
   std::string libraries;
   std::string key_file;
   bool forget_unreadable_passwords = false;
@@ -198,6 +199,7 @@ void up(const Context& context, const UpFlags& flags) {
   options.cache_bytes = flags.cache_size;
   options.layer_bytes = flags.layer_kb << 10;
   options.merge_files = flags.merge_files;
+  options.wal = flags.wal == "pull" ? WalPath::pull : WalPath::in_place;
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
   if (flags.detach) return detach(context, options, drain_time);
@@ -295,6 +297,11 @@ void add_up(CLI::App& app, Context& context) {
       ->group("");
   command->add_option("--merge-files", flags->merge_files, "How many layer files become one")
       ->check(CLI::Range(2, 64))
+      ->group("");
+  // What safekeepers on other machines will need, kept at work by tests.
+  command->add_option("--wal", flags->wal, "How a compute's WAL comes to the safekeeper")
+      ->envname("HALOGEN_WAL")
+      ->check(CLI::IsMember({"in-place", "pull"}))
       ->group("");
   command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
   command->footer("Example:\n  halogen up --detach --pg-port 5433");

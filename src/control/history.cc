@@ -102,7 +102,7 @@ std::optional<std::vector<StoredRole>> History::roles_now(const Endpoint& endpoi
 
 // An LSN at a record's end at or after every commit acknowledged before the call.
 Lsn History::head(const Branch& branch) {
-  Lsn flush = safekeeper_.status(branch.timeline).flush;
+  Lsn flush = safekeeper_.catch_up(branch.timeline);
   try {
     pageserver_.wait_for_lsn(branch.timeline, flush, Deadline::after(kIngestPatience));
   } catch (const Error& error) {
@@ -116,7 +116,7 @@ Lsn History::head(const Branch& branch) {
 
 Lsn History::last_complete_record(const Branch& branch) {
   std::string endpoint = catalog_.endpoint_of_branch(branch.id).id;
-  Lsn whole = safekeeper_.status(branch.timeline).flush;
+  Lsn whole = safekeeper_.catch_up(branch.timeline);
   endpoints_.exclusively(endpoint, [&](bool running) {
     if (running) {
       // Its commit flushes all WAL before it.

@@ -258,6 +258,7 @@ void Platform::start_storage() {
                                      .warden = options_.warden.get(),
                                      .pageserver = *s.pageserver,
                                      .safekeeper = *s.safekeeper,
+                                     .wal = options_.wal,
                                      .layers = options_.layers,
                                      .cache_bytes = options_.cache_bytes});
   s.disk =

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "base/deadline.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "base/ids.h"
 #include "base/lsn.h"
 #include "base/token.h"
@@ -36,6 +38,18 @@ struct WalSource {
   std::string login_secret;      // login_secret.h.
 };
 
+// How a compute's WAL comes to its safekeeper.
+enum class WalPath {
+  in_place,  // Postgres writes and syncs the safekeeper's own segments, on one machine.
+  pull,      // The safekeeper is a synchronous standby.
+};
+
+// What a compute that writes in place has to be given.
+struct InPlaceAccess {
+  UniqueFd page;  // An InPlaceWal; nobody can change its size.
+  UniqueFd news;  // The safekeeper's eventfd.
+};
+
 // Who reads WAL here.
 enum class WalConsumer {
   pageserver,
@@ -59,10 +73,21 @@ class SafekeeperAdmin {
   // Pulls WAL from the compute of this term. Returns at once; reconnects until the term is over or
   // stop_pull.
   virtual void pull(TimelineId id, uint64_t term, const WalSource& source) = 0;
-  // Keeps what has arrived and disconnects.
+  // The compute of this term writes the segments itself, which get names in `folder` (its pg_wal)
+  // as they are made: first those from the last record on. Where the log ends there is room for a
+  // page at least when it returns. Lasts until the term is over or stop_pull.
+  virtual InPlaceAccess write_in_place(TimelineId, uint64_t term, UniqueFd folder) {
+    (void)term, (void)folder;
+    throw Error(Errc::unavailable, "this safekeeper cannot be written to in place");
+  }
+  // Keeps what has arrived and disconnects. Of a compute that writes in place: requires that it has
+  // ended.
   virtual void stop_pull(TimelineId id, uint64_t term) = 0;
 
   virtual WalStatus status(TimelineId id) = 0;
+  // Returns an LSN at or behind every commit that was acknowledged before the call; all below is on
+  // disk here. status() may be behind a compute that writes in place, by some milliseconds.
+  virtual Lsn catch_up(TimelineId id) { return status(id).flush; }
   virtual void wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) = 0;
   // WAL below `lsn` is in storage: segments wholly below it may go.
   virtual void trim(TimelineId id, Lsn lsn) = 0;

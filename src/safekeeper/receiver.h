@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "net/replication_client.h"
 #include "protocol/safekeeper_admin.h"
+#include "safekeeper/inflow.h"
 
 namespace halogen::safekeeper {
 
@@ -33,7 +34,7 @@ class WalSink {
   virtual void set_problem(const std::string& why) = 0;
 };
 
-class Receiver {
+class Receiver final : public Inflow {
  public:
   struct Options {
     std::string name;  // For the log.
@@ -44,7 +45,7 @@ class Receiver {
   };
 
   Receiver(Options options, WalSink& sink);
-  ~Receiver() { stop(); }
+  ~Receiver() override { stop(); }
 
   // Takes what has already arrived (unless the sink is fenced), disconnects, ends the thread.
   void stop();

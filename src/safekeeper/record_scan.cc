@@ -47,7 +47,7 @@ RecordWalk RecordScan::last_record(Lsn limit) const {
 
 RecordWalk RecordScan::follow(Lsn at, std::optional<RecordPlace> before, Lsn limit) const {
   RecordWalk walk{.last = before, .problem = {}, .problem_at = at};
-  std::vector<std::byte> buffer(kReadSize);
+  std::vector<std::byte> buffer(at < limit ? std::min<uint64_t>(kReadSize, limit - at) : 0);
   try {
     WalReader reader(at, {}, before ? before->start : kInvalidLsn);
     WalRecordView record;

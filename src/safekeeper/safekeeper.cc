@@ -277,12 +277,20 @@ void Safekeeper::pull(TimelineId id, uint64_t term, const WalSource& source) {
   find(id)->pull(term, source);
 }
 
+InPlaceAccess Safekeeper::write_in_place(TimelineId id, uint64_t term, UniqueFd folder) {
+  return find(id)->write_in_place(term, std::move(folder));
+}
+
+Lsn Safekeeper::catch_up(TimelineId id) { return find(id)->catch_up(); }
+
 void Safekeeper::stop_pull(TimelineId id, uint64_t term) { find(id)->stop_pull(term); }
 
 WalStatus Safekeeper::status(TimelineId id) { return find(id)->status(); }
 
 void Safekeeper::wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) {
-  find(id)->store().wait_flushed(lsn, deadline);
+  std::shared_ptr<Timeline> timeline = find(id);
+  if (timeline->store().flushed() < lsn) timeline->catch_up();
+  timeline->store().wait_flushed(lsn, deadline);
 }
 
 void Safekeeper::trim(TimelineId id, Lsn lsn) {

@@ -44,8 +44,10 @@ class Safekeeper final : public SafekeeperAdmin {
   void delete_timeline(TimelineId id) override;
   TermStart begin_term(TimelineId id, uint64_t term) override;
   void pull(TimelineId id, uint64_t term, const WalSource& source) override;
+  InPlaceAccess write_in_place(TimelineId id, uint64_t term, UniqueFd folder) override;
   void stop_pull(TimelineId id, uint64_t term) override;
   WalStatus status(TimelineId id) override;
+  Lsn catch_up(TimelineId id) override;
   void wait_for_flush(TimelineId id, Lsn lsn, Deadline deadline) override;
   void trim(TimelineId id, Lsn lsn) override;
   std::string wal_host() override { return options_.socket_folder; }

@@ -14,6 +14,7 @@ namespace halogen::safekeeper {
 namespace {
 
 constexpr size_t kZerosSize = 1u << 20;
+constexpr const char* kUnfinished = ".new";
 
 Bytes zeros() {
   static const std::vector<std::byte> kZeros(kZerosSize);
@@ -54,10 +55,13 @@ std::optional<Lsn> parse_name(const std::string& name) {
 
 }  // namespace
 
-UniqueFd SegmentFiles::open(Lsn lsn, int flags) const { return open_file(path(lsn), flags); }
+// Without waiting for a compute that has a lease on it.
+UniqueFd SegmentFiles::open(Lsn lsn, int flags) const {
+  return open_file(path(lsn), flags | O_NONBLOCK);
+}
 
 UniqueFd SegmentFiles::open_or_create(Lsn lsn) const {
-  UniqueFd fd = open_file(path(lsn), O_RDWR | O_CREAT);
+  UniqueFd fd = open_file(path(lsn), O_RDWR | O_CREAT | O_NONBLOCK);
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0) throw system_error(errno, path(lsn).string());
   if (status.st_size == kWalSegmentSize) return fd;
@@ -80,6 +84,51 @@ std::vector<Lsn> SegmentFiles::list() const {
 void SegmentFiles::remove(Lsn lsn) const {
   if (::unlink(path(lsn).c_str()) != 0 && errno != ENOENT)
     throw system_error(errno, path(lsn).string());
+}
+
+void SegmentFiles::link(Lsn lsn, int folder) const {
+  open_or_create(lsn);
+  const std::string name = wal_segment_name(lsn, kWalSegmentSize);
+  auto give_name = [&] {
+    return ::linkat(AT_FDCWD, path(lsn).c_str(), folder, name.c_str(), 0) == 0;
+  };
+  if (give_name()) return;
+  if (errno == EEXIST && ::unlinkat(folder, name.c_str(), 0) == 0 && give_name()) return;
+  throw system_error(errno, path(lsn).string());
+}
+
+bool SegmentFiles::linked_elsewhere(Lsn lsn) const {
+  struct stat status{};
+  return ::stat(path(lsn).c_str(), &status) == 0 && status.st_nlink > 1;
+}
+
+// The same up to `end` in a file of its own.
+void SegmentFiles::renew(Lsn end) const {
+  fs::path made = path(end);
+  made += kUnfinished;
+  UniqueFd fd = open_file(made, O_RDWR | O_CREAT | O_TRUNC);
+  if (::ftruncate(fd.get(), kWalSegmentSize) != 0) throw system_error(errno, made.string());
+  std::string kept(offset_in_segment(end), '\0');
+  const size_t got = read(segment_of(end), std::as_writable_bytes(std::span(kept)));
+  pwrite_all(fd.get(), as_bytes(kept).first(got), 0);
+  fsync_or_die(fd.get(), made.string());
+  fs::rename(made, path(end));
+  fsync_folder(folder_);
+}
+
+void SegmentFiles::end_at(Lsn end) const {
+  if (!fs::exists(path(end))) return;
+  if (linked_elsewhere(end))
+    renew(end);
+  else
+    zero_rest(end);
+}
+
+void SegmentFiles::remove_unfinished() const {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder_))
+    if (entry.path().extension() == kUnfinished) found.push_back(entry.path());
+  for (const fs::path& path : found) fs::remove(path);
 }
 
 size_t SegmentFiles::read(Lsn from, std::span<std::byte> into) const {

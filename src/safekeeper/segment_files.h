@@ -33,6 +33,16 @@ class SegmentFiles {
   void sync(Lsn lsn) const;
   // Which segments there are.
   void sync_names() const { fsync_folder(folder_); }
+  // Gives the segment that holds `lsn`, which is made if it does not exist, a second name in the
+  // open folder. Whatever has that name there goes.
+  void link(Lsn lsn, int folder) const;
+  // Whether the segment exists and has a name in another folder.
+  bool linked_elsewhere(Lsn lsn) const;
+  // Ends the log at `end`, durably: behind it the segment holds zeros, and nobody who has it open
+  // or linked elsewhere can change that.
+  void end_at(Lsn end) const;
+  // What an end_at() that was cut short has left.
+  void remove_unfinished() const;
   // Whether any byte from `from` to the end of its segment is other than zero.
   bool has_data(Lsn from) const;
 
@@ -45,6 +55,7 @@ class SegmentFiles {
   void zero_rest(Lsn from) const;
 
  private:
+  void renew(Lsn end) const;
   template <typename Take>
   void each_nonzero_piece(int fd, Lsn from, Take take) const;
   template <typename Action>

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "postgres/wal_page.h"
+#include "safekeeper/receiver.h"
+#include "safekeeper/wal_tail.h"
 
 namespace halogen::safekeeper {
 namespace {
@@ -33,10 +35,7 @@ class Timeline::TermSink : public WalSink {
     if (verdict != Verdict::accept) timeline_.refuse(verdict, term_);
     return timeline_.store_.flush();
   }
-  void set_problem(const std::string& why) override {
-    MutexLock lock(timeline_.mutex_);
-    timeline_.problem_ = why;
-  }
+  void set_problem(const std::string& why) override { timeline_.set_problem(why); }
 
  private:
   Timeline& timeline_;
@@ -66,10 +65,26 @@ void Timeline::check_open() {
   if (stopped_) throw Error(Errc::cancelled, "timeline {} is closed", store_.identity().id.str());
 }
 
-void Timeline::end_pull() {
-  receiver_.reset();
-  if (sink_) sink_->set_problem("");
+void Timeline::set_problem(const std::string& why) {
+  MutexLock lock(mutex_);
+  problem_ = why;
+}
+
+void Timeline::end_inflow() {
+  inflow_.reset();
   sink_.reset();
+  set_problem("");
+}
+
+void Timeline::admit(uint64_t term) {
+  check_open();
+  Verdict verdict;
+  {
+    MutexLock lock(mutex_);
+    verdict = acceptor_.may_pull(term);
+  }
+  if (verdict != Verdict::accept) refuse(verdict, term);
+  end_inflow();
 }
 
 TermStart Timeline::begin_term(uint64_t term) {
@@ -83,7 +98,7 @@ TermStart Timeline::begin_term(uint64_t term) {
     if (allowed) acceptor_.begin(term);
   }
   if (!allowed) refuse(Verdict::fenced, term);
-  end_pull();
+  end_inflow();
   std::optional<RecordPlace> last = store_.begin_term(term);
   store_.request_space();
   TermStart start{
@@ -95,21 +110,33 @@ TermStart Timeline::begin_term(uint64_t term) {
 
 void Timeline::pull(uint64_t term, const WalSource& source) {
   MutexLock writer(writer_mutex_);
-  check_open();
-  Verdict verdict;
-  {
-    MutexLock lock(mutex_);
-    verdict = acceptor_.may_pull(term);
-  }
-  if (verdict != Verdict::accept) refuse(verdict, term);
-  end_pull();
+  admit(term);
   const DurableState& identity = store_.identity();
   sink_ = std::make_unique<TermSink>(*this, term);
-  receiver_ =
+  inflow_ =
       std::make_unique<Receiver>(Receiver::Options{.name = identity.id.str(),
                                                    .source = source,
                                                    .system_identifier = identity.system_identifier},
                                  *sink_);
+}
+
+InPlaceAccess Timeline::write_in_place(uint64_t term, UniqueFd folder) {
+  MutexLock writer(writer_mutex_);
+  admit(term);
+  auto tail = std::make_unique<WalTail>(
+      WalTail::Options{.name = store_.identity().id.str(),
+                       .folder = std::move(folder),
+                       .set_problem = [this](const std::string& why) { set_problem(why); }},
+      store_);
+  InPlaceAccess access = tail->access();
+  inflow_ = std::move(tail);
+  return access;
+}
+
+Lsn Timeline::catch_up() {
+  MutexLock writer(writer_mutex_);
+  if (inflow_) inflow_->catch_up();
+  return store_.flushed();
 }
 
 void Timeline::stop_pull(uint64_t term) {
@@ -119,7 +146,7 @@ void Timeline::stop_pull(uint64_t term) {
     MutexLock lock(mutex_);
     if (acceptor_.term() != term) return;  // Its pull has ended with it.
   }
-  end_pull();
+  end_inflow();
   store_.save_flushed();
 }
 
@@ -134,14 +161,14 @@ WalStatus Timeline::status() const {
 
 bool Timeline::idle() {
   MutexLock writer(writer_mutex_);
-  return !receiver_ && store_.damage().empty();
+  return !inflow_ && store_.damage().empty();
 }
 
 void Timeline::stop() {
   MutexLock writer(writer_mutex_);
   if (stopped_) return;
   stopped_ = true;
-  end_pull();
+  end_inflow();
   store_.close();
 }
 

@@ -15,8 +15,11 @@ namespace {
 
 const log::Logger logger("safekeeper");
 
+// What is pulled is flushed when there is this much of it.
+constexpr uint64_t kMaxAppended = 2u << 20;
 // No more than this is ever written without being flushed, so what a crash tears is no longer.
-constexpr uint64_t kMaxUnflushed = 2u << 20;
+// Postgres, which writes in place, syncs a segment before it writes to the next.
+constexpr uint64_t kMaxUnflushed = kWalSegmentSize;
 
 metrics::Counter& bytes_total() {
   static metrics::Counter counter =
@@ -103,9 +106,11 @@ void WalStore::recover() {
       files_.sync(segment);
     }
   }
+  files_.remove_unfinished();
   files_.sync_names();
   files_.zero_rest(end);
   written_ = high_water_ = end;
+  last_ = tail.last;
   MutexLock lock(mutex_);
   flushed_ = prepared_ = end;
 }
@@ -163,7 +168,7 @@ void WalStore::save(const std::function<void(DurableState&)>& change) {
 
 void WalStore::append(Bytes wal) {
   if (std::string found = damage(); !found.empty()) throw Error(Errc::corrupt, "{}", found);
-  if (written_ + wal.size() > flushed() + kMaxUnflushed) flush();
+  if (written_ + wal.size() > flushed() + kMaxAppended) flush();
   ensure_space(written_ + wal.size());
   high_water_ = std::max(high_water_, written_ + wal.size());
   while (!wal.empty()) {
@@ -250,8 +255,40 @@ std::optional<RecordPlace> WalStore::cut(std::optional<RecordPlace> last, Lsn be
     state.flushed = end;
   });
   if (end < dirty) files_.zero(end, dirty);
+  // In the data directory of a compute that was left behind, which must not change what follows.
+  if (files_.linked_elsewhere(end)) clear_room(end);
   high_water_ = end;
+  last_ = last;
   return last;
+}
+
+RecordWalk WalStore::find_written(const std::optional<RecordPlace>& before, Lsn limit) const {
+  {
+    MutexLock lock(mutex_);
+    limit = std::min(limit, prepared_);
+  }
+  return scan().follow(before ? before->end : identity_.start, before, limit);
+}
+
+void WalStore::take(Lsn end, bool synced) {
+  if (std::string found = damage(); !found.empty()) throw Error(Errc::corrupt, "{}", found);
+  const Lsn from = flushed();
+  if (end <= from) return;
+  if (!synced) {
+    run_hook("sync");
+    for (Lsn at = segment_of(from); at < end; at = at + kWalSegmentSize) files_.sync(at);
+  }
+  if (segment_of(from) != segment_of(end))
+    save([end](DurableState& state) { state.flushed = end; });
+  written_ = high_water_ = end;
+  publish(end);
+  bytes_total().add(static_cast<double>(end - from));
+}
+
+void WalStore::end_in_place(const RecordWalk& walk) {
+  if (!damage().empty()) return;
+  if (lost_behind(walk)) return set_damaged(walk);
+  clear_room(written_);
 }
 
 Lsn WalStore::flushed() const {

@@ -57,6 +57,22 @@ class WalStore {
   Lsn flush();
   // Forgets what was appended and not flushed.
   void discard_unflushed() { written_ = flushed(); }
+  // Where the log ends if it was written in place, until take() says so: the records that follow
+  // one another behind `before`, up to `limit` and to where there is room.
+  RecordWalk find_written(const std::optional<RecordPlace>& before, Lsn limit) const;
+  // The log goes on to `end`, a record's end that find_written() has found. Unless that is known to
+  // be on disk (`synced`) it is when this returns.
+  void take(Lsn end, bool synced);
+  // Sees to it that there is room for a writer in place that is at `written` and wants to go on to
+  // `wanted`; how far there is. Throws io when the disk is full.
+  Lsn keep_room(Lsn written, Lsn wanted);
+  // A segment's name in the folder of a compute that writes in place.
+  void link_segment(Lsn segment, int folder) const { files_.link(segment, folder); }
+  // Nobody writes in place any more: what is behind the end of the log goes. Requires that
+  // find_written() has ended at `walk`.
+  void end_in_place(const RecordWalk& walk);
+  // The last complete record, as known when the log was opened or last cut.
+  std::optional<RecordPlace> last_record() const { return last_; }
   // Begins `term`: cuts the log at the end of its last complete record and returns that record;
   // without one the log is empty. Durable when it returns. Readers beyond the cut are ended.
   // Throws corrupt, and cuts nothing, if what was acknowledged is not whole.
@@ -76,7 +92,8 @@ class WalStore {
   std::string read(Lsn from, Lsn to) const;
   // Removes segments wholly below `lsn`, but nothing that a Reader or begin_term() may need.
   void trim(Lsn lsn);
-  void prepare_ahead();
+  // `written`: where a writer in place is.
+  void prepare_ahead(Lsn written = kInvalidLsn);
   // Asks for prepare_ahead() before the first append needs it.
   void request_space() const {
     if (options_.want_space) options_.want_space();
@@ -95,6 +112,7 @@ class WalStore {
   void ensure_space(Lsn end) EXCLUDES(mutex_);
   void prepare(Lsn upto) EXCLUDES(mutex_);
   void sync_segments();
+  void clear_room(Lsn end) EXCLUDES(mutex_);
   void publish(Lsn flushed) EXCLUDES(mutex_);
   void wake_waiting() REQUIRES(mutex_);
   void end_readers_beyond(Lsn end) REQUIRES(mutex_);
@@ -109,8 +127,9 @@ class WalStore {
   const DurableState identity_;
 
   // The writer's own.
-  Lsn written_;     // The end of the log, flushed or not.
-  Lsn high_water_;  // Bytes from written_ to here may be other than zero.
+  Lsn written_;                      // The end of the log, flushed or not.
+  Lsn high_water_;                   // Bytes from written_ to here may be other than zero.
+  std::optional<RecordPlace> last_;  // See last_record().
   UniqueFd segment_;
   Lsn segment_at_;
   std::vector<UniqueFd> full_segments_;  // Written since the last flush, but for segment_.

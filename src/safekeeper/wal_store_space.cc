@@ -33,7 +33,44 @@ void WalStore::ensure_space(Lsn end) {
   if (ask && options_.want_space) options_.want_space();
 }
 
-void WalStore::prepare_ahead() {
+Lsn WalStore::keep_room(Lsn written, Lsn wanted) {
+  bool ahead = false;
+  {
+    MutexLock lock(mutex_);
+    if (wanted <= prepared_ && written + chunk_ / 2 <= prepared_) return prepared_;
+    ahead = written + chunk_ / 2 > prepared_;
+  }
+  if (ahead) prepare_ahead(written);
+  if (wanted.valid()) prepare(round_up(wanted));
+  MutexLock lock(mutex_);
+  return prepared_;
+}
+
+// Takes part as one that prepares, as nobody must meanwhile.
+void WalStore::clear_room(Lsn end) {
+  {
+    MutexLock lock(mutex_);
+    while (preparing_) changed_.wait(mutex_);
+    preparing_ = true;
+  }
+  auto finish = [&](Lsn prepared) {
+    MutexLock lock(mutex_);
+    prepared_ = prepared;
+    preparing_ = false;
+    changed_.notify_all();
+  };
+  try {
+    for (Lsn segment : files_.list())
+      if (segment > segment_of(end)) files_.remove(segment);
+    files_.end_at(end);
+  } catch (...) {
+    finish(end);
+    throw;
+  }
+  finish(end);
+}
+
+void WalStore::prepare_ahead(Lsn written) {
   Lsn upto;
   {
     MutexLock lock(mutex_);
@@ -46,7 +83,7 @@ void WalStore::prepare_ahead() {
     else if (since > kSlow)
       chunk_ = std::max(chunk_ / 2, kMinChunk);
     // The writer's end is between flushed_ and prepared_.
-    upto = round_up(flushed_ + chunk_);
+    upto = round_up(std::max(flushed_, written) + chunk_);
   }
   prepare(upto);
 }

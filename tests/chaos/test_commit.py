@@ -1,4 +1,5 @@
-"""A commit is acknowledged, and seen by others, only once the safekeeper has it on disk, whatever ends the client's patience."""
+"""With a safekeeper that pulls WAL, a commit is acknowledged, and seen by others, only once it has it on disk, whatever ends the
+client's patience. (A compute that writes in place waits for its own disk, as stock Postgres does.)"""
 
 import contextlib
 import os
@@ -43,7 +44,7 @@ def held_project(storage):
     with Platform.home_folder("commit") as home, pytest.MonkeyPatch.context() as environment:
         environment.setenv("LD_PRELOAD", str(storage.library))
         environment.setenv("HALOGEN_TEST_HOLD_SYNC", str(storage.flag))
-        with Platform.running(home) as platform:
+        with Platform.running(home, "--wal", "pull") as platform:
             project = platform.create_project()
             project.query("create table t (i int)")
             yield project

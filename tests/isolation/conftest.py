@@ -8,14 +8,14 @@ from fixtures.platform import Platform
 
 
 @pytest.fixture(scope="module")
-def guarded():
-    """A platform as it is by default, with a project of the attacker's and one of the victim's."""
-    with Platform.create("guarded") as platform:
+def guarded(request):
+    """A platform as it is by default (but for the module's UP_ARGUMENTS), with a project of the attacker's and one of the victim's."""
+    with Platform.create("guarded", *up_arguments(request)) as platform:
         yield with_projects(platform)
 
 
 @pytest.fixture(scope="module")
-def unguarded():
+def unguarded(request):
     """Called with names of layers: a platform without those, made at the first call of a module."""
     with contextlib.ExitStack() as stack:
         made = {}
@@ -23,10 +23,14 @@ def unguarded():
         def platform(*layers):
             if layers not in made:
                 name = f"without-{'-'.join(layers)}"
-                made[layers] = with_projects(stack.enter_context(Platform.create(name, f"--unsafe-without={','.join(layers)}")))
+                made[layers] = with_projects(stack.enter_context(Platform.create(name, f"--unsafe-without={','.join(layers)}", *up_arguments(request))))
             return made[layers]
 
         yield platform
+
+
+def up_arguments(request):
+    return getattr(request.module, "UP_ARGUMENTS", ())
 
 
 def with_projects(platform):

@@ -12,6 +12,7 @@ import pytest
 
 from fixtures.platform import wait_until
 
+UP_ARGUMENTS = ("--wal", "pull")  # The stream of a safekeeper is one of the things to guard.
 CLOSED = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
 
 # The ways to a membership: each syntax, in the tenant's own statement and in code that it runs.

@@ -73,6 +73,7 @@ ComputeAgent::ComputeAgent(Options options)
   spares_ = std::make_unique<SparePostmasters>(*supervisor_, places);
   services_ = std::make_unique<ComputeServices>(ComputeServices{options_.pageserver,
                                                                 options_.safekeeper,
+                                                                options_.wal,
                                                                 *folders_,
                                                                 *spares_,
                                                                 *supervisor_,

@@ -25,7 +25,8 @@ class ComputeAgent : public ComputeHost {
     Warden* warden = nullptr;  // Null: computes have no rooms. Else its rooms() are rooms_in(home).
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;
-    IsolationLayers layers{};  // Those that are out count from a compute's next start on.
+    WalPath wal = WalPath::in_place;  // How WAL comes there; counts from a compute's next start on.
+    IsolationLayers layers{};         // Those that are out count from a compute's next start on.
     // How much of what it reads a running compute keeps on the disk. 0: an eighth of what is free
     // when it starts, but at least 256 MiB.
     uint64_t cache_bytes = 0;

@@ -83,7 +83,8 @@ class ComputeAgentTest : public ::testing::Test {
                                   .libraries = build_libraries(),
                                   .warden = warden_.get(),
                                   .pageserver = pageserver_,
-                                  .safekeeper = safekeeper_};
+                                  .safekeeper = safekeeper_,
+                                  .wal = WalPath::pull};
     return options;
   }
   ComputeSpec spec() {

@@ -13,6 +13,7 @@
 #include "compute/agent/process.h"
 #include "compute/agent/sql.h"
 #include "compute/agent/step_times.h"
+#include "compute/agent/untrusted_folder.h"
 
 namespace halogen::compute {
 namespace {
@@ -166,22 +167,25 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
   session.room = spare->room();
   if (services_.layers.login_secret) session.login_secret = Token::random().str();
   prepare_data(session, at, kept, times, deadline);
+  std::vector<int> wal;
+  if (session.wal) wal = {session.wal->page.get(), session.wal->news.get()};
   session.postmaster = std::make_unique<Postmaster>(
       *spare, shim_environment(session),
       Postmaster::Options{session.data, session.room->inside(session.data), log_,
-                          session.room->door()},
+                          session.room->door(), wal},
       [&services = services_, id = id_] { services.process_ended(id); });
   open_network(session);
   times.mark("spawn");
   session.postmaster->wait_ready(deadline);
   wait_for_network(session, deadline);
   session.room->open_door();
-  services_.safekeeper.pull(session.spec.timeline, session.term,
-                            {.host = session.room->door().string(),
-                             .port = session.postmaster->address().port,
-                             .user = kSuperuser,
-                             .application_name = kStandbyName,
-                             .login_secret = session.login_secret});
+  if (!session.wal)
+    services_.safekeeper.pull(session.spec.timeline, session.term,
+                              {.host = session.room->door().string(),
+                               .port = session.postmaster->address().port,
+                               .user = kSuperuser,
+                               .application_name = kStandbyName,
+                               .login_secret = session.login_secret});
   times.mark("postgres");
 }
 
@@ -216,6 +220,15 @@ void Compute::bring_out(Session& session) {
   move(session.data, kept);
 }
 
+// Names of the safekeeper's segments, in place of any that are left. The folder is still ours, or
+// was left by a compute.
+void Compute::give_wal(Session& session) const {
+  if (services_.wal == WalPath::pull) return;
+  remove_wal_names(session.data);
+  session.wal = services_.safekeeper.write_in_place(
+      session.spec.timeline, session.term, UntrustedFolder(session.data).open_folder("pg_wal"));
+}
+
 PageSource Compute::page_source(const Session& session) const {
   const fs::path socket = services_.pageserver.page_service_socket();
   // The more is on the disk already, kept data directories included, the smaller the caches.
@@ -230,12 +243,13 @@ void Compute::prepare_data(Session& session, const TermStart& at,
   const ComputeSpec& spec = session.spec;
   const Room& room = *session.room;
   Settings settings({room.sockets_inside(), services_.places.libraries_inside(),
-                     fs::space(room.folder()).available},
+                     fs::space(room.folder()).available, services_.wal},
                     spec.settings);
   session.max_connections = settings.get_int("max_connections");
   if (kept) {
     session.token = services_.pageserver.open_session(spec.timeline, session.term, at.end);
     bring_in(session, *kept);
+    give_wal(session);
     reuse_data_directory(room.config(), session.manifest(), settings, at.end, page_source(session));
     forget_clean_end();
     times.mark("reuse");
@@ -252,8 +266,10 @@ void Compute::prepare_data(Session& session, const TermStart& at,
   times.mark("skeleton");
   session.data = room.data() / (kDataPrefix + random_name(8));
   services_.folders.take(spec.major, session.data);
-  fill_data_directory(session.data, {skeleton, at, spec.system_identifier, settings,
-                                     page_source(session), session.manifest(), room.config()});
+  give_wal(session);
+  fill_data_directory(session.data,
+                      {skeleton, at, spec.system_identifier, settings, page_source(session),
+                       session.manifest(), room.config(), session.wal.has_value()});
   times.mark("files");
 }
 
@@ -276,14 +292,21 @@ void Compute::abandon() {
 }
 
 void Compute::release(Session& session) {
+  bool dead = true;
   if (session.postmaster) {
     try {
       session.postmaster->kill();
     } catch (const Error& error) {
+      dead = false;
       logger.error("{}: {}", id_, error.what());
     }
-    quietly(id_, [&] { services_.safekeeper.stop_pull(session.spec.timeline, session.term); });
   }
+  // What lives on keeps the names: the safekeeper sees them, and goes on in another file.
+  if (session.wal && dead && fs::exists(session.data))
+    quietly(id_, [&] { remove_wal_names(session.data); });
+  if (session.postmaster || session.wal)
+    quietly(id_, [&] { services_.safekeeper.stop_pull(session.spec.timeline, session.term); });
+  session.wal.reset();
   session.outgoing.reset();
   if (session.token) quietly(id_, [&] { services_.pageserver.close_session(*session.token); });
   session.token.reset();

@@ -40,6 +40,7 @@ class StepTimes;
 struct ComputeServices {
   PageserverAdmin& pageserver;
   SafekeeperAdmin& safekeeper;
+  WalPath wal;
   FolderPool& folders;
   SparePostmasters& spares;
   Supervisor& supervisor;
@@ -84,6 +85,7 @@ class Compute {
     std::shared_ptr<const Room> room;
     std::string login_secret;  // Of this start; empty if that layer is out.
     int max_connections = 0;
+    std::optional<InPlaceAccess> wal;  // If it writes its WAL in place.
     std::unique_ptr<Postmaster> postmaster;
     std::unique_ptr<OutgoingTraffic> outgoing;  // Null: it may make no connections.
 
@@ -100,6 +102,7 @@ class Compute {
   void open_network(Session& session);
   void wait_for_network(Session& session, Deadline deadline);
   void bring_in(Session& session, const fs::path& kept);
+  void give_wal(Session& session) const;
   void bring_out(Session& session);
   void prepare_data(Session& session, const TermStart& at, const std::optional<fs::path>& kept,
                     StepTimes& times, Deadline deadline);

@@ -127,7 +127,10 @@ Lsn Compute::stop_and_confirm(Deadline deadline) {
                 session->postmaster->last_words());
   CleanEnd clean = read_clean_end(session->data, session->spec.major);
   services_.safekeeper.wait_for_flush(session->spec.timeline, clean.end, deadline);
-  prune_wal(session->data, clean.checkpoint);
+  if (session->wal)
+    remove_wal_names(session->data);
+  else
+    prune_wal(session->data, clean.checkpoint);
   return clean.end;
 }
 

@@ -74,6 +74,20 @@ void write_wal(const fs::path& folder, const std::vector<WalFile>& files) {
   }
 }
 
+// The next sync of Postgres' is of the segment that it writes to, which is the last of these.
+void write_wal_in_place(const fs::path& folder, Lsn at, Bytes wal) {
+  while (!wal.empty()) {
+    const fs::path path = folder / "pg_wal" / wal_segment_name(at, kWalSegmentSize);
+    UniqueFd fd = open_file(path, O_WRONLY);
+    const uint64_t offset = at.value % kWalSegmentSize;
+    const size_t size = std::min<uint64_t>(wal.size(), kWalSegmentSize - offset);
+    pwrite_all(fd.get(), wal.first(size), offset);
+    at = at + size;
+    wal = wal.subspan(size);
+    if (!wal.empty()) fdatasync_or_die(fd.get(), path.string());
+  }
+}
+
 int prepared_transactions(const Skeleton& skeleton) {
   return static_cast<int>(std::count_if(
       skeleton.files.begin(), skeleton.files.end(),
@@ -139,7 +153,10 @@ void fill_data_directory(const fs::path& folder, const DataDirectoryPlan& plan) 
 
   SyntheticCheckpointOptions options = checkpoint_options(plan);
   SyntheticCheckpoint checkpoint = make_synthetic_checkpoint(options);
-  write_wal(folder, wal_files(options, checkpoint, plan.start.page_head));
+  if (plan.wal_in_place)
+    write_wal_in_place(folder, options.at, as_bytes(checkpoint.wal));
+  else
+    write_wal(folder, wal_files(options, checkpoint, plan.start.page_head));
   ControlFile control = control_for(options, checkpoint, control_settings(settings));
   write_file(folder / "global/pg_control", build_control_file(options.major, control));
 
@@ -178,6 +195,12 @@ void prune_wal(const fs::path& folder, Lsn checkpoint) {
   UntrustedFolder data(folder);
   for (const std::string& name : data.names("pg_wal"))
     if (name.size() == oldest.size() && name < oldest) data.remove("pg_wal/" + name);
+}
+
+void remove_wal_names(const fs::path& folder) {
+  UntrustedFolder data(folder);
+  for (const std::string& name : data.names("pg_wal"))
+    if (name != "archive_status") data.remove("pg_wal/" + name);
 }
 
 }  // namespace halogen::compute

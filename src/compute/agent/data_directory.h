@@ -32,6 +32,8 @@ struct DataDirectoryPlan {
   PageSource pages;
   fs::path manifest;  // The file to write.
   fs::path config;    // The folder for settings.
+  // pg_wal holds the safekeeper's segments; else it is filled with what it takes to boot.
+  bool wal_in_place = false;
 };
 
 // Fills `folder`, which has the fixed folders only (FolderPool::take).
@@ -52,6 +54,8 @@ CleanEnd read_clean_end(const fs::path& folder, int major);
 
 // Removes the WAL segments below the one that holds `checkpoint`: a clean start does not need them.
 void prune_wal(const fs::path& folder, Lsn checkpoint);
+// Removes all names of segments that are the safekeeper's.
+void remove_wal_names(const fs::path& folder);
 
 constexpr Lsn align_record(Lsn lsn) { return Lsn((lsn.value + 7) & ~uint64_t{7}); }
 

@@ -69,7 +69,7 @@ Postmaster::Postmaster(SparePostmaster& spare, const std::vector<std::string>& e
   std::vector<std::string> words = {"PGDATA=" + options_.data_inside.string(),
                                     "HOME=" + options_.data_inside.string()};
   words.insert(words.end(), environment.begin(), environment.end());
-  if (!child_->release(words, options_.log, std::move(on_exit)))
+  if (!child_->release(words, options_.log, options_.wal, std::move(on_exit)))
     throw Error(Errc::unavailable, "postgres ended before it began ({})", child_->how_it_ended());
 }
 

@@ -26,6 +26,8 @@ class Postmaster {
     fs::path data_inside;    // The server's name for it.
     fs::path log;            // Appended to.
     fs::path socket_folder;  // Where we connect to it; a short path.
+    // Of a compute that writes its WAL in place; else none. It needs them until it is released.
+    std::vector<int> wal{};
   };
 
   // The usual name of the file that the setting `name` names: in the data directory of one without

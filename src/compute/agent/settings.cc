@@ -42,6 +42,8 @@ const std::set<std::string>& managed() {
       "unix_socket_directories",
       "unix_socket_group",
       "unix_socket_permissions",
+      "wal_recycle",
+      "wal_sync_method",
       "zero_damaged_pages",
   };
   return names;
@@ -64,16 +66,11 @@ const std::map<std::string, std::string>& control_defaults() {
 
 const std::map<std::string, std::string>& compute_defaults() {
   static const std::map<std::string, std::string> values = {
-      // Durability is the safekeepers'.
-      {"fsync", "off"},
       {"full_page_writes", "off"},
       {"synchronous_commit", "on"},
-      {"synchronous_standby_names", std::string("ANY 1 (") + kStandbyName + ")"},
       // Recovery from the local WAL would show commits that no quorum has acknowledged.
       {"restart_after_crash", "off"},
       {"wal_compression", "lz4"},
-      // The safekeeper holds back what it misses by a slot; this is for before it has made it.
-      {"wal_keep_size", "128MB"},
       {"max_replication_slots", "10"},
       // For the agent, whatever clients do.
       {"superuser_reserved_connections", "3"},
@@ -118,6 +115,24 @@ const std::map<std::string, std::string>& compute_defaults() {
   return values;
 }
 
+const std::map<std::string, std::string>& wal_settings(WalPath path) {
+  static const std::map<std::string, std::string> in_place = {
+      {"fsync", "on"},
+      {"wal_sync_method", "fdatasync"},
+      {"synchronous_standby_names", ""},
+      // Segments are the safekeeper's: none is made here, nor used twice.
+      {"wal_recycle", "off"},
+  };
+  static const std::map<std::string, std::string> pull = {
+      // Durability is the safekeepers'.
+      {"fsync", "off"},
+      {"synchronous_standby_names", std::string("ANY 1 (") + kStandbyName + ")"},
+      // The safekeeper holds back what it misses by a slot; this is for before it has made it.
+      {"wal_keep_size", "128MB"},
+  };
+  return path == WalPath::in_place ? in_place : pull;
+}
+
 // A session's temporary files, in bytes: they must not fill the disk that all share.
 uint64_t temp_file_limit(uint64_t free_space) {
   constexpr uint64_t kLeast = 64 << 20;
@@ -145,6 +160,7 @@ std::string quote_value(std::string_view value) {
 Settings::Settings(const Places& places, const std::map<std::string, std::string>& overrides)
     : values_(compute_defaults()) {
   values_.insert(control_defaults().begin(), control_defaults().end());
+  values_.insert(wal_settings(places.wal).begin(), wal_settings(places.wal).end());
   values_["unix_socket_directories"] = places.socket_folder.string();
   values_["dynamic_library_path"] = places.library_folder.string() + ":$libdir";
   values_["temp_file_limit"] = fmt::format("{}kB", temp_file_limit(places.free_space) / 1024);

@@ -1,12 +1,14 @@
 // settings.h: the configuration a compute's Postgres runs with: ours, then the user's over it.
 //
-// The data directory is a cache and durability is the safekeepers', so there is no local fsync and
-// there are no full-page writes; a commit waits for the standby named "safekeeper".
+// The data directory is a cache, so there are no full-page writes. WAL that is written in place is
+// synced by Postgres, and the shim lets no other sync happen. With a safekeeper that pulls it,
+// nothing is synced here, and a commit waits for the standby named "safekeeper".
 #pragma once
 #include <map>
 #include <string>
 
 #include "base/file.h"
+#include "protocol/safekeeper_admin.h"
 
 namespace halogen::compute {
 
@@ -19,6 +21,7 @@ class Settings {
     fs::path library_folder;  // Of halogen.so.
     uint64_t free_space =
         0;  // On the disk, in bytes; a query's temporary files get a quarter of it.
+    WalPath wal = WalPath::in_place;
   };
 
   // Throws invalid_argument, naming the setting, for one that is ours to set, or is malformed.

@@ -115,7 +115,7 @@ void Child::kill() const {
 }
 
 bool Child::release(const std::vector<std::string>& environment, const fs::path& log,
-                    std::function<void()> on_end) {
+                    std::vector<int> descriptors, std::function<void()> on_end) {
   UniqueFd output = open_log(log);
   {
     MutexLock lock(mutex_);
@@ -125,8 +125,8 @@ bool Child::release(const std::vector<std::string>& environment, const fs::path&
   std::string text;
   for (const std::string& word : environment) text.append(word).push_back('\0');
   // Far less than a socket's buffer. If it has just died, its end is told as every end is.
-  const int fds[] = {output.get()};
-  send_message(hold_.get(), text, fds);
+  descriptors.insert(descriptors.begin(), output.get());
+  send_message(hold_.get(), text, descriptors);
   hold_.reset();
   return true;
 }

@@ -50,9 +50,10 @@ class Child {
   void kill() const;
 
   // A held child begins, with these ("NAME=value") in its environment and its output appended to
-  // `log`; `on_end` as in spawn(). False if it has ended before.
+  // `log`; it gets copies of `descriptors`, too (at most three). `on_end` as in spawn(). False if
+  // it has ended before.
   bool release(const std::vector<std::string>& environment, const fs::path& log,
-               std::function<void()> on_end);
+               std::vector<int> descriptors, std::function<void()> on_end);
   // A held child ends without having begun.
   void dismiss();
 

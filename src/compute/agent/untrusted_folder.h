@@ -4,6 +4,8 @@
 // be a link to a file of the platform's, or a pipe that nobody writes to. So nothing in it is
 // opened by a plain path. Paths are relative to the folder.
 #pragma once
+#include <fcntl.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +26,10 @@ class UntrustedFolder {
   std::string read(const std::string& path, size_t most) const;
   // What is in a folder, without "." and "..". Throws not_found, corrupt.
   std::vector<std::string> names(const std::string& folder) const;
+  // A folder, reached over no link. Throws not_found, corrupt.
+  UniqueFd open_folder(const std::string& path) const {
+    return open_any(path, O_RDONLY | O_DIRECTORY);
+  }
   // Gives a file another name, outside, which must not exist. Throws not_found, corrupt, io.
   void link(const std::string& path, const fs::path& name) const;
   void remove(const std::string& path) const;

@@ -1,4 +1,4 @@
-// fd_table.h: which of the process's descriptors are segments of the manifest.
+// fd_table.h: which of the process's descriptors are segments of the manifest, or of WAL.
 #pragma once
 #include "compute/shim/manifest.h"
 
@@ -12,6 +12,7 @@ struct FdState {
   uint8_t window = 0;       // Blocks asked for at the last miss.
   uint8_t streak = 0;       // Sequential misses since the reader last jumped.
   uint16_t generation = 0;  // Changes whenever the descriptor is opened anew.
+  uint32_t wal = 0;         // A segment of WAL that is written in place (wal.h), or 0.
 };
 
 class FdTable {
@@ -22,10 +23,16 @@ class FdTable {
   }
   FdState& state(int fd) { return states_[fd]; }
 
+  uint32_t wal(int fd) const { return fd >= 0 && fd < kMaxFds ? states_[fd].wal : 0; }
+  void set_wal(int fd, uint32_t segment) {
+    if (fd >= 0 && fd < kMaxFds) states_[fd].wal = segment;
+  }
+
   bool set(int fd, uint32_t entry) {
     if (fd < 0 || fd >= kMaxFds) return false;
     FdState& s = states_[fd];
     s.entry = entry + 1;
+    s.wal = 0;
     s.next_block = kNoEntry;
     s.window = 0;
     s.streak = 0;
@@ -34,6 +41,7 @@ class FdTable {
   }
   void clear(int fd) {
     if (entry(fd) != kNoEntry) states_[fd].entry = 0;
+    if (wal(fd) != 0) states_[fd].wal = 0;
   }
 
  private:

@@ -9,6 +9,7 @@
 #include "compute/shim/hook.h"
 #include "compute/shim/segments.h"
 #include "compute/shim/sys.h"
+#include "compute/shim/wal.h"
 
 namespace halogen::shim {
 namespace {
@@ -65,10 +66,12 @@ uint64_t total(const iovec* parts, int count) {
 void copy_entry(int from, int to) {
   if (to < 0) return;
   uint32_t index = g_fds.entry(from);
-  if (index == kNoEntry)
+  if (index == kNoEntry) {
     g_fds.clear(to);
-  else
+    g_fds.set_wal(to, g_fds.wal(from));
+  } else {
     g_fds.set(to, index);
+  }
 }
 
 }  // namespace
@@ -167,7 +170,10 @@ ssize_t hook_readv(int fd, const iovec* parts, int count) {
 ssize_t hook_pwrite(int fd, const void* from, size_t n, off_t at) HALOGEN_HOOK("pwrite");
 ssize_t hook_pwrite(int fd, const void* from, size_t n, off_t at) {
   uint32_t index = g_fds.entry(fd);
-  if (index == kNoEntry) return sys::pwrite(fd, from, n, at);
+  if (index == kNoEntry) {
+    if (uint32_t segment = g_fds.wal(fd)) return write_wal(fd, segment, from, n, at);
+    return sys::pwrite(fd, from, n, at);
+  }
   return write_blocks(fd, index, from, n, at);
 }
 ssize_t hook_pwrite64(int fd, const void* from, size_t n, off_t at)
@@ -212,6 +218,16 @@ int hook_ftruncate(int fd, off_t size) {
   return error == 0 ? 0 : fail(error);
 }
 int hook_ftruncate64(int fd, off_t size) HALOGEN_ALIAS("ftruncate64", "ftruncate");
+
+// Where WAL is written in place all other files are a cache, but Postgres syncs them, too.
+int hook_fdatasync(int fd) HALOGEN_HOOK("fdatasync");
+int hook_fdatasync(int fd) {
+  if (!wal_is_in_place()) return sys::fdatasync(fd);
+  return g_fds.wal(fd) != 0 ? sync_wal(fd) : 0;
+}
+
+int hook_fsync(int fd) HALOGEN_HOOK("fsync");
+int hook_fsync(int fd) { return wal_is_in_place() ? hook_fdatasync(fd) : sys::fsync(fd); }
 
 // Returns an errno, as posix_ calls do.
 int hook_posix_fadvise(int fd, off_t at, off_t n, int advice) HALOGEN_HOOK("posix_fadvise");

@@ -8,6 +8,7 @@
 #include "compute/shim/segments.h"
 #include "compute/shim/server_state.h"
 #include "compute/shim/sys.h"
+#include "compute/shim/wal.h"
 
 namespace halogen::shim {
 namespace {
@@ -43,9 +44,20 @@ int open_segment(uint32_t index, const char* path, int flags, mode_t mode) {
   return fd;
 }
 
+// Postgres looks for a segment to write to before it makes one, which it never may.
+int open_wal(const char* path, int flags, mode_t mode, uint32_t segment) {
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY && (flags & O_CREAT) == 0;
+  int fd = track_new_fd(
+      writes ? open_wal_segment(path, flags, mode, segment) : sys::open(path, flags, mode),
+      kNoEntry);
+  g_fds.set_wal(fd, segment);
+  return fd;
+}
+
 int open_path(const char* path, int flags, mode_t mode) {
   uint32_t index = g_map.find(path);
   if (index != kNoEntry) return open_segment(index, path, flags, mode);
+  if (uint32_t segment = wal_segment_of(path)) return open_wal(path, flags, mode, segment);
   return track_new_fd(sys::open(path, flags, mode), kNoEntry);
 }
 

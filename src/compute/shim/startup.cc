@@ -21,6 +21,7 @@
 #include "compute/shim/segments.h"
 #include "compute/shim/server_state.h"
 #include "compute/shim/sys.h"
+#include "compute/shim/wal.h"
 #include "protocol/isolation.h"
 
 namespace halogen::shim {
@@ -81,10 +82,17 @@ bool runs_without_login_secret() {
   return without != nullptr && std::strstr(without, "login_secret") != nullptr;
 }
 
-// As read() from standard input; a descriptor that comes along is put into `*log`.
-ssize_t read_input(char* to, size_t n, int* log) {
+// Descriptors that come with what a postmaster is told.
+struct Descriptors {
+  int log = -1;
+  int wal_page = -1;  // Both, or neither: WAL is written in place.
+  int wal_news = -1;
+};
+
+// As read() from standard input; descriptors that come along are put into `*descriptors`.
+ssize_t read_input(char* to, size_t n, Descriptors* descriptors) {
   iovec piece{to, n};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(Descriptors))] = {};
   msghdr message = {};
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
@@ -92,8 +100,11 @@ ssize_t read_input(char* to, size_t n, int* log) {
   message.msg_controllen = sizeof control;
   ssize_t got = ::recvmsg(0, &message, 0);
   const cmsghdr* head = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (head != nullptr && head->cmsg_type == SCM_RIGHTS)
-    std::memcpy(log, CMSG_DATA(head), sizeof *log);
+  if (head != nullptr && head->cmsg_type == SCM_RIGHTS) {
+    const size_t bytes = head->cmsg_len - CMSG_LEN(0);
+    std::memcpy(descriptors, CMSG_DATA(head),
+                bytes < sizeof *descriptors ? bytes : sizeof *descriptors);
+  }
   return got;
 }
 
@@ -105,10 +116,10 @@ void wait_for_environment() {
   // putenv() keeps pointers into it.
   static char text[8192];
   size_t size = 0;
-  int fd = -1;
+  Descriptors descriptors;
   learn_platform(0);
   for (;;) {
-    ssize_t got = read_input(text + size, sizeof text - size, &fd);
+    ssize_t got = read_input(text + size, sizeof text - size, &descriptors);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     size += static_cast<size_t>(got);
@@ -119,7 +130,10 @@ void wait_for_environment() {
     next = word + std::strlen(word) + 1;
     if (!take_login_secret(word)) ::putenv(word);
   }
+  int fd = descriptors.log;
   if (fd < 0) refuse("no log came with the environment");
+  if (descriptors.wal_page >= 0 && !open_wal_page(descriptors.wal_page, descriptors.wal_news))
+    refuse("cannot map the page about WAL");
   sys::dup3(fd, 1, 0);
   sys::dup3(fd, 2, 0);
   sys::close(fd);

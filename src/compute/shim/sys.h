@@ -60,6 +60,8 @@ inline ssize_t pwritev2(int fd, const iovec* v, int n, off_t at, int flags) {
 inline void* mmap(void* at, size_t n, int protection, int flags, int fd, off_t offset) {
   return reinterpret_cast<void*>(::syscall(SYS_mmap, at, n, protection, flags, fd, offset));
 }
+inline int fdatasync(int fd) { return static_cast<int>(::syscall(SYS_fdatasync, fd)); }
+inline int fsync(int fd) { return static_cast<int>(::syscall(SYS_fsync, fd)); }
 inline off_t lseek(int fd, off_t at, int whence) { return ::syscall(SYS_lseek, fd, at, whence); }
 inline int ftruncate(int fd, off_t size) {
   return static_cast<int>(::syscall(SYS_ftruncate, fd, size));

@@ -225,6 +225,7 @@ void Platform::start_storage() {
   for (const char* part : {"safekeeper", "pageserver", "redo", "compute"})
     make_own_folder(layout_.home / part);
   fsync_folder(layout_.home);  // Also what a killed platform has made: keys, the catalog.
+  compute::ComputeAgent::end_leftovers(layout_.home / "compute", options_.warden.get());
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(
       safekeeper::Safekeeper::Options{.home = layout_.home / "safekeeper",
                                       .socket_folder = layout_.run / "safekeeper",

@@ -16,8 +16,9 @@ struct InPlaceWal {
   // What `begun` was when a sync began that has succeeded. Postgres writes and syncs its WAL under
   // one lock, so all that was begun then is on disk.
   std::atomic<uint64_t> synced{0};
-  std::atomic<uint64_t> written{0};  // The end of the last write, an LSN.
-  std::atomic<uint64_t> wanted{0};   // Somebody waits for room up to this LSN.
+  std::atomic<uint64_t> written{0};    // The end of the last write, an LSN.
+  std::atomic<uint64_t> synced_to{0};  // What `written` was then.
+  std::atomic<uint64_t> wanted{0};     // Somebody waits for room up to this LSN.
   // The safekeeper waits for news: whoever makes this 0 writes to its eventfd.
   std::atomic<uint32_t> asleep{0};
 
@@ -31,5 +32,7 @@ struct InPlaceWal {
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 constexpr uint64_t kInPlaceWalSize = 4096;
+// What is written and not synced is never more than twice this: so much may a crash tear.
+constexpr uint64_t kMostUnsyncedWal = 1 << 20;
 
 }  // namespace halogen

@@ -18,6 +18,7 @@
 #include "postgres/stock_cluster.h"
 #include "postgres/wal_reader.h"
 #include "protocol/storage_contract.h"
+#include "safekeeper/receiver.h"
 
 namespace halogen::safekeeper {
 namespace {

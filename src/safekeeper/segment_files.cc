@@ -116,12 +116,10 @@ void SegmentFiles::renew(Lsn end) const {
   fsync_folder(folder_);
 }
 
-void SegmentFiles::end_at(Lsn end) const {
-  if (!fs::exists(path(end))) return;
-  if (linked_elsewhere(end))
-    renew(end);
-  else
-    zero_rest(end);
+Lsn SegmentFiles::end_at(Lsn end) const {
+  if (!linked_elsewhere(end)) return zero_rest(end);
+  renew(end);
+  return end;
 }
 
 void SegmentFiles::remove_unfinished() const {
@@ -208,8 +206,8 @@ bool SegmentFiles::has_data(Lsn from) const {
   return found;
 }
 
-void SegmentFiles::zero_rest(Lsn from) const {
-  if (!fs::exists(path(from))) return;
+Lsn SegmentFiles::zero_rest(Lsn from) const {
+  if (!fs::exists(path(from))) return from;
   UniqueFd fd = open(from, O_RDWR);
   bool changed = false;
   each_nonzero_piece(fd.get(), from, [&](uint64_t at, size_t size) {
@@ -217,6 +215,9 @@ void SegmentFiles::zero_rest(Lsn from) const {
     return changed = true;
   });
   if (changed) fdatasync_or_die(fd.get(), path(from).string());
+  const off_t hole = ::lseek(fd.get(), static_cast<off_t>(offset_in_segment(from)), SEEK_HOLE);
+  if (hole < 0) return from;
+  return segment_of(from) + std::min<uint64_t>(static_cast<uint64_t>(hole), kWalSegmentSize);
 }
 
 }  // namespace halogen::safekeeper

@@ -39,8 +39,8 @@ class SegmentFiles {
   // Whether the segment exists and has a name in another folder.
   bool linked_elsewhere(Lsn lsn) const;
   // Ends the log at `end`, durably: behind it the segment holds zeros, and nobody who has it open
-  // or linked elsewhere can change that.
-  void end_at(Lsn end) const;
+  // or linked elsewhere can change that. Returns how far there is room, as zero_rest() does.
+  Lsn end_at(Lsn end) const;
   // What an end_at() that was cut short has left.
   void remove_unfinished() const;
   // Whether any byte from `from` to the end of its segment is other than zero.
@@ -51,8 +51,9 @@ class SegmentFiles {
   void allocate(Lsn from, Lsn to) const;
   // Durably makes zeros of [from, to), where it exists.
   void zero(Lsn from, Lsn to) const;
-  // As zero(), to the end of the segment, but writes only where there is something else.
-  void zero_rest(Lsn from) const;
+  // As zero(), to the end of the segment, but writes only where there is something else. Returns up
+  // to where the zeros from `from` on have been written, and are not only a hole.
+  Lsn zero_rest(Lsn from) const;
 
  private:
   void renew(Lsn end) const;

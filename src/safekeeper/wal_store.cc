@@ -9,17 +9,15 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "postgres/major.h"
+#include "protocol/in_place_wal.h"
 
 namespace halogen::safekeeper {
 namespace {
 
 const log::Logger logger("safekeeper");
 
-// What is pulled is flushed when there is this much of it.
-constexpr uint64_t kMaxAppended = 2u << 20;
 // No more than this is ever written without being flushed, so what a crash tears is no longer.
-// Postgres, which writes in place, syncs a segment before it writes to the next.
-constexpr uint64_t kMaxUnflushed = kWalSegmentSize;
+constexpr uint64_t kMaxUnflushed = 2 * kMostUnsyncedWal;
 
 metrics::Counter& bytes_total() {
   static metrics::Counter counter =
@@ -108,11 +106,12 @@ void WalStore::recover() {
   }
   files_.remove_unfinished();
   files_.sync_names();
-  files_.zero_rest(end);
+  const Lsn prepared = files_.zero_rest(end);
   written_ = high_water_ = end;
   last_ = tail.last;
   MutexLock lock(mutex_);
-  flushed_ = prepared_ = end;
+  flushed_ = end;
+  prepared_ = prepared;
 }
 
 // A crash tears only what was not flushed, which is the last kMaxUnflushed bytes at most, with
@@ -168,7 +167,7 @@ void WalStore::save(const std::function<void(DurableState&)>& change) {
 
 void WalStore::append(Bytes wal) {
   if (std::string found = damage(); !found.empty()) throw Error(Errc::corrupt, "{}", found);
-  if (written_ + wal.size() > flushed() + kMaxAppended) flush();
+  if (written_ + wal.size() > flushed() + kMaxUnflushed) flush();
   ensure_space(written_ + wal.size());
   high_water_ = std::max(high_water_, written_ + wal.size());
   while (!wal.empty()) {
@@ -256,7 +255,7 @@ std::optional<RecordPlace> WalStore::cut(std::optional<RecordPlace> last, Lsn be
   });
   if (end < dirty) files_.zero(end, dirty);
   // In the data directory of a compute that was left behind, which must not change what follows.
-  if (files_.linked_elsewhere(end)) clear_room(end);
+  if (files_.linked_elsewhere(end)) clear_behind(end);
   high_water_ = end;
   last_ = last;
   return last;
@@ -288,7 +287,7 @@ void WalStore::take(Lsn end, bool synced) {
 void WalStore::end_in_place(const RecordWalk& walk) {
   if (!damage().empty()) return;
   if (lost_behind(walk)) return set_damaged(walk);
-  clear_room(written_);
+  clear_behind(written_);
 }
 
 Lsn WalStore::flushed() const {

@@ -66,6 +66,8 @@ class WalStore {
   // Sees to it that there is room for a writer in place that is at `written` and wants to go on to
   // `wanted`; how far there is. Throws io when the disk is full.
   Lsn keep_room(Lsn written, Lsn wanted);
+  // Only that there is room up to `wanted`; how far there is.
+  Lsn room_for(Lsn wanted);
   // A segment's name in the folder of a compute that writes in place.
   void link_segment(Lsn segment, int folder) const { files_.link(segment, folder); }
   // Nobody writes in place any more: what is behind the end of the log goes. Requires that
@@ -112,7 +114,7 @@ class WalStore {
   void ensure_space(Lsn end) EXCLUDES(mutex_);
   void prepare(Lsn upto) EXCLUDES(mutex_);
   void sync_segments();
-  void clear_room(Lsn end) EXCLUDES(mutex_);
+  void clear_behind(Lsn end) EXCLUDES(mutex_);
   void publish(Lsn flushed) EXCLUDES(mutex_);
   void wake_waiting() REQUIRES(mutex_);
   void end_readers_beyond(Lsn end) REQUIRES(mutex_);

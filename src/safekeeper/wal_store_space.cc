@@ -41,13 +41,17 @@ Lsn WalStore::keep_room(Lsn written, Lsn wanted) {
     ahead = written + chunk_ / 2 > prepared_;
   }
   if (ahead) prepare_ahead(written);
-  if (wanted.valid()) prepare(round_up(wanted));
+  return room_for(wanted);
+}
+
+Lsn WalStore::room_for(Lsn wanted) {
+  prepare(round_up(wanted));
   MutexLock lock(mutex_);
   return prepared_;
 }
 
 // Takes part as one that prepares, as nobody must meanwhile.
-void WalStore::clear_room(Lsn end) {
+void WalStore::clear_behind(Lsn end) {
   {
     MutexLock lock(mutex_);
     while (preparing_) changed_.wait(mutex_);
@@ -62,12 +66,11 @@ void WalStore::clear_room(Lsn end) {
   try {
     for (Lsn segment : files_.list())
       if (segment > segment_of(end)) files_.remove(segment);
-    files_.end_at(end);
+    finish(files_.end_at(end));
   } catch (...) {
     finish(end);
     throw;
   }
-  finish(end);
 }
 
 void WalStore::prepare_ahead(Lsn written) {

@@ -94,10 +94,10 @@ WalTail::WalTail(Options options, WalStore& store)
     MutexLock lock(round_mutex_);
     found_ = store_.last_record();
     next_link_ = segment_of(found_ ? found_->start : store_.end());
-    page_->wanted = (store_.end() + kFirstRoom).value;
-    page_->written = store_.end().value;
+    page_->written = page_->synced_to = store_.end().value;
     end_ = store_.end().value;
-    give_room();
+    // More is the thread's to make, while Postgres starts.
+    give_room(store_.room_for(store_.end() + kFirstRoom));
   }
   tails().add();
   thread_ = std::thread([this] { run(); });
@@ -118,13 +118,17 @@ WalTail::~WalTail() {
 
 InPlaceAccess WalTail::access() const { return {copy_of(page_fd_), copy_of(news_)}; }
 
-Lsn WalTail::bounded(uint64_t lsn) const {
-  return Lsn(std::clamp(lsn, end_.load(), end_.load() + kMaxAhead));
+// Nothing is written before there is room.
+Lsn WalTail::written() const {
+  return Lsn(std::clamp<uint64_t>(page_->written, end_, std::max(end_.load(), room_.load())));
+}
+
+Lsn WalTail::wanted() const {
+  return Lsn(std::clamp<uint64_t>(page_->wanted, end_, end_ + kMaxAhead));
 }
 
 bool WalTail::news() const {
-  return page_->begun != seen_begun_ || page_->synced != seen_synced_ ||
-         bounded(page_->wanted).value > room_;
+  return page_->begun != seen_begun_ || page_->synced != seen_synced_ || wanted().value > room_;
 }
 
 bool WalTail::wait_for_news(int milliseconds) {
@@ -168,7 +172,7 @@ void WalTail::report(const Error& error) {
   if (reported_ == error.what()) return;
   reported_ = error.what();
   // Where there still is room, nobody waits yet.
-  if (error.code() == Errc::io && bounded(page_->wanted).value <= room_) return;
+  if (error.code() == Errc::io && wanted().value <= room_) return;
   options_.set_problem(reported_);
   if (error.code() == Errc::io)
     logger.error(
@@ -179,10 +183,8 @@ void WalTail::report(const Error& error) {
     logger.error("{}: cannot follow the WAL of its compute: {}", options_.name, error.what());
 }
 
-void WalTail::give_room() {
-  const Lsn written = bounded(page_->written);
-  const Lsn room = store_.keep_room(written, bounded(page_->wanted));
-  for (const Lsn last = segment_of(std::max(room, written + kLinkAhead)); next_link_ <= last;
+void WalTail::give_room(Lsn room) {
+  for (const Lsn last = segment_of(std::max(room, written() + kLinkAhead)); next_link_ <= last;
        next_link_ = next_link_ + kWalSegmentSize)
     store_.link_segment(next_link_, options_.folder.get());
   if (room.value == room_.exchange(room.value)) return;
@@ -199,10 +201,10 @@ void WalTail::round(bool force) {
     store_.take(pending_->end, true);
     pending_.reset();
   }
-  const Lsn written = bounded(page_->written);
+  const Lsn reached = written();
   const auto work_began = steady_clock::now();
-  if (force || written >= look_again_)
-    found_ = store_.find_written(found_, force ? kAll : written).last;
+  if (force || reached >= look_again_)
+    found_ = store_.find_written(found_, force ? kAll : reached).last;
   worked_ = steady_clock::now() - work_began;
   const uint64_t begun = page_->begun;
   const Lsn end = found_ ? found_->end : store_.end();
@@ -217,10 +219,10 @@ void WalTail::round(bool force) {
   end_ = store_.end().value;
   seen_begun_ = begun;
   const Lsn at = std::max(end, store_.end());
-  const uint64_t behind = written > at ? written - at : 0;
-  look_again_ = behind > kLongRecord ? written + behind : Lsn();
+  const uint64_t behind = reached > at ? reached - at : 0;
+  look_again_ = behind > kLongRecord ? reached + behind : Lsn();
   unsettled_ = !force && (pending_ || behind > kWalPageSize);
-  give_room();
+  give_room(store_.keep_room(reached, wanted()));
 }
 
 void WalTail::catch_up() {

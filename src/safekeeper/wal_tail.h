@@ -57,8 +57,10 @@ class WalTail final : public Inflow {
   bool wait_for_news(int milliseconds);
   bool rest(std::chrono::nanoseconds time);
   void round(bool force) REQUIRES(round_mutex_);
-  void give_room() REQUIRES(round_mutex_);
-  Lsn bounded(uint64_t lsn) const;
+  void give_room(Lsn room) REQUIRES(round_mutex_);
+  // What the page says, within reason.
+  Lsn written() const;
+  Lsn wanted() const;
   void report(const Error& error);
   void finish();
 

@@ -65,7 +65,8 @@ ComputeAgent::Options checked(ComputeAgent::Options options) {
 
 ComputeAgent::ComputeAgent(Options options)
     : options_(checked(std::move(options))), lock_(lock_home(options_.home)) {
-  end_leftovers();
+  end_leftovers(options_.home, options_.warden);
+  for (const auto& entry : fs::directory_iterator(options_.run)) fs::remove_all(entry.path());
   folders_ = std::make_unique<FolderPool>(options_.home, options_.ready_folders);
   discard_leftovers();
   const RoomPlaces places{rooms_in(options_.home), options_.run, options_.libraries,
@@ -105,20 +106,19 @@ ComputeAgent::~ComputeAgent() {
   events_.reset();
 }
 
-// Before anything else: what a killed agent left must not go on writing, and what it kept running
-// is not clean.
-void ComputeAgent::end_leftovers() {
+// What a killed agent left must not go on writing, and what it kept running is not clean.
+void ComputeAgent::end_leftovers(const fs::path& home, const Warden* warden) {
   Deadline deadline = Deadline::after(kLeftoversDeadline);
-  const fs::path rooms = rooms_in(options_.home);
+  const fs::path rooms = rooms_in(home);
+  if (!fs::exists(rooms)) return;
   std::vector<fs::path> markers;
   for (const auto& entry : fs::directory_iterator(rooms))
     if (entry.path().filename().string().starts_with(kMarkerPrefix) &&
-        !(options_.warden && entry.path().filename() == options_.warden->marker().filename()))
+        !(warden && entry.path().filename() == warden->marker().filename()))
       markers.push_back(entry.path());
-  int killed = kill_rooms(markers, deadline) + kill_postgres_in(options_.home, deadline);
+  int killed = kill_rooms(markers, deadline) + kill_postgres_in(home, deadline);
   if (killed > 0) logger.info("ended {} processes that a former run left behind", killed);
   for (const fs::path& marker : markers) fs::remove(marker);
-  for (const auto& entry : fs::directory_iterator(options_.run)) fs::remove_all(entry.path());
   for (const auto& room : fs::directory_iterator(rooms))
     for (const auto& data : Compute::data_directories(room.path() / kRoomData))
       remove_shared_memory(data);

@@ -38,8 +38,12 @@ class ComputeAgent : public ComputeHost {
 
   static fs::path rooms_in(const fs::path& home) { return home / ".rooms"; }
 
-  // Kills what an agent that was killed left running here. permission_denied if we are root,
-  // conflict if another agent has this home.
+  // Kills what a killed agent has left running in `home`; computes of `warden` are ours. To be done
+  // before anybody looks at the WAL, which those write in place.
+  static void end_leftovers(const fs::path& home, const Warden* warden);
+
+  // Ends what was left there, too. permission_denied if we are root, conflict if another agent has
+  // this home.
   explicit ComputeAgent(Options options);
   ~ComputeAgent() override;
 
@@ -72,7 +76,6 @@ class ComputeAgent : public ComputeHost {
   std::vector<std::shared_ptr<Compute>> all();
   void handle_end(const std::string& endpoint_id);
   std::vector<fs::path> endpoint_folders() const;
-  void end_leftovers();
   void discard_leftovers();
   // Of suspended computes, whose data directories are kept; the longest so first.
   std::vector<std::string> kept() const;

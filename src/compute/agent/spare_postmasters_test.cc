@@ -63,7 +63,7 @@ TEST_F(SparePostmasterTest, OneThatHasEndedOrIsOutOfDateIsNotUsable) {
   std::shared_ptr<Child> child = make()->take();
   child->signal(SIGKILL);
   ASSERT_TRUE(child->wait_end(soon()));
-  EXPECT_FALSE(child->release({"PGDATA=/nowhere"}, temp_.path() / "log",
+  EXPECT_FALSE(child->release({"PGDATA=/nowhere"}, temp_.path() / "log", {},
                               [] { ADD_FAILURE() << "told of twice"; }));
 }
 

@@ -127,16 +127,21 @@ ssize_t write_wal(int fd, uint32_t segment, const void* from, size_t n, off_t at
     for (Patience patience; g_wal->room.load() < end; patience.look()) await_room(end);
   }
   g_wal->begun.fetch_add(1);
-  const ssize_t done = sys::pwrite(fd, from, n, at);
-  if (done > 0) raise(g_wal->written, end - n + static_cast<size_t>(done));
+  const ssize_t done = sys::pwrite(fd, from, n < kMostUnsyncedWal ? n : kMostUnsyncedWal, at);
+  if (done <= 0) return done;
+  const uint64_t written = end - n + static_cast<size_t>(done);
+  raise(g_wal->written, written);
+  if (written > g_wal->synced_to.load() + kMostUnsyncedWal && sync_wal(fd) != 0) return -1;
   return done;
 }
 
 int sync_wal(int fd) {
   const uint64_t begun = g_wal->begun.load();
+  const uint64_t written = g_wal->written.load();
   const int result = sys::fdatasync(fd);
   if (result == 0) {
     raise(g_wal->synced, begun);
+    raise(g_wal->synced_to, written);
     tell_safekeeper();
   }
   return result;

@@ -450,7 +450,8 @@ TEST_F(ComputeAgentTest, WhatAKilledAgentLeftRunningIsEndedBeforeAnythingElse) {
                                .run = home_.path() / "run",
                                .libraries = build_libraries(),
                                .pageserver = pageserver_,
-                               .safekeeper = safekeeper};
+                               .safekeeper = safekeeper,
+                               .wal = WalPath::pull};
     ComputeAgent agent(mine);
     agent.start(spec(), soon());
     [[maybe_unused]] ssize_t done = ::write(ready[1], "x", 1);

@@ -35,6 +35,7 @@ constexpr std::chrono::milliseconds kFailurePause{1000};
 constexpr int kQuiet = 10;
 // Room and names of files are given no further ahead of the log than the longest record may reach.
 constexpr uint64_t kMaxAhead = uint64_t{kMaxWalRecordSize} + (64u << 20);
+constexpr uint64_t kMostAtOnce = 2 * kWalSegmentSize;
 constexpr uint64_t kFirstRoom = 64 * 1024;
 // Postgres opens the next segment when it is in the last quarter of one.
 constexpr uint64_t kLinkAhead = kWalSegmentSize / 4;
@@ -124,7 +125,9 @@ Lsn WalTail::written() const {
 }
 
 Lsn WalTail::wanted() const {
-  return Lsn(std::clamp<uint64_t>(page_->wanted, end_, end_ + kMaxAhead));
+  const uint64_t most =
+      std::min(end_ + kMaxAhead, std::max(end_.load(), room_.load()) + kMostAtOnce);
+  return Lsn(std::clamp<uint64_t>(page_->wanted, end_, most));
 }
 
 bool WalTail::news() const {

@@ -172,10 +172,10 @@ void WalTail::run() {
 }
 
 void WalTail::report(const Error& error) {
-  if (reported_ == error.what()) return;
-  reported_ = error.what();
   // Where there still is room, nobody waits yet.
   if (error.code() == Errc::io && wanted().value <= room_) return;
+  if (reported_ == error.what()) return;
+  reported_ = error.what();
   options_.set_problem(reported_);
   if (error.code() == Errc::io)
     logger.error(

@@ -276,6 +276,11 @@ TEST_F(WalTailTest, AFullDiskMakesTheWriterWaitAndIsSaid) {
                         }});
   Writer& writer = begin(1);
   full = true;
+  commit(writer,
+         1'000);  // Into the last half of the room, so that there is an attempt to make more.
+  store().wait_flushed(end_, soon());
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(timeline_->status().problem, "") << "nobody waits yet";
   const Lsn far(writer.page().room + 1);
   writer.want(far);
   for (auto until = soon(); timeline_->status().problem.empty() && !until.passed();)

@@ -269,17 +269,20 @@ TEST_F(WalTailTest, AFileOfTheComputesOwnInPlaceOfASegmentIsReplaced) {
 
 TEST_F(WalTailTest, AFullDiskMakesTheWriterWaitAndIsSaid) {
   std::atomic<bool> full = false;
+  std::atomic<int> refused = 0;
   timeline_.reset();
   timeline_ = std::make_unique<Timeline>(
       WalStore::Options{.folder = home_ / "t", .hook = [&](std::string_view step) {
-                          if (step == "allocate" && full) throw Error(Errc::io, "no space");
+                          if (step != "allocate" || !full) return;
+                          ++refused;
+                          throw Error(Errc::io, "no space");
                         }});
   Writer& writer = begin(1);
   full = true;
-  commit(writer,
-         1'000);  // Into the last half of the room, so that there is an attempt to make more.
-  store().wait_flushed(end_, soon());
-  std::this_thread::sleep_for(milliseconds(20));
+  while (refused == 0) {  // Room is asked for before it is used up.
+    commit(writer, 50);
+    store().wait_flushed(end_, soon());
+  }
   EXPECT_EQ(timeline_->status().problem, "") << "nobody waits yet";
   const Lsn far(writer.page().room + 1);
   writer.want(far);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/lsn.h"
 #include "base/metrics.h"
+#include "base/url.h"
 
 namespace halogen {
 namespace {
@@ -127,6 +128,14 @@ TEST(Metrics, SameNameAndLabelsAreTheSameCounter) {
   metrics::counter("halogen_test_total", "Help.", {{"a", "1"}}).add(3);
   EXPECT_EQ(metrics::counter("halogen_test_total", "Help.", {{"a", "1"}}).value(), 5);
   EXPECT_NE(metrics::render().find("halogen_test_total{a=\"1\"} 5"), std::string::npos);
+}
+
+TEST(Url, WhatIsEncodedIsAnyTextAgain) {
+  std::string all;
+  for (int c = 0; c < 256; c++) all += static_cast<char>(c);
+  EXPECT_EQ(url_decoded(url_encoded(all)), all);
+  EXPECT_EQ(url_encoded("a-Z_0.9~ &/\xc3"), "a-Z_0.9~%20%26%2F%C3");
+  EXPECT_EQ(url_decoded("100%, %2x%41%4"), "100%, %2xA%4");
 }
 
 }  // namespace

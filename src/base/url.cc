@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 namespace halogen {
 
 std::string url_encoded(std::string_view text) {
@@ -15,6 +17,23 @@ std::string url_encoded(std::string_view text) {
       out += c;
     else
       out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+std::string url_decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); i++) {
+    unsigned char byte = 0;
+    const std::string_view digits = text.substr(i, 3);
+    const char* end = digits.data() + digits.size();
+    if (digits.size() == 3 && digits[0] == '%' &&
+        std::from_chars(digits.data() + 1, end, byte, 16).ptr == end) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
   }
   return out;
 }

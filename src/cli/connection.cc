@@ -40,6 +40,7 @@ std::string connection_uri(const Api& api, const ConnectionFlags& flags) {
 // A connection string in two parts: what all may see, and the password, empty if it has none.
 struct SplitUri {
   std::string shown;
+  std::string role;
   std::string password;
   std::string host;
   std::string port = "5432";
@@ -51,7 +52,8 @@ SplitUri split_uri(const std::string& uri) {
   size_t user = uri.find("//") + 2;
   size_t at = uri.find('@', user);
   size_t colon = std::min(uri.find(':', user), at);
-  if (colon < at) split.password = uri.substr(colon + 1, at - colon - 1);
+  split.role = url_decoded(uri.substr(user, colon - user));
+  if (colon < at) split.password = url_decoded(uri.substr(colon + 1, at - colon - 1));
   split.shown = uri.substr(0, colon) + uri.substr(at);
   size_t end = std::min(uri.find('/', at), uri.size());
   split.host = uri.substr(at + 1, end - at - 1);
@@ -65,11 +67,12 @@ SplitUri split_uri(const std::string& uri) {
 void print_connection_string(const Context& context, const ConnectionFlags& flags) {
   Api api(context);
   std::string uri = connection_uri(api, flags);
-  if (split_uri(uri).password.empty())
+  const SplitUri split = split_uri(uri);
+  if (split.password.empty())
     fmt::print(stderr,
                "The password of {} is not in it: it was set or changed by SQL, so only you know it "
                "(psql asks for it, or takes PGPASSWORD).\n",
-               flags.role);
+               split.role);
   if (context.json)
     print_json({{"uri", uri}, {"ca_file", api.platform().ca_file}});
   else
@@ -91,10 +94,10 @@ std::string passfile_line(const std::vector<std::string>& fields) {
 
 // A password in the arguments or the environment would be there for all to see. libpq reads it from
 // a file that is in memory only and goes with the program.
-void hand_over_password(const SplitUri& uri, const std::string& role) {
+void hand_over_password(const SplitUri& uri) {
   int fd = ::memfd_create("passfile", 0);
   if (fd < 0 || ::fchmod(fd, 0600) != 0) throw system_error(errno, "memfd_create");
-  write_all(fd, as_bytes(passfile_line({uri.host, uri.port, "*", role, uri.password})));
+  write_all(fd, as_bytes(passfile_line({uri.host, uri.port, "*", uri.role, uri.password})));
   ::setenv("PGPASSFILE", fmt::format("/proc/self/fd/{}", fd).c_str(), 1);
 }
 
@@ -116,7 +119,7 @@ void print_wal_reader(const Context& context, const ConnectionFlags& flags) {
 
 [[noreturn]] void run_psql(const Context& context, const ConnectionFlags& flags) {
   SplitUri uri = split_uri(connection_uri(Api(context), flags));
-  if (!uri.password.empty()) hand_over_password(uri, flags.role);
+  if (!uri.password.empty()) hand_over_password(uri);
   std::vector<std::string> words = {"psql", uri.shown};
   words.insert(words.end(), flags.arguments.begin(), flags.arguments.end());
   std::vector<char*> argv;

@@ -115,6 +115,9 @@ TEST_F(EndpointManagerTest, AFailedStartFailsAllThatWaitAndTheNextStartsAnew) {
 
 // A client would be told that its password is wrong.
 TEST_F(EndpointManagerTest, ARoleThatCannotBeAskedForIsNotOneThatDoesNotExist) {
+  wake_now();
+  host_.crash(ep_);  // What its roles are now, only a compute can tell.
+  EXPECT_TRUE(reaches(ComputeState::idle));
   host_.fail_starts = 1;
   host_.start_error = Errc::not_found;  // Its timeline is missing.
   EXPECT_EQ(ask("alice").get().error->code(), Errc::unavailable);

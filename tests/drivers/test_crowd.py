@@ -224,7 +224,7 @@ def test_sqlalchemy_with_psycopg2(project, crowd):
 
 
 def test_sqlalchemy_with_asyncpg(project, crowd):
-    url = crowd.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=", "ssl=")
+    url = crowd.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=require&channel_binding=require", "ssl=require")
     metadata = sa.MetaData()
     entry = sa.Table("entry", metadata, sa.Column("client", sa.Integer, primary_key=True),
                      sa.Column("round", sa.Integer, primary_key=True), sa.Column("amount", sa.Integer))

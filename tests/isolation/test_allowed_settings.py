@@ -98,10 +98,17 @@ def test_the_settings_that_are_allowed_count_from_the_next_start(guarded, restar
     assert values == ["64", "1536kB", "5min", "off", "logical", "all"]
 
 
-def test_a_compute_that_storage_cannot_follow_is_said_and_not_only_waited_for(unguarded):
+@pytest.fixture
+def pulling():
+    """A platform whose computes' WAL is pulled, by a replication slot of theirs."""
+    with Platform.create("pulling", "--unsafe-without=settings_guard", "--wal=pull") as platform:
+        yield platform
+
+
+def test_a_compute_that_storage_cannot_follow_is_said_and_not_only_waited_for(pulling):
     """Seen before: the next write hung for ever, without a line anywhere."""
-    platform = unguarded("settings_guard")
-    project = platform.victim
+    platform, project = pulling, pulling.create_project()
+    project.query("SELECT 1")
     platform.set_pg_setting(project, "max_replication_slots", "0")
     project.suspend()
     project.wake()

@@ -16,7 +16,7 @@ def test_status_tells_where_everything_is(platform):
     assert status["pg_host"] == "127.0.0.1" and status["api_url"] == status["http_url"] + "/api/v2"
     assert os.path.exists(status["ca_file"])
     states = {component["name"]: component["state"] for component in status["components"]}
-    assert states == dict.fromkeys(["safekeeper", "pageserver", "compute", "control", "proxy"], "running")
+    assert states == dict.fromkeys(["memory", "safekeeper", "pageserver", "compute", "control", "proxy"], "running")
     table = platform.cli("status")
     assert status["ca_file"] in table and "safekeeper" in table
 

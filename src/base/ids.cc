@@ -31,6 +31,16 @@ std::string random_name(size_t size) {
   return name;
 }
 
+std::string random_uuid() {
+  std::array<std::byte, 16> raw;
+  random_bytes(raw.data(), raw.size());
+  raw[6] = (raw[6] & std::byte{0x0F}) | std::byte{0x40};
+  raw[8] = (raw[8] & std::byte{0x3F}) | std::byte{0x80};
+  std::string hex = to_hex(raw);
+  for (size_t at : {20, 16, 12, 8}) hex.insert(at, 1, '-');
+  return hex;
+}
+
 template <typename Tag>
 std::string Id<Tag>::str() const {
   return to_hex(std::as_bytes(std::span(bytes)));

@@ -13,6 +13,7 @@ namespace halogen {
 void random_bytes(void* to, size_t size);
 // `size` random characters out of [0-9a-z].
 std::string random_name(size_t size);
+std::string random_uuid();  // Version 4.
 
 template <typename Tag>
 struct Id {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/ids.h"
 #include "control/catalog.h"
 #include "control/names.h"
 
@@ -268,7 +269,7 @@ void Catalog::put_operation(const Operation& operation) {
 
 Operation Catalog::record_finished(const Branch& branch, const std::string& endpoint_id,
                                    const std::string& action) {
-  Operation operation{new_uuid(), branch.project_id, branch.id, endpoint_id, action, "finished"};
+  Operation operation{random_uuid(), branch.project_id, branch.id, endpoint_id, action, "finished"};
   operation.created_at = operation.updated_at = now_micros();
   put_operation(operation);
   return operation;

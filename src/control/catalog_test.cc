@@ -100,7 +100,7 @@ TEST_F(CatalogTest, RolesAreExactOnlyFromACleanSuspendToTheNextStart) {
   add_project("p");
   const std::string& branch = main_.branch.id;
   EXPECT_TRUE(catalog_->roles(branch).exact);
-  catalog_->compute_starting(main_.endpoint, {.id = new_uuid()});
+  catalog_->compute_starting(main_.endpoint, {.id = random_uuid()});
   EXPECT_FALSE(catalog_->roles(branch).exact);
   catalog_->compute_suspended(main_.endpoint, {});
   EXPECT_FALSE(catalog_->roles(branch).exact) << "they could not be read";
@@ -176,7 +176,7 @@ TEST_F(CatalogTest, OperationsAreListedNewestFirstInPages) {
   Project project = add_project("p");
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) {
-    ids.push_back(new_uuid());
+    ids.push_back(random_uuid());
     catalog_->put_operation({.id = ids.back(), .project_id = project.id, .status = "running"});
   }
   auto page = catalog_->operations(project.id, 2, "");
@@ -212,7 +212,7 @@ TEST(Names, LookAsTheApiPromises) {
   EXPECT_TRUE(testing::internal::RE::FullMatch(new_branch_id(), "br-[a-z]+-[a-z]+-[a-z0-9]{8}"));
   EXPECT_TRUE(testing::internal::RE::FullMatch(new_endpoint_id(), "ep-[a-z]+-[a-z]+-[a-z0-9]{8}"));
   EXPECT_TRUE(testing::internal::RE::FullMatch(
-      new_uuid(), "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+      random_uuid(), "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
   EXPECT_NE(new_password(), new_password());
 }
 

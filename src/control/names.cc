@@ -55,16 +55,6 @@ std::string new_branch_id() { return fmt::format("br-{}-{}", two_words(), random
 
 std::string new_endpoint_id() { return fmt::format("ep-{}-{}", two_words(), random_name(8)); }
 
-std::string new_uuid() {
-  std::array<uint8_t, 16> raw;
-  random_bytes(raw.data(), raw.size());
-  raw[6] = static_cast<uint8_t>((raw[6] & 0x0F) | 0x40);
-  raw[8] = static_cast<uint8_t>((raw[8] & 0x3F) | 0x80);
-  std::string hex = to_hex(std::as_bytes(std::span(raw)));
-  for (size_t at : {20, 16, 12, 8}) hex.insert(at, 1, '-');
-  return hex;
-}
-
 std::string new_password() { return "npg_" + random_name(20); }
 
 std::string new_api_key() { return "napi_" + random_name(48); }

@@ -96,10 +96,22 @@ std::vector<DatabaseRecord> RolesAndDatabases::databases(const Branch& branch) {
   return look<std::vector<DatabaseRecord>>(
       branch,
       [&](const std::string& endpoint) {
-        catalog_.set_databases(branch.id, host_.databases(endpoint));
-        return catalog_.databases(branch.id);
+        return noted_databases(branch, host_.databases(endpoint));
       },
       [&] { return catalog_.databases(branch.id); });
+}
+
+// Each has its id by the catalog, which is written to only if something has changed.
+std::vector<DatabaseRecord> RolesAndDatabases::noted_databases(
+    const Branch& branch, const std::vector<StoredDatabase>& now) {
+  std::vector<DatabaseRecord> noted = catalog_.databases(branch.id);
+  auto is_noted = [&](const StoredDatabase& one) {
+    auto found = find_named(noted, one.name);
+    return found && found->owner == one.owner;
+  };
+  if (noted.size() == now.size() && std::ranges::all_of(now, is_noted)) return noted;
+  catalog_.set_databases(branch.id, now);
+  return catalog_.databases(branch.id);
 }
 
 StoredRole RolesAndDatabases::role(const Branch& branch, const std::string& name) {
@@ -109,6 +121,12 @@ StoredRole RolesAndDatabases::role(const Branch& branch, const std::string& name
 
 DatabaseRecord RolesAndDatabases::database(const Branch& branch, const std::string& name) {
   if (auto found = find_named(databases(branch), name)) return *found;
+  throw no_such_database();
+}
+
+// As change() has left it.
+DatabaseRecord RolesAndDatabases::noted_database(const Branch& branch, const std::string& name) {
+  if (auto found = find_named(catalog_.databases(branch.id), name)) return *found;
   throw no_such_database();
 }
 
@@ -228,7 +246,7 @@ DatabaseChange RolesAndDatabases::create_database(const Branch& branch, const st
                     fmt::format("CREATE DATABASE {} OWNER {}", quoted(name), quoted(owner)));
     });
   });
-  return {database(branch, name), operation};
+  return {noted_database(branch, name), operation};
 }
 
 DatabaseChange RolesAndDatabases::update_database(const Branch& branch, const std::string& name,
@@ -249,7 +267,7 @@ DatabaseChange RolesAndDatabases::update_database(const Branch& branch, const st
     if (sql.empty()) return;
     translated("database", [&] { host_.execute(endpoint, kMaintenanceDatabase, sql); });
   });
-  return {database(branch, after), operation};
+  return {noted_database(branch, after), operation};
 }
 
 DatabaseChange RolesAndDatabases::delete_database(const Branch& branch, const std::string& name) {

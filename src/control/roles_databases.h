@@ -61,6 +61,9 @@ class RolesAndDatabases {
   T look(const Branch& branch, const std::function<T(const std::string& endpoint)>& ask,
          const std::function<T()>& kept);
   std::vector<StoredRole> ask_roles(const std::string& endpoint);
+  std::vector<DatabaseRecord> noted_databases(const Branch& branch,
+                                              const std::vector<StoredDatabase>& now);
+  DatabaseRecord noted_database(const Branch& branch, const std::string& name);
   // Runs `work` with the endpoint's id while its compute runs, and takes note of what came of it.
   Operation change(const Branch& branch, const std::function<void(const std::string&)>& work);
   // Of what the role owns, what another may have goes to its database's owner.

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/ids.h"
 #include "base/log.h"
-#include "control/names.h"
 #include "control/settings/endpoint_settings.h"
 #include "control/suspend_machine.h"
 
@@ -238,7 +238,7 @@ size_t EndpointManager::active() {
 
 Operation EndpointManager::new_operation(const Endpoint& endpoint, const std::string& action) {
   Operation operation;
-  operation.id = new_uuid();
+  operation.id = random_uuid();
   operation.project_id = endpoint.project_id;
   operation.branch_id = endpoint.branch_id;
   operation.endpoint_id = endpoint.id;

@@ -2,6 +2,10 @@
 // and keeps what has come until then.
 #pragma once
 
+#include <string>
+
+#include "base/error.h"
+
 namespace halogen::safekeeper {
 
 class Inflow {
@@ -10,5 +14,8 @@ class Inflow {
   // All that the compute has been told is durable has come when this returns.
   virtual void catch_up() {}
 };
+
+// For an operator: the timeline of this name cannot store what comes.
+void log_full_disk(const std::string& name, const Error& error);
 
 }  // namespace halogen::safekeeper

@@ -114,10 +114,7 @@ void Receiver::report(const Error& error) {
   reported_ = error.what();
   sink_.set_problem(reported_);
   if (error.code() == Errc::io)
-    logger.error(
-        "{}: cannot store WAL, so commits wait (nothing acknowledged is lost): {}; make room on "
-        "that disk, and they go on",
-        options_.name, error.what());
+    log_full_disk(options_.name, error);
   else
     logger.error("{}: cannot receive WAL from {}, so commits wait: {}", options_.name,
                  options_.source.host, error.what());

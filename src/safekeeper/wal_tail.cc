@@ -178,10 +178,7 @@ void WalTail::report(const Error& error) {
   reported_ = error.what();
   options_.set_problem(reported_);
   if (error.code() == Errc::io)
-    logger.error(
-        "{}: cannot store WAL, so commits wait (nothing acknowledged is lost): {}; make room on "
-        "that disk, and they go on",
-        options_.name, error.what());
+    log_full_disk(options_.name, error);
   else
     logger.error("{}: cannot follow the WAL of its compute: {}", options_.name, error.what());
 }

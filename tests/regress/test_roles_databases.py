@@ -4,20 +4,6 @@ import contextlib
 
 import psycopg2
 import pytest
-from fixtures.platform import Platform
-
-
-@pytest.fixture(scope="module")
-def platform():
-    with Platform.create("objects") as platform:
-        yield platform
-
-
-@pytest.fixture
-def project(platform):
-    project = platform.create_project()
-    yield project
-    project.delete()
 
 
 class Objects:

@@ -127,16 +127,19 @@ Directory* SharedMap::find_directory(const char* path) const {
   return nullptr;
 }
 
+// The wanted blocks whose bits are not set.
+static ChunkMask without(const ChunkMask& wanted, const std::atomic<uint64_t>* bits) {
+  ChunkMask mask;
+  for (uint32_t w = 0; w < kChunkWords; ++w) mask.words[w] = wanted.words[w] & ~bits[w].load();
+  return mask;
+}
+
 bool SharedMap::present(uint32_t index, uint32_t block) const {
   return present_[word_of(index, block)].load() >> (block % 64) & 1;
 }
 
 ChunkMask SharedMap::absent(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const {
-  ChunkMask mask;
-  uint64_t at = word_of(index, chunk * kChunkBlocks);
-  for (uint32_t w = 0; w < kChunkWords; ++w)
-    mask.words[w] = wanted.words[w] & ~present_[at + w].load();
-  return mask;
+  return without(wanted, present_ + word_of(index, chunk * kChunkBlocks));
 }
 
 void SharedMap::set_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const {
@@ -156,11 +159,7 @@ bool SharedMap::written(uint32_t index, uint32_t block) const {
 }
 
 ChunkMask SharedMap::unwritten(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const {
-  ChunkMask mask;
-  uint64_t at = word_of(index, chunk * kChunkBlocks);
-  for (uint32_t w = 0; w < kChunkWords; ++w)
-    mask.words[w] = wanted.words[w] & ~written_[at + w].load();
-  return mask;
+  return without(wanted, written_ + word_of(index, chunk * kChunkBlocks));
 }
 
 void SharedMap::set_written(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const {

@@ -5,11 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "control/api/bounded_server.h"
 #include "control/api/shapes.h"
-#include "control/names.h"
 
 namespace halogen::control::api {
 
@@ -181,7 +181,7 @@ void Server::start(Services& services) {
   http.set_judge([&services](const httplib::Request& from) { return judge(services, from); });
   http.set_pre_routing_handler([&services](const httplib::Request& from, httplib::Response& to) {
     std::string id = from.get_header_value("X-Request-ID");
-    to.set_header("x-neon-ret-request-id", id.empty() || id.size() > 128 ? new_uuid() : id);
+    to.set_header("x-neon-ret-request-id", id.empty() || id.size() > 128 ? random_uuid() : id);
     std::optional<Refusal> refused = judge(services, from);
     if (!refused) return httplib::Server::HandlerResponse::Unhandled;
     to.set_header("Connection", "close");

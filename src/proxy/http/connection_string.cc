@@ -1,8 +1,8 @@
 #include "proxy/http/connection_string.h"
 
 #include <algorithm>
-#include <optional>
 
+#include "base/url.h"
 #include "proxy/http/http_request.h"
 
 namespace halogen::proxy {
@@ -13,27 +13,8 @@ constexpr std::string_view kForServer[] = {"options", "application_name"};
 
 [[noreturn]] void refuse(std::string_view why) { throw HttpError(400, why); }
 
-std::optional<int> hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return std::nullopt;
-}
-
-// What is no escape stays as it is.
 std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); i++) {
-    if (text[i] == '%' && i + 2 < text.size()) {
-      auto high = hex_digit(text[i + 1]), low = hex_digit(text[i + 2]);
-      if (high && low) {
-        out.push_back(static_cast<char>(*high << 4 | *low));
-        i += 2;
-        continue;
-      }
-    }
-    out.push_back(text[i]);
-  }
+  std::string out = url_decoded(text);
   // It ends a string of Postgres' protocol.
   if (out.find('\0') != out.npos) refuse("invalid connection string: a zero byte in it");
   return out;

@@ -1,7 +1,5 @@
 #include "proxy/http/web_client.h"
 
-#include <array>
-
 #include "base/ids.h"
 #include "base/log.h"
 #include "proxy/http/upgrade.h"
@@ -28,22 +26,11 @@ constexpr std::string_view kAllowedHeaders =
     "Authorization, Neon-Connection-String, Neon-Raw-Text-Output, Neon-Array-Mode, "
     "Neon-Pool-Opt-In, Neon-Batch-Read-Only, Neon-Batch-Isolation-Level, Neon-Batch-Deferrable";
 
-// A random UUID.
-std::string request_id() {
-  std::array<std::byte, 16> bytes;
-  random_bytes(bytes.data(), bytes.size());
-  bytes[6] = (bytes[6] & std::byte{0x0f}) | std::byte{0x40};
-  bytes[8] = (bytes[8] & std::byte{0x3f}) | std::byte{0x80};
-  std::string hex = to_hex(bytes);
-  for (size_t at : {20, 16, 12, 8}) hex.insert(at, 1, '-');
-  return hex;
-}
-
 HttpResponse json_response(int status, std::string body) {
   return {status,
           {{"Content-Type", "application/json"},
            {"Access-Control-Allow-Origin", "*"},
-           {"neon-request-id", request_id()}},
+           {"neon-request-id", random_uuid()}},
           std::move(body)};
 }
 

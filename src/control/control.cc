@@ -92,6 +92,8 @@ Endpoints& Control::endpoints() { return impl_->endpoints; }
 
 void Control::set_pooler(Pooler& pooler) { impl_->services.pooler = &pooler; }
 
+void Control::set_sql_door(SqlDoor& door) { impl_->services.sql_door = &door; }
+
 int Control::http_port() const { return impl_->server.port(); }
 
 void Control::describe(std::string platform, std::function<std::vector<Component>()> components,

@@ -15,6 +15,7 @@
 #include "protocol/pageserver_admin.h"
 #include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
+#include "protocol/sql_door.h"
 
 namespace halogen::control {
 
@@ -51,6 +52,8 @@ class Control {
   Endpoints& endpoints();
   // Whom the API asks about clients. Before start(); outlives stop().
   void set_pooler(Pooler& pooler);
+  // Who serves SQL on the API's port. Before start(); outlives stop().
+  void set_sql_door(SqlDoor& door);
   int http_port() const;
 
   // What /status tells besides our own: `platform` is a JSON object, `data_directory` where an

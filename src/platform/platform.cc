@@ -308,6 +308,7 @@ void Platform::start_control() {
                                     .max_response = options_.max_response}},
       s.control->endpoints());
   s.control->set_pooler(*s.proxy);
+  s.control->set_sql_door(*s.proxy);
   s.control->start();
   s.proxy->start();
 }

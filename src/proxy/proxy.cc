@@ -83,6 +83,8 @@ struct Door {
 // A client that has been accepted.
 struct Arrival {
   UniqueFd socket;
+  bool web = false;   // It speaks HTTP.
+  std::string heard;  // What somebody else has read of its request.
   sockaddr_storage from{};
   socklen_t from_size = sizeof from;
 
@@ -96,8 +98,9 @@ struct Arrival {
 };
 
 // Not valid, with errno set, if there is none, or it cannot be taken.
-Arrival take_arrival(int listener) {
+Arrival take_arrival(int listener, bool web) {
   Arrival arrival;
+  arrival.web = web;
   arrival.socket = UniqueFd(::accept4(listener, reinterpret_cast<sockaddr*>(&arrival.from),
                                       &arrival.from_size, SOCK_CLOEXEC | SOCK_NONBLOCK));
   return arrival;
@@ -132,7 +135,8 @@ struct Proxy::Impl {
   void run(size_t number);
   void look_after_certificates();
   std::optional<Refused> refusal(const IpAddress& address);
-  void hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival, bool web);
+  void hand_over(Arrival arrival);
+  void take_in(UniqueFd socket, std::string heard);
   void make_room(Worker& worker);
 
   Options options;
@@ -251,10 +255,10 @@ Task<void> Proxy::Impl::accept(Door& door) {
   bool warned = false;
   while (door.socket.valid()) {
     if (!co_await door.watch->readable()) continue;
-    Arrival arrival = take_arrival(door.socket.get());
+    Arrival arrival = take_arrival(door.socket.get(), door.web);
     if (arrival.socket.valid()) {
       warned = false;
-      hand_over(workers[next_worker++ % workers.size()], std::move(arrival), door.web);
+      hand_over(std::move(arrival));
       continue;
     }
     int error = errno;
@@ -355,28 +359,46 @@ std::optional<Refused> Proxy::Impl::refusal(const IpAddress& address) {
   return std::nullopt;
 }
 
-void Proxy::Impl::hand_over(const std::shared_ptr<Worker>& worker, Arrival arrival, bool web) {
+// To a worker. On the first one's thread.
+void Proxy::Impl::hand_over(Arrival arrival) {
   shared->metrics.opened.add();
   auto [host, from_port] = arrival.host_and_port();
   std::optional<IpAddress> address = IpAddress::parse(host.substr(0, host.find('%')));  // No zone.
   if (!address) return;
   if (std::optional<Refused> refused = refusal(*address)) {
     // To a client of HTTP, which has begun TLS, it would mean nothing.
-    if (!web) send_last_words(arrival.socket.get(), said(*refused));
+    if (!arrival.web) send_last_words(arrival.socket.get(), said(*refused));
     return;
   }
   set_client_options(arrival.socket.get());
-  auto socket = std::make_shared<UniqueFd>(std::move(arrival.socket));  // For std::function.
-  worker->loop.post([this, worker = worker.get(), socket, web,
-                     origin = Origin{fmt::format("{}:{}", host, from_port), *address}] {
-    if (shared->stopping) return;
-    make_room(*worker);
-    if (web)
-      std::make_shared<WebClient>(*shared, *worker, std::move(*socket), origin)->start();
-    else
-      std::make_shared<Session>(*shared, *worker, Connection{std::move(*socket), nullptr}, origin)
-          ->start();
-  });
+  Worker& worker = *workers[next_worker++ % workers.size()];
+  auto kept = std::make_shared<Arrival>(std::move(arrival));  // For std::function.
+  worker.loop.post(
+      [this, &worker, kept, origin = Origin{fmt::format("{}:{}", host, from_port), *address}] {
+        if (shared->stopping) return;
+        make_room(worker);
+        Connection connection{std::move(kept->socket), nullptr};
+        if (kept->web)
+          std::make_shared<WebClient>(*shared, worker, std::move(connection), origin,
+                                      std::move(kept->heard))
+              ->start();
+        else
+          std::make_shared<Session>(*shared, worker, std::move(connection), origin)->start();
+      });
+}
+
+void Proxy::Impl::take_in(UniqueFd socket, std::string heard) {
+  auto arrival = std::make_shared<Arrival>();
+  if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&arrival->from),
+                    &arrival->from_size) != 0)
+    return;  // It has left.
+  ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
+  arrival->socket = std::move(socket);
+  arrival->web = true;
+  arrival->heard = std::move(heard);
+  MutexLock lock(mutex);
+  if (told_of == nullptr || stopping || shared->draining) return;
+  workers.front()->loop.post([this, arrival] { hand_over(std::move(*arrival)); });
 }
 
 // Half-open clients must not keep all others out until they time out: when it gets crowded, those
@@ -492,6 +514,9 @@ bool Proxy::end_client(const std::string& endpoint_id, uint64_t client_id) {
   shared->census.end_client(endpoint_id, client_id,
                             [promise](bool ended) { promise->set_value(ended); });
   return found.wait_for(kCensusTime) == std::future_status::ready && found.get();
+}
+void Proxy::take_in(UniqueFd socket, std::string heard) {
+  impl_->take_in(std::move(socket), std::move(heard));
 }
 size_t Proxy::room_for_clients() const { return impl_->shared->descriptors.clients(); }
 fs::path Proxy::ca_file() const { return impl_->ca_file; }

@@ -14,11 +14,12 @@
 #include "base/file.h"
 #include "protocol/endpoints.h"
 #include "protocol/pooler_status.h"
+#include "protocol/sql_door.h"
 #include "proxy/session/options.h"
 
 namespace halogen::proxy {
 
-class Proxy : public Pooler {
+class Proxy : public Pooler, public SqlDoor {
  public:
   using Options = ProxyOptions;
 
@@ -37,6 +38,7 @@ class Proxy : public Pooler {
   // Safe from any thread.
   PoolerStatus pooler_status(const std::string& endpoint_id, bool details) override;
   bool end_client(const std::string& endpoint_id, uint64_t client_id) override;
+  void take_in(UniqueFd socket, std::string heard) override;
   // The ports listened on: for Postgres' protocol, and for HTTP.
   int port() const;
   int sql_port() const;

@@ -1,5 +1,6 @@
 """SQL over HTTP and WebSockets: the serverless driver, unchanged, and what stands on it. The programs are in tests/node."""
 
+import http.client
 import json
 import os
 import re
@@ -56,9 +57,9 @@ def test_the_port_is_told_and_no_secret_is_logged(platform, project):
     assert secret not in log and "Wr0ngSecret" not in log and "Neon-Connection-String" not in log
 
 
-def post(platform, string, body):
+def post(platform, string, body, port=None):
     """By plain HTTP, which is for clients on this machine."""
-    request = urllib.request.Request(f"http://127.0.0.1:{platform.sql_port}/sql", body, {"Neon-Connection-String": string})
+    request = urllib.request.Request(f"http://127.0.0.1:{port or platform.sql_port}/sql", body, {"Neon-Connection-String": string})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, json.load(answer)
@@ -68,6 +69,21 @@ def post(platform, string, body):
 
 def test_plain_http_on_this_machine(platform, project):
     assert post(platform, project.connection_string(), b'{"query": "select 1 as a"}')[1]["rows"] == [{"a": 1}]
+
+
+def test_the_port_of_the_api_has_both_too(platform, project):
+    """Among requests of the API on one connection; what is asked next there is the API's again."""
+    string = project.connection_string()
+    assert post(platform, string, b'{"query": "select 2 as a"}', platform.http_port)[1]["rows"] == [{"a": 2}]
+    assert post(platform, string.replace(urlsplit(string).password, "wrong"), b'{"query": "select 1"}', platform.http_port)[0] == 400
+    connection = http.client.HTTPConnection("127.0.0.1", platform.http_port)
+    for path in ("/healthz", "/sql", "/healthz", "/sql"):
+        connection.request("GET" if path == "/healthz" else "POST", path, None if path == "/healthz" else b'{"query": "select 1"}',
+                           {"Neon-Connection-String": string})
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.read()
+        assert answer.will_close == (path == "/sql")
+    node(platform, string, "serverless/api_port.mjs", HTTP_PORT=str(platform.http_port))
 
 
 def test_addresses_that_are_not_allowed(platform, project):

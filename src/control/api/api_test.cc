@@ -118,6 +118,40 @@ TEST_F(ApiTest, WithoutAKnownKeyNothingIsTold) {
   EXPECT_EQ(client_->Get("/metrics")->status, 200);
 }
 
+// What comes through it is told back to the client, and the connection closed.
+class EchoDoor : public SqlDoor {
+ public:
+  void take_in(UniqueFd socket, std::string heard) override {
+    std::string text = "heard " + heard;
+    EXPECT_EQ(::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
+    ::shutdown(socket.get(), SHUT_WR);
+  }
+};
+
+TEST_F(ApiTest, WhatAsksForSqlIsHandedOnAsItCame) {
+  EchoDoor door;
+  services_->sql_door = &door;
+  Server server("127.0.0.1", 0);
+  server.start(*services_);
+  const std::string post =
+      "POST /sql?a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX:  y\r\n\r\n2\r\nab";
+  const std::string upgrade = "GET /v2 HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
+  for (const std::string& request : {post, upgrade, std::string("OPTIONS /sql HTTP/1.1\r\n\r\n")}) {
+    RawClient client(server.port());
+    client.send("GET /healthz HTTP/1.1\r\n\r\n" + request);
+    std::string answer = client.answer();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
+    EXPECT_TRUE(answer.ends_with("heard " + request)) << answer;
+  }
+  for (std::string target : {"/v2", "/sqls", "/api/v2/sql"}) {
+    RawClient client(server.port());
+    client.send("GET " + target + " HTTP/1.1\r\nConnection: close\r\n\r\n");
+    EXPECT_TRUE(client.answer().starts_with("HTTP/1.1 401 ")) << target;
+  }
+  server.stop();
+}
+
 TEST_F(ApiTest, WhoAsksIsTheOperatorAndHasNoOrganization) {
   EXPECT_EQ(get("/api/v2/users/me")["login"], "operator");
   EXPECT_EQ(get("/api/v2/auth")["auth_method"], "api_key_user");

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +15,9 @@ namespace {
 
 constexpr std::chrono::seconds kWriteTime{5};
 constexpr std::chrono::milliseconds kLookAtStop{50};
+
+// Thrown through the library, which has no other way to let a request be.
+struct Diverted {};
 
 bool wait_for(socket_t socket, short events, Deadline deadline) {
   pollfd wanted{socket, events, 0};
@@ -38,7 +40,10 @@ class BoundedStream : public httplib::Stream {
     header_bytes_ = 0;
     line_is_empty_ = false;
     in_headers_ = true;
+    headers_.clear();
   }
+  // All that has been read since the request began. Its body has not been asked for yet.
+  std::string heard() const { return headers_ + std::string(buffer_.data() + at_, end_ - at_); }
   bool has_buffered() const { return at_ < end_; }
 
   bool is_readable() const override { return has_buffered() || wait_for(socket_, POLLIN, now()); }
@@ -48,6 +53,7 @@ class BoundedStream : public httplib::Stream {
     size = std::min(size, end_ - at_);
     std::memcpy(to, buffer_.data() + at_, size);
     at_ += size;
+    if (in_headers_) headers_.append(to, size);
     return count({to, size}) ? static_cast<ssize_t>(size) : -1;
   }
   ssize_t write(const char* from, size_t size) override {
@@ -99,6 +105,7 @@ class BoundedStream : public httplib::Stream {
   Deadline header_time_ = now();
   Deadline request_time_ = now();
   size_t header_bytes_ = 0;
+  std::string headers_;
   bool in_headers_ = true;
   bool line_is_empty_ = false;
 };
@@ -120,6 +127,7 @@ std::optional<Refusal> refusal(const httplib::Request& request) {
 }
 
 bool BoundedServer::process_and_close_socket(socket_t socket) {
+  UniqueFd owned(socket);
   BoundedStream stream(socket);
   bool closed = false;
   bool answered = true;
@@ -131,15 +139,21 @@ bool BoundedServer::process_and_close_socket(socket_t socket) {
     if (!begun) break;
     stream.begin_request();
     bool refused = false;
-    answered = process_request(stream, false, closed, [&](httplib::Request& request) {
+    auto look = [&](httplib::Request& request) {
+      if (is_diverted_ && is_diverted_(request)) throw Diverted();
       // Without a length there is no body (RFC 9112, 6.3); the library would read to the end.
       if (!request.has_header("Content-Length")) request.set_header("Content-Length", "0");
       refused = judge_ && judge_(request).has_value();
-    });
+    };
+    try {
+      answered = process_request(stream, false, closed, look);
+    } catch (const Diverted&) {
+      take_(std::move(owned), stream.heard());
+      return true;
+    }
     closed = closed || refused;
   }
   ::shutdown(socket, SHUT_RDWR);
-  ::close(socket);
   return answered;
 }
 

@@ -12,6 +12,8 @@
 #include <optional>
 #include <string>
 
+#include "base/file.h"
+
 namespace halogen::control::api {
 
 constexpr size_t kMostHeaderBytes = 32 << 10;  // The request line with them.
@@ -36,11 +38,20 @@ class BoundedServer : public httplib::Server {
   // answer; the connection is closed then, for the body has not been read. Before listening.
   using Judge = std::function<std::optional<Refusal>(const httplib::Request&)>;
   void set_judge(Judge judge) { judge_ = std::move(judge); }
+  // Connections whose request `is_meant` are handed to `take`, with what has been read of them
+  // since that request began: nothing of it has been judged or answered. Before listening.
+  void set_diversion(std::function<bool(const httplib::Request&)> is_meant,
+                     std::function<void(UniqueFd, std::string)> take) {
+    is_diverted_ = std::move(is_meant);
+    take_ = std::move(take);
+  }
 
  private:
   bool process_and_close_socket(socket_t socket) override;
 
   Judge judge_;
+  std::function<bool(const httplib::Request&)> is_diverted_;
+  std::function<void(UniqueFd, std::string)> take_;
 };
 
 }  // namespace halogen::control::api

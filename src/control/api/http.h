@@ -18,6 +18,7 @@
 #include "control/suspend.h"
 #include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
+#include "protocol/sql_door.h"
 
 namespace halogen::control::api {
 
@@ -69,8 +70,9 @@ struct Services {
   std::function<std::vector<ComponentStatus>()> components;
   // Where an endpoint's data directory is or would be, running or not.
   std::function<std::string(const std::string& endpoint_id)> data_directory;
-  Pooler* pooler = nullptr;  // Nobody: there are no clients.
-  std::string platform;      // JSON object merged into /status: addresses, home, version.
+  Pooler* pooler = nullptr;     // Nobody: there are no clients.
+  SqlDoor* sql_door = nullptr;  // For /sql and WebSockets; nobody: there is no such resource.
+  std::string platform;         // JSON object merged into /status: addresses, home, version.
 };
 
 using Handler = Response (*)(Services&, const Request&);

@@ -97,6 +97,12 @@ std::optional<Refusal> judge(Services& services, const httplib::Request& request
   return std::nullopt;
 }
 
+// SQL is the proxy's, on whatever port it is asked for. What is asked there shows a role's
+// password.
+bool is_for_sql(const httplib::Request& request) {
+  return request.path == "/sql" || (request.path == "/v2" && request.has_header("Upgrade"));
+}
+
 Request read_request(const httplib::Request& from, const std::vector<std::string>& names) {
   Request request;
   request.method = from.method;
@@ -178,6 +184,11 @@ void Server::Impl::add_route(Services& services, const Route& route) {
 
 void Server::start(Services& services) {
   BoundedServer& http = impl_->http;
+  if (services.sql_door != nullptr)
+    http.set_diversion(is_for_sql,
+                       [&door = *services.sql_door](UniqueFd socket, std::string heard) {
+                         door.take_in(std::move(socket), std::move(heard));
+                       });
   http.set_judge([&services](const httplib::Request& from) { return judge(services, from); });
   http.set_pre_routing_handler([&services](const httplib::Request& from, httplib::Response& to) {
     std::string id = from.get_header_value("X-Request-ID");

@@ -79,15 +79,18 @@ struct WebClient::Answering {
   std::optional<HttpResponse> refusal;  // In place of an answer.
 };
 
-WebClient::WebClient(Shared& shared, Worker& worker, UniqueFd socket, Origin origin)
+WebClient::WebClient(Shared& shared, Worker& worker, Connection connection, Origin origin,
+                     std::string heard)
     : shared_(shared),
       worker_(worker),
       peer_(std::move(origin.peer)),
       address_(origin.address),
-      stream_(std::make_unique<Stream>(worker.loop, std::move(socket))),
+      stream_(std::make_unique<Stream>(worker.loop, std::move(connection))),
       deadline_(worker.loop),
       called_(worker.loop),
       charge_(shared.work_limits, address_),
+      input_(std::move(heard)),
+      lent_(!input_.empty()),
       body_(shared.web_bytes) {
   worker_.web_clients.insert(this);
   shared_.unauthenticated++;
@@ -137,9 +140,9 @@ Task<void> WebClient::run(std::shared_ptr<WebClient> /*self*/) {
 
 Task<void> WebClient::serve() {
   limit_time(shared_.options.startup_timeout);
-  co_await stream_->wait(Io::want_read);
+  if (!lent_) co_await stream_->wait(Io::want_read);
   co_await wait_for_turn();
-  bool tls = stream_->peek_first() == kTlsHandshake;
+  bool tls = !lent_ && stream_->peek_first() == kTlsHandshake;
   if (tls) co_await begin_tls();
   if (!tls && !is_loopback(address_)) {
     co_await stream_->write(
@@ -182,6 +185,8 @@ Task<bool> WebClient::serve_one() {
     response = error_response(error);
   }
   deadline_.cancel();
+  idle_ = false;
+  if (lent_ && request) request->keep_alive = false;
   bool goes_on = request && request->keep_alive && !request->upgrade && !shared_.draining;
   try {
     if (request && request->upgrade) {

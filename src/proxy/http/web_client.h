@@ -19,7 +19,10 @@ namespace halogen::proxy {
 
 class WebClient : public std::enable_shared_from_this<WebClient> {
  public:
-  WebClient(Shared& shared, Worker& worker, UniqueFd socket, Origin origin);
+  // Of a request that somebody else began to read `heard` has been read: that one is answered, and
+  // no other.
+  WebClient(Shared& shared, Worker& worker, Connection connection, Origin origin,
+            std::string heard = {});
   ~WebClient();
   WebClient(const WebClient&) = delete;
   WebClient& operator=(const WebClient&) = delete;
@@ -67,6 +70,7 @@ class WebClient : public std::enable_shared_from_this<WebClient> {
   bool admitted_ = false;  // It has shown a right password.
   bool idle_ = true;       // No request is under way.
   std::string input_;      // Not used yet.
+  const bool lent_;        // The connection is somebody else's, and here for one request.
   ByteBudget::Share body_;
   std::unique_ptr<SqlSession> session_;
   uint64_t watch_ = 0;  // The number of the watch for its end; 0: none is wanted.

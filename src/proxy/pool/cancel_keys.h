@@ -49,16 +49,33 @@ struct WaitingClient {
 
 class CancelKeys {
  public:
+  // A key that a client was told, for as long as this lives. It stands for a backend, or for none.
+  class Told {
+   public:
+    Told(Told&&) = default;
+    Told& operator=(Told&&) = delete;
+    ~Told();
+
+    const ClientKey& key() const;
+    // From now on it stands for this backend.
+    void point(CancelTargetPtr target);
+    // It stands for nothing any more. False if a request is on its way to the backend, which may
+    // then interrupt whatever it does next.
+    bool point_nowhere();
+
+   private:
+    friend class CancelKeys;
+    struct Entry;
+    Told(CancelKeys& keys, std::shared_ptr<Entry> entry) : keys_(&keys), entry_(std::move(entry)) {}
+
+    CancelKeys* keys_;
+    std::shared_ptr<Entry> entry_;  // Null once it was moved from.
+  };
+
   // A pair not in use, to be told to the client. It stands for no backend yet. With this pid, if
-  // one is given: those of several computes may be the same.
-  ClientKey add(size_t secret_size = kShortSecret, const std::string& endpoint = {},
-                CancelWaiting waiting = {}, uint32_t pid = 0);
-  void remove(const ClientKey& key);
-  // From now on it stands for this backend.
-  void point(const ClientKey& key, CancelTargetPtr target);
-  // It stands for nothing any more. False if a request is on its way to the backend, which may then
-  // interrupt whatever it does next.
-  bool point_nowhere(const ClientKey& key);
+  // one is given: those of several computes may be the same. Must not outlive this.
+  Told add(size_t secret_size = kShortSecret, const std::string& endpoint = {},
+           CancelWaiting waiting = {}, uint32_t pid = 0);
 
   // What a client asks to be interrupted; nullopt if that is nothing, or the key is wrong. To be
   // followed by end() once the request has been delivered.
@@ -68,18 +85,12 @@ class CancelKeys {
   std::optional<WaitingClient> waiting_client(const ClientKey& key);
 
  private:
-  struct Entry {
-    std::string secret;
-    std::string endpoint;
-    CancelWaiting waiting;
-    CancelTargetPtr target{};
-    int under_way = 0;
-  };
-  using Entries = std::unordered_multimap<uint32_t, Entry>;  // By the pid that the client was told.
-  Entries::iterator find(const ClientKey& key) REQUIRES(mutex_);
+  using EntryPtr = std::shared_ptr<Told::Entry>;
+  EntryPtr find(const ClientKey& key) REQUIRES(mutex_);
 
   Mutex mutex_;
-  Entries entries_ GUARDED_BY(mutex_);
+  // By the pid that the client was told.
+  std::unordered_multimap<uint32_t, EntryPtr> entries_ GUARDED_BY(mutex_);
 };
 
 }  // namespace halogen::proxy

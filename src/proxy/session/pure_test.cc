@@ -94,29 +94,42 @@ TEST(MessageTracker, ImpossibleLengthIsNeverABoundary) {
 
 TEST(CancelKeys, StandForABackendOnlyWhileTheClientHasIt) {
   CancelKeys keys;
-  ClientKey one = keys.add();
-  ClientKey two = keys.add(kLongSecret, "ep-b");
+  CancelKeys::Told told = keys.add();
+  std::optional<CancelKeys::Told> told_two = keys.add(kLongSecret, "ep-b");
+  const ClientKey one = told.key(), two = told_two->key();
   EXPECT_EQ(one.secret.size(), 4u);
   EXPECT_EQ(two.secret.size(), 32u);
   EXPECT_GT(static_cast<int32_t>(one.pid), 0);
   EXPECT_NE(one.pid, two.pid);
   EXPECT_FALSE(keys.begin(one));
-  keys.point(one, std::make_shared<CancelTarget>(CancelTarget{"/a", {1, 2}}));
-  keys.point(two, std::make_shared<CancelTarget>(CancelTarget{"/b", {3, 4}}));
+  told.point(std::make_shared<CancelTarget>(CancelTarget{"/a", {1, 2}}));
+  told_two->point(std::make_shared<CancelTarget>(CancelTarget{"/b", {3, 4}}));
   EXPECT_FALSE(keys.begin({one.pid, two.secret}));
   EXPECT_FALSE(keys.begin({one.pid, one.secret.substr(0, 3)}));
   EXPECT_FALSE(keys.begin({one.pid, ""}));
   ASSERT_TRUE(keys.begin(one));
-  EXPECT_FALSE(keys.point_nowhere(one)) << "a request is on its way";
+  EXPECT_FALSE(told.point_nowhere()) << "a request is on its way";
   keys.end(one);
-  EXPECT_TRUE(keys.point_nowhere(one));
+  EXPECT_TRUE(told.point_nowhere());
   EXPECT_FALSE(keys.begin(one));
   EXPECT_EQ(keys.begin(two)->socket, "/b");
   EXPECT_EQ(keys.begin(two)->endpoint, "ep-b");
   keys.end(two);
   keys.end(two);
-  keys.remove(two);
+  told_two.reset();
   EXPECT_FALSE(keys.begin(two));
+  EXPECT_FALSE(keys.waiting_client(two));
+}
+
+TEST(CancelKeys, ClientsOfTwoComputesMayBeToldOnePid) {
+  CancelKeys keys;
+  CancelKeys::Told a = keys.add(kShortSecret, "ep-a", {}, 77);
+  {
+    CancelKeys::Told b = keys.add(kShortSecret, "ep-b", {}, 77);
+    EXPECT_EQ(keys.waiting_client(b.key())->endpoint, "ep-b");
+    EXPECT_EQ(keys.waiting_client(a.key())->endpoint, "ep-a");
+  }
+  EXPECT_TRUE(keys.waiting_client(a.key())) << "only the other has gone";
 }
 
 TEST(LogLimit, LetsABurstThroughAndThenFewAndCountsTheOthers) {

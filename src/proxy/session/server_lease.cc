@@ -10,26 +10,19 @@ const log::Logger logger("proxy");
 
 }  // namespace
 
-ServerLease::~ServerLease() {
-  drop();
-  if (key_) client_.shared.cancel_keys.remove(*key_);
+void ServerLease::set_key(CancelKeys::Told key) {
+  key_.emplace(std::move(key));
+  if (server_) key_->point(server_->cancel_target);
 }
 
-void ServerLease::set_key(ClientKey key) {
-  key_ = std::move(key);
-  if (server_) client_.shared.cancel_keys.point(*key_, server_->cancel_target);
-}
-
-bool ServerLease::point_nowhere() {
-  return !key_ || client_.shared.cancel_keys.point_nowhere(*key_);
-}
+bool ServerLease::point_nowhere() { return !key_ || key_->point_nowhere(); }
 
 void ServerLease::take(ServerPtr server, Slot slot) {
   server->move_to(client_.worker);
   server_ = std::move(server);
   slot_ = std::move(slot);
   finishing_ = false;
-  if (key_) client_.shared.cancel_keys.point(*key_, server_->cancel_target);
+  if (key_) key_->point(server_->cancel_target);
 }
 
 bool ServerLease::send_at_once(std::string_view& bytes) {

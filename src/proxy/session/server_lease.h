@@ -17,13 +17,14 @@ namespace halogen::proxy {
 class ServerLease {
  public:
   explicit ServerLease(ClientSide& client) : client_(client), sent_(client.worker.loop) {}
-  ~ServerLease();
+  ~ServerLease() { drop(); }
   ServerLease(const ServerLease&) = delete;
   ServerLease& operator=(const ServerLease&) = delete;
 
   // From now on the client's cancel requests are for whatever server there is.
-  void set_key(ClientKey key);
-  const std::optional<ClientKey>& key() const { return key_; }
+  void set_key(CancelKeys::Told key);
+  // Null before one was set.
+  const ClientKey* key() const { return key_ ? &key_->key() : nullptr; }
 
   // `slot`: of a pool's server.
   void take(ServerPtr server, Slot slot);
@@ -49,7 +50,7 @@ class ServerLease {
   bool point_nowhere();
 
   ClientSide& client_;
-  std::optional<ClientKey> key_;
+  std::optional<CancelKeys::Told> key_;
   ServerPtr server_;
   Slot slot_;
   bool sending_ = false;

@@ -141,6 +141,16 @@ void add_target(CLI::App* command, const std::shared_ptr<ConnectionFlags>& flags
 
 }  // namespace
 
+namespace {
+
+void print_console_link(const Context& context) {
+  json link = Api(context).post("/api/v2/console/sign_in_links", json::object());
+  if (context.json) return print_json(link);
+  fmt::print("{}\n", link.value("url", ""));
+}
+
+}  // namespace
+
 void add_connection(CLI::App& app, Context& context) {
   auto flags = std::make_shared<ConnectionFlags>();
   CLI::App* string = app.add_subcommand("connection-string", "Print a branch's connection string");
@@ -155,6 +165,10 @@ void add_connection(CLI::App& app, Context& context) {
       "Prints the environment it needs, good for an hour. Example:\n"
       "  export $(halogen wal-reader --branch dev)\n  pg_receivewal -D /backup/dev");
   reader->callback([&context, flags] { print_wal_reader(context, *flags); });
+
+  CLI::App* console = app.add_subcommand("console", "Print a link that signs in at the console");
+  console->footer("It works once, within an hour. Example:\n  xdg-open \"$(halogen console)\"");
+  console->callback([&context] { print_console_link(context); });
 
   CLI::App* psql = app.add_subcommand("psql", "Open psql on a branch");
   add_target(psql, flags);

@@ -68,7 +68,7 @@ void add_branches(CLI::App& app, Context& context);    // branches create|list|.
 void add_roles(CLI::App& app, Context& context);       // roles list|create|reset-password|delete
 void add_databases(CLI::App& app, Context& context);   // databases list|create|delete
 void add_endpoints(CLI::App& app, Context& context);   // suspend, wake, outgoing-traffic
-void add_connection(CLI::App& app, Context& context);  // connection-string, psql
+void add_connection(CLI::App& app, Context& context);  // connection-string, psql, console
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
 void add_storage(CLI::App& app, Context& context);     // storage check
 

@@ -38,6 +38,7 @@ struct UpFlags {
   size_t merge_files = 8;
   std::string wal = "in-place";
   std::string libraries;
+  std::string console;
   std::string key_file;
   bool forget_unreadable_passwords = false;
   bool open_metrics = false;
@@ -77,6 +78,17 @@ fs::path library_folder(const UpFlags& flags) {
   return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib";
 }
 
+// The console: beside an installed program, or in the clone that it was built in. Empty: there is
+// none.
+fs::path console_folder(const UpFlags& flags) {
+  if (!flags.console.empty()) return flags.console == "none" ? fs::path() : fs::path(flags.console);
+  const fs::path bin = fs::read_symlink("/proc/self/exe").parent_path();
+  std::error_code ignored;
+  for (const char* place : {"../share/halogen/console", "../../../web/dist"})
+    if (fs::path folder = bin / place; fs::exists(folder / "index.html", ignored)) return folder;
+  return {};
+}
+
 IsolationLayers isolation_layers(const UpFlags& flags) {
   IsolationLayers layers;
   layers.rooms = flags.isolation == "rooms";
@@ -86,10 +98,14 @@ IsolationLayers isolation_layers(const UpFlags& flags) {
   return layers;
 }
 
-json result_of(const platform::Platform& platform) {
+json result_of(platform::Platform& platform, bool has_console) {
   platform::Description self = platform.description();
   json result = json::parse(self.to_json());
   result["connection_string"] = platform.connection_string();
+  if (has_console) {
+    result["console_link"] = platform.console_link();
+    result["operator_password"] = platform.operator_password();
+  }
   return result;
 }
 
@@ -98,6 +114,13 @@ void print_result(const Context& context, const json& result) {
   std::string ca_file = result.value("ca_file", "");
   fmt::print(stderr, "\nHalogen is ready. API: {}  Log: {}\n", result.value("api_url", ""),
              result.value("log_file", ""));
+  if (result.contains("console_link"))
+    fmt::print(
+        stderr,
+        "Console: {}\n  (this link signs in once, within an hour; later {} with the password "
+        "{})\n",
+        result.value("console_link", ""), result.value("http_url", ""),
+        result.value("operator_password", ""));
   fmt::print(stderr, "To check the server's identity, too: sslmode=verify-full sslrootcert={}\n",
              ca_file);
   fmt::print(stderr, "Connect with psql and this connection string:\n\n");
@@ -112,7 +135,7 @@ void run_platform(const platform::Options& options, std::chrono::seconds drain_t
   catch_signals();
   platform::Platform platform(options, progress);
   platform.start();
-  ready(result_of(platform));
+  ready(result_of(platform, !options.console_folder.empty()));
   wait_for_signal();
   progress("Stopping");
   platform.drain(drain_time, [] { return stops_asked < 2; });
@@ -190,6 +213,7 @@ void up(const Context& context, const UpFlags& flags) {
   options.max_request = flags.max_request_mb << 20;
   options.max_response = flags.max_response_mb << 20;
   options.libraries = library_folder(flags);
+  options.console_folder = console_folder(flags);
   options.layers = isolation_layers(flags);
   if (!flags.key_file.empty()) options.key_file = fs::absolute(flags.key_file);
   options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
@@ -303,6 +327,10 @@ void add_up(CLI::App& app, Context& context) {
       ->envname("HALOGEN_WAL")
       ->check(CLI::IsMember({"in-place", "pull"}))
       ->group("");
+  command
+      ->add_option("--console", flags->console,
+                   "The folder with the built console; none: it is not served")
+      ->envname("HALOGEN_CONSOLE");
   command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
   command->footer("Example:\n  halogen up --detach --pg-port 5433");
   command->callback([&context, flags] { up(context, *flags); });

@@ -229,6 +229,7 @@ class Catalog {
   // API keys: only the SHA-256 is kept. A key takes the place of an older one of its name.
   void set_api_key(const std::string& name, const std::string& key);
   bool knows_api_key(const std::string& key);
+  bool knows_api_key_hash(const std::string& hash);  // sha256_hex() of it.
 
  private:
   void migrate(const CatalogOptions& options) REQUIRES(mutex_);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "control/api/console.h"
 #include "control/api/server.h"
 #include "control/catalog.h"
 #include "control/names.h"
@@ -40,6 +41,9 @@ struct Control::Impl {
         roles_databases(catalog, endpoints, options.compute),
         reconcile(catalog, options.pageserver, options.safekeeper,
                   [this] { projects.close_idle_looks(); }),
+        sessions({options.home,
+                  [this](const std::string& hash) { return catalog.knows_api_key_hash(hash); }}),
+        console(options.console, sessions, server.port()),
         services{.catalog = catalog,
                  .projects = projects,
                  .roles_databases = roles_databases,
@@ -49,7 +53,8 @@ struct Control::Impl {
                  .safekeeper = options.safekeeper,
                  .region = options.region,
                  .settings_guard = options.layers.settings_guard,
-                 .open_metrics = options.open_metrics} {
+                 .open_metrics = options.open_metrics,
+                 .console = &console} {
     endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
       return projects.look_at(endpoint, moment);
     });
@@ -63,6 +68,8 @@ struct Control::Impl {
   Projects projects;
   RolesAndDatabases roles_databases;
   Reconcile reconcile;
+  console::ConsoleSessions sessions;
+  api::Console console;
   api::Services services;
 };
 
@@ -95,6 +102,10 @@ void Control::set_pooler(Pooler& pooler) { impl_->services.pooler = &pooler; }
 void Control::set_sql_door(SqlDoor& door) { impl_->services.sql_door = &door; }
 
 int Control::http_port() const { return impl_->server.port(); }
+
+std::string Control::sign_in_secret() { return impl_->sessions.make_link(); }
+
+std::string Control::operator_password() { return impl_->sessions.password(); }
 
 void Control::describe(std::string platform, std::function<std::vector<Component>()> components,
                        std::function<std::string(const std::string&)> data_directory) {

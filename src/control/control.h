@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/console/files.h"
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
 #include "protocol/isolation.h"
@@ -41,6 +42,7 @@ class Control {
     SafekeeperAdmin& safekeeper;
     ComputeHost& compute;
     IsolationLayers layers{};
+    std::shared_ptr<const console::ConsoleFiles> console;  // Null: no page is served.
   };
 
   explicit Control(Options options);
@@ -55,6 +57,9 @@ class Control {
   // Who serves SQL on the API's port. Before start(); outlives stop().
   void set_sql_door(SqlDoor& door);
   int http_port() const;
+  // Ways into the console: the secret of a link that works once, and the operator's password.
+  std::string sign_in_secret();
+  std::string operator_password();
 
   // What /status tells besides our own: `platform` is a JSON object, `data_directory` where an
   // endpoint's is or would be.

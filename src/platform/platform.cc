@@ -154,6 +154,8 @@ void prepare(Options& options) {
   check_port(options.host, options.http_port, "--http-port");
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
+  if (!options.console_folder.empty())
+    options.console = control::console::ConsoleFiles::load(options.console_folder);
   if (options.memory_bytes == 0)
     options.memory_bytes = std::max(memory_of_machine() / 4, kLeastMemory);
   ::umask(0077);
@@ -296,7 +298,8 @@ void Platform::start_control() {
                                 .pageserver = *s.pageserver,
                                 .safekeeper = *s.safekeeper,
                                 .compute = *s.agent,
-                                .layers = options_.layers});
+                                .layers = options_.layers,
+                                .console = options_.console});
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
                             .port = options_.pg_port,
@@ -385,5 +388,11 @@ Description Platform::description() const {
 }
 
 std::string Platform::connection_string() const { return connection_string_; }
+
+std::string Platform::console_link() {
+  return description().http_url + "/sign-in#" + services_->control->sign_in_secret();
+}
+
+std::string Platform::operator_password() { return services_->control->operator_password(); }
 
 }  // namespace halogen::platform

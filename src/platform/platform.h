@@ -14,6 +14,10 @@ namespace halogen::compute {
 class Warden;
 }
 
+namespace halogen::control::console {
+class ConsoleFiles;
+}
+
 namespace halogen::platform {
 
 struct Options {
@@ -36,6 +40,8 @@ struct Options {
   size_t layer_bytes = 64 << 20;    // How much of a timeline's WAL is in memory, then in one file.
   size_t merge_files = 8;           // How many files of one size become one.
   WalPath wal = WalPath::in_place;  // How a compute's WAL comes to the safekeeper.
+  fs::path console_folder;          // Where the console was built; empty: none is served.
+  std::shared_ptr<const control::console::ConsoleFiles> console;  // By prepare(): what is there.
   fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
   // By prepare(): makes the computes' rooms, and what bounds their use of the machine.
   std::shared_ptr<compute::Warden> warden;
@@ -70,6 +76,9 @@ class Platform {
   Description description() const;
   // Direct, of the oldest project's default branch.
   std::string connection_string() const;
+  // A link into the console that works once, and the password that always does.
+  std::string console_link();
+  std::string operator_password();
 
  private:
   struct Services;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "control/api/console.h"
 #include "control/api/server.h"
 #include "control/fakes.h"
 #include "control/names.h"
@@ -152,6 +153,108 @@ TEST_F(ApiTest, WhatAsksForSqlIsHandedOnAsItCame) {
   server.stop();
 }
 
+// The console's page, and a browser that has signed in there.
+class ConsoleTest : public ApiTest {
+ protected:
+  ConsoleTest() {
+    fs::create_directories(folder_ / "page/assets");
+    write_file(folder_ / "page/index.html", "<html>");
+    write_file(folder_ / "page/assets/a.js", "let a;");
+    write_file(folder_ / "page/assets/a.js.gz", "compressed");
+    sessions_ = std::make_unique<console::ConsoleSessions>(console::ConsoleSessions::Options{
+        .home = folder_,
+        .knows_key = [this](const std::string& key) { return catalog_->knows_api_key_hash(key); }});
+    console_ = std::make_unique<Console>(console::ConsoleFiles::load(folder_ / "page"), *sessions_,
+                                         server_->port());
+    services_->console = console_.get();
+    browser_ = std::make_unique<httplib::Client>("127.0.0.1", server_->port());
+  }
+  ~ConsoleTest() override { server_->stop(); }
+
+  httplib::Result sign_in(const json& body, bool from_console = true) {
+    httplib::Headers headers;
+    if (from_console) headers.emplace("X-Halogen-Console", "1");
+    return browser_->Post("/api/v2/console/session", headers, body.dump(), "application/json");
+  }
+  // The status of a list of projects for what a browser sends.
+  int status_with(httplib::Headers headers) {
+    return browser_->Get("/api/v2/projects", headers)->status;
+  }
+  std::string own_host() { return "127.0.0.1:" + std::to_string(server_->port()); }
+
+  std::unique_ptr<console::ConsoleSessions> sessions_;
+  std::unique_ptr<Console> console_;
+  std::unique_ptr<httplib::Client> browser_;
+};
+
+TEST_F(ConsoleTest, ItsPageNeedsNoKeyAndTheApiDoes) {
+  auto page = browser_->Get("/");
+  EXPECT_EQ(page->body, "<html>");
+  EXPECT_EQ(page->get_header_value("Content-Type"), "text/html; charset=utf-8");
+  EXPECT_EQ(page->get_header_value("Cache-Control"), "no-cache");
+  std::string policy = page->get_header_value("Content-Security-Policy");
+  EXPECT_NE(policy.find("script-src 'self';"), std::string::npos);
+  EXPECT_EQ(browser_->Get("/projects/some")->body, "<html>");
+  EXPECT_EQ(browser_->Get("/", {{"If-None-Match", page->get_header_value("ETag")}})->status, 304);
+  EXPECT_EQ(browser_->Get("/assets/none.js")->status, 404);
+  for (const char* path : {"/api/v2/projects", "/status", "/metrics", "/internal/keys", "/v2"})
+    EXPECT_EQ(browser_->Get(path)->status, 401) << path;
+  EXPECT_EQ(browser_->Post("/", "", "text/plain")->status, 401);
+}
+
+TEST_F(ConsoleTest, AssetsAreKeptForEverAndCompressedForThoseWhoCan) {
+  RawClient client(server_->port());
+  client.send(
+      "GET /assets/a.js HTTP/1.1\r\nAccept-Encoding: gzip, br\r\nConnection: close\r\n\r\n");
+  std::string answer = client.answer();
+  EXPECT_TRUE(answer.ends_with("\r\n\r\ncompressed")) << answer;
+  EXPECT_NE(answer.find("Content-Encoding: gzip\r\n"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("immutable"), std::string::npos) << answer;
+  RawClient plain(server_->port());
+  plain.send("GET /assets/a.js HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(plain.answer().ends_with("\r\n\r\nlet a;"));
+}
+
+TEST_F(ConsoleTest, ACookieCountsOnlyForItsOwnPage) {
+  auto entry = sign_in({{"password", sessions_->password()}});
+  ASSERT_EQ(entry->status, 201) << entry->body;
+  std::string cookie = entry->get_header_value("Set-Cookie");
+  EXPECT_NE(cookie.find("; HttpOnly; SameSite=Strict"), std::string::npos) << cookie;
+  httplib::Headers of_page = {{"Cookie", "a=b; " + cookie.substr(0, cookie.find(';'))},
+                              {"X-Halogen-Console", "1"}};
+  EXPECT_EQ(status_with(of_page), 200);
+  auto with = [&](const char* name, const std::string& value) {
+    httplib::Headers headers = of_page;
+    headers.emplace(name, value);
+    return status_with(headers);
+  };
+  EXPECT_EQ(with("Sec-Fetch-Site", "same-origin"), 200);
+  EXPECT_EQ(with("Sec-Fetch-Site", "same-site"), 401);
+  EXPECT_EQ(with("Origin", "http://" + own_host()), 200);
+  EXPECT_EQ(with("Origin", "http://localhost:9"), 401);
+  EXPECT_EQ(with("Origin", "null"), 401);
+  httplib::Headers without = of_page;
+  without.erase("X-Halogen-Console");
+  EXPECT_EQ(status_with(without), 401);
+  EXPECT_EQ(browser_->Delete("/api/v2/console/session", of_page)->status, 200);
+  EXPECT_EQ(status_with(of_page), 401);
+}
+
+TEST_F(ConsoleTest, SigningInByKeyOrLinkAndNotByGuessing) {
+  EXPECT_EQ(sign_in({{"api_key", "napi_test"}})->status, 201);
+  EXPECT_EQ(sign_in({{"api_key", "napi_test"}}, false)->status, 403) << "not from the page";
+  services_->platform = R"({"http_url":"http://here"})";
+  std::string url = post("/console/sign_in_links", json::object(), 201)["url"];
+  EXPECT_TRUE(url.starts_with("http://here/sign-in#")) << url;
+  EXPECT_EQ(sign_in({{"link", url.substr(url.find('#') + 1)}})->status, 201);
+  EXPECT_EQ(browser_->Post("/api/v2/console/sign_in_links", "{}", "application/json")->status, 401);
+  EXPECT_EQ(sign_in(json::object())->status, 400);
+  EXPECT_EQ(sign_in({{"password", std::string(5000, 'x')}})->status, 413);
+  for (size_t i = 0; i < console::kFailuresOfOne; ++i)
+    EXPECT_EQ(sign_in({{"password", "wrong password"}})->status, 401);
+  EXPECT_EQ(sign_in({{"password", sessions_->password()}})->status, 429);
+}
+
 TEST_F(ApiTest, WhoAsksIsTheOperatorAndHasNoOrganization) {
   EXPECT_EQ(get("/api/v2/users/me")["login"], "operator");
   EXPECT_EQ(get("/api/v2/auth")["auth_method"], "api_key_user");
@@ -210,6 +313,27 @@ TEST_F(ApiTest, AProjectComesWithABranchAnEndpointAndAConnectionString) {
   EXPECT_EQ(list["projects"].size(), 1u);
   EXPECT_TRUE(list["applications"].is_object());
   EXPECT_EQ(get("/api/v2/projects?limit=1&cursor=" + project)["projects"].size(), 0u);
+}
+
+TEST_F(ApiTest, TheOverviewsTellStatesAndSizes) {
+  json made = make_project();
+  std::string project = made["project"]["id"];
+  post("/projects/" + project + "/branches", {{"branch", {{"name", "dev"}}}}, 201);
+  json one = get("/api/v2/console/overview")["projects"][0];
+  EXPECT_EQ(one["project_id"], project);
+  EXPECT_EQ(one["branches"], 2);
+  EXPECT_EQ(one["computes"]["idle"], 2);
+  std::string endpoint = made["endpoints"][0]["id"];
+  manager_->wake(endpoint, [](const auto&) {});
+  while (manager_->state(endpoint) != ComputeState::active) std::this_thread::yield();
+  json overview = get("/api/v2/projects/" + project + "/overview");
+  EXPECT_EQ(overview["branches"].size(), 2u);
+  EXPECT_TRUE(overview["branches"][0].contains("own_bytes"));
+  json computes = overview["computes"];
+  EXPECT_EQ(std::count_if(computes.begin(), computes.end(),
+                          [](auto& compute) { return compute["state"] == "active"; }),
+            1);
+  get("/api/v2/projects/none/overview", 404);
 }
 
 TEST_F(ApiTest, APasswordThatSqlHasChangedIsNotTold) {

@@ -1,10 +1,12 @@
 #include "control/api/bounded_server.h"
 
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 
@@ -66,8 +68,18 @@ class BoundedStream : public httplib::Stream {
     }
     return static_cast<ssize_t>(size);
   }
-  // Nobody here asks for addresses.
-  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (::getpeername(socket_, reinterpret_cast<sockaddr*>(&address), &size) != 0) return;
+    std::array<char, NI_MAXHOST> host;
+    std::array<char, NI_MAXSERV> service;
+    if (::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(),
+                      service.data(), service.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+      return;
+    ip = host.data();
+    port = std::atoi(service.data());
+  }
   void get_local_ip_and_port(std::string&, int&) const override {}
   socket_t socket() const override { return socket_; }
 

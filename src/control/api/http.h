@@ -26,6 +26,7 @@ struct Response {
   int status = 200;
   std::string body;
   std::string type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers;
 };
 Response json_response(int status, const nlohmann::json& body);
 
@@ -56,6 +57,8 @@ struct ComponentStatus {
   std::string detail;
 };
 
+class Console;
+
 struct Services {
   Catalog& catalog;
   Projects& projects;
@@ -72,6 +75,7 @@ struct Services {
   std::function<std::string(const std::string& endpoint_id)> data_directory;
   Pooler* pooler = nullptr;     // Nobody: there are no clients.
   SqlDoor* sql_door = nullptr;  // For /sql and WebSockets; nobody: there is no such resource.
+  Console* console = nullptr;   // The page, and those signed in there; nobody: there is none.
   std::string platform;         // JSON object merged into /status: addresses, home, version.
 };
 
@@ -144,6 +148,14 @@ Response get_status(Services&, const Request&);
 // access.cc
 Response get_login(Services&, const Request&);
 Response grant_wal(Services&, const Request&);
+// console.cc
+Response get_console_session(Services&, const Request&);
+Response create_console_session(Services&, const Request&);
+Response delete_console_session(Services&, const Request&);
+Response create_sign_in_link(Services&, const Request&);
+// overview.cc
+Response get_overview(Services&, const Request&);
+Response get_project_overview(Services&, const Request&);
 // keys.cc
 Response list_keys(Services&, const Request&);
 Response rotate_keys(Services&, const Request&);

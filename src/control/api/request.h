@@ -19,6 +19,10 @@ struct Request {
   std::map<std::string, std::string> path;  // By the names in the route's pattern.
   std::map<std::string, std::string> query;
   std::string body;
+  std::string address;        // The client's, as it is connected: a proxy's, if there is one.
+  std::string session;        // The token of the console's session, if it may be used; or empty.
+  bool from_console = false;  // By the console's own page: no other origin can have sent it.
+  bool by_https = false;      // A proxy before us has taken off TLS.
 
   const std::string& at(const std::string& name) const { return path.at(name); }
   std::string query_or(const std::string& name, const std::string& otherwise) const;

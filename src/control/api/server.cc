@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "control/api/bounded_server.h"
+#include "control/api/console.h"
 #include "control/api/shapes.h"
 
 namespace halogen::control::api {
@@ -20,6 +21,7 @@ namespace {
 const log::Logger logger("api");
 
 constexpr size_t kThreads = 32;  // A connection kept alive holds one.
+constexpr size_t kMostStrangersBody = 4 << 10;
 
 int http_status(Errc code) {
   switch (code) {
@@ -67,6 +69,7 @@ bool needs_key(const Services& services, const httplib::Request& request) {
 bool authorized(Services& services, const httplib::Request& request) {
   constexpr std::string_view kScheme = "Bearer ";
   std::string header = request.get_header_value("Authorization");
+  if (header.empty() && services.console != nullptr) return services.console->admits(request);
   if (header.size() <= kScheme.size() || header.compare(0, kScheme.size(), kScheme) != 0)
     return false;
   return services.catalog.knows_api_key(header.substr(kScheme.size()));
@@ -92,8 +95,13 @@ std::string as_regex(const std::string& pattern, std::vector<std::string>& names
 // Before the body is read: nobody without a key has us read one.
 std::optional<Refusal> judge(Services& services, const httplib::Request& request) {
   if (std::optional<Refusal> refused = refusal(request)) return refused;
-  if (needs_key(services, request) && !authorized(services, request))
-    return Refusal{401, "supplied credentials do not pass authentication"};
+  if (services.console != nullptr && services.console->serves(request)) return std::nullopt;
+  if (needs_key(services, request)) {
+    if (!authorized(services, request))
+      return Refusal{401, "supplied credentials do not pass authentication"};
+  } else if (request.get_header_value<uint64_t>("Content-Length") > kMostStrangersBody) {
+    return Refusal{413, "the body is too large"};
+  }
   return std::nullopt;
 }
 
@@ -103,8 +111,13 @@ bool is_for_sql(const httplib::Request& request) {
   return request.path == "/sql" || (request.path == "/v2" && request.has_header("Upgrade"));
 }
 
-Request read_request(const httplib::Request& from, const std::vector<std::string>& names) {
+Request read_request(Services& services, const httplib::Request& from,
+                     const std::vector<std::string>& names) {
   Request request;
+  request.address = from.remote_addr;
+  request.from_console = from.has_header("X-Halogen-Console");
+  request.by_https = from.get_header_value("X-Forwarded-Proto") == "https";
+  if (services.console != nullptr) request.session = services.console->token(from);
   request.method = from.method;
   request.body = from.body;
   for (const auto& [name, value] : from.params) request.query[name] = value;
@@ -154,8 +167,9 @@ void Server::Impl::answer(Services& services, const Route& route,
                           const std::vector<std::string>& names, const httplib::Request& from,
                           httplib::Response& to) {
   try {
-    Response response = route.handler(services, read_request(from, names));
+    Response response = route.handler(services, read_request(services, from, names));
     to.status = response.status;
+    for (const auto& [name, value] : response.headers) to.set_header(name, value);
     to.set_content(response.body, response.type);
   } catch (const ApiError& error) {
     send_error(to, error.status, error.code, error.what());
@@ -194,6 +208,10 @@ void Server::start(Services& services) {
     std::string id = from.get_header_value("X-Request-ID");
     to.set_header("x-neon-ret-request-id", id.empty() || id.size() > 128 ? random_uuid() : id);
     std::optional<Refusal> refused = judge(services, from);
+    if (!refused && services.console != nullptr && services.console->serves(from)) {
+      services.console->serve(from, to);
+      return httplib::Server::HandlerResponse::Handled;
+    }
     if (!refused) return httplib::Server::HandlerResponse::Unhandled;
     to.set_header("Connection", "close");
     send_error(to, refused->status, "", refused->message);

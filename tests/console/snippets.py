@@ -1,0 +1,59 @@
+"""Runs what the console's Connect dialog gives, as it stands, where its runtime is on this machine."""
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from fixtures.node import FOLDER
+from fixtures.platform import PSQL
+
+PYTHON = ["psycopg", "psycopg2", "asyncpg", "SQLAlchemy"]
+NODE = ["node-postgres", "Drizzle", "Serverless driver"]
+# Looked at only: their runtimes, drivers or (Prisma's) native engines are not among what is installed here.
+NOT_RUN = ["Prisma", "Rails", "Go", "Java"]
+
+
+def environment(env_file):
+    """What a .env says, as a shell and every dotenv read it."""
+    return dict(re.findall(r'^(\w+)="(.*)"$', env_file, re.M))
+
+
+def run(what, arguments, env, cwd):
+    done = subprocess.run(arguments, env={**os.environ, **env}, cwd=cwd, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, f"{what}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def run_snippets(platform, snippets):
+    expected = {"psql", ".env", "Django", *PYTHON, *NODE, *NOT_RUN}
+    assert set(snippets) == expected
+    env = environment(snippets[".env"])
+    ca = {"NODE_EXTRA_CA_CERTS": platform.status()["ca_file"], "NODE_NO_WARNINGS": "1"}
+    with tempfile.TemporaryDirectory(prefix="halogen-snippets-") as folder:
+        for name in PYTHON:
+            assert "PostgreSQL 15" in run(name, ["/usr/bin/python3", "-c", snippets[name]], env, folder), name
+        path = f"{Path(PSQL).parent}:{os.environ['PATH']}"
+        assert run("psql", ["sh", "-c", snippets["psql"] + " -Atc 'SELECT 42'"], {"PATH": path}, folder).strip() == "42"
+        # libpq's own variables, which the .env has too.
+        assert run(".env", [PSQL, "-Atc", "SELECT 43"], env, folder).strip() == "43"
+        run_django(snippets["Django"], env, folder)
+        for name in NODE:
+            # Beside its packages, as in a project of one's own.
+            with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=FOLDER) as program:
+                program.write(snippets[name])
+                program.flush()
+                assert "PostgreSQL 15" in run(name, ["node", program.name], {**env, **ca}, folder), name
+    host = re.search(r"@([^/]+)/", env["DATABASE_URL"]).group(1)
+    assert f"jdbc:postgresql://{host}/neondb?user=neondb_owner&password=" in snippets["Java"]
+    assert 'os.Getenv("DATABASE_URL")' in snippets["Go"] and 'ENV["DATABASE_URL"]' in snippets["Rails"]
+    assert 'env("DATABASE_URL")' in snippets["Prisma"]
+
+
+def run_django(settings, env, folder):
+    Path(folder, "settings.py").write_text(settings)
+    program = "from django.db import connection\nwith connection.cursor() as c:\n    c.execute('SELECT version()')\n    print(c.fetchone()[0])"
+    shown = run("Django", ["/usr/bin/python3", "-c", f"import django\ndjango.setup()\n{program}"],
+                {**env, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": folder}, folder)
+    assert "PostgreSQL 15" in shown

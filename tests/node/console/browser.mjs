@@ -1,0 +1,78 @@
+// A browser on the console, and what holds of every page: nothing is asked of another machine, nothing is logged as an error,
+// no script breaks the content security policy, and axe finds nothing serious.
+import { AxeBuilder } from "@axe-core/playwright";
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const home = process.env.CONSOLE_URL;
+const shots = process.env.CONSOLE_SHOTS;
+export const phone = { width: 390, height: 844 };
+export const desk = { width: 1360, height: 860 };
+
+export async function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
+  });
+}
+
+// `allow(text)`: which of the browser's errors a test causes on purpose.
+export async function open(browser, { theme = "light", size = desk, allow = () => false } = {}) {
+  const context = await browser.newContext({ colorScheme: theme, viewport: size, acceptDownloads: true, reducedMotion: "reduce" });
+  const page = await context.newPage();
+  const bad = [];
+  page.on("console", (message) => {
+    const text = `${message.text()} (${message.location().url})`;
+    if (["error", "warning"].includes(message.type()) && !allow(text)) bad.push(`${message.type()}: ${text}`);
+  });
+  page.on("pageerror", (error) => bad.push(`exception: ${error.message}`));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (!["data:", "blob:"].includes(url.protocol) && url.host !== new URL(home).host) bad.push(`asks ${url.host}`);
+  });
+  page.on("websocket", (socket) => {
+    if (new URL(socket.url()).host !== new URL(home).host) bad.push(`a WebSocket to ${socket.url()}`);
+  });
+  page.setDefaultTimeout(20_000);
+  page.check = () => assert.deepEqual(bad, []);
+  // What the page shows first has been loaded.
+  page.loaded = async () => {
+    await page.getByRole("heading", { level: 1 }).first().waitFor({ state: "attached" });
+    await page.waitForFunction(() => !document.querySelector("[data-loading]"));
+  };
+  page.shot = async (name) => {
+    if (!shots) return;
+    mkdirSync(shots, { recursive: true });
+    await page.screenshot({ path: `${shots}/${name}-${theme}${size === phone ? "-phone" : ""}.png` });
+  };
+  page.axe = async (what) => {
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    const serious = violations.filter((one) => ["serious", "critical"].includes(one.impact));
+    assert.deepEqual(serious.map((one) => `${what}: ${one.id}: ${one.nodes.map((node) => `${node.target.join(" ")} ${node.any[0]?.message ?? ""}`).join("; ")}`), []);
+  };
+  return page;
+}
+
+export async function signIn(page) {
+  await page.goto(home);
+  await page.getByLabel("Password or API key").fill(process.env.CONSOLE_PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "Projects" }).waitFor();
+}
+
+export const projectPage = (place = "") => `${home}/projects/${process.env.PROJECT}${place ? `/${place}` : ""}`;
+
+// One thing after another, each with its name where it fails.
+export async function steps(list) {
+  for (const [name, step] of Object.entries(list)) {
+    try {
+      await step();
+    } catch (error) {
+      error.message = `${name}: ${error.message}`;
+      throw error;
+    }
+  }
+}
+
+export { assert, home };

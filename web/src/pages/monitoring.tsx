@@ -1,0 +1,5 @@
+import { PageHead } from "@/shell/project-layout";
+
+export function MonitoringPage() {
+  return <PageHead title="Monitoring" />;
+}

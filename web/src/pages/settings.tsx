@@ -1,0 +1,238 @@
+// A project's name, who may connect, how its computes rest, and its end.
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { Trash2 } from "lucide-react";
+import { type FormEvent, type ReactNode, useState } from "react";
+import { toast } from "sonner";
+import { http, path } from "@/api/client";
+import { projectQuery, useChange } from "@/api/queries";
+import type { Endpoint, Project } from "@/api/types";
+import { useCurrent } from "@/shell/current";
+import { PageBody, PageHead } from "@/shell/project-layout";
+import { Badge, Button, Card, CardHead, Field, Input, Problem, Select, Skeleton, Switch, TextArea } from "@/ui/basics";
+import { seconds } from "@/ui/format";
+import { Confirm } from "@/ui/overlays";
+import { timeouts } from "./projects";
+
+export function SettingsPage() {
+  const { project, branch, endpoint } = useCurrent();
+  const about = useQuery(projectQuery(project)).data;
+  return (
+    <>
+      <PageHead title="Settings" />
+      <PageBody className="max-w-3xl">
+        {!about ? (
+          <Skeleton className="h-40" />
+        ) : (
+          <>
+            <General key={`name-${about.updated_at}`} project={about} />
+            <AllowList key={`ips-${about.updated_at}`} project={about} />
+            {endpoint && <Compute key={endpoint.id} project={about} endpoint={endpoint} branch={branch?.name ?? ""} />}
+            <Deletion project={about} />
+          </>
+        )}
+      </PageBody>
+    </>
+  );
+}
+
+function Save({ busy, disabled, error, children }: { busy: boolean; disabled: boolean; error: unknown; children?: ReactNode }) {
+  return (
+    <>
+      {error !== null && <Problem error={error} />}
+      <div className="flex items-center justify-end gap-3">
+        {children}
+        <Button type="submit" look="solid" size="sm" busy={busy} disabled={disabled}>
+          Save
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function usePatchProject(project: Project) {
+  return useChange(
+    (body: object) => http.patch(path`/projects/${project.id}`, { project: body }),
+    () => toast.success("Saved."),
+  );
+}
+
+function General({ project }: { project: Project }) {
+  const [name, setName] = useState(project.name);
+  const [window, setWindow] = useState(project.history_retention_seconds);
+  const save = usePatchProject(project);
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    save.mutate({
+      ...(name.trim() !== project.name && { name: name.trim() }),
+      ...(window !== project.history_retention_seconds && { history_retention_seconds: window }),
+    });
+  }
+  const days = [0, 6 * 3600, 86400, 7 * 86400, 30 * 86400].concat([project.history_retention_seconds]);
+  return (
+    <Card>
+      <CardHead title="General" />
+      <form onSubmit={submit} className="space-y-4 p-5">
+        <Field label="Name">{(props) => <Input {...props} value={name} onChange={(event) => setName(event.target.value)} />}</Field>
+        <Field label="History window" hint="How far back branches, restores and looks can reach.">
+          {(props) => (
+            <Select {...props} value={window} onChange={(event) => setWindow(Number(event.target.value))}>
+              {[...new Set(days)]
+                .sort((a, b) => a - b)
+                .map((one) => (
+                  <option key={one} value={one}>
+                    {one === 0 ? "None" : seconds(one)}
+                  </option>
+                ))}
+            </Select>
+          )}
+        </Field>
+        <Save
+          busy={save.isPending}
+          error={save.error}
+          disabled={name.trim() === "" || (name.trim() === project.name && window === project.history_retention_seconds)}
+        />
+      </form>
+    </Card>
+  );
+}
+
+function AllowList({ project }: { project: Project }) {
+  const allowed = project.settings?.allowed_ips ?? { ips: [], protected_branches_only: false };
+  const [text, setText] = useState(allowed.ips.join("\n"));
+  const [only, setOnly] = useState(allowed.protected_branches_only);
+  const save = usePatchProject(project);
+  const ips = text.split(/[\s,]+/).filter(Boolean);
+  const changed = ips.join("\n") !== allowed.ips.join("\n") || only !== allowed.protected_branches_only;
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    save.mutate({ settings: { allowed_ips: { ips, protected_branches_only: only } } });
+  }
+  return (
+    <Card>
+      <CardHead title="IP allow-list" hint="From where clients may connect. It counts at once, for new connections.">
+        <Badge tone={allowed.ips.length ? "ok" : "neutral"}>{allowed.ips.length ? `${allowed.ips.length} allowed` : "everybody"}</Badge>
+      </CardHead>
+      <form onSubmit={submit} className="space-y-4 p-5">
+        <Field label="Addresses and networks" hint="One a line: 203.0.113.7, 10.0.0.0/8, 198.51.100.20-198.51.100.30, 2001:db8::/32. Empty: from anywhere. The console itself connects from this machine (127.0.0.1).">
+          {(props) => <TextArea {...props} className="font-mono" placeholder="Everybody may connect" value={text} onChange={(event) => setText(event.target.value)} />}
+        </Field>
+        <label className="flex items-center gap-3 text-sm">
+          <Switch checked={only} onChange={setOnly} label="Only for protected branches" />
+          Only for protected branches
+        </label>
+        <Save busy={save.isPending} error={save.error} disabled={!changed} />
+      </form>
+    </Card>
+  );
+}
+
+// Lines of "name = value".
+const lines = (settings: Record<string, unknown> | undefined) =>
+  Object.entries(settings ?? {})
+    .map(([name, value]) => `${name} = ${String(value)}`)
+    .join("\n");
+
+function parsed(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => {
+        const at = line.indexOf("=");
+        const value = at < 0 ? "" : line.slice(at + 1).trim();
+        return [at < 0 ? line : line.slice(0, at).trim(), value.replace(/^'(.*)'$/, "$1")];
+      }),
+  );
+}
+
+function Compute({ project, endpoint, branch }: { project: Project; endpoint: Endpoint; branch: string }) {
+  const [timeout, setTimeout] = useState(endpoint.suspend_timeout_seconds);
+  const [postgres, setPostgres] = useState(lines(endpoint.settings.pg_settings));
+  const [pooler, setPooler] = useState(lines(endpoint.settings.pgbouncer_settings));
+  const [outgoing, setOutgoing] = useState(endpoint.settings.outgoing_traffic ?? false);
+  const save = useChange(
+    () =>
+      http.patch(path`/projects/${project.id}/endpoints/${endpoint.id}`, {
+        endpoint: {
+          suspend_timeout_seconds: timeout,
+          settings: { pg_settings: parsed(postgres), pgbouncer_settings: parsed(pooler), outgoing_traffic: outgoing },
+        },
+      }),
+    () => toast.success("Saved. PostgreSQL settings count from the compute's next start."),
+  );
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    save.mutate(undefined);
+  }
+  const listed = timeouts.some((one) => one.value === timeout) ? timeouts : [{ value: timeout, name: seconds(timeout) }, ...timeouts];
+  const ignored = Object.entries(endpoint.settings.pg_settings_ignored ?? {});
+  return (
+    <Card>
+      <CardHead title={`Compute of ${branch}`} hint={endpoint.id} />
+      <form onSubmit={submit} className="space-y-4 p-5">
+        <Field label="Suspend after" hint="Idle connections do not keep it awake, and stay open.">
+          {(props) => (
+            <Select {...props} value={timeout} onChange={(event) => setTimeout(Number(event.target.value))}>
+              {listed.map((one) => (
+                <option key={one.value} value={one.value}>
+                  {one.name}
+                </option>
+              ))}
+            </Select>
+          )}
+        </Field>
+        <div className="grid gap-4 sm:grid-cols-2">
+          <Field label="PostgreSQL settings" hint="Count from its next start. One a line.">
+            {(props) => <TextArea {...props} className="font-mono text-[13px]" placeholder="work_mem = 64MB" value={postgres} onChange={(event) => setPostgres(event.target.value)} />}
+          </Field>
+          <Field label="Pooler settings" hint="Named as PgBouncer's; count at once.">
+            {(props) => <TextArea {...props} className="font-mono text-[13px]" placeholder="default_pool_size = 20" value={pooler} onChange={(event) => setPooler(event.target.value)} />}
+          </Field>
+        </div>
+        {ignored.length > 0 && <p className="text-[13px] text-warn">Not in force: {ignored.map(([name, why]) => `${name} (${why})`).join(", ")}.</p>}
+        <div className="flex items-center gap-3 text-sm">
+          <Switch checked={outgoing} onChange={setOutgoing} label="Outgoing connections" />
+          <span>
+            The compute may make connections itself <span className="text-muted">(postgres_fdw, dblink)</span>
+          </span>
+        </div>
+        <Save busy={save.isPending} error={save.error} disabled={false} />
+      </form>
+    </Card>
+  );
+}
+
+function Deletion({ project }: { project: Project }) {
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  const [asking, setAsking] = useState(false);
+  const remove = useChange(
+    () => http.delete<{ project?: Project }>(path`/projects/${project.id}`),
+    async (answer) => {
+      await navigate({ to: "/" });
+      client.removeQueries({ queryKey: ["project", project.id] });
+      toast.success(answer.project?.recoverable_until ? `${project.name} is deleted; the list of projects has a way back.` : `${project.name} is deleted.`);
+    },
+  );
+  return (
+    <Card className="border-bad/40">
+      <CardHead title="Delete this project" hint="All its branches, databases and computes.">
+        <Button look="danger" size="sm" icon={<Trash2 className="size-4" aria-hidden />} onClick={() => setAsking(true)}>
+          Delete project
+        </Button>
+      </CardHead>
+      <Confirm
+        open={asking}
+        onOpenChange={setAsking}
+        title={`Delete ${project.name}`}
+        action="Delete project"
+        typed={project.name}
+        onConfirm={() => remove.mutateAsync(undefined)}
+      >
+        <p>Everything in it goes: all branches, all data, all connection strings. Whoever is connected is disconnected.</p>
+      </Confirm>
+    </Card>
+  );
+}

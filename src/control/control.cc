@@ -8,6 +8,7 @@
 #include "control/api/console.h"
 #include "control/api/server.h"
 #include "control/catalog.h"
+#include "control/monitor.h"
 #include "control/names.h"
 #include "control/projects.h"
 #include "control/reconcile.h"
@@ -41,6 +42,8 @@ struct Control::Impl {
         roles_databases(catalog, endpoints, options.compute),
         reconcile(catalog, options.pageserver, options.safekeeper,
                   [this] { projects.close_idle_looks(); }),
+        monitor({catalog, endpoints, options.compute, options.pageserver,
+                 [this] { return services.pooler; }, options.home / "metrics.db"}),
         sessions({options.home,
                   [this](const std::string& hash) { return catalog.knows_api_key_hash(hash); }}),
         console(options.console, sessions, server.port()),
@@ -54,6 +57,7 @@ struct Control::Impl {
                  .region = options.region,
                  .settings_guard = options.layers.settings_guard,
                  .open_metrics = options.open_metrics,
+                 .monitor = &monitor,
                  .console = &console} {
     endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
       return projects.look_at(endpoint, moment);
@@ -68,6 +72,7 @@ struct Control::Impl {
   Projects projects;
   RolesAndDatabases roles_databases;
   Reconcile reconcile;
+  Monitor monitor;
   console::ConsoleSessions sessions;
   api::Console console;
   api::Services services;
@@ -84,6 +89,7 @@ void Control::start() {
   impl_->endpoints.start();
   impl_->projects.finish_interrupted();
   impl_->reconcile.start();
+  impl_->monitor.start();
   impl_->server.start(impl_->services);
   logger.info("control is up: {} projects, API on port {}", impl_->catalog.projects().size(),
               impl_->server.port());
@@ -91,6 +97,7 @@ void Control::start() {
 
 void Control::stop() {
   impl_->server.stop();
+  impl_->monitor.stop();
   impl_->reconcile.stop();
   impl_->endpoints.stop();
 }

@@ -14,7 +14,7 @@
 namespace halogen::control {
 
 // Starts and stops at once, or when told to.
-class FakeHost final : public ComputeHost {
+class FakeHost : public ComputeHost {
  public:
   ComputeAddress start(const ComputeSpec& spec, Deadline) override {
     ++starts;

@@ -44,7 +44,7 @@ function Toasts() {
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
     <QueryClientProvider client={queryClient}>
-      <Tooltip.Provider delayDuration={350} skipDelayDuration={200}>
+      <Tooltip.Provider delayDuration={350} skipDelayDuration={200} disableHoverableContent>
         <RouterProvider router={router} />
         <Toasts />
       </Tooltip.Provider>

@@ -20,6 +20,10 @@
 #include "protocol/safekeeper_admin.h"
 #include "protocol/sql_door.h"
 
+namespace halogen::control {
+class Monitor;
+}
+
 namespace halogen::control::api {
 
 struct Response {
@@ -75,6 +79,7 @@ struct Services {
   std::function<std::string(const std::string& endpoint_id)> data_directory;
   Pooler* pooler = nullptr;     // Nobody: there are no clients.
   SqlDoor* sql_door = nullptr;  // For /sql and WebSockets; nobody: there is no such resource.
+  Monitor* monitor = nullptr;   // Of computes' past; nobody: nothing is known of it.
   Console* console = nullptr;   // The page, and those signed in there; nobody: there is none.
   std::string platform;         // JSON object merged into /status: addresses, home, version.
 };
@@ -153,6 +158,8 @@ Response get_console_session(Services&, const Request&);
 Response create_console_session(Services&, const Request&);
 Response delete_console_session(Services&, const Request&);
 Response create_sign_in_link(Services&, const Request&);
+// metrics.cc
+Response get_endpoint_metrics(Services&, const Request&);
 // overview.cc
 Response get_overview(Services&, const Request&);
 Response get_project_overview(Services&, const Request&);

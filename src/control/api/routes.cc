@@ -58,6 +58,7 @@ const std::vector<Route>& routes() {
       {"GET", PROJECT "/endpoints", list_endpoints},
       {"GET", ENDPOINT, get_endpoint},
       {"PATCH", ENDPOINT, update_endpoint},
+      {"GET", ENDPOINT "/metrics", get_endpoint_metrics},
       {"GET", ENDPOINT "/pooler", get_pooler},
       {"DELETE", ENDPOINT "/pooler/clients/:client_id", end_client},
       {"POST", ENDPOINT "/start", start_endpoint},

@@ -59,25 +59,25 @@ export function Button({ look = "plain", size = "md", icon, busy, asChild, class
 interface IconButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   label: string;
   children: ReactNode;
+  tip?: boolean; // Not where a menu gives the focus back: a tooltip would come with it, and stay.
 }
 
-export function IconButton({ label, children, className, ...rest }: IconButtonProps) {
-  return (
-    <Tip text={label}>
-      <button
-        type="button"
-        aria-label={label}
-        {...rest}
-        className={clsx(
-          "inline-flex size-8 shrink-0 items-center justify-center rounded-lg text-muted transition-colors",
-          "hover:bg-hover hover:text-ink disabled:opacity-40 disabled:hover:bg-transparent [&_svg]:size-4",
-          className,
-        )}
-      >
-        {children}
-      </button>
-    </Tip>
+export function IconButton({ label, children, className, tip = true, ...rest }: IconButtonProps) {
+  const button = (
+    <button
+      type="button"
+      aria-label={label}
+      {...rest}
+      className={clsx(
+        "inline-flex size-8 shrink-0 items-center justify-center rounded-lg text-muted transition-colors",
+        "hover:bg-hover hover:text-ink disabled:opacity-40 disabled:hover:bg-transparent [&_svg]:size-4",
+        className,
+      )}
+    >
+      {children}
+    </button>
   );
+  return tip ? <Tip text={label}>{button}</Tip> : button;
 }
 
 export function Tip({ text, children, side }: { text: ReactNode; children: ReactNode; side?: "top" | "right" | "bottom" }) {

@@ -131,7 +131,9 @@ export function Menu({ label, icon, children }: { label: string; icon: ReactNode
   return (
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger asChild>
-        <IconButton label={label}>{icon}</IconButton>
+        <IconButton label={label} tip={false}>
+          {icon}
+        </IconButton>
       </DropdownMenu.Trigger>
       <MenuContent align="end">{children}</MenuContent>
     </DropdownMenu.Root>

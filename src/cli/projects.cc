@@ -11,9 +11,14 @@ using nlohmann::json;
 
 namespace {
 
+constexpr const char* kHistoryHelp =
+    "Seconds of history that branches and restores can go back to (0 to 2592000; by default "
+    "604800, a week)";
+
 struct ProjectFlags {
   std::string name;
   int64_t idle_timeout = 0;
+  std::optional<int64_t> history;
 };
 
 void create_project(const Context& context, const ProjectFlags& flags) {
@@ -22,6 +27,7 @@ void create_project(const Context& context, const ProjectFlags& flags) {
       {"project",
        {{"name", flags.name},
         {"default_endpoint_settings", {{"suspend_timeout_seconds", flags.idle_timeout}}}}}};
+  if (flags.history) body["project"]["history_retention_seconds"] = *flags.history;
   json made = api.post("/api/v2/projects", body);
   if (context.json) return print_json(made);
   fmt::print(stderr, "Project {} ({}) created.\n", made["project"].value("name", ""),
@@ -46,6 +52,7 @@ struct UpdateFlags {
   std::string name;
   std::vector<std::string> allowed_ips;
   bool everybody = false;
+  std::optional<int64_t> history;
 };
 
 void update_project(const Context& context, const UpdateFlags& flags) {
@@ -55,9 +62,10 @@ void update_project(const Context& context, const UpdateFlags& flags) {
   if (!flags.name.empty()) change["name"] = flags.name;
   if (flags.everybody || !flags.allowed_ips.empty())
     change["settings"] = {{"allowed_ips", {{"ips", flags.allowed_ips}}}};
+  if (flags.history) change["history_retention_seconds"] = *flags.history;
   if (change.empty())
     throw Error(Errc::invalid_argument,
-                "nothing to change: give --name, --allow-ip or --allow-all");
+                "nothing to change: give --name, --history, --allow-ip or --allow-all");
   json answer = api.patch("/api/v2/projects/" + project.value("id", ""), {{"project", change}});
   if (context.json) return print_json(answer["project"]);
   fmt::print(stderr, "Project {} ({}) updated.\n", answer["project"].value("name", ""),
@@ -87,6 +95,7 @@ void add_projects(CLI::App& app, Context& context) {
   create->add_option("--suspend-timeout", flags->idle_timeout,
                      "Seconds without a connection until its compute is suspended (0: default, "
                      "300; -1: never)");
+  create->add_option("--history", flags->history, kHistoryHelp);
   create->footer("Example:\n  halogen projects create --name shop");
   create->callback([&context, flags] { create_project(context, *flags); });
 
@@ -94,9 +103,11 @@ void add_projects(CLI::App& app, Context& context) {
   list->callback([&context] { list_projects(context); });
 
   auto update_flags = std::make_shared<UpdateFlags>();
-  CLI::App* update = group->add_subcommand("update", "Rename it, or say who may connect");
+  CLI::App* update = group->add_subcommand(
+      "update", "Rename it, say who may connect, or how much history it keeps");
   update->add_option("project", update_flags->project, "Its id or name")->required();
   update->add_option("--name", update_flags->name, "Its new name");
+  update->add_option("--history", update_flags->history, kHistoryHelp);
   CLI::Option* ips =
       update->add_option("--allow-ip", update_flags->allowed_ips,
                          "Only these may connect: addresses, networks or ranges, in place of those "

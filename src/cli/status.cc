@@ -34,6 +34,29 @@ std::string isolation_missing(const json& status) {
   return names;
 }
 
+// As pg_size_pretty has it.
+std::string human_bytes(uint64_t bytes) {
+  constexpr const char* kUnits[] = {"bytes", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  for (; bytes >= 10240 && unit < 4; unit++) bytes = (bytes + 512) / 1024;
+  return fmt::format("{} {}", bytes, kUnits[unit]);
+}
+
+std::string bytes(const json& storage, const char* key) {
+  auto found = storage.find(key);
+  return found == storage.end() ? "" : human_bytes(found->get<uint64_t>());
+}
+
+void print_storage(const json& status) {
+  std::vector<std::vector<std::string>> rows = {
+      {"BRANCH", "NAME", "LOGICAL", "OWN", "OF IT HISTORY", "SHARED"}};
+  for (const json& branch : status.value("storage", json::array()))
+    rows.push_back({branch.value("branch", ""), branch.value("name", ""),
+                    bytes(branch, "logical_bytes"), bytes(branch, "own_bytes"),
+                    bytes(branch, "history_bytes"), bytes(branch, "shared_bytes")});
+  print_table(rows);
+}
+
 void print_status(const json& status) {
   fmt::print("Halogen is running in {} (pid {}, since {}).\n", status.value("home", ""),
              status.value("pid", 0), status.value("started_at", ""));
@@ -57,6 +80,8 @@ void print_status(const json& status) {
                     compute.value("project", ""), compute.value("branch", ""),
                     compute.value("keeps_awake", ""), compute.value("problem", "")});
   print_table(rows);
+  fmt::print("\n");
+  print_storage(status);
 }
 
 void show_status(const Context& context) {

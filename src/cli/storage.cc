@@ -1,5 +1,7 @@
-// `halogen storage check`: is everything that is stored whole, and does it fit together?
+// `halogen storage check`: is everything that is stored whole, and does it fit together? `halogen
+// storage dump`: what is in it?
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/context.h"
@@ -29,6 +31,18 @@ void check(const Context& context) {
   if (!report.problems.empty()) throw Exit{kFailed};
 }
 
+struct DumpFlags {
+  std::string what;
+  std::string page;
+  std::string lsn;
+};
+
+// A layer file by its path; a timeline by its id, or by its folder's path.
+void dump(const Context& context, const DumpFlags& flags) {
+  platform::dump_storage(context.layout(), flags.what, flags.page, flags.lsn,
+                         [](const std::string& line) { fmt::print("{}\n", line); });
+}
+
 }  // namespace
 
 void add_storage(CLI::App& app, Context& context) {
@@ -39,6 +53,20 @@ void add_storage(CLI::App& app, Context& context) {
                        "Read everything that is stored and say what is damaged or does not fit "
                        "together; changes nothing, and wants the platform down")
       ->callback([&context] { check(context); });
+  auto flags = std::make_shared<DumpFlags>();
+  CLI::App* dump_command = storage->add_subcommand(
+      "dump",
+      "Show what layer files have, for people; what is in memory, or only in WAL, is not seen");
+  dump_command
+      ->add_option("what", flags->what, "A timeline's id (halogen status --json), or a layer file")
+      ->required();
+  dump_command->add_option("--page", flags->page,
+                           "Of a timeline, what makes this page: "
+                           "<tablespace>/<database>/<relfilenode>[/<fork>]/<block>");
+  dump_command->add_option("--lsn", flags->lsn, "The page as it was here; by default as it is now");
+  dump_command->footer(
+      "Example:\n  halogen storage dump 0123456789abcdef0123456789abcdef --page 1663/5/16384/0");
+  dump_command->callback([&context, flags] { dump(context, *flags); });
 }
 
 }  // namespace halogen::cli

@@ -36,6 +36,8 @@ struct UpFlags {
   uint64_t cache_size = 0;
   size_t layer_kb = 64 << 10;
   size_t merge_files = 8;
+  int64_t history_interval_ms = 60000;
+  std::string native_redo = "on";
   std::string wal = "in-place";
   std::string libraries;
   std::string console;
@@ -223,6 +225,8 @@ void up(const Context& context, const UpFlags& flags) {
   options.cache_bytes = flags.cache_size;
   options.layer_bytes = flags.layer_kb << 10;
   options.merge_files = flags.merge_files;
+  options.native_redo = flags.native_redo;
+  options.history_interval = std::chrono::milliseconds(flags.history_interval_ms);
   options.wal = flags.wal == "pull" ? WalPath::pull : WalPath::in_place;
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
@@ -322,6 +326,17 @@ void add_up(CLI::App& app, Context& context) {
   command->add_option("--merge-files", flags->merge_files, "How many layer files become one")
       ->check(CLI::Range(2, 64))
       ->group("");
+  command
+      ->add_option("--history-interval-ms", flags->history_interval_ms,
+                   "Between two looks at what is too old")
+      ->check(CLI::Range(10, 3600000))
+      ->group("");
+  // Off if our code is suspected of a wrong page; compare: Postgres checks each of its pages.
+  command
+      ->add_option("--native-redo", flags->native_redo,
+                   "Whether the commonest WAL records are applied without redo processes")
+      ->envname("HALOGEN_NATIVE_REDO")
+      ->check(CLI::IsMember({"on", "off", "compare"}));
   // What safekeepers on other machines will need, kept at work by tests.
   command->add_option("--wal", flags->wal, "How a compute's WAL comes to the safekeeper")
       ->envname("HALOGEN_WAL")

@@ -8,7 +8,7 @@ namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 6;
+constexpr int64_t kSchemaVersion = 7;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -78,9 +78,13 @@ ALTER TABLE branches ADD COLUMN is_look INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE passwords ADD COLUMN given_at INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+constexpr const char* kSchema7 = R"sql(
+ALTER TABLE projects ADD COLUMN history_retention INTEGER NOT NULL DEFAULT 604800;
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
-    "created_at, updated_at";
+    "created_at, updated_at, history_retention";
 constexpr const char* kBranchColumns =
     "id, project_id, timeline, parent_id, parent_lsn, name, is_default, state, created_at, "
     "updated_at, parent_time, last_reset_at, is_look";
@@ -97,6 +101,7 @@ Project read_project(const Statement& row) {
   project.default_idle_timeout = row.integer(7);
   project.created_at = row.integer(8);
   project.updated_at = row.integer(9);
+  project.history_retention = row.integer(10);
   return project;
 }
 
@@ -160,6 +165,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 4) db_.exec(kSchema4);
   if (version < 5) db_.exec(kSchema5);
   if (version < 6) db_.exec(kSchema6);
+  if (version < 7) db_.exec(kSchema7);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
@@ -179,10 +185,11 @@ void Catalog::set_meta(const std::string& key, const std::string& value) {
 }
 
 void Catalog::insert_project(const Project& project) {
-  db_.run("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name,
+  db_.run("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name,
           project.tenant.str(), int64_t{project.pg_version},
           static_cast<int64_t>(project.system_identifier), project.settings, project.state,
-          project.default_idle_timeout, project.created_at, project.updated_at);
+          project.default_idle_timeout, project.created_at, project.updated_at,
+          project.history_retention);
 }
 
 void Catalog::insert_branch(const NewBranch& added) {
@@ -247,11 +254,12 @@ void Catalog::set_project_state(const std::string& id, const std::string& state)
   transaction.commit();
 }
 
-void Catalog::update_project(const std::string& id, const std::string& name,
-                             const std::string& settings) {
+void Catalog::update_project(const Project& project) {
   MutexLock lock(mutex_);
-  db_.run("UPDATE projects SET name = ?, settings = ?, updated_at = ? WHERE id = ?", name, settings,
-          now_micros(), id);
+  db_.run(
+      "UPDATE projects SET name = ?, settings = ?, history_retention = ?, updated_at = ? "
+      "WHERE id = ?",
+      project.name, project.settings, project.history_retention, now_micros(), project.id);
 }
 
 void Catalog::set_branch_state(const std::string& id, const std::string& state) {

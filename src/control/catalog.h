@@ -32,6 +32,8 @@ inline constexpr const char* kFirstDatabase = "neondb";
 using Micros = int64_t;  // Since 1970, UTC.
 Micros now_micros();
 
+constexpr int64_t kDefaultHistoryRetention = int64_t{7} * 24 * 3600;
+
 struct Project {
   std::string id;
   std::string name;
@@ -43,6 +45,7 @@ struct Project {
   int64_t default_idle_timeout = 0;
   Micros created_at = 0;
   Micros updated_at = 0;
+  int64_t history_retention = kDefaultHistoryRetention;  // Seconds.
 };
 
 struct Branch {
@@ -154,7 +157,8 @@ class Catalog {
   void add_project(const Project& project, const NewBranch& branch);
   void add_branch(const NewBranch& branch);
   void set_project_state(const std::string& id, const std::string& state);
-  void update_project(const std::string& id, const std::string& name, const std::string& settings);
+  // Its name, settings and history window.
+  void update_project(const Project& project);
   void rename_branch(const std::string& id, const std::string& name);  // already_exists.
   // Instead of the one that was.
   void set_default_branch(const Branch& branch);

@@ -171,9 +171,8 @@ class FakePageserver final : public PageserverAdmin {
     MutexLock lock(mutex_);
     if (lsn > find(id).last_record_lsn)
       throw Error(Errc::invalid_argument, "beyond the end of history");
-    if (lsn < timelines_.at(template_).last_record_lsn)
-      throw Error(Errc::gone, "history begins later");
-    Moment found{timelines_.at(template_).last_record_lsn, std::nullopt};
+    if (lsn < beginning(id).lsn) throw Error(Errc::gone, "history begins later");
+    Moment found = beginning(id);
     for (const auto& [end, time] : commits_[id])
       if (end <= lsn) found = {end, time};
     return found;
@@ -181,10 +180,30 @@ class FakePageserver final : public PageserverAdmin {
   Moment moment_at_time(TimelineId id, int64_t time) override {
     MutexLock lock(mutex_);
     find(id);
-    Moment found{timelines_.at(template_).last_record_lsn, std::nullopt};
+    Moment found = beginning(id);
+    if (found.commit_time && time < *found.commit_time)
+      throw Error(Errc::gone, "history begins later");
     for (const auto& [end, committed] : commits_[id])
       if (committed <= time) found = {end, committed};
     return found;
+  }
+  void set_history_retention(TenantId tenant, std::chrono::seconds retention) override {
+    MutexLock lock(mutex_);
+    retention_[tenant] = retention;
+  }
+  Moment earliest_moment(TimelineId id) override {
+    MutexLock lock(mutex_);
+    return beginning(id);
+  }
+  // What projects' windows were said to be.
+  std::map<TenantId, std::chrono::seconds> retention() {
+    MutexLock lock(mutex_);
+    return retention_;
+  }
+  // History begins with this commit from now on.
+  void forget_before(TimelineId id, Moment moment) {
+    MutexLock lock(mutex_);
+    beginnings_[id] = moment;
   }
   void attach_wal(TimelineId id, const std::string&, int) override {
     MutexLock lock(mutex_);
@@ -225,9 +244,18 @@ class FakePageserver final : public PageserverAdmin {
     return found->second;
   }
 
+  Moment beginning(TimelineId id) REQUIRES(mutex_) {
+    auto found = beginnings_.find(id);
+    return found != beginnings_.end()
+               ? found->second
+               : Moment{timelines_.at(template_).last_record_lsn, std::nullopt};
+  }
+
   const TimelineId template_ = TimelineId::random();
   Mutex mutex_;
   std::map<TimelineId, std::map<Lsn, int64_t>> commits_ GUARDED_BY(mutex_);
+  std::map<TimelineId, Moment> beginnings_ GUARDED_BY(mutex_);
+  std::map<TenantId, std::chrono::seconds> retention_ GUARDED_BY(mutex_);
   std::map<TimelineId, TimelineInfo> timelines_ GUARDED_BY(mutex_) = {
       {template_,
        {.timeline = template_, .last_record_lsn = Lsn(0x2000000), .disk_consistent_lsn = {}}}};

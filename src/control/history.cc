@@ -55,11 +55,19 @@ Moment History::resolve(const Project& project, const Branch& source, const Want
     throw Error(Errc::gone, "history begins at {}, when the project was created; {} is older",
                 timestamp(project.created_at), timestamp(*wanted.time));
   const Lsn head = this->head(source);
-  if (wanted.time) return pageserver_.moment_at_time(source.timeline, *wanted.time);
-  if (*wanted.lsn > head)
+  if (wanted.lsn && *wanted.lsn > head)
     throw Error(Errc::invalid_argument, "{} is beyond the head of branch {}, which is at {}",
                 wanted.lsn->str(), source.name, head.str());
-  return pageserver_.moment_at(source.timeline, *wanted.lsn);
+  try {
+    return wanted.time ? pageserver_.moment_at_time(source.timeline, *wanted.time)
+                       : pageserver_.moment_at(source.timeline, *wanted.lsn);
+  } catch (const Error& error) {
+    if (error.code() != Errc::gone) throw;
+    const Moment earliest = pageserver_.earliest_moment(source.timeline);
+    throw Error(Errc::gone, "history of branch {} begins at {} ({}); {} is older", source.name,
+                earliest.lsn.str(), timestamp(earliest.commit_time.value_or(project.created_at)),
+                wanted.time ? timestamp(*wanted.time) : wanted.lsn->str());
+  }
 }
 
 // A password that is good now was good since it was given, and is told; of another it is not known

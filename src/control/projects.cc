@@ -45,6 +45,12 @@ void check_idle_timeout(int64_t seconds) {
                 "suspend_timeout_seconds must be between -1 (never) and 604800 (a week)");
 }
 
+void check_history_retention(int64_t seconds) {
+  if (seconds < 0 || seconds > 2'592'000)
+    throw Error(Errc::invalid_argument,
+                "history_retention_seconds must be between 0 and 2592000 (30 days)");
+}
+
 Endpoint new_endpoint(const Branch& branch, int64_t idle_timeout) {
   Endpoint endpoint;
   endpoint.id = new_endpoint_id();
@@ -95,8 +101,14 @@ Projects::Projects(Options options)
       timelines_(options_.catalog, options_.pageserver, options_.safekeeper) {}
 
 void Projects::attach_all() {
+  for (const Project& project : options_.catalog.projects()) bound_history(project);
   for (const Branch& branch : options_.catalog.all_branches())
     if (branch.state == "ready") timelines_.attach(branch);
+}
+
+void Projects::bound_history(const Project& project) {
+  options_.pageserver.set_history_retention(project.tenant,
+                                            std::chrono::seconds(project.history_retention));
 }
 
 void Projects::finish_interrupted() {
@@ -140,6 +152,7 @@ void Projects::restore_allow_lists() {
 CreatedBranch Projects::create_project(const ProjectRequest& request) {
   check_name("project", request.name);
   check_idle_timeout(request.idle_timeout);
+  check_history_retention(request.history_retention);
   if (request.pg_version != 15)
     throw Error(Errc::invalid_argument, "pg_version {} is not supported yet: use 15",
                 request.pg_version);
@@ -153,6 +166,7 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
   project.system_identifier = new_system_identifier();
   project.settings = settings.dump();
   project.default_idle_timeout = request.idle_timeout;
+  project.history_retention = request.history_retention;
   project.created_at = project.updated_at = now_micros();
   NewBranch added = first_branch(project, request);
   added.branch.parent_lsn = model.last_record_lsn;
@@ -164,6 +178,7 @@ CreatedBranch Projects::create_project(const ProjectRequest& request) {
     throw;
   }
   options_.catalog.set_project_state(project.id, "ready");
+  bound_history(project);
   options_.endpoints.set_allowed_addresses(project.id, allow_list_of(settings));
   options_.endpoints.add(added.endpoint);
   added.branch.state = "ready";
@@ -179,8 +194,12 @@ Project Projects::update_project(const std::string& project_id, const ProjectCha
   MutexLock lock(mutex_);  // One change after another, in the catalog and to who may connect.
   Project project = options_.catalog.project(project_id);
   nlohmann::json settings = merged_settings(project.settings, changes);
-  std::string name = change.name.empty() ? project.name : change.name;
-  options_.catalog.update_project(project_id, name, settings.dump());
+  if (!change.name.empty()) project.name = change.name;
+  project.settings = settings.dump();
+  if (change.history_retention) project.history_retention = *change.history_retention;
+  check_history_retention(project.history_retention);
+  options_.catalog.update_project(project);
+  bound_history(project);
   options_.endpoints.set_allowed_addresses(project_id, allow_list_of(settings));
   return options_.catalog.project(project_id);
 }

@@ -26,11 +26,13 @@ struct ProjectRequest {
   int64_t pg_version = 15;
   int64_t idle_timeout = 0;
   std::string settings = "{}";
+  int64_t history_retention = kDefaultHistoryRetention;  // Seconds.
 };
 
 struct ProjectChange {
   std::string name;             // Empty: as it is.
   std::string settings = "{}";  // JSON: the members that change.
+  std::optional<int64_t> history_retention;
 };
 
 struct BranchRequest {
@@ -71,7 +73,8 @@ class Projects {
   };
   explicit Projects(Options options);
 
-  // At start: every branch's WAL is followed again, half-made and half-deleted ones go.
+  // At start: every branch's WAL is followed again, and its history bounded; half-made and
+  // half-deleted ones go.
   void attach_all();
   void finish_interrupted();
   // At start, before the proxy listens: who may connect.
@@ -107,6 +110,7 @@ class Projects {
                              const std::string& role, bool pooled);
 
  private:
+  void bound_history(const Project& project);
   NewBranch first_branch(const Project& project, const ProjectRequest& request);
   void make(const Project& project, NewBranch& added, TimelineId ancestor);
   std::vector<Branch> listed_children(const std::string& branch_id);

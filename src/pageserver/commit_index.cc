@@ -13,20 +13,24 @@ std::optional<CommitEntry> last_commit(const Store& store, Lsn lsn) {
   return CommitEntry{chain.back().lsn, Reader(chain.back().bytes).get<int64_t>()};
 }
 
-std::optional<CommitEntry> last_commit_by(const Store& store, int64_t time, Lsn newest) {
+std::optional<CommitEntry> last_commit_by(const Store& store, int64_t time, Lsn newest,
+                                          Lsn oldest) {
   std::optional<CommitEntry> latest = last_commit(store, newest);
   if (!latest || latest->time <= time) return latest;
   std::optional<CommitEntry> found;
   // All commits at or below `low` are taken; the one at `high` is too late. Most moments that are
   // asked for are recent, and where a clock was set back the newer of two answers is meant.
   uint64_t low = 0, high = latest->lsn.value;
-  for (uint64_t back = kFirstStep; !found && high > back; back *= 2) {
-    const std::optional<CommitEntry> commit = last_commit(store, Lsn(high - back));
-    if (!commit) break;
-    if (commit->time <= time) {
+  for (uint64_t back = kFirstStep; !found && low == 0; back *= 2) {
+    const uint64_t at = std::max(high > back ? high - back : 0, oldest.value);
+    const std::optional<CommitEntry> commit = last_commit(store, Lsn(at));
+    if (commit && commit->time <= time) {
       found = commit;
-      low = high - back;
+      low = at;
+    } else if (!commit) {
+      low = std::max<uint64_t>(at, 1);  // No commit is at or below it.
     } else {
+      if (commit->lsn <= oldest || at == oldest.value) return std::nullopt;
       high = commit->lsn.value;
     }
   }

@@ -22,7 +22,9 @@ std::optional<CommitEntry> last_commit(const Store& store, Lsn lsn);
 
 // The last commit at or below `newest` before the first one that is later than `time`. Where the
 // clock was set back by more than a minute there are several such places; it is one of them, mostly
-// the newest.
-std::optional<CommitEntry> last_commit_by(const Store& store, int64_t time, Lsn newest);
+// the newest. Reads nothing below `oldest`: it is nothing where the last commit at or below that is
+// later.
+std::optional<CommitEntry> last_commit_by(const Store& store, int64_t time, Lsn newest,
+                                          Lsn oldest = Lsn(0));
 
 }  // namespace halogen::pageserver

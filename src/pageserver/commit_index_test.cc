@@ -44,7 +44,7 @@ class CommitIndexTest : public ::testing::Test {
  protected:
   CommitIndexTest() {
     options_.layer_cache = std::make_shared<LayerCache>(1 << 20);
-    options_.merge_files = 3;
+    options_.merging.merge_files = 3;
   }
 
   std::shared_ptr<Model> create(std::shared_ptr<Model> ancestor, uint64_t lsn) {

@@ -166,14 +166,17 @@ void Follower::put_file(Lsn lsn, const std::string& path, std::string content) {
   live->put_file(path, std::move(content));
 }
 
+std::optional<uint64_t> Follower::known_logical_bytes() {
+  MutexLock lock(mutex_);
+  if (ingest_ && !ingest_->failed()) return ingest_->logical_bytes();
+  if (logical_ && logical_->first == timeline_.store().last_record_lsn()) return logical_->second;
+  return std::nullopt;
+}
+
 uint64_t Follower::logical_bytes() {
   TimelineStore& store = timeline_.store();
   const Lsn lsn = store.last_record_lsn();
-  {
-    MutexLock lock(mutex_);
-    if (ingest_ && !ingest_->failed()) return ingest_->logical_bytes();
-    if (logical_ && logical_->first == lsn) return logical_->second;
-  }
+  if (auto known = known_logical_bytes()) return *known;
   if (!store.arrived(lsn)) return 0;
   const uint64_t bytes = Head::load(store, lsn).logical_bytes();
   MutexLock lock(mutex_);

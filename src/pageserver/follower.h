@@ -65,6 +65,8 @@ class Follower {
   void put_file(Lsn lsn, const std::string& path, std::string content);
   // 0 while it cannot be known, as the ancestor's WAL has yet to come.
   uint64_t logical_bytes();
+  // Without reading anything.
+  std::optional<uint64_t> known_logical_bytes() EXCLUDES(mutex_);
 
  private:
   std::shared_ptr<Ingest> ingest(Deadline deadline) EXCLUDES(mutex_);

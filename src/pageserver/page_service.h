@@ -39,6 +39,7 @@ class PageService {
   // Its connections end. Unknown tokens are no error.
   void close_session(const PageToken& token) { sessions_.close(token); }
   size_t sessions(TimelineId timeline) const { return sessions_.of_timeline(timeline); }
+  std::multimap<TimelineId, Lsn> session_lsns() const { return sessions_.lsns(); }
 
   // Now, for tests and figures.
   size_t threads() const { return pool_->threads(); }

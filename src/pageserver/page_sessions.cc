@@ -63,6 +63,15 @@ size_t PageSessions::of_timeline(TimelineId timeline) const {
   return count;
 }
 
+std::multimap<TimelineId, Lsn> PageSessions::lsns() const {
+  MutexLock lock(mutex_);
+  std::multimap<TimelineId, Lsn> out;
+  sessions_.for_each([&](const PageSessionPtr& session) {
+    out.emplace(session->timeline().id(), session->lsn());
+  });
+  return out;
+}
+
 PageSessions::Joined PageSessions::join(const PageToken& token, PageConnection& connection) {
   MutexLock lock(mutex_);
   PageSessionPtr* found = sessions_.find(token_of(token));

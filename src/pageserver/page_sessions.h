@@ -32,6 +32,8 @@ class PageSessions {
   // Unknown tokens are no error.
   void close(const PageToken& token) EXCLUDES(mutex_);
   size_t of_timeline(TimelineId timeline) const EXCLUDES(mutex_);
+  // Where the sessions of timelines read.
+  std::multimap<TimelineId, Lsn> lsns() const EXCLUDES(mutex_);
 
   struct Joined {
     PageStatus status = PageStatus::denied;  // unavailable: no connection is to be had now.

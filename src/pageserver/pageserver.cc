@@ -37,7 +37,8 @@ void require_history(const Timeline& timeline, Lsn lsn) {
 
 Moment moment_of(const Timeline& timeline, const std::optional<CommitEntry>& commit) {
   if (!commit) return {timeline.oldest_lsn(), std::nullopt};
-  return {commit->lsn, commit->time + kPostgresEpoch};
+  // The last commit before the horizon is what is there at the horizon, until the next.
+  return {std::max(commit->lsn, timeline.oldest_lsn()), commit->time + kPostgresEpoch};
 }
 
 std::vector<metrics::Family> memory_families(const Pageserver::Memory& memory) {
@@ -91,6 +92,7 @@ Pageserver::Pageserver(Options options, Redo& redo)
   page_service_ = std::make_unique<PageService>(std::move(service));
   attach_known();
   housekeeper_ = std::thread([this] { keep_house(); });
+  historian_ = std::thread([this] { keep_history_bounded(); });
 }
 
 Pageserver::~Pageserver() { stop(); }
@@ -105,6 +107,7 @@ void Pageserver::stop() {
     branches = branches_;
   }
   if (housekeeper_.joinable()) housekeeper_.join();
+  if (historian_.joinable()) historian_.join();
   Deadline deadline = Deadline::after(options_.stop_time);
   for (auto& [id, branch] : branches) {
     branch->follower->request_stop();
@@ -199,8 +202,8 @@ bool Pageserver::is_template(TimelineId id) const {
 bool Pageserver::has_children(TimelineId id) const {
   for (const auto& [other, branch] : branches_)
     if (branch->timeline->ancestor() && branch->timeline->ancestor()->id() == id) return true;
-  for (const auto& [other, ancestor] : reserved_)
-    if (ancestor == id) return true;
+  for (const auto& [other, reserved] : reserved_)
+    if (reserved.ancestor == id) return true;
   return false;
 }
 
@@ -242,8 +245,10 @@ Pageserver::BranchPtr Pageserver::make_branch(const Manifest& manifest) {
       if (found == branches_.end())
         throw Error(Errc::not_found, "timeline {} has been deleted", manifest.ancestor->str());
       parent = found->second;
+      // Once it is reserved, the ancestor's history stays for it; until now it may have gone.
+      require_history(*parent->timeline, manifest.ancestor_lsn);
     }
-    reserved_[manifest.timeline] = manifest.ancestor;
+    reserved_[manifest.timeline] = {manifest.ancestor, manifest.ancestor_lsn};
   }
   Reservation reservation(*this, manifest.timeline);
   BranchPtr branch;
@@ -269,11 +274,19 @@ Moment Pageserver::moment_at(TimelineId id, Lsn lsn) {
   return moment_of(*branch->timeline, last_commit(store, lsn));
 }
 
+Moment Pageserver::earliest_moment(TimelineId id) {
+  const Timeline& timeline = *find(id)->timeline;
+  return moment_of(timeline, last_commit(timeline.store(), timeline.oldest_lsn()));
+}
+
 Moment Pageserver::moment_at_time(TimelineId id, int64_t time) {
   BranchPtr branch = find(id);
   const TimelineStore& store = branch->timeline->store();
-  return moment_of(*branch->timeline,
-                   last_commit_by(store, time - kPostgresEpoch, store.last_record_lsn()));
+  const Lsn oldest = branch->timeline->oldest_lsn();
+  const auto commit = last_commit_by(store, time - kPostgresEpoch, store.last_record_lsn(), oldest);
+  if (!commit && last_commit(store, oldest))
+    throw Error(Errc::gone, "history begins at {}, with a later commit than that", oldest.str());
+  return moment_of(*branch->timeline, commit);
 }
 
 void Pageserver::delete_timeline(TimelineId id) {
@@ -291,7 +304,7 @@ void Pageserver::delete_timeline(TimelineId id) {
       branches_.erase(found);
       awake_.erase(id);
     }
-    reserved_[id] = std::nullopt;
+    reserved_[id] = {};
   }
   Reservation reservation(*this, id);
   if (!branch) return remove_unopened(id);
@@ -326,6 +339,7 @@ PageToken Pageserver::open_session(TimelineId id, uint64_t term, Lsn lsn) {
     if (found == branches_.end()) throw Error(Errc::not_found, "there is no timeline {}", id.str());
     branch = found->second;
     refuse_older_log(*branch->timeline, lsn);
+    if (!branch->timeline->store().readable(lsn)) require_history(*branch->timeline, lsn);
     token = page_service_->open_session(branch->timeline, term, lsn);
   }
   // After the session is there: see Follower::rest_if_idle.
@@ -354,7 +368,7 @@ void Pageserver::flush(TimelineId id, Deadline deadline) {
 
 Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
   BranchPtr branch = find(id);
-  require_history(*branch->timeline, lsn);
+  if (!branch->timeline->store().readable(lsn)) require_history(*branch->timeline, lsn);
   wake(id, branch);  // Its ingest is needed, and is given back at the next rest.
   wake_for(id, branch, lsn);
   branch->timeline->store().wait_for_lsn(lsn, deadline);
@@ -369,7 +383,7 @@ Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
   return skeleton;
 }
 
-TimelineInfo Pageserver::describe(const Branch& branch) {
+TimelineInfo Pageserver::describe(const Branch& branch, Logical logical) {
   const Timeline& timeline = *branch.timeline;
   Manifest manifest = timeline.store().manifest();
   TimelineInfo info;
@@ -379,12 +393,18 @@ TimelineInfo Pageserver::describe(const Branch& branch) {
   info.ancestor_lsn = manifest.ancestor_lsn;
   info.last_record_lsn = timeline.store().last_record_lsn();
   info.disk_consistent_lsn = manifest.disk_consistent_lsn;
-  for (const LayerDesc& layer : manifest.layers) info.physical_bytes += layer.bytes;
-  info.logical_bytes = branch.follower->logical_bytes();
+  const TimelineStore::Sizes sizes = timeline.store().sizes();
+  info.physical_bytes = sizes.own;
+  info.history_bytes = sizes.history;
+  info.shared_bytes = sizes.shared;
+  info.oldest_lsn = timeline.oldest_lsn();
+  info.logical_bytes = logical == Logical::read
+                           ? branch.follower->logical_bytes()
+                           : branch.follower->known_logical_bytes().value_or(0);
   return info;
 }
 
-TimelineInfo Pageserver::timeline(TimelineId id) { return describe(*find(id)); }
+TimelineInfo Pageserver::timeline(TimelineId id) { return describe(*find(id), Logical::read); }
 
 std::vector<TimelineInfo> Pageserver::timelines() {
   std::vector<BranchPtr> branches;
@@ -393,7 +413,7 @@ std::vector<TimelineInfo> Pageserver::timelines() {
     for (const auto& [id, branch] : branches_) branches.push_back(branch);
   }
   std::vector<TimelineInfo> out;
-  for (const BranchPtr& branch : branches) out.push_back(describe(*branch));
+  for (const BranchPtr& branch : branches) out.push_back(describe(*branch, Logical::if_known));
   return out;
 }
 

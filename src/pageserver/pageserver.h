@@ -33,8 +33,9 @@ class Pageserver : public PageserverAdmin {
     size_t index_cache_bytes = 16 << 20;
     uint64_t layer_memory_bytes = 512 << 20;  // Of all memory layers; see layer_memory.h.
     size_t flush_bytes = 64 << 20;  // Of WAL in memory per timeline, before it goes to a file.
-    size_t merge_files = 8;         // See TimelineStore::Options.
-    size_t reader_threads = 2;      // That help with batched reads.
+    size_t merge_files = 8;         // See MergeRules.
+    std::chrono::milliseconds history_interval{60000};  // How often horizons move on.
+    size_t reader_threads = 2;                          // That help with batched reads.
     PageSessions::Limits page_limits{};
     bool asks_for_token = true;  // On the page service.
     Follower::Options following{};
@@ -72,6 +73,11 @@ class Pageserver : public PageserverAdmin {
   void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) override;
   std::string read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) override;
   void flush(TimelineId id, Deadline deadline) override;
+  void set_history_retention(TenantId tenant, std::chrono::seconds retention) override;
+  Moment earliest_moment(TimelineId id) override;
+
+  // Whether its files are being merged, for tests.
+  bool merging(TimelineId id) const { return find(id)->timeline->store().merging(); }
 
   struct Counts {
     size_t timelines = 0;
@@ -120,29 +126,50 @@ class Pageserver : public PageserverAdmin {
   BranchPtr find(TimelineId id) const EXCLUDES(mutex_);
   bool is_template(TimelineId id) const EXCLUDES(mutex_);
   bool has_children(TimelineId id) const REQUIRES(mutex_);
+
+  // pageserver_history.cc: forgets what is older than the projects' windows.
+  void keep_history_bounded();
+  void bound_history(TimelineId id, const BranchPtr& branch) EXCLUDES(mutex_);
+  std::vector<Lsn> points_of(TimelineId id) const REQUIRES(mutex_);
+  // When a timeline's horizon is to be looked for again. Most timelines are at rest.
+  struct HorizonCheck {
+    std::chrono::seconds retention{0};
+    Lsn end;  // last_record_lsn, then.
+    steady_clock::time_point due;
+  };
   void add_hot_pages(Timeline& timeline, Skeleton& skeleton, Deadline deadline);
-  TimelineInfo describe(const Branch& branch);
+  enum class Logical { read, if_known };
+  TimelineInfo describe(const Branch& branch, Logical logical);
 
   const Options options_;
   Redo& redo_;
   std::shared_ptr<LayerCache> layer_cache_;
   std::shared_ptr<LayerMemory> layer_memory_;
+  std::shared_ptr<Compactor> compactor_ = std::make_shared<Compactor>();
   PageCache page_cache_;
   JobPool jobs_;
 
   mutable Mutex mutex_;
   std::map<TimelineId, BranchPtr> branches_ GUARDED_BY(mutex_);
-  // Being made or deleted; with the ancestor that must stay meanwhile.
-  std::map<TimelineId, std::optional<TimelineId>> reserved_ GUARDED_BY(mutex_);
+  // Being made or deleted; with the ancestor that must stay meanwhile, and where it is read.
+  struct Reserved {
+    std::optional<TimelineId> ancestor;
+    Lsn ancestor_lsn;
+  };
+  std::map<TimelineId, Reserved> reserved_ GUARDED_BY(mutex_);
+  std::map<TenantId, std::chrono::seconds> retention_ GUARDED_BY(mutex_);
   std::map<int, TimelineId> templates_ GUARDED_BY(mutex_);
   std::map<TimelineId, BranchPtr> awake_ GUARDED_BY(mutex_);
   CondVar woken_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool stopped_ = false;
 
+  std::map<TimelineId, HorizonCheck> horizon_checks_;  // Only the historian's.
+
   metrics::Registration metrics_;
   std::unique_ptr<PageService> page_service_;
   std::thread housekeeper_;
+  std::thread historian_;
 };
 
 }  // namespace halogen::pageserver

@@ -154,7 +154,8 @@ Pageserver::BranchPtr Pageserver::load_timeline(TimelineId id,
 Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const BranchPtr& ancestor) {
   TimelineStore::Options store;
   store.freeze_bytes = options_.flush_bytes;
-  store.merge_files = options_.merge_files;
+  store.merging.merge_files = options_.merge_files;
+  store.compactor = compactor_;
   store.layer_cache = layer_cache_;
   store.memory = layer_memory_;
   auto branch = std::make_shared<Branch>();

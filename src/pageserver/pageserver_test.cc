@@ -35,6 +35,8 @@ class PageserverTest : public ::testing::Test {
     options.page_socket = folder_ / "pages";
     options.flush_bytes = flush_bytes_;
     options.following = following_;
+    options.merge_files = merge_files_;
+    options.history_interval = history_interval_;
     server_ = std::make_unique<Pageserver>(options, redo);
   }
   void open() { open(fake_); }
@@ -51,6 +53,8 @@ class PageserverTest : public ::testing::Test {
 
   TempFolder folder_;
   size_t flush_bytes_ = 64 << 20;
+  size_t merge_files_ = 8;
+  std::chrono::milliseconds history_interval_{60000};
   Follower::Options following_;
   FakeRedo fake_;
   std::unique_ptr<Pageserver> server_;
@@ -412,6 +416,104 @@ TEST_F(LivePageserverTest, ABranchStandsStillWhileItsParentGoesOn) {
   EXPECT_TRUE(has(server_->skeleton(branch, at, soon())));
   EXPECT_TRUE(has(server_->skeleton(id_, at, soon())));
   EXPECT_FALSE(has(server_->skeleton(id_, server_->timeline(id_).last_record_lsn, soon())));
+}
+
+class BoundedPageserverTest : public LivePageserverTest {
+ protected:
+  void SetUp() override {
+    flush_bytes_ = 1 << 20;
+    merge_files_ = 3;
+    history_interval_ = std::chrono::milliseconds(20);
+    LivePageserverTest::SetUp();
+  }
+  TenantId tenant() { return server_->timeline(id_).tenant; }
+  std::map<PageKey, std::string> all_pages(TimelineId id, Lsn lsn) {
+    std::map<PageKey, std::string> pages;
+    for (const RelSize& size : server_->skeleton(id, lsn, in_a_minute()).relations)
+      for (uint32_t block = 0; block < size.pages; block++)
+        pages[{size.tag, block}] = server_->read_page(id, {size.tag, block}, lsn, in_a_minute());
+    return pages;
+  }
+  // Until history begins at or after `lsn`, and what was before it has gone.
+  void wait_for_horizon(Lsn lsn) {
+    const Deadline deadline = in_a_minute();
+    auto done = [&] {
+      const TimelineInfo info = server_->timeline(id_);
+      return info.oldest_lsn >= lsn && !server_->merging(id_);
+    };
+    while (!done() && !deadline.passed()) ::usleep(10000);
+    ASSERT_GE(server_->timeline(id_).oldest_lsn, lsn);
+    ASSERT_FALSE(server_->merging(id_));
+  }
+};
+
+TEST_F(BoundedPageserverTest, WhatIsOlderThanTheWindowGoesAndEveryOtherPageIsAsItWas) {
+  stock_.sql(testing::kWorkload);
+  const Lsn at = now();
+  server_->wait_for_lsn(id_, at, in_a_minute());
+  const TimelineId branch = TimelineId::random();
+  server_->create_timeline(tenant(), branch, id_, at, in_a_minute());
+  const auto before = all_pages(branch, at);
+  EXPECT_GT(before.size(), 2000u);
+  EXPECT_LE(server_->earliest_moment(id_).lsn, start_)
+      << "nobody has said how much history there is to be";
+
+  server_->set_history_retention(tenant(), std::chrono::seconds(0));
+  for (int round = 0; round < 4; round++) {
+    stock_.sql(
+        "UPDATE t SET n = n + 1; VACUUM t; DROP TABLE IF EXISTS late; CREATE TABLE late AS SELECT "
+        "* FROM t;");
+    server_->wait_for_lsn(id_, now(), in_a_minute());
+    ::usleep(100000);
+  }
+  server_->flush(id_, in_a_minute());
+  wait_for_horizon(at + 1);
+  EXPECT_EQ(compare_all(), "");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  server_->flush(id_, in_a_minute());
+  wait_for_horizon(at + 1);
+
+  for (int restarts = 0; restarts < 2; restarts++) {
+    EXPECT_EQ(all_pages(branch, at), before) << "what a branch stands on stays";
+    const Moment earliest = server_->earliest_moment(id_);
+    EXPECT_GT(earliest.lsn, at);
+    EXPECT_EQ(server_->moment_at(id_, earliest.lsn).lsn, earliest.lsn);
+    EXPECT_EQ(server_->moment_at_time(id_, *earliest.commit_time).lsn, earliest.lsn);
+    EXPECT_EQ(thrown_by([&] { server_->moment_at(id_, at); }), Errc::gone);
+    EXPECT_EQ(thrown_by([&] { server_->moment_at_time(id_, *earliest.commit_time - 1); }),
+              Errc::gone);
+    EXPECT_EQ(thrown_by([&] { server_->skeleton(id_, at - 8, soon()); }), Errc::gone);
+    EXPECT_EQ(thrown_by([&] { create(id_, at, tenant()); }), Errc::gone);
+    EXPECT_NO_THROW(server_->moment_at(branch, at));
+    server_.reset();
+    open(redo_);
+  }
+  server_->set_history_retention(tenant(), std::chrono::seconds(0));
+  const uint64_t with_branch = server_->timeline(id_).physical_bytes;
+  server_->delete_timeline(branch);
+  stock_.sql("UPDATE t SET n = n + 1; CHECKPOINT;");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  server_->flush(id_, in_a_minute());
+  wait_for_horizon(at + 1);
+  EXPECT_LT(server_->timeline(id_).physical_bytes, with_branch) << "nobody needs it any more";
+}
+
+TEST_F(BoundedPageserverTest, AComputeReadsWhereItBootedHoweverLongAgo) {
+  stock_.sql("CREATE TABLE b AS SELECT i FROM generate_series(1, 50000) i;");
+  const Lsn boot = now();
+  server_->wait_for_lsn(id_, boot, in_a_minute());
+  const auto before = all_pages(id_, boot);
+  const PageToken token = server_->open_session(id_, 1, server_->timeline(id_).last_record_lsn);
+  const Lsn reads = server_->timeline(id_).last_record_lsn;
+  server_->set_history_retention(tenant(), std::chrono::seconds(0));
+  stock_.sql("UPDATE b SET i = i + 1; VACUUM b; UPDATE b SET i = i + 1;");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  server_->flush(id_, in_a_minute());
+  wait_for_horizon(reads + 1);
+  for (const auto& [key, page] : before)
+    ASSERT_EQ(server_->read_page(id_, key, reads, in_a_minute()), page)
+        << key.tag.rel << " " << key.block;
+  server_->close_session(token);
 }
 
 // The stock server in the place of a safekeeper, which knows how far its WAL goes.

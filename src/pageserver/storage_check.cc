@@ -14,8 +14,9 @@ void check_layer(const fs::path& path, const LayerDesc& desc, TimelineId timelin
   std::pair<Key, Lsn> before;
   for (LayerFile::Cursor cursor(file); cursor.entry(); cursor.next()) {
     const std::pair at(cursor.entry()->key, cursor.entry()->lsn);
-    if (at.first < desc.first || at.first > desc.last || at.second < desc.min_lsn ||
-        at.second > desc.max_lsn || (entries > 0 && at < before))
+    // Below the first key is what has been merged, and counts no more.
+    if (at.first > desc.last || at.second < desc.min_lsn || at.second > desc.max_lsn ||
+        (entries > 0 && at < before))
       throw Error(Errc::corrupt, "{}: entry {} is out of place", path.string(), entries);
     before = at;
     entries++;

@@ -56,7 +56,8 @@ Timeline::Timeline(Parts parts, TimelineStore::Options store_options, const fs::
   id_ = manifest.timeline;
   tenant_ = manifest.tenant;
   major_ = static_cast<int>(manifest.major);
-  oldest_lsn_ = ancestor_ ? ancestor_->oldest_lsn_ : manifest.start_lsn;
+  first_lsn_ = ancestor_ ? ancestor_->first_lsn_ : manifest.start_lsn;
+  store_->resume_merging();
 }
 
 Timeline::~Timeline() { store_->stop(); }
@@ -68,8 +69,10 @@ std::vector<PageKey> Timeline::hot_page_keys() {
 }
 
 void Timeline::wait_for(Lsn lsn, Deadline deadline) const {
-  if (lsn < oldest_lsn_)
-    throw Error(Errc::gone, "history begins at {}; {} is older", oldest_lsn_.str(), lsn.str());
+  // Below its beginning some LSNs are kept: those at which branches begin, and computes read.
+  if (const Lsn oldest = oldest_lsn();
+      lsn < oldest && !(lsn >= first_lsn_ && store_->readable(lsn)))
+    throw Error(Errc::gone, "history begins at {}; {} is older", oldest.str(), lsn.str());
   if (!store_->arrived(lsn)) store_->wait_for_lsn(lsn, deadline);
 }
 

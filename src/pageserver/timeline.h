@@ -38,7 +38,7 @@ class Timeline {
   TimelineStore& store() { return *store_; }
   const TimelineStore& store() const { return *store_; }
   // The oldest LSN that can be read, here or below the branch point.
-  Lsn oldest_lsn() const { return oldest_lsn_; }
+  Lsn oldest_lsn() const { return store_->oldest_readable(); }
   BootSet& boot_set() { return boot_set_; }
   // Its own boot set, or what it inherits until it has one.
   std::vector<PageKey> hot_page_keys();
@@ -70,7 +70,7 @@ class Timeline {
   TimelineId id_;
   TenantId tenant_;
   int major_ = 0;
-  Lsn oldest_lsn_;
+  Lsn first_lsn_;  // Of the oldest ancestor: before it nothing ever was.
   BootSet boot_set_;
   // Last, so that its thread, which makes images, ends first.
   std::shared_ptr<TimelineStore> store_;

@@ -221,7 +221,7 @@ TEST_F(TimelineTest, RandomReadsAtAnyLsnAreRight) {
   auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
   options_.image_after_deltas = 5;
   options_.freeze_bytes = 40000;
-  options_.merge_files = 3;
+  options_.merging.merge_files = 3;
   using History = std::map<uint64_t, std::string>;  // The page's text from each LSN on.
   struct Side {
     std::shared_ptr<Timeline> timeline;

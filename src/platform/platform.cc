@@ -15,6 +15,7 @@
 #include "compute/rooms/warden.h"
 #include "control/control.h"
 #include "pageserver/pageserver.h"
+#include "pageserver/redo/native_redo.h"
 #include "pageserver/redo/redo_pool.h"
 #include "platform/checks.h"
 #include "platform/disk_watch.h"
@@ -174,6 +175,7 @@ void prepare(Options& options) {
 struct Platform::Services {
   std::unique_ptr<safekeeper::Safekeeper> safekeeper;
   std::unique_ptr<pageserver::RedoPool> redo;
+  std::unique_ptr<pageserver::NativeRedo> native_redo;
   std::unique_ptr<pageserver::Pageserver> pageserver;
   std::unique_ptr<compute::ComputeAgent> agent;
   std::unique_ptr<DiskWatch> disk;
@@ -235,6 +237,8 @@ void Platform::start_storage() {
   s.redo = std::make_unique<pageserver::RedoPool>(
       pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
                                     .scratch = layout_.home / "redo"});
+  s.native_redo = std::make_unique<pageserver::NativeRedo>(
+      *s.redo, pageserver::NativeRedo::mode_of(options_.native_redo));
   s.pageserver = std::make_unique<pageserver::Pageserver>(
       pageserver::Pageserver::Options{
           .home = layout_.home / "pageserver",
@@ -246,6 +250,7 @@ void Platform::start_storage() {
           .layer_memory_bytes = options_.memory_bytes / 2,
           .flush_bytes = options_.layer_bytes,
           .merge_files = options_.merge_files,
+          .history_interval = options_.history_interval,
           .asks_for_token = options_.layers.storage_tokens,
           .following = {.wal_password =
                             [&safekeeper = *s.safekeeper](TimelineId id) {
@@ -253,7 +258,7 @@ void Platform::start_storage() {
                             },
                         .wal_end = [&safekeeper = *s.safekeeper](
                                        TimelineId id) { return safekeeper.known_end(id); }}},
-      *s.redo);
+      *s.native_redo);
   s.agent = std::make_unique<compute::ComputeAgent>(
       compute::ComputeAgent::Options{.home = layout_.home / "compute",
                                      .run = layout_.run / "compute",
@@ -363,6 +368,7 @@ void Platform::stop() {
   if (s.pageserver)
     say_what_stop_waits_for(s.pageserver->counts().awake, "branches' WAL to be in files");
   s.pageserver.reset();
+  s.native_redo.reset();
   s.redo.reset();
   s.safekeeper.reset();
   s.disk.reset();

@@ -33,12 +33,14 @@ struct Options {
   IsolationLayers layers{};
   fs::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
   bool forget_unreadable_passwords = false;
-  bool open_metrics = false;        // /metrics needs no key.
-  unsigned first_room_uid = 0;      // Of the users that computes run as, if we are root. 0: choose.
-  uint64_t memory_bytes = 0;        // Of caches and WAL in this process. 0: prepare() chooses.
-  uint64_t cache_bytes = 0;         // On the disk, of each running compute. 0: a share of it.
-  size_t layer_bytes = 64 << 20;    // How much of a timeline's WAL is in memory, then in one file.
-  size_t merge_files = 8;           // How many files of one size become one.
+  bool open_metrics = false;       // /metrics needs no key.
+  unsigned first_room_uid = 0;     // Of the users that computes run as, if we are root. 0: choose.
+  uint64_t memory_bytes = 0;       // Of caches and WAL in this process. 0: prepare() chooses.
+  uint64_t cache_bytes = 0;        // On the disk, of each running compute. 0: a share of it.
+  size_t layer_bytes = 64 << 20;   // How much of a timeline's WAL is in memory, then in one file.
+  size_t merge_files = 8;          // How many files of one size become one.
+  std::string native_redo = "on";  // See pageserver::NativeRedo::Mode.
+  std::chrono::milliseconds history_interval{60000};  // How often what is too old is forgotten.
   WalPath wal = WalPath::in_place;  // How a compute's WAL comes to the safekeeper.
   fs::path console_folder;          // Where the console was built; empty: none is served.
   std::shared_ptr<const control::console::ConsoleFiles> console;  // By prepare(): what is there.

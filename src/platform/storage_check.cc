@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "control/branch_timelines.h"
 #include "pageserver/storage_check.h"
+#include "pageserver/storage_dump.h"
 #include "safekeeper/wal_check.h"
 
 namespace halogen::platform {
@@ -58,6 +59,16 @@ StorageReport check_storage(const Layout& layout, const Progress& progress) {
     }
   }
   return report;
+}
+
+void dump_storage(const Layout& layout, const std::string& what, const std::string& page,
+                  const std::string& lsn, const Progress& print) {
+  if (what.ends_with(".layer")) return pageserver::dump_layer(what, print);
+  const fs::path folder = layout.home / "pageserver" / "timelines" / TimelineId::parse(what).str();
+  if (page.empty()) return pageserver::dump_manifest(folder, print);
+  const std::optional<Lsn> at = lsn.empty() ? Lsn(UINT64_MAX) : Lsn::parse(lsn);
+  if (!at) throw Error(Errc::invalid_argument, "{} is no LSN, as 0/1A2B3C4D", lsn);
+  pageserver::dump_page(folder, pageserver::parse_page_key(page), *at, print);
 }
 
 }  // namespace halogen::platform

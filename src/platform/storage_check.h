@@ -1,5 +1,5 @@
-// storage_check.h: looks whether pageserver, safekeeper and catalog are whole and agree. Changes
-// nothing.
+// storage_check.h: looks whether pageserver, safekeeper and catalog are whole and agree, and into
+// what they have. Changes nothing.
 #pragma once
 #include "platform/home.h"
 #include "platform/platform.h"
@@ -16,5 +16,11 @@ struct StorageReport {
 
 // Throws conflict while a platform uses the home.
 StorageReport check_storage(const Layout& layout, const Progress& progress);
+
+// A line for each thing that is in `what`, a layer file or a timeline by its id; with `page`, for
+// each version that makes this page of the timeline as of `lsn` (empty: now). Throws Error for what
+// is not there, or is damaged.
+void dump_storage(const Layout& layout, const std::string& what, const std::string& page,
+                  const std::string& lsn, const Progress& print);
 
 }  // namespace halogen::platform

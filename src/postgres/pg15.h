@@ -88,13 +88,26 @@ constexpr uint8_t kDelete = 0x10;
 constexpr uint8_t kUpdate = 0x20;
 constexpr uint8_t kHotUpdate = 0x40;
 constexpr uint8_t kLock = 0x60;
+constexpr uint8_t kInplace = 0x70;
 }  // namespace heap
 
 namespace heap2 {
+constexpr uint8_t kPrune = 0x10;
+constexpr uint8_t kVacuum = 0x20;
+constexpr uint8_t kFreezePage = 0x30;
 constexpr uint8_t kVisible = 0x40;
 constexpr uint8_t kMultiInsert = 0x50;
 constexpr uint8_t kLockUpdated = 0x60;
 }  // namespace heap2
+
+namespace btree {
+constexpr uint8_t kInsertLeaf = 0x00;
+constexpr uint8_t kInsertUpper = 0x10;
+}  // namespace btree
+
+namespace seq {
+constexpr uint8_t kLog = 0x00;
+}  // namespace seq
 
 namespace clog {
 constexpr uint8_t kZeroPage = 0x00;

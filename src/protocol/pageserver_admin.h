@@ -2,6 +2,7 @@
 //
 // Every call may block and may throw Error; all are safe from any thread.
 #pragma once
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -23,7 +24,11 @@ struct TimelineInfo {
   Lsn last_record_lsn;          // All WAL up to here can be read.
   Lsn disk_consistent_lsn;      // All WAL up to here is in layer files: safekeepers may trim it.
   uint64_t logical_bytes = 0;   // Sum of the relation sizes at last_record_lsn.
-  uint64_t physical_bytes = 0;  // Of layer files.
+  uint64_t physical_bytes = 0;  // Of its own layer files.
+  uint64_t history_bytes =
+      0;                      // Of these, about: versions of pages that newer ones have superseded.
+  uint64_t shared_bytes = 0;  // Of layer files of ancestors that it stands on.
+  Lsn oldest_lsn;             // Where what can be read begins, here or in an ancestor.
 };
 
 // Where a branch may begin.
@@ -52,6 +57,7 @@ class PageserverAdmin {
   // Deleting what is not there succeeds.
   virtual void delete_timeline(TimelineId id) = 0;
   virtual TimelineInfo timeline(TimelineId id) = 0;
+  // All of them; logical_bytes only where it is known without reading.
   virtual std::vector<TimelineInfo> timelines() = 0;
   // TimelineInfo's, without the work of the rest.
   virtual Lsn disk_consistent_lsn(TimelineId id) { return timeline(id).disk_consistent_lsn; }
@@ -64,6 +70,13 @@ class PageserverAdmin {
   // those at or below last_record_lsn. So it has every commit that was acknowledged at `time`, if
   // that WAL has arrived, and none that was begun to be committed after it.
   virtual Moment moment_at_time(TimelineId id, int64_t time) = 0;
+
+  // The tenant's timelines keep history of so much time, and of what branches and computes read;
+  // older history may be forgotten from now on. Known until the process ends; without it all is
+  // kept.
+  virtual void set_history_retention(TenantId tenant, std::chrono::seconds retention) = 0;
+  // The oldest that moment_at and moment_at_time give.
+  virtual Moment earliest_moment(TimelineId id) = 0;
 
   // Follow a safekeeper's WAL by the standard replication protocol, from now on and after each
   // restart: a unix socket folder and port as libpq means them. The timeline id is the user name.

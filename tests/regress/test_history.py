@@ -8,7 +8,10 @@ from datetime import datetime, timedelta, timezone
 import psycopg2
 import pytest
 
+from fixtures.platform import Platform, wait_until
 from fixtures.replay import Pages, compare_pages, take_pages
+
+FORGETFUL = ("--history-interval-ms", "100", "--layer-kb", "64", "--merge-files", "2")
 
 
 class Moments:
@@ -285,3 +288,46 @@ def test_pages_of_a_branch_in_the_past_are_as_postgres_had_them(project, platfor
     with contextlib.closing(project.superuser("neondb", "then")) as connection, connection.cursor() as cursor:
         assert compare_pages(platform, cursor, pages) > 200
     assert project.query("select count(*), sum(length(m)) from big", branch="then") == [(20000, 640000)]
+
+
+@pytest.fixture
+def forgetful_platform():
+    """It forgets history as soon as it may."""
+    with Platform.create("forgetful", *FORGETFUL) as platform:
+        with platform.watch_log():
+            yield platform
+
+
+def test_what_is_older_than_the_window_is_refused_with_the_earliest_moment(forgetful_platform):
+    platform = forgetful_platform
+    project = platform.create_project()
+    made = Moments(project).commit(1, 2)
+    create_at(project, "kept", made.lsns[1])
+    assert rows(project, "kept") == [1]
+    platform.cli("projects", "update", project.id, "--history", "0")
+    project.query("create table bulk as select repeat('x', 500) s from generate_series(1, 5000)")
+    made.commit(3)
+
+    def oldest():
+        branch = branches(project)["main"]
+        storage = platform.api("GET", f"/api/v2/projects/{project.id}/branches/{branch['id']}")["branch"]["storage"]
+        return lsn(storage["oldest_lsn"])
+
+    wait_until(lambda: oldest() > lsn(made.lsns[2]), seconds=30, what="the horizon")
+    status, message = refusal(project, "", {"branch": {"parent_lsn": made.lsns[1]}})
+    assert status == 410 and "history of branch main begins at " in message, message
+    status, message = refusal(project, "", {"branch": {"parent_timestamp": made.times[1].isoformat()}})
+    assert status == 410 and "history of branch main begins at " in message, message
+    failed = platform.cli("branches", "create", "--project", project.id, "--name", "late", "--at", made.lsns[1], check=False)
+    assert failed.returncode != 0 and "history of branch main begins at " in failed.stderr
+    with pytest.raises(psycopg2.OperationalError, match="history of branch main begins at "):
+        project.connect(options=f"neon_lsn:{made.lsns[1]}")
+
+    project.suspend()
+    assert rows(project) == [1, 2, 3], "what is there now needs no history"
+    assert rows(project, "kept") == [1], "a branch keeps what it needs"
+    earliest = create_at(project, "earliest", refusal(project, "", {"branch": {"parent_lsn": made.lsns[1]}})[1].split()[6])
+    assert rows(project, "earliest") == [1, 2, 3] and earliest["parent_lsn"]
+    sizes = {entry["name"]: entry for entry in platform.api("GET", "/status")["storage"] if entry["project"] == project.id}
+    assert sizes["kept"]["shared_bytes"] > sizes["kept"]["own_bytes"]
+    assert "OF IT HISTORY" in platform.cli("status")

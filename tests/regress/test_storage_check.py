@@ -96,3 +96,19 @@ def test_a_lost_template_is_named(stopped):
     code, problems = check(stopped)
     template.write_text(text)
     assert code == 1 and any("no template" in problem for problem in problems)
+
+
+def test_a_dump_shows_a_timeline_a_layer_file_and_what_makes_a_page(stopped):
+    layer = newest(stopped, "pageserver/timelines/*/layers/*.layer")
+    timeline = layer.parent.parent.name
+    shown = stopped.cli("storage", "dump", timeline)
+    assert "on disk up to" in shown and layer.name in shown
+    lines = stopped.cli("storage", "dump", str(layer)).splitlines()
+    assert " entries of " in lines[0] and len(lines) == 1 + int(lines[0].split()[0])
+    page = next(line for line in lines if line.startswith("relation 1663/") and " main block " in line).split()
+    shown = stopped.cli("storage", "dump", timeline, "--page", f"{page[1]}/{page[2]}/{page[4]}")
+    assert "1 versions" in shown or " versions\n" in shown
+    assert "page: LSN" in shown or "the page cannot be shown" in shown
+    assert stopped.cli("storage", "dump", "nonsense", check=False).returncode != 0
+    with Damage(layer, os.path.getsize(layer) // 2):
+        assert stopped.cli("storage", "dump", str(layer), check=False).returncode != 0

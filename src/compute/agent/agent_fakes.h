@@ -71,6 +71,8 @@ class FakePageserver : public PageserverAdmin {
   void delete_timeline(TimelineId) override {}
   Moment moment_at(TimelineId, Lsn lsn) override { return {lsn, std::nullopt}; }
   Moment moment_at_time(TimelineId, int64_t) override { return {}; }
+  void set_history_retention(TenantId, std::chrono::seconds) override {}
+  Moment earliest_moment(TimelineId) override { return {}; }
   TimelineInfo timeline(TimelineId) override { return {}; }
   std::vector<TimelineInfo> timelines() override { return {}; }
   void attach_wal(TimelineId, const std::string&, int) override {}

@@ -410,6 +410,54 @@ TEST_F(ApiTest, ADeepBodyIsRefusedAndNumbersThatDoNotFitAreNoOthers) {
   refused(R"({"project":{"pg_version":18446744073709551615}})");  // -1, in 64 bits with a sign.
 }
 
+TEST_F(ApiTest, AProjectsHistoryWindowIsToldToStorageAndWhatIsOlderIsRefused) {
+  auto window = [&](const json& body) {
+    const json made = post("/projects", {{"project", body}}, 201);
+    const TenantId tenant = catalog_->project(made["project"]["id"]).tenant;
+    EXPECT_EQ(made["project"]["history_retention_seconds"],
+              pageserver_.retention()[tenant].count());
+    return pageserver_.retention()[tenant].count();
+  };
+  EXPECT_EQ(window(json::object()), 604800);
+  EXPECT_EQ(window({{"history_retention_seconds", 0}}), 0);
+  post("/projects", {{"project", {{"history_retention_seconds", 2592001}}}}, 400);
+  post("/projects", {{"project", {{"history_retention_seconds", -1}}}}, 400);
+  post("/projects", {{"project", {{"history_retention_seconds", "week"}}}}, 400);
+
+  const json made = make_project();
+  const std::string id = made["project"]["id"];
+  const Project project = catalog_->project(id);
+  auto change = [&](const json& body, int status) {
+    return read(client_->Patch("/api/v2/projects/" + id, json{{"project", body}}.dump(),
+                               "application/json"),
+                status);
+  };
+  EXPECT_EQ(
+      change({{"history_retention_seconds", 3600}}, 200)["project"]["history_retention_seconds"],
+      3600);
+  EXPECT_EQ(pageserver_.retention()[project.tenant].count(), 3600);
+  EXPECT_EQ(change({{"name", "other"}}, 200)["project"]["history_retention_seconds"], 3600);
+  change({{"history_retention_seconds", -1}}, 400);
+  pageserver_.set_history_retention(project.tenant, std::chrono::seconds(1));
+  projects_->attach_all();
+  EXPECT_EQ(pageserver_.retention()[project.tenant].count(), 3600) << "as at a start";
+
+  const TimelineId main = catalog_->branch(made["branch"]["id"]).timeline;
+  const Micros time = now_micros() - 1'000'000;
+  pageserver_.commit(main, Lsn(0x3000000), time);
+  pageserver_.forget_before(main, {Lsn(0x3000000), time});
+  const json refused =
+      post("/projects/" + id + "/branches", {{"branch", {{"parent_lsn", "0/2000000"}}}}, 410);
+  EXPECT_EQ(refused["message"], "history of branch main begins at 0/3000000 (" + timestamp(time) +
+                                    "); 0/2000000 is older");
+  const json branch = get("/api/v2/projects/" + id + "/branches/" +
+                          made["branch"]["id"].get<std::string>())["branch"];
+  EXPECT_TRUE(branch["storage"].contains("history_bytes")) << branch;
+  EXPECT_TRUE(branch.contains("logical_size"));
+  EXPECT_TRUE(get("/api/v2/projects/" + id)["project"]["storage"].contains("own_bytes"));
+  EXPECT_EQ(get("/status")["storage"].size(), 3u);
+}
+
 TEST_F(ApiTest, AllowedAddressesCountAtOnceAndOutliveARestart) {
   json wanted = {{"project", {{"settings", {{"allowed_ips", {{"ips", {"192.0.2.0/24"}}}}}}}}};
   json made = post("/projects", wanted, 201);

@@ -124,7 +124,15 @@ Response get_branch(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
   json annotation = {{"object", {{"type", "console/branch"}, {"id", branch.id}}},
                      {"value", json::object()}};
-  return json_response(200, {{"branch", branch_json(branch)}, {"annotation", annotation}});
+  json shape = branch_json(branch);
+  try {
+    const TimelineInfo info = services.pageserver.timeline(branch.timeline);
+    shape["logical_size"] = info.logical_bytes;
+    shape["storage"] = storage_json(info);
+  } catch (const Error& error) {
+    shape["storage"] = {{"problem", error.what()}};  // Storage cannot open it; the rest is known.
+  }
+  return json_response(200, {{"branch", shape}, {"annotation", annotation}});
 }
 
 Response delete_branch(Services& services, const Request& request) {

@@ -37,6 +37,25 @@ json computes_json(Services& services) {
   return computes;
 }
 
+// One entry for each branch, also of those that only look at a moment.
+json storage_of_branches(Services& services) {
+  std::map<TimelineId, TimelineInfo> timelines;
+  for (TimelineInfo& info : services.pageserver.timelines())
+    timelines[info.timeline] = std::move(info);
+  json listed = json::array();
+  for (const Branch& branch : services.catalog.all_branches()) {
+    auto found = timelines.find(branch.timeline);
+    if (found == timelines.end()) continue;
+    json shape = storage_json(found->second);
+    shape["project"] = branch.project_id;
+    shape["branch"] = branch.id;
+    shape["name"] = branch.name;
+    if (found->second.logical_bytes > 0) shape["logical_bytes"] = found->second.logical_bytes;
+    listed.push_back(std::move(shape));
+  }
+  return listed;
+}
+
 }  // namespace
 
 Response get_health(Services&, const Request&) { return json_response(200, {{"status", "ok"}}); }
@@ -55,6 +74,7 @@ Response get_status(Services& services, const Request&) {
           {{"name", component.name}, {"state", component.state}, {"detail", component.detail}});
   status["components"] = std::move(components);
   status["computes"] = computes_json(services);
+  status["storage"] = storage_of_branches(services);
   return json_response(200, status);
 }
 

@@ -65,6 +65,7 @@ Response create_project(Services& services, const Request& request) {
   wanted.pg_version = number_or(body, "pg_version", 15);
   wanted.idle_timeout = number_or(defaults, "suspend_timeout_seconds", 0);
   wanted.settings = checked_settings(body).dump();
+  wanted.history_retention = number_or(body, "history_retention_seconds", wanted.history_retention);
   CreatedBranch made = services.projects.create_project(wanted);
   std::vector<Operation> operations = {made.operation};
   try {
@@ -87,14 +88,19 @@ Response create_project(Services& services, const Request& request) {
 
 Response get_project(Services& services, const Request& request) {
   Project project = services.catalog.project(request.at("project_id"));
-  return json_response(200, {{"project", project_json(services, project)}});
+  json shape = project_json(services, project);
+  shape["storage"] = storage_json(services, project);
+  return json_response(200, {{"project", shape}});
 }
 
 // The name and settings; a list of allowed addresses counts at once, for new connections.
 Response update_project(Services& services, const Request& request) {
   std::string id = services.catalog.project(request.at("project_id")).id;
   json body = object_or_empty(request.body_json(), "project");
-  ProjectChange change{text_or(body, "name", ""), checked_settings(body).dump()};
+  ProjectChange change{text_or(body, "name", ""), checked_settings(body).dump(), std::nullopt};
+  if (int64_t seconds = number_or(body, "history_retention_seconds", -1);
+      body.contains("history_retention_seconds"))
+    change.history_retention = seconds;
   Project project = services.projects.update_project(id, change);
   return json_response(
       200, {{"project", project_json(services, project)}, {"operations", json::array()}});

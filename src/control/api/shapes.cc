@@ -35,7 +35,7 @@ json project_json(Services& services, const Project& project) {
       {"branch_logical_size_limit_bytes", 17'592'186'044'416},
       {"store_passwords", true},
       {"creation_source", "console"},
-      {"history_retention_seconds", kWeek},
+      {"history_retention_seconds", project.history_retention},
       {"created_at", rfc3339(project.created_at)},
       {"updated_at", rfc3339(project.updated_at)},
       {"consumption_period_start", rfc3339(project.created_at)},
@@ -48,6 +48,23 @@ json project_json(Services& services, const Project& project) {
       {"active_time_seconds", 0},
       {"active_time", 0},
       {"cpu_used_sec", 0}};
+}
+
+json storage_json(const TimelineInfo& info) {
+  return {{"own_bytes", info.physical_bytes},
+          {"history_bytes", info.history_bytes},
+          {"shared_bytes", info.shared_bytes},
+          {"oldest_lsn", info.oldest_lsn.str()}};
+}
+
+json storage_json(Services& services, const Project& project) {
+  uint64_t own = 0, history = 0;
+  for (const TimelineInfo& info : services.pageserver.timelines()) {
+    if (info.tenant != project.tenant) continue;
+    own += info.physical_bytes;
+    history += info.history_bytes;
+  }
+  return {{"own_bytes", own}, {"history_bytes", history}};
 }
 
 json branch_json(const Branch& branch) {

@@ -10,6 +10,11 @@ std::string rfc3339(Micros at);
 
 nlohmann::json project_json(Services& services, const Project& project);
 nlohmann::json branch_json(const Branch& branch);
+// What is stored, in bytes: of files that are the branch's own, of these about how much is history
+// that newer versions have superseded, of files of ancestors that it stands on.
+nlohmann::json storage_json(const TimelineInfo& info);
+// Of all of its branches, those that are not listed included.
+nlohmann::json storage_json(Services& services, const Project& project);
 nlohmann::json endpoint_json(Services& services, const Endpoint& endpoint);
 nlohmann::json operation_json(const Operation& operation);
 nlohmann::json operations_json(const std::vector<Operation>& operations);

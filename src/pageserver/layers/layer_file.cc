@@ -57,7 +57,11 @@ void LayerWriter::add(const EntryView& entry) {
     if (!first && entry.key < footer_.last)
       throw Error(Errc::internal, "{}: entries out of order", path_.string());
     hashes_.push_back(KeyFilter::hash(entry.key));
+    raw_of_key_ = 0;
   }
+  if (is_base(entry.kind)) raw_superseded_ += std::exchange(raw_of_key_, 0);
+  raw_bytes_ += sizeof(Key) + entry.bytes.size();
+  raw_of_key_ += sizeof(Key) + entry.bytes.size();
   if (first) footer_.first = entry.key;
   footer_.last = entry.key;
   footer_.min_lsn = first ? entry.lsn : std::min(footer_.min_lsn, entry.lsn);
@@ -88,6 +92,9 @@ LayerDesc LayerWriter::finish() {
   desc.max_lsn = footer_.max_lsn;
   desc.bytes = offset_;
   desc.entries = footer_.entries;
+  desc.superseded =
+      static_cast<uint64_t>(static_cast<double>(offset_) * static_cast<double>(raw_superseded_) /
+                            static_cast<double>(raw_bytes_));
   return desc;
 }
 
@@ -158,7 +165,7 @@ std::shared_ptr<const std::string> LayerFile::cached_block(const OpenedLayer& op
 }
 
 bool LayerFile::walk(const Key& key, Lsn lsn, const VisitVersion& visit) const {
-  if (!may_overlap(key, key, lsn)) return true;
+  if (desc_.min_lsn > lsn) return true;
   auto opened = this->opened();
   if (!opened->index.filter.may_contain(key)) return true;
   for (ptrdiff_t at = opened->index.last_block(key, lsn); at >= 0; at--) {
@@ -177,14 +184,24 @@ bool LayerFile::walk(const Key& key, Lsn lsn, const VisitVersion& visit) const {
   return true;
 }
 
+// The block in which the versions of `key`, or of the next key there is, begin.
+size_t LayerFile::first_block(const OpenedLayer& opened, const Key& key) const {
+  return static_cast<size_t>(std::max<ptrdiff_t>(0, opened.index.last_block(key, Lsn(0))));
+}
+
 std::vector<std::pair<Key, Value>> LayerFile::newest(const Key& first, const Key& last,
                                                      Lsn lsn) const {
   std::vector<std::pair<Key, Value>> out;
-  if (!may_overlap(first, last, lsn)) return out;
+  if (desc_.min_lsn > lsn) return out;
   auto opened = this->opened();
-  size_t at = static_cast<size_t>(std::max<ptrdiff_t>(0, opened->index.last_block(first, Lsn(0))));
-  for (; at < opened->index.blocks.size(); at++) {
-    if (opened->index.blocks[at].first_key > last) break;
+  const std::vector<BlockRef>& blocks = opened->index.blocks;
+  for (size_t at = first_block(*opened, first); at < blocks.size(); at++) {
+    if (blocks[at].first_key > last) break;
+    // A block that is followed by newer versions of its only key, none of them too new, says
+    // nothing.
+    if (at + 1 < blocks.size() && blocks[at].first_key == blocks[at + 1].first_key &&
+        blocks[at + 1].first_lsn <= lsn)
+      continue;
     auto block = cached_block(*opened, at);
     EntryView entry;
     for (BlockReader reader(as_bytes(*block)); reader.next(entry);) {
@@ -199,8 +216,11 @@ std::vector<std::pair<Key, Value>> LayerFile::newest(const Key& first, const Key
   return out;
 }
 
-LayerFile::Cursor::Cursor(std::shared_ptr<const LayerFile> file) : file_(std::move(file)) {
-  next();
+LayerFile::Cursor::Cursor(std::shared_ptr<const LayerFile> file, const Key& from)
+    : file_(std::move(file)) {
+  if (from != Key()) next_block_ = file_->first_block(*file_->opened(), from);
+  do next();
+  while (!at_end_ && entry_.key < from);
 }
 
 void LayerFile::Cursor::next() {

@@ -13,16 +13,21 @@
 
 namespace halogen::pageserver {
 
+// The level of a timeline's oldest run, which has what is at the horizon (run.h).
+constexpr uint8_t kBaseLevel = 255;
+
 // What a manifest says about a layer file.
 struct LayerDesc {
   uint64_t id = 0;    // Names the file; never used twice in a timeline.
-  uint8_t level = 0;  // 0 as flushed; n + 1 merged from files of level n.
-  Key first;          // Lowest and highest key.
+  uint64_t run = 0;   // Files of one run have no key in common: the id of the first that was in it.
+  uint8_t level = 0;  // 0 as flushed; n + 1 merged from runs of level n.
+  Key first;          // Lowest and highest key that count. What the file has below has been merged.
   Key last;
   Lsn min_lsn;  // Of the versions in it.
   Lsn max_lsn;
   uint64_t bytes = 0;
   uint64_t entries = 0;
+  uint64_t superseded = 0;  // Of `bytes`, about: versions below a newer base in this file.
 
   std::string file_name() const;
 };
@@ -39,8 +44,9 @@ class LayerWriter {
 
   // In order of key, then LSN, then age.
   void add(const EntryView& entry);
-  // Everything but id and level. A failed fsync ends the process.
+  // Everything but id, run and level. A failed fsync ends the process.
   LayerDesc finish();
+  uint64_t bytes() const { return offset_ + block_.size(); }
 
  private:
   void write_block();
@@ -54,6 +60,9 @@ class LayerWriter {
   LayerIndex index_;
   LayerFooter footer_;
   std::vector<uint64_t> hashes_;
+  uint64_t raw_bytes_ = 0;
+  uint64_t raw_superseded_ = 0;
+  uint64_t raw_of_key_ = 0;  // Since its newest base.
   bool finished_ = false;
 };
 
@@ -87,12 +96,13 @@ struct LayerCache {
 class LayerFile {
  public:
   // `identity` as it was written with: a file that has another one is `corrupt`.
+  // `desc` but for its keys, which may come to be fewer while the file stays what it is.
   LayerFile(fs::path path, LayerDesc desc, uint64_t identity, std::shared_ptr<LayerCache> cache);
   ~LayerFile();  // Unlinks the file if it is obsolete.
   LayerFile(const LayerFile&) = delete;
   LayerFile& operator=(const LayerFile&) = delete;
 
-  const LayerDesc& desc() const { return desc_; }
+  uint64_t id() const { return desc_.id; }
   // Gives back the descriptor and the index; the next read opens it again.
   void close() const { cache_->opened.erase(number_); }
   // No manifest names it any more: it goes when its last reader is done.
@@ -106,7 +116,7 @@ class LayerFile {
   // Every entry in order; for merging. The block cache is left alone.
   class Cursor {
    public:
-    explicit Cursor(std::shared_ptr<const LayerFile> file);
+    explicit Cursor(std::shared_ptr<const LayerFile> file, const Key& from = Key());
     // Null at the end; good until the next call of next().
     const EntryView* entry() const { return at_end_ ? nullptr : &entry_; }
     void next();
@@ -125,9 +135,7 @@ class LayerFile {
   std::shared_ptr<const OpenedLayer> open() const;
   std::string read_block(const OpenedLayer& opened, size_t number) const;
   std::shared_ptr<const std::string> cached_block(const OpenedLayer& opened, size_t number) const;
-  bool may_overlap(const Key& first, const Key& last, Lsn lsn) const {
-    return desc_.min_lsn <= lsn && first <= desc_.last && last >= desc_.first;
-  }
+  size_t first_block(const OpenedLayer& opened, const Key& key) const;
 
   const fs::path path_;
   const LayerDesc desc_;

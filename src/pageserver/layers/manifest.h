@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "pageserver/layers/layer_file.h"
+#include "pageserver/layers/retain.h"
 
 namespace halogen::pageserver {
 
@@ -18,7 +19,8 @@ struct Manifest {
   Lsn start_lsn;            // The oldest LSN that can be read here; the branch point of a branch.
   Lsn disk_consistent_lsn;  // All WAL up to here is in `layers`, or in the ancestor.
   uint64_t next_id = 1;     // Of the next layer file.
-  std::vector<LayerDesc> layers;  // The newest history first.
+  RetainSet retain;         // Below its horizon, history is only there for its points.
+  std::vector<LayerDesc> layers;  // The newest run first; within a run in order of keys.
 
   std::string encode() const;
   // Throws corrupt.

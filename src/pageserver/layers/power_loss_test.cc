@@ -19,6 +19,8 @@ struct Told {
   bool created = false;
   uint64_t on_disk = 0;
   uint64_t put = 0;
+  uint64_t horizon = 0;
+  uint64_t point = 0;
 };
 
 class StorePowerLossTest : public testing::Test {
@@ -26,7 +28,7 @@ class StorePowerLossTest : public testing::Test {
   StorePowerLossTest() {
     options_.layer_cache = std::make_shared<LayerCache>(4 << 20);
     options_.freeze_bytes = 1500;
-    options_.merge_files = 3;
+    options_.merging.merge_files = 3;
   }
   // The version at each LSN is what that says, so it is known what any read must give.
   static Key key_at(uint64_t lsn) { return page_key(1, static_cast<uint32_t>(lsn * 7 % kKeys)); }
@@ -55,6 +57,7 @@ class StorePowerLossTest : public testing::Test {
       TimelineStore::create(folder(), manifest);
     }
     told_->created = true;
+    options_.compactor = std::make_shared<Compactor>();  // Its thread is this process's.
     TimelineStore store(options_, folder(), nullptr);
     told_->on_disk = store.disk_consistent_lsn().value;  // A start tells others what it has found.
     std::mt19937_64 random(chance);
@@ -66,24 +69,45 @@ class StorePowerLossTest : public testing::Test {
       store.put(Lsn(lsn), {&one, 1});
       store.advance(Lsn(lsn));
       if (random() % 50 == 0) store.flush(soon());
+      if (random() % 100 == 0) forget(store, random());
       told_->on_disk = std::max(told_->on_disk, store.disk_consistent_lsn().value);
     }
     store.stop();
   }
 
+  // History ends somewhere before what is in files, but for one point.
+  void forget(TimelineStore& store, uint64_t chance) {
+    const uint64_t oldest = store.oldest_readable().value, end = store.disk_consistent_lsn().value;
+    const uint64_t horizon = oldest + (end - std::min(oldest, end)) * (chance % 4) / 4;
+    if (told_->point < oldest) told_->point = horizon;  // It is let go: the next.
+    told_->horizon = std::max(told_->horizon, horizon);
+    if (chance % 3 == 0) told_->point = horizon;
+    store.set_retain({Lsn(horizon), {Lsn(told_->point)}});
+  }
+
   std::string verify() {
     if (!fs::exists(folder() / kManifestFile)) return told_->created ? "the timeline is lost" : "";
+    options_.compactor = std::make_shared<Compactor>();
     TimelineStore store(options_, folder(), nullptr);
+    if (store.oldest_readable().value > std::max(told_->horizon, kStart))
+      return "more is forgotten than was let go";
     const uint64_t end = store.disk_consistent_lsn().value;
     if (end < told_->on_disk)
       return fmt::format("only up to {}; {} was said to be on disk", end, told_->on_disk);
     if (end > std::max(told_->put, kStart)) return "more than was ever put";
     for (uint64_t lsn = kStart; lsn <= end; lsn += 1 + lsn % 5) {
+      if (!store.readable(Lsn(lsn))) continue;
       const Key key = page_key(1, static_cast<uint32_t>(lsn % kKeys));
       const Chain chain = store.collect(key, Lsn(lsn));
       const std::string value = chain.empty() ? "" : chain.back().bytes;
       if (value != wanted(key, lsn)) return fmt::format("another version at {}", lsn);
     }
+    if (told_->point > kStart && told_->point <= end && store.readable(Lsn(told_->point)))
+      for (uint32_t i = 0; i < kKeys; ++i) {
+        const Chain chain = store.collect(page_key(1, i), Lsn(told_->point));
+        if ((chain.empty() ? "" : chain.back().bytes) != wanted(page_key(1, i), told_->point))
+          return fmt::format("another version at the point {}", told_->point);
+      }
     return "";
   }
 

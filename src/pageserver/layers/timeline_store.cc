@@ -86,7 +86,12 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
   auto view = std::make_shared<View>();
   view->open = open_;
   timeline_ = manifest.timeline;
-  for (const LayerDesc& layer : manifest.layers) view->files.push_back(layer_file(layer));
+  view->runs = runs_of(manifest.layers, [this](const LayerDesc& desc) { return layer_file(desc); });
+  view->retain = manifest.retain;
+  StoreMerger::Options merging{options_.merging, layers_folder(folder_), timeline_,
+                               options_.file_bytes};
+  StoreMerger::Owner& owner = *this;
+  merger_ = std::make_unique<StoreMerger>(std::move(merging), owner, manifest.retain);
   ancestor_lsn_ = manifest.ancestor_lsn;
   last_record_ = manifest.disk_consistent_lsn.value;
   disk_consistent_ = manifest.disk_consistent_lsn.value;
@@ -116,7 +121,11 @@ void TimelineStore::count_layers(const Manifest& manifest, double sign) {
       metrics::gauge("halogen_pageserver_layer_files", "Layer files of all timelines.");
   static metrics::Gauge bytes =
       metrics::gauge("halogen_pageserver_layer_bytes", "Bytes of layer files of all timelines.");
+  static metrics::Gauge runs = metrics::gauge(
+      "halogen_pageserver_layer_runs", "Runs of layer files of all timelines; see merge_plan.h.");
   files.add(sign * static_cast<double>(manifest.layers.size()));
+  for (size_t i = 0; i < manifest.layers.size(); i++)
+    if (i == 0 || manifest.layers[i].run != manifest.layers[i - 1].run) runs.add(sign);
   double total = 0;
   for (const LayerDesc& layer : manifest.layers) total += static_cast<double>(layer.bytes);
   bytes.add(sign * total);
@@ -249,13 +258,14 @@ void TimelineStore::stop() {
     changed_.notify_all();
   }
   if (thread.joinable()) thread.join();
+  options_.compactor->leave(*this);
 }
 
 bool TimelineStore::rest() {
   std::thread thread;
   {
     MutexLock lock(mutex_);
-    const bool idle = view_->open->empty() && view_->frozen.empty() && merge_candidates().empty();
+    const bool idle = view_->open->empty() && view_->frozen.empty() && !merging_ && !merge_wanted();
     if (!idle || working_ || stopping_ || resting_) return false;
     resting_ = true;
     thread = std::move(thread_);
@@ -268,7 +278,8 @@ bool TimelineStore::rest() {
     start_thread();
     return false;
   }
-  for (const auto& file : view_->files) file->close();
+  for (const RunPtr& run : view_->runs)
+    for (const Layer& layer : run->layers) layer.file->close();
   return true;
 }
 
@@ -289,27 +300,97 @@ uint64_t TimelineStore::memory_bytes() const {
   return bytes;
 }
 
-bool TimelineStore::walk_files(const View& view, const Key& key, Lsn lsn, Lsn known,
-                               const VisitVersion& visit) {
-  for (const auto& file : view.files) {
-    // Nothing above `known` in this file, nor in those below, which are older.
-    if (file->desc().max_lsn <= known) return true;
-    if (!file->walk(key, lsn, visit)) return false;
+bool TimelineStore::walk_runs(const View& view, const Key& key, Lsn lsn, Lsn known,
+                              const VisitVersion& visit) {
+  for (const RunPtr& run : view.runs) {
+    const Layer* layer = run->find(key);
+    if (!layer || layer->desc.max_lsn <= known) continue;
+    if (!layer->file->walk(key, lsn, visit)) return false;
   }
   return true;
 }
 
-bool TimelineStore::walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion& visit) const {
+// At or below the branch point there is nothing to read here, and so nothing that could be gone.
+bool TimelineStore::has_own(const View& view, Lsn lsn) const {
+  return view.retain.readable(lsn) || (ancestor_ && lsn <= ancestor_lsn_);
+}
+
+// On the view that is read: what is gone from it can be nobody's page.
+void TimelineStore::require_own(const View& view, Lsn lsn) const {
+  if (!has_own(view, lsn))
+    throw Error(Errc::gone, "history before {} is no longer kept; {} is older",
+                view.retain.horizon.str(), lsn.str());
+}
+
+bool TimelineStore::walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion& visit,
+                         Reads reads) const {
   for (const TimelineStore* store = this;;) {
     auto view = store->view();
+    if (reads == Reads::retained) store->require_own(*view, lsn);
     if (!view->open->walk(key, lsn, visit)) return false;
     for (const Frozen& frozen : view->frozen)
       if (!frozen.layer->walk(key, lsn, visit)) return false;
-    if (!walk_files(*view, key, lsn, known, visit)) return false;
+    if (!walk_runs(*view, key, lsn, known, visit)) return false;
     if (!store->ancestor_ || known >= store->ancestor_lsn_) return true;
     lsn = std::min(lsn, store->ancestor_lsn_);
     store = store->ancestor_.get();
   }
+}
+
+bool TimelineStore::readable(Lsn lsn) const {
+  if (!has_own(*view(), lsn)) return false;
+  return !ancestor_ || ancestor_->readable(std::min(lsn, ancestor_lsn_));
+}
+
+Lsn TimelineStore::oldest_readable() const {
+  const Lsn horizon = view()->retain.horizon;
+  if (!ancestor_) {
+    MutexLock lock(mutex_);
+    return std::max(horizon, manifest_.start_lsn);
+  }
+  if (horizon > ancestor_lsn_) return horizon;
+  return std::min(ancestor_->oldest_readable(), ancestor_lsn_);
+}
+
+void TimelineStore::set_retain(RetainSet retain) {
+  MutexLock lock(mutex_);
+  const RetainSet& before = view_->retain;
+  // Not beyond what is in files: a restart reads what is there before WAL comes again.
+  retain.horizon =
+      std::max(std::min(retain.horizon, manifest_.disk_consistent_lsn), before.horizon);
+  std::sort(retain.points.begin(), retain.points.end());
+  retain.points.erase(std::unique(retain.points.begin(), retain.points.end()), retain.points.end());
+  std::erase_if(retain.points, [&](Lsn point) { return !before.readable(point); });
+  if (retain.horizon > before.horizon) merger_->look();
+  auto view = std::make_shared<View>(*view_);
+  manifest_.retain = view->retain = std::move(retain);
+  view_ = std::move(view);
+  request_merge();
+}
+
+bool TimelineStore::has_history() const {
+  MutexLock lock(mutex_);
+  if (!view_->open->empty() || !view_->frozen.empty() || merging_ || merge_wanted()) return true;
+  return view_->runs.size() > 1 || (!view_->runs.empty() && view_->runs[0]->level != kBaseLevel);
+}
+
+TimelineStore::Sizes TimelineStore::sizes() const {
+  Sizes sizes;
+  auto view = this->view();
+  sizes.runs = view->runs.size();
+  for (const RunPtr& run : view->runs) {
+    sizes.files += run->layers.size();
+    sizes.own += run->bytes();
+    sizes.history += run->superseded();
+  }
+  Lsn lsn = ancestor_lsn_;
+  for (const TimelineStore* store = this; store->ancestor_; store = store->ancestor_.get()) {
+    lsn = std::min(lsn, store->ancestor_lsn_);
+    for (const RunPtr& run : store->ancestor_->view()->runs)
+      for (const Layer& layer : run->layers)
+        if (layer.desc.min_lsn <= lsn) sizes.shared += layer.desc.bytes;
+  }
+  return sizes;
 }
 
 Chain TimelineStore::collect_above(const Key& key, Lsn lsn, Lsn known) const {
@@ -327,13 +408,25 @@ Chain TimelineStore::collect(const Key& key, Lsn lsn) const {
   return collect_above(key, lsn, Lsn(0));
 }
 
+Chain TimelineStore::collect_any(const Key& key, Lsn lsn) const {
+  Chain chain;
+  auto take = [&](const EntryView& entry) {
+    chain.push_back(entry.value());
+    return !is_base(entry.kind);
+  };
+  walk(key, lsn, Lsn(0), take, Reads::any);
+  std::reverse(chain.begin(), chain.end());
+  return chain;
+}
+
 std::vector<std::pair<Key, Value>> TimelineStore::newest(const Key& first, const Key& last,
                                                          Lsn lsn) const {
   auto view = this->view();
+  require_own(*view, lsn);
   auto out = view->open->newest(first, last, lsn);
   for (const Frozen& frozen : view->frozen)
     merge_under(out, frozen.layer->newest(first, last, lsn));
-  for (const auto& file : view->files) merge_under(out, file->newest(first, last, lsn));
+  for (const RunPtr& run : view->runs) merge_under(out, run->newest(first, last, lsn));
   if (ancestor_) merge_under(out, ancestor_->newest(first, last, std::min(lsn, ancestor_lsn_)));
   return out;
 }

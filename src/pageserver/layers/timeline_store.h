@@ -1,10 +1,11 @@
 // timeline_store.h: the Store of one timeline on disk: open memory layer -> frozen memory layers ->
-// layer files, newest first -> the ancestor at or below the branch point.
+// runs of layer files, newest first -> the ancestor at or below the branch point.
 //
 // Life of a version: put() into the open layer; freeze (by size, or on request) at a record's end;
-// the store's own thread writes the frozen layer to a file, then the manifest (the commit point),
-// and disk_consistent_lsn follows. Small files are later merged into larger ones. When the disk is
-// full, frozen layers wait in memory and put() waits once there are too many: nothing is lost.
+// the store's own thread writes the frozen layer to a run, then the manifest (the commit point),
+// and disk_consistent_lsn follows. Runs are later merged (merge_plan.h), which forgets what
+// set_retain() lets go. When the disk is full, frozen layers wait in memory and put() waits once
+// there are too many: nothing is lost.
 //
 // Threads: one thread ingests (put, advance); a put by another thread fails with `conflict` if it
 // comes too late. Everything else: any. Readers take an immutable View, no lock is held across I/O.
@@ -15,28 +16,36 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "pageserver/layers/compactor.h"
 #include "pageserver/layers/layer_memory.h"
 #include "pageserver/layers/manifest.h"
+#include "pageserver/layers/run.h"
 #include "pageserver/layers/store.h"
+#include "pageserver/layers/store_merger.h"
 
 namespace halogen::pageserver {
 
-// Makes the page that a chain describes; used to keep chains short. Called from the store's thread.
+// Makes the page that a chain describes; used to keep chains short. Called by flushes and merges.
 using Reconstruct = std::function<std::string(const PageKey& key, const Chain& chain)>;
 
-class TimelineStore : public Store, private LayerMemory::Holder {
+class TimelineStore : public Store,
+                      private LayerMemory::Holder,
+                      private Compactor::Client,
+                      private StoreMerger::Owner {
  public:
   struct Options {
     size_t freeze_bytes = 64 << 20;  // Of the open layer.
     size_t max_frozen = 3;           // put() waits while more layers than this wait for the disk.
     size_t image_after_deltas = 32;  // A flush ends longer chains with an image.
-    size_t merge_files = 8;          // That many files of one level become one of the next.
-    uint64_t max_merge_bytes = uint64_t{8} << 30;
+    MergeRules merging{};
+    uint64_t file_bytes = 128 << 20;             // Of a file of a merged run, about.
     std::chrono::milliseconds first_retry{500};  // After a failed flush; doubles up to the next.
     std::chrono::milliseconds last_retry{15000};
     std::shared_ptr<LayerCache> layer_cache;  // Required.
     // Shared by all stores of a process; by default without a limit.
     std::shared_ptr<LayerMemory> memory = std::make_shared<LayerMemory>(INT64_MAX);
+    // Shared by all stores of a process.
+    std::shared_ptr<Compactor> compactor = std::make_shared<Compactor>();
     Reconstruct reconstruct;  // None: no images are added.
   };
 
@@ -64,17 +73,41 @@ class TimelineStore : public Store, private LayerMemory::Holder {
   // Whether somebody waits for WAL of this timeline.
   bool awaited() const { return waiters_ > 0; }
 
+  // From now on only what `retain` names can be read: other reads throw `gone`, and merges forget
+  // what only they need. The horizon never goes back, nor beyond disk_consistent_lsn; points that
+  // cannot be read any more are left out.
+  void set_retain(RetainSet retain);
+  // Whether set_retain(retain) could change nothing: all is in the base run, and was merged for it.
+  bool has_history() const;
+  // Whether runs are merged, or about to be.
+  bool merging() const;
+  // Goes on with merges that were under way, from when `reconstruct` may be called.
+  void resume_merging();
+  // Whether a read at `lsn` finds history, here and in the ancestors.
+  bool readable(Lsn lsn) const;
+  // Everything from here on is readable, up to the newest.
+  Lsn oldest_readable() const;
+
+  struct Sizes {
+    uint64_t own = 0;      // Bytes of layer files.
+    uint64_t history = 0;  // Of these, about: versions that newer ones have superseded.
+    uint64_t shared = 0;   // Bytes of ancestors' files that it stands on.
+    size_t files = 0;
+    size_t runs = 0;  // A read looks into as many files, at most.
+  };
+  Sizes sizes() const;
+
   // Freezes what is in memory and waits until it is in files. timed_out, unavailable.
   void flush(Deadline deadline);
   // Freezes the open layer if it has held something for longer than `age`; does not wait.
   void freeze_older_than(steady_clock::duration age);
   // Gives back the thread and what is open of layer files, until there is work again. False, and
-  // nothing is given back, while there is some.
+  // nothing is given back, while there is some, merges included.
   bool rest();
   // From now on wait_for_lsn throws `cancelled` rather than wait, here or for an ancestor, and
   // flushes make no more images.
   void cancel_waits();
-  // So do all waiting calls. Ends the store's thread.
+  // So do all waiting calls. Ends the store's thread, and merging.
   void stop();
 
   Lsn disk_consistent_lsn() const { return Lsn(disk_consistent_.load()); }
@@ -95,15 +128,21 @@ class TimelineStore : public Store, private LayerMemory::Holder {
   struct View {
     std::shared_ptr<const MemoryLayer> open;
     std::vector<Frozen> frozen;
-    std::vector<std::shared_ptr<LayerFile>> files;
+    Runs runs;
+    RetainSet retain;
   };
 
   bool wait_arrived(Lsn lsn, Deadline deadline) const;
   std::shared_ptr<const View> view() const;
-  // Newest first, through layers and ancestors, until `visit` stops.
-  bool walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion& visit) const;
-  static bool walk_files(const View& view, const Key& key, Lsn lsn, Lsn known,
-                         const VisitVersion& visit);
+  // Newest first, through layers and ancestors, until `visit` stops. `gone` where only `any` reads.
+  enum class Reads { retained, any };
+  bool walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion& visit,
+            Reads reads = Reads::retained) const;
+  static bool walk_runs(const View& view, const Key& key, Lsn lsn, Lsn known,
+                        const VisitVersion& visit);
+  bool has_own(const View& view, Lsn lsn) const;
+  void require_own(const View& view, Lsn lsn) const;
+  Chain collect_any(const Key& key, Lsn lsn) const;
   std::vector<std::pair<Key, Value>> newest(const Key& first, const Key& last, Lsn lsn) const;
 
   uint64_t freeze() REQUIRES(write_mutex_);
@@ -116,19 +155,31 @@ class TimelineStore : public Store, private LayerMemory::Holder {
   std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc) const;
   static void count_layers(const Manifest& manifest, double sign);
 
+  // For the merger.
+  std::optional<std::chrono::milliseconds> compact_once() override;
+  Runs runs() const override { return view()->runs; }
+  RetainSet retain() const override { return view()->retain; }
+  uint64_t next_layer_id() override;
+  Chain collect_kept(const Key& key, Lsn lsn) const override { return collect_any(key, lsn); }
+  Chain collect_inherited(const Key& key) const override;
+  void commit_runs(const std::function<void(Runs&)>& edit) override;
+  std::string make_page(const PageKey& key, const Chain& chain) const override;
+  void pause() const override;
+  bool merge_wanted() const REQUIRES(mutex_);
+  void request_merge() REQUIRES(mutex_);
+
   // timeline_store_flush.cc: the store's thread.
   void start_thread() REQUIRES(mutex_);
   void run();
   bool run_once(std::chrono::milliseconds& retry);
   void flush_oldest();
-  std::optional<LayerDesc> write_layer(const Frozen& frozen, uint64_t id);
+  void write_layer(const Frozen& frozen, RunWriter& writer);
   std::string make_image(const MemoryLayer::KeyVersions& key, Lsn end) const;
   bool has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end) const;
-  void commit(const Manifest& next, const Frozen* flushed);
+  void commit(const std::function<void(Runs&)>& edit, const Frozen* flushed)
+      REQUIRES(commit_mutex_);
+  Runs with_files(Runs runs) const;
   void flush_pending();
-  std::vector<std::shared_ptr<LayerFile>> merge_candidates() const REQUIRES(mutex_);
-  void merge_pending();
-  LayerDesc merge(const std::vector<std::shared_ptr<LayerFile>>& files, uint64_t id);
   void report_failure(const Error& error);
   void wait_before_retry(std::chrono::milliseconds delay);
 
@@ -146,7 +197,10 @@ class TimelineStore : public Store, private LayerMemory::Holder {
   std::atomic<size_t> frozen_now_ = 0;
   std::atomic<uint64_t> open_bytes_ = 0;
 
-  // Order: write_mutex_, then mutex_.
+  // Order: write_mutex_ or commit_mutex_, then mutex_.
+  // Held while a manifest is written, by the store's thread or the compactor's; nobody else takes
+  // it.
+  Mutex commit_mutex_;
   Mutex write_mutex_;
   std::shared_ptr<MemoryLayer> open_ GUARDED_BY(write_mutex_);
   steady_clock::time_point open_since_ GUARDED_BY(write_mutex_);  // Of the first put.
@@ -161,11 +215,14 @@ class TimelineStore : public Store, private LayerMemory::Holder {
   uint64_t freezes_ GUARDED_BY(mutex_) = 0;  // Ever made, and ever flushed.
   uint64_t flushes_ GUARDED_BY(mutex_) = 0;
   bool merging_off_ GUARDED_BY(mutex_) = false;
-  bool working_ GUARDED_BY(mutex_) = false;  // The thread is not waiting for work.
-  bool resting_ GUARDED_BY(mutex_) = false;  // It is to end.
+  bool merging_ GUARDED_BY(mutex_) = false;   // A step runs.
+  std::chrono::milliseconds merge_retry_{0};  // Only the compactor's.
+  bool working_ GUARDED_BY(mutex_) = false;   // The thread is not waiting for work.
+  bool resting_ GUARDED_BY(mutex_) = false;   // It is to end.
   // manifest_ names files that hold a part of a record, so it is not on disk.
   bool within_record_ GUARDED_BY(mutex_) = false;
   std::thread thread_ GUARDED_BY(mutex_);
+  std::unique_ptr<StoreMerger> merger_;  // Its steps are the compactor's.
 
   mutable Mutex wait_mutex_;
   mutable CondVar arrived_;

@@ -271,7 +271,7 @@ TEST_F(StoreTest, ALongChainEndsWithAnImage) {
 }
 
 TEST_F(StoreTest, ManySmallFilesBecomeOneWithAllHistory) {
-  options_.merge_files = 4;
+  options_.merging.merge_files = 4;
   create("a", Lsn(10));
   auto store = open("a");
   std::string expected;
@@ -301,7 +301,7 @@ TEST_F(StoreTest, ManySmallFilesBecomeOneWithAllHistory) {
 // Whoever holds a copy of a layer, a reader or an upload, may trust its name for ever: through
 // flushes, merges, restarts, losses of what was not flushed.
 TEST_F(StoreTest, ALayerFileNeverChangesNorIsItsNameUsedAgain) {
-  options_.merge_files = 3;
+  options_.merging.merge_files = 3;
   create("a", Lsn(10));
   std::map<std::string, std::string> known;
   size_t gone = 0;
@@ -321,7 +321,7 @@ TEST_F(StoreTest, ALayerFileNeverChangesNorIsItsNameUsedAgain) {
   auto merges_wait = [&](const TimelineStore& store) {
     std::map<int, size_t> levels;
     for (const LayerDesc& layer : store.manifest().layers)
-      if (++levels[layer.level] >= options_.merge_files) return true;
+      if (++levels[layer.level] >= options_.merging.merge_files) return true;
     return false;
   };
   uint64_t lsn = 10;
@@ -508,7 +508,7 @@ class StorePropertyTest : public StoreTest, public ::testing::WithParamInterface
 TEST_P(StorePropertyTest, ActsLikeAMap) {
   SCOPED_TRACE(fmt::format("seed {}", GetParam()));
   options_.freeze_bytes = 60000;
-  options_.merge_files = 3;
+  options_.merging.merge_files = 3;
   branches_.push_back({nullptr, {}, "main", 0, 10, 10});
   create("main", Lsn(10));
   branches_[0].store = open("main");
@@ -621,7 +621,7 @@ TEST_F(StoreTest, AClosedBranchWaitsForNoAncestor) {
 
 TEST_F(StoreTest, ReadersSeeWholeRecordsWhileTheWriterWorks) {
   options_.freeze_bytes = 200000;
-  options_.merge_files = 3;
+  options_.merging.merge_files = 3;
   create("a", Lsn(10));
   auto store = open("a");
   std::atomic<bool> over = false;

@@ -1,20 +1,24 @@
 """SQL over HTTP and WebSockets, by the serverless driver, against node-postgres over a pooled TCP connection.
 
-One query, `select $1::int`, in turns by all three, from one client and from several at once; the first query over HTTP
-after a suspend; memory of the platform for a session at rest in a WebSocket, and for one over TCP.
+One query, `select $1::int`, in turns by each, from one client and from several at once, and without Node; the first query
+over HTTP after a suspend; memory of the platform for a session at rest in a WebSocket, and for one over TCP.
 """
 
 import argparse
 import json
 import os
+import socket
+import ssl
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
 
+import psycopg  # noqa: E402
 import psycopg2  # noqa: E402
 
 from fixtures.node import FOLDER, install, node  # noqa: E402
@@ -35,11 +39,58 @@ def measure(platform, string, **settings):
 
 
 def show(title, result):
-    print(f"\n{title}\n{'':12}{'p50 ms':>10}{'p99 ms':>10}{'queries/s':>12}{'p50 / TCP':>12}")
-    for kind, name in (("tcp", "TCP"), ("http", "HTTP"), ("socket", "WebSocket")):
+    print(f"\n{title}\n{'':26}{'p50 ms':>10}{'p99 ms':>10}{'queries/s':>12}{'p50 / TCP':>12}")
+    for kind, name in (("tcp", "TCP, node-postgres"), ("socket", "WebSocket, driver"), ("http", "HTTP, driver (fetch)"),
+                       ("https", "HTTP, node:https"), ("fetch", "fetch without a query")):
         row = result[kind]
-        print(f"{name:12}{row['p50']:10.2f}{row['p99']:10.2f}{row['rate']:12.0f}{row['p50'] / result['tcp']['p50']:12.2f}")
+        print(f"{name:26}{row['p50']:10.2f}{row['p99']:10.2f}{row['rate']:12.0f}{row['p50'] / result['tcp']['p50']:12.2f}")
     print(f"server connections opened meanwhile: {result['connects']}")
+
+
+def cpu_microseconds(platform):
+    fields = Path(f"/proc/{platform.pid()}/stat").read_text().split(") ")[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
+class RawHttp:
+    """Requests without a client library, so that what is measured is ours."""
+
+    def __init__(self, platform, string):
+        context = ssl.create_default_context(cafile=platform.status()["ca_file"])
+        host = "api." + urlsplit(string).hostname.split(".", 1)[1]
+        self.socket = context.wrap_socket(socket.create_connection(("127.0.0.1", platform.sql_port)), server_hostname=host)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        body = b'{"query":"select $1::int as n","params":["1"]}'
+        self.request = (f"POST /sql HTTP/1.1\r\nHost: {host}\r\nNeon-Connection-String: {string}\r\nNeon-Raw-Text-Output: true\r\n"
+                        f"Neon-Array-Mode: true\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body
+
+    def ask(self):
+        self.socket.sendall(self.request)
+        answer = self.socket.recv(65536)
+        assert b" 200 OK" in answer and answer.endswith(b"}"), answer
+
+
+def show_raw(platform, string, queries, rounds):
+    """The same query from one client that does next to nothing itself: libpq over TCP, a TLS socket for HTTP."""
+    http = RawHttp(platform, string)
+    with psycopg.connect(string, autocommit=True, prepare_threshold=None) as tcp:
+        kinds = {"TCP, libpq": lambda: tcp.pgconn.exec_params(b"select $1::int as n", [b"1"]), "HTTP, a TLS socket": http.ask}
+        times, cpu = {name: [] for name in kinds}, dict.fromkeys(kinds, 0)
+        for round in range(-1, rounds):  # The first warms up.
+            for name, ask in kinds.items():
+                before = cpu_microseconds(platform)
+                for _ in range(queries):
+                    begin = time.perf_counter()
+                    ask()
+                    if round >= 0:
+                        times[name].append((time.perf_counter() - begin) * 1000)
+                if round >= 0:
+                    cpu[name] += (cpu_microseconds(platform) - before) / queries / rounds
+    print(f"\nWithout Node, one at a time\n{'':26}{'p50 ms':>10}{'p99 ms':>10}{'proxy us':>12}{'p50 / TCP':>12}")
+    base = statistics.median(times["TCP, libpq"])
+    for name, all in times.items():
+        p50 = statistics.median(all)
+        print(f"{name:26}{p50:10.3f}{sorted(all)[len(all) * 99 // 100]:10.3f}{cpu[name]:12.0f}{p50 / base:12.2f}")
 
 
 def resident(platform):
@@ -87,6 +138,7 @@ def main():
         project = platform.create_project()
         string = project.connection_string(pooled=True)
         project.query("select 1")
+        show_raw(platform, string, options.queries, options.rounds)
         show("One at a time", measure(platform, string, N=options.queries, ROUNDS=options.rounds))
         show(f"{options.at_once} at once", measure(platform, string, N=options.queries, ROUNDS=options.rounds, AT_ONCE=options.at_once))
         wakes = []
@@ -95,8 +147,8 @@ def main():
             wakes.append(float(node(platform, string, "--input-type=module", "-e", FIRST, cwd="serverless", SQL_PORT=str(platform.sql_port))))
         print(f"\nFirst query over HTTP after a suspend, with its TLS handshake: {statistics.median(wakes):.0f} ms (median of {len(wakes)})")
         for _ in range(2):  # What the first round leaves to the allocator is not counted twice.
-            tcp, socket = idle_tcp_kib(platform, string, options.idle), idle_socket_kib(platform, string, options.idle)
-        print(f"\nA session at rest: {tcp:.1f} KiB over TCP, {socket:.1f} KiB in a WebSocket ({options.idle} of each)")
+            tcp, web = idle_tcp_kib(platform, string, options.idle), idle_socket_kib(platform, string, options.idle)
+        print(f"\nA session at rest: {tcp:.1f} KiB over TCP, {web:.1f} KiB in a WebSocket ({options.idle} of each)")
 
 
 if __name__ == "__main__":

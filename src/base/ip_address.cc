@@ -13,6 +13,10 @@ constexpr std::array<uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x
 
 }  // namespace
 
+bool IpAddress::is_loopback() const {
+  return v6_ ? *this == IpAddress::parse("::1") : bytes_[0] == 127;
+}
+
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != text.npos) return std::nullopt;
   std::string terminated(text);

@@ -18,6 +18,8 @@ class IpAddress {
   static std::optional<IpAddress> parse(std::string_view text);
 
   bool is_v6() const { return v6_; }
+  // This machine, as it calls itself.
+  bool is_loopback() const;
   int bits() const { return v6_ ? 128 : 32; }
   std::string str() const;
   // The rest of the bits cleared, or set: the first and the last address of its network.

@@ -55,6 +55,10 @@ class FakeHost : public ComputeHost {
     if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
     return {roles_, 1};
   }
+  std::shared_ptr<const RoleList> known_roles(const std::string&) override {
+    MutexLock lock(mutex_);
+    return knows_roles ? std::make_shared<const RoleList>(RoleList{roles_, 1}) : nullptr;
+  }
   std::vector<StoredDatabase> databases(const std::string& id) override {
     MutexLock lock(mutex_);
     if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
@@ -104,6 +108,7 @@ class FakeHost : public ComputeHost {
   std::atomic<int> starts = 0;
   std::atomic<int> suspends = 0;
   std::atomic<int> role_reads = 0;
+  std::atomic<bool> knows_roles = false;  // That nothing of them has changed.
   std::atomic<int> fail_starts = 0;
   std::atomic<Errc> start_error = Errc::unavailable;
   std::atomic<int> fail_suspends = 0;

@@ -131,8 +131,25 @@ void EndpointManager::set_allowed_addresses(const std::string& project_id, Allow
     allowed_[project_id] = std::move(list);
 }
 
+// Of a running compute whose roles have not changed since they were read.
+std::optional<Outcome<RoleSecret>> EndpointManager::known_secret(const std::string& endpoint_id,
+                                                                 const std::string& role) {
+  uint64_t start = 0;
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine || stopping_ || machine->state != ComputeState::active || machine->exit_seen)
+      return std::nullopt;
+    start = machine->address.start;
+  }
+  std::shared_ptr<const RoleList> roles = host_.known_roles(endpoint_id);
+  if (!roles) return std::nullopt;
+  return find_role(*roles, role, start);
+}
+
 void EndpointManager::role_secret(const std::string& endpoint_id, const std::string& role,
                                   std::function<void(Outcome<RoleSecret>)> done) {
+  if (auto known = known_secret(endpoint_id, role)) return done(std::move(*known));
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   if (!machine || stopping_) {

@@ -101,6 +101,9 @@ class EndpointManager final : public Endpoints {
   struct Machine;
   using MachinePtr = std::shared_ptr<Machine>;
 
+  std::optional<Outcome<RoleSecret>> known_secret(const std::string& endpoint_id,
+                                                  const std::string& role);
+
   MachinePtr find(const std::string& endpoint_id) REQUIRES(mutex_);
   // Gives the endpoint its next job, if it is free and there is one.
   void schedule(const MachinePtr& machine) REQUIRES(mutex_);

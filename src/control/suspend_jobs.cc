@@ -19,19 +19,6 @@ metrics::Histogram& wake_seconds() {
   return histogram;
 }
 
-Outcome<RoleSecret> find_role(const RoleList& list, const std::string& name, uint64_t start) {
-  auto found = std::ranges::find(list.roles, name, &StoredRole::name);
-  if (found == list.roles.end() || found->verifier.empty())
-    return {std::nullopt, Error(Errc::not_found, "role \"{}\" cannot log in", name)};
-  RoleSecret secret{found->verifier, found->oid, found->can_login};
-  if (found->valid_until)
-    secret.valid_until =
-        std::chrono::system_clock::time_point(std::chrono::microseconds(*found->valid_until));
-  secret.start = start;
-  secret.epoch = list.epoch;
-  return {std::move(secret), std::nullopt};
-}
-
 // What an older release stored and this one does not allow must not keep an endpoint from starting.
 SettingValues allowed_settings_of(const Endpoint& endpoint) {
   SettingsInForce found =
@@ -63,6 +50,19 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
 }
 
 }  // namespace
+
+Outcome<RoleSecret> find_role(const RoleList& list, const std::string& name, uint64_t start) {
+  auto found = std::ranges::find(list.roles, name, &StoredRole::name);
+  if (found == list.roles.end() || found->verifier.empty())
+    return {std::nullopt, Error(Errc::not_found, "role \"{}\" cannot log in", name)};
+  RoleSecret secret{found->verifier, found->oid, found->can_login};
+  if (found->valid_until)
+    secret.valid_until =
+        std::chrono::system_clock::time_point(std::chrono::microseconds(*found->valid_until));
+  secret.start = start;
+  secret.epoch = list.epoch;
+  return {std::move(secret), std::nullopt};
+}
 
 void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
   MutexLock lock(mutex_);

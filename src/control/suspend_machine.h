@@ -13,6 +13,9 @@ struct RoleQuestion {
   std::function<void(Outcome<RoleSecret>)> done;
 };
 
+// What the list says of a role, of this start of the compute; not_found.
+Outcome<RoleSecret> find_role(const RoleList& list, const std::string& name, uint64_t start);
+
 // Work that needs the compute to be suspended. `done` has whether it was running.
 struct SuspendedWork {
   std::function<void()> work;

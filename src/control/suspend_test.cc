@@ -268,6 +268,26 @@ TEST_F(EndpointManagerTest, ARunningComputeIsAskedSoThatAChangedPasswordCountsAt
   EXPECT_EQ(host_.role_reads, reads) << "the suspend brought them";
 }
 
+TEST_F(EndpointManagerTest, WhatIsKnownOfARunningComputesRolesIsAnsweredAtOnceAndOnlyThat) {
+  host_.set_roles({{"carol", "SCRAM-SHA-256$c", true}});
+  wake_now();
+  host_.knows_roles = true;
+  int reads = host_.role_reads;
+  auto answer = ask("carol");
+  ASSERT_EQ(answer.wait_for(milliseconds(0)), std::future_status::ready);
+  EXPECT_EQ(answer.get().value->start, wake_now().value->start);
+  EXPECT_EQ(ask("nobody").get().error->code(), Errc::not_found);
+  EXPECT_EQ(host_.role_reads, reads);
+  host_.knows_roles = false;
+  EXPECT_EQ(ask("carol").get().value->verifier, "SCRAM-SHA-256$c");
+  EXPECT_EQ(host_.role_reads, reads + 1);
+  host_.knows_roles = true;
+  host_.crash(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  EXPECT_TRUE(ask("carol").get().value);
+  EXPECT_EQ(host_.starts, 2) << "of one that has ended nothing is known";
+}
+
 TEST_F(EndpointManagerTest, AfterACrashAQuestionAboutRolesWakesTheCompute) {
   wake_now();
   host_.crash(ep_);

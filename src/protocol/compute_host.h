@@ -4,6 +4,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -98,6 +99,11 @@ class ComputeHost {
 
   // The roles as the running compute has them now (pg_authid); not_found if it does not run.
   virtual RoleList roles(const std::string& endpoint_id) = 0;
+  // The same without asking: nullptr unless it is certain that nothing has changed since roles()
+  // was called last. Never blocks for long.
+  virtual std::shared_ptr<const RoleList> known_roles(const std::string& /*endpoint_id*/) {
+    return nullptr;
+  }
   // Likewise its databases, by name.
   virtual std::vector<StoredDatabase> databases(const std::string& endpoint_id) = 0;
   // SQL as the superuser in `database` of a running compute; throws what Postgres answers.

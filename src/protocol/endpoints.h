@@ -1,7 +1,7 @@
 // endpoints.h: what the proxy asks of control.
 //
-// Callbacks run on a thread of control's; the proxy hands them to its own. Every callback is called
-// exactly once.
+// Callbacks run on a thread of control's, or at once where the answer is known; the proxy hands
+// them to its own. Every callback is called exactly once.
 #pragma once
 #include <chrono>
 #include <functional>

@@ -83,8 +83,9 @@ struct Door {
 // A client that has been accepted.
 struct Arrival {
   UniqueFd socket;
-  bool web = false;   // It speaks HTTP.
-  std::string heard;  // What somebody else has read of its request.
+  bool web = false;                  // It speaks HTTP.
+  std::string heard;                 // What somebody else has read of its request.
+  std::unique_ptr<Channel> channel;  // TLS that somebody else has begun.
   sockaddr_storage from{};
   socklen_t from_size = sizeof from;
 
@@ -136,7 +137,8 @@ struct Proxy::Impl {
   void look_after_certificates();
   std::optional<Refused> refusal(const IpAddress& address);
   void hand_over(Arrival arrival);
-  void take_in(UniqueFd socket, std::string heard);
+  ssl_st* begin_tls(int socket);
+  void take_in(UniqueFd socket, ssl_st* tls, std::string heard);
   void make_room(Worker& worker);
 
   Options options;
@@ -241,8 +243,10 @@ void Proxy::Impl::look_after_certificates() {
     try {
       CertificateFiles files =
           make_certificates(options.certificate_directory, options.domain, options.region);
-      bool fresh = shared->tls.reload(files);
-      if (shared->web_tls.reload(files) || fresh)
+      bool fresh = false;
+      for (TlsContext* tls : {&shared->tls, &shared->web_tls, &shared->api_tls})
+        fresh = tls->reload(files) || fresh;
+      if (fresh)
         logger.info("new connections are shown the certificate of {}", files.certificate.string());
     } catch (const Error& error) {
       logger.error("cannot renew the server's certificate, the one before stays: {}", error.what());
@@ -377,7 +381,7 @@ void Proxy::Impl::hand_over(Arrival arrival) {
       [this, &worker, kept, origin = Origin{fmt::format("{}:{}", host, from_port), *address}] {
         if (shared->stopping) return;
         make_room(worker);
-        Connection connection{std::move(kept->socket), nullptr};
+        Connection connection{std::move(kept->socket), std::move(kept->channel)};
         if (kept->web)
           std::make_shared<WebClient>(*shared, worker, std::move(connection), origin,
                                       std::move(kept->heard))
@@ -387,8 +391,20 @@ void Proxy::Impl::hand_over(Arrival arrival) {
       });
 }
 
-void Proxy::Impl::take_in(UniqueFd socket, std::string heard) {
+ssl_st* Proxy::Impl::begin_tls(int socket) {
+  MutexLock lock(mutex);
+  if (told_of == nullptr || stopping) return nullptr;
+  try {
+    return shared->api_tls.accept(socket);
+  } catch (const Error& error) {
+    logger.warn("{}", error.what());
+    return nullptr;
+  }
+}
+
+void Proxy::Impl::take_in(UniqueFd socket, ssl_st* tls, std::string heard) {
   auto arrival = std::make_shared<Arrival>();
+  if (tls != nullptr) arrival->channel = std::make_unique<TlsChannel>(tls);
   if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&arrival->from),
                     &arrival->from_size) != 0)
     return;  // It has left.
@@ -515,8 +531,9 @@ bool Proxy::end_client(const std::string& endpoint_id, uint64_t client_id) {
                             [promise](bool ended) { promise->set_value(ended); });
   return found.wait_for(kCensusTime) == std::future_status::ready && found.get();
 }
-void Proxy::take_in(UniqueFd socket, std::string heard) {
-  impl_->take_in(std::move(socket), std::move(heard));
+ssl_st* Proxy::begin_tls(int socket) { return impl_->begin_tls(socket); }
+void Proxy::take_in(UniqueFd socket, ssl_st* tls, std::string heard) {
+  impl_->take_in(std::move(socket), tls, std::move(heard));
 }
 size_t Proxy::room_for_clients() const { return impl_->shared->descriptors.clients(); }
 fs::path Proxy::ca_file() const { return impl_->ca_file; }

@@ -38,7 +38,8 @@ class Proxy : public Pooler, public SqlDoor {
   // Safe from any thread.
   PoolerStatus pooler_status(const std::string& endpoint_id, bool details) override;
   bool end_client(const std::string& endpoint_id, uint64_t client_id) override;
-  void take_in(UniqueFd socket, std::string heard) override;
+  ssl_st* begin_tls(int socket) override;
+  void take_in(UniqueFd socket, ssl_st* tls, std::string heard) override;
   // The ports listened on: for Postgres' protocol, and for HTTP.
   int port() const;
   int sql_port() const;

@@ -199,11 +199,13 @@ std::vector<ComputeProcess> ComputeAgent::processes() {
   return out;
 }
 
-// Every client that logs in asks. What a connection costs is the backend that Postgres makes for
-// it, so one is kept for those that come soon.
+// Asked wherever known_roles() are not enough. What a connection costs is the backend that Postgres
+// makes for it, so one is kept for those that come soon.
 RoleList ComputeAgent::roles(const std::string& endpoint_id) {
   Deadline deadline = Deadline::after(options_.sql_deadline);
-  ComputeAddress address = find_or_make(endpoint_id)->address();
+  std::shared_ptr<Compute> compute = find_or_make(endpoint_id);
+  ComputeAddress address = compute->address();
+  const uint64_t changes = compute->role_changes();  // Before they are read.
   std::unique_ptr<SqlConnection> sql = take_role_connection(endpoint_id);
   std::optional<RoleList> roles;
   if (sql) {
@@ -218,7 +220,13 @@ RoleList ComputeAgent::roles(const std::string& endpoint_id) {
     roles = read_roles(*sql, deadline);
   }
   keep_role_connection(endpoint_id, std::move(sql));
+  compute->note_roles(changes, std::make_shared<const RoleList>(*roles));
   return *std::move(roles);
+}
+
+std::shared_ptr<const RoleList> ComputeAgent::known_roles(const std::string& endpoint_id) {
+  std::shared_ptr<Compute> compute = find(endpoint_id);
+  return compute ? compute->known_roles() : nullptr;
 }
 
 std::vector<StoredDatabase> ComputeAgent::databases(const std::string& endpoint_id) {

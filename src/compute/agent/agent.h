@@ -54,6 +54,7 @@ class ComputeAgent : public ComputeHost {
   void require_outgoing_traffic() override;
   std::vector<ComputeProcess> processes() override;
   RoleList roles(const std::string& endpoint_id) override;
+  std::shared_ptr<const RoleList> known_roles(const std::string& endpoint_id) override;
   std::vector<StoredDatabase> databases(const std::string& endpoint_id) override;
   void execute(const std::string& endpoint_id, const std::string& database,
                const std::string& sql) override;

@@ -154,6 +154,34 @@ TEST_F(ComputeAgentTest, QuestionsAboutRolesShareAConnectionAsLongAsItWorks) {
   EXPECT_FALSE(agent.roles("ep-one").roles.empty());
 }
 
+TEST_F(ComputeAgentTest, RolesAreKnownUntilAnythingChangesThem) {
+  ComputeAgent agent(options());
+  agent.start(spec(), soon());
+  EXPECT_EQ(agent.known_roles("ep-one"), nullptr) << "nobody has asked";
+  agent.roles("ep-one");
+  ASSERT_NE(agent.known_roles("ep-one"), nullptr);
+  EXPECT_EQ(agent.known_roles("ep-one")->roles.size(), agent.roles("ep-one").roles.size());
+  for (const char* harmless : {"CREATE TABLE public.t (a int)", "DROP TABLE public.t",
+                               "CREATE DATABASE more", "SELECT count(*) FROM pg_authid"})
+    query(agent, harmless);
+  query(agent, "BEGIN; ALTER ROLE neondb_owner NOLOGIN; ROLLBACK");
+  EXPECT_NE(agent.known_roles("ep-one"), nullptr) << "no role has changed";
+  for (const char* change :
+       {"CREATE ROLE newcomer LOGIN", "ALTER ROLE newcomer PASSWORD 'a'",
+        "ALTER ROLE newcomer VALID UNTIL '2030-01-01'", "ALTER ROLE newcomer RENAME TO other",
+        "DO $$ BEGIN EXECUTE 'ALTER ROLE other NOLOGIN'; END $$",
+        "UPDATE pg_authid SET rolcanlogin = true WHERE rolname = 'other'", "DROP ROLE other"}) {
+    ASSERT_NE(agent.known_roles("ep-one"), nullptr);
+    query(agent, change);
+    EXPECT_EQ(agent.known_roles("ep-one"), nullptr) << change;
+    agent.roles("ep-one");
+  }
+  agent.suspend("ep-one", true, soon());
+  EXPECT_EQ(agent.known_roles("ep-one"), nullptr);
+  agent.start(spec(), soon());
+  EXPECT_EQ(agent.known_roles("ep-one"), nullptr) << "another start";
+}
+
 TEST_F(ComputeAgentTest, BootsWithoutRecoveryAndWritesNoParameterChange) {
   ComputeAgent agent(options());
   ComputeSpec changed = spec();

@@ -1,5 +1,6 @@
 #include "compute/agent/compute.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "compute/agent/sql.h"
 #include "compute/agent/step_times.h"
 #include "compute/agent/untrusted_folder.h"
+#include "compute/shim/manifest_builder.h"
 
 namespace halogen::compute {
 namespace {
@@ -97,6 +99,25 @@ std::optional<ComputeProcess> Compute::process() const {
   return process;
 }
 
+uint64_t Compute::role_changes() const {
+  std::shared_ptr<Session> session = current();
+  return session ? shim::read_role_changes(session->open_manifest.get()) : 0;
+}
+
+void Compute::note_roles(uint64_t changes, std::shared_ptr<const RoleList> roles) {
+  MutexLock lock(mutex_);
+  if (!session_) return;
+  session_->roles_as_of = changes;
+  session_->roles = std::move(roles);
+}
+
+std::shared_ptr<const RoleList> Compute::known_roles() const {
+  MutexLock lock(mutex_);
+  if (!session_ || !session_->roles || session_->roles_as_of == 0) return nullptr;
+  const uint64_t now = shim::read_role_changes(session_->open_manifest.get());
+  return now == session_->roles_as_of ? session_->roles : nullptr;
+}
+
 ComputeAddress Compute::start(const ComputeSpec& spec, Deadline deadline) {
   Turns::Hold turn(turns_, deadline);
   if (running()) return address();
@@ -167,6 +188,7 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
   session.room = spare->room();
   if (services_.layers.login_secret) session.login_secret = Token::random().str();
   prepare_data(session, at, kept, times, deadline);
+  session.open_manifest = open_file(session.manifest(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   std::vector<int> wal;
   if (session.wal) wal = {session.wal->page.get(), session.wal->news.get()};
   session.postmaster = std::make_unique<Postmaster>(

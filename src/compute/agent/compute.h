@@ -73,6 +73,12 @@ class Compute {
   // Of the running Postgres; not_found.
   ComputeAddress address() const;
   std::optional<ComputeProcess> process() const;
+  // A number that changes before any client can know that roles have; 0 if there is none.
+  uint64_t role_changes() const;
+  // `roles` were read after role_changes() was `changes`.
+  void note_roles(uint64_t changes, std::shared_ptr<const RoleList> roles);
+  // What was noted, if it holds still; else nullptr.
+  std::shared_ptr<const RoleList> known_roles() const;
   void rotate_log() const;
 
  private:
@@ -88,6 +94,10 @@ class Compute {
     std::optional<InPlaceAccess> wal;  // If it writes its WAL in place.
     std::unique_ptr<Postmaster> postmaster;
     std::unique_ptr<OutgoingTraffic> outgoing;  // Null: it may make no connections.
+    UniqueFd open_manifest;
+    // Under Compute::mutex_.
+    uint64_t roles_as_of = 0;
+    std::shared_ptr<const RoleList> roles;
 
     fs::path manifest() const { return manifest_of(data); }
   };

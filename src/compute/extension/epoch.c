@@ -5,7 +5,12 @@
 // Every way to change these is a utility statement (in functions, too) or, for a superuser, DML on
 // the catalogs themselves. Hooks note it, the end of the transaction counts it: at that moment
 // others see the change. One that is prepared counts when it is committed, as all COMMIT PREPARED.
+//
+// Beside it, in a page that the platform reads (shim/manifest.h), a counter that grows with new
+// roles, too: as long as it stands still, what was read of pg_authid is what is there.
 #include "epoch.h"
+
+#include <dlfcn.h>
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -36,8 +41,10 @@
 static pg_atomic_uint64* epoch;  // In shared memory.
 static uint64 at_login;          // The epoch when this backend's client was let in.
 static uint64 told;
-static bool reports;  // hg_epoch_tell_login() was called.
-static bool changed;  // By the transaction under way.
+static bool reports;                    // hg_epoch_tell_login() was called.
+static bool changed;                    // By the transaction under way.
+static bool added;                      // A role, by the transaction under way.
+static pg_atomic_uint64* role_changes;  // NULL: nobody reads them.
 static char* setting;
 
 static shmem_request_hook_type next_shmem_request;
@@ -96,8 +103,10 @@ static void note_executor_start(QueryDesc* query, int flags) {
 
 static void on_transaction(XactEvent event, void* unused) {
   if (event == XACT_EVENT_COMMIT && changed) pg_atomic_fetch_add_u64(epoch, 1);
+  if (event == XACT_EVENT_COMMIT && (changed || added) && role_changes != NULL)
+    pg_atomic_fetch_add_u64(role_changes, 1);
   if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-    changed = false;
+    changed = added = false;
 }
 
 // ---- What waits for a database that nobody uses ----
@@ -151,6 +160,7 @@ static void note_utility(PlannedStmt* plan, const char* text, bool read_only_tre
                          QueryEnvironment* environment, DestReceiver* destination,
                          QueryCompletion* completion) {
   if (changes_logins(plan->utilityStmt)) changed = true;
+  if (nodeTag(plan->utilityStmt) == T_CreateRoleStmt) added = true;
   if (reports) {
     const Oid database = database_to_vacate(plan->utilityStmt);
     if (OidIsValid(database)) ask_to_vacate(database);
@@ -218,6 +228,16 @@ static void request_memory(void) {
   RequestAddinShmemSpace(sizeof *epoch);
 }
 
+// Other than it was before, also where a backend has died between its commit and its count.
+static void begin_role_changes(void) {
+  pg_atomic_uint64* (*place)(void) =
+      (pg_atomic_uint64 * (*)(void)) dlsym(RTLD_DEFAULT, "halogen_shim_role_changes");
+  role_changes = place != NULL ? place() : NULL;
+  if (role_changes == NULL) return;
+  const uint64 before = pg_atomic_read_u64(role_changes);
+  pg_atomic_write_u64(role_changes, Max(before + 1, (uint64)GetCurrentTimestamp()));
+}
+
 // It begins with the time, so that it is larger than before also when the server has started anew.
 static void begin_memory(void) {
   if (next_shmem_startup != NULL) next_shmem_startup();
@@ -226,6 +246,7 @@ static void begin_memory(void) {
   epoch = ShmemInitStruct("halogen epoch of logins", sizeof *epoch, &found);
   if (!found) pg_atomic_init_u64(epoch, GetCurrentTimestamp());
   LWLockRelease(AddinShmemInitLock);
+  if (!found) begin_role_changes();
 }
 
 void hg_epoch_init(void) {

@@ -19,7 +19,7 @@
 namespace halogen::shim {
 
 constexpr uint64_t kManifestMagic = 0x3130544E4D4C4148;  // "HALMNT01"
-constexpr uint32_t kManifestVersion = 2;
+constexpr uint32_t kManifestVersion = 3;
 constexpr uint32_t kChunkBlocks = 128;
 constexpr uint32_t kChunkWords = kChunkBlocks / 64;
 constexpr uint32_t kLocks = 1024;  // A power of two.
@@ -131,6 +131,9 @@ struct ManifestHeader {
   uint32_t unused = 0;
   std::atomic<int64_t> cached = 0;  // Local blocks that could be evicted.
   std::atomic<uint64_t> hand = 0;   // The chunk to look at next for such.
+  // Grows with each commit that may have changed pg_authid, and each time that Postgres begins
+  // anew. 0: not counted. Kept by the extension.
+  std::atomic<uint64_t> role_changes = 0;
   Counters counters = {};
 };
 static_assert(sizeof(ManifestHeader) % 8 == 0);

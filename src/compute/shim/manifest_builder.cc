@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -382,6 +383,15 @@ void rebase_manifest(const fs::path& file, Lsn lsn, const ManifestOptions& optio
   if (bytes != 0 &&
       ::fallocate(map.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, bytes) != 0)
     std::memset(map.words(header.written_at), 0, static_cast<size_t>(bytes));
+}
+
+// By pread: the file is the compute's, too, and what is mapped of a file that it cuts short is a
+// SIGBUS.
+uint64_t read_role_changes(int manifest) noexcept {
+  uint64_t count = 0;
+  const ssize_t got =
+      ::pread(manifest, &count, sizeof count, offsetof(ManifestHeader, role_changes));
+  return got == static_cast<ssize_t>(sizeof count) ? count : 0;
 }
 
 ManifestStatus read_manifest_status(const fs::path& file) {

@@ -59,6 +59,9 @@ struct ManifestStatus {
   uint64_t pages_evicted = 0, pages_not_kept = 0;
 };
 
+// ManifestHeader::role_changes of an open manifest, while Postgres runs; 0 if it cannot be read.
+uint64_t read_role_changes(int manifest) noexcept;
+
 // May be called while Postgres runs.
 ManifestStatus read_manifest_status(const std::filesystem::path& file);
 

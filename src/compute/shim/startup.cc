@@ -200,6 +200,14 @@ int hook_accept(int fd, sockaddr* from, socklen_t* size) {
   return static_cast<int>(::syscall(SYS_accept, fd, from, size));
 }
 
+// For the extension, by dlsym, in the postmaster: where it counts changes of roles, for the
+// platform to see. Null without a manifest.
+__attribute__((visibility("default"))) volatile uint64_t* halogen_shim_role_changes();
+volatile uint64_t* halogen_shim_role_changes() {
+  if (!g_map.is_open()) return nullptr;
+  return reinterpret_cast<volatile uint64_t*>(&g_map.header().role_changes);
+}
+
 // For the extension, by dlsym. `path` is relative to the data directory and names a fork's first
 // segment (or segment N by ".N"); `block` counts from there. True if Postgres wrote the block since
 // boot, or made the segment since then: storage may know less of it than the local file.

@@ -122,7 +122,8 @@ TEST_F(ApiTest, WithoutAKnownKeyNothingIsTold) {
 // What comes through it is told back to the client, and the connection closed.
 class EchoDoor : public SqlDoor {
  public:
-  void take_in(UniqueFd socket, std::string heard) override {
+  ssl_st* begin_tls(int) override { return nullptr; }
+  void take_in(UniqueFd socket, ssl_st*, std::string heard) override {
     std::string text = "heard " + heard;
     EXPECT_EQ(::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(text.size()));

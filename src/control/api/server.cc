@@ -20,7 +20,7 @@ namespace {
 
 const log::Logger logger("api");
 
-constexpr size_t kThreads = 32;  // A connection kept alive holds one.
+constexpr size_t kThreads = 32;  // Of requests that are being answered.
 constexpr size_t kMostStrangersBody = 4 << 10;
 
 int http_status(Errc code) {
@@ -132,7 +132,7 @@ Response json_response(int status, const json& body) {
 }
 
 struct Server::Impl {
-  BoundedServer http;
+  BoundedServer http{kThreads};
   int port = 0;
   std::thread listener;
 
@@ -143,7 +143,6 @@ struct Server::Impl {
 
 Server::Server(const std::string& host, int port) : impl_(std::make_unique<Impl>()) {
   BoundedServer& http = impl_->http;
-  http.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   http.set_payload_max_length(kMostBody);
   http.set_tcp_nodelay(true);
   // Without the library's SO_REUSEPORT, with which two servers could share a port unnoticed.
@@ -198,11 +197,13 @@ void Server::Impl::add_route(Services& services, const Route& route) {
 
 void Server::start(Services& services) {
   BoundedServer& http = impl_->http;
-  if (services.sql_door != nullptr)
-    http.set_diversion(is_for_sql,
-                       [&door = *services.sql_door](UniqueFd socket, std::string heard) {
-                         door.take_in(std::move(socket), std::move(heard));
-                       });
+  if (services.sql_door != nullptr) {
+    SqlDoor& door = *services.sql_door;
+    http.set_tls([&door](int socket) { return door.begin_tls(socket); });
+    http.set_diversion(is_for_sql, [&door](UniqueFd socket, ssl_st* tls, std::string heard) {
+      door.take_in(std::move(socket), tls, std::move(heard));
+    });
+  }
   http.set_judge([&services](const httplib::Request& from) { return judge(services, from); });
   http.set_pre_routing_handler([&services](const httplib::Request& from, httplib::Response& to) {
     std::string id = from.get_header_value("X-Request-ID");
@@ -227,13 +228,12 @@ void Server::start(Services& services) {
                                : "bad request");
   });
   for (const Route& route : routes()) impl_->add_route(services, route);
-  impl_->listener = std::thread([this] { impl_->http.listen_after_bind(); });
+  impl_->listener = std::thread([this] { impl_->http.serve(); });
 }
 
 void Server::stop() {
   if (!impl_->listener.joinable()) return;
-  while (!impl_->http.is_running()) std::this_thread::yield();  // stop() before that is lost.
-  impl_->http.stop();
+  impl_->http.end();
   impl_->listener.join();
 }
 

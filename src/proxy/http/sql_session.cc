@@ -1,10 +1,7 @@
 #include "proxy/http/sql_session.h"
 
-#include <sys/socket.h>
-
-#include <cerrno>
-
 #include "base/error.h"
+#include "proxy/io/pipe.h"
 
 namespace halogen::proxy {
 namespace {
@@ -14,11 +11,7 @@ constexpr std::chrono::seconds kCancelTime{10};
 }  // namespace
 
 SqlSession::SqlSession(Shared& shared, Worker& worker, Origin origin) : loop_(worker.loop) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
-    throw system_error(errno, "begin a session");
-  UniqueFd ours(ends[0]);
-  Connection theirs{UniqueFd(ends[1]), nullptr};
+  auto [ours, theirs] = make_pipe(loop_);
   state_ = std::make_shared<State>(loop_, std::move(ours));
   std::make_shared<Session>(shared, worker, std::move(theirs), std::move(origin))->start();
 }

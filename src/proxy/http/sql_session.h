@@ -10,8 +10,7 @@ namespace halogen::proxy {
 
 class SqlSession {
  public:
-  // Begins a session on behalf of the client that `origin` tells of. Throws unavailable without a
-  // file descriptor for it.
+  // Begins a session on behalf of the client that `origin` tells of.
   SqlSession(Shared& shared, Worker& worker, Origin origin);
   // The session finds its client gone.
   ~SqlSession();
@@ -29,7 +28,7 @@ class SqlSession {
 
  private:
   struct State {
-    State(Loop& loop, UniqueFd socket) : stream(loop, std::move(socket)) {}
+    State(Loop& loop, Connection connection) : stream(loop, std::move(connection)) {}
     Stream stream;
     std::string to_send;
     bool sending = false;

@@ -58,11 +58,6 @@ std::string copy_refused() {
   return out;
 }
 
-bool is_loopback(const IpAddress& address) {
-  return address == IpAddress::parse("::1") ||
-         (!address.is_v6() && address.first_of(8) == IpAddress::parse("127.0.0.0"));
-}
-
 }  // namespace
 
 struct WebClient::Answering {
@@ -81,6 +76,16 @@ struct WebClient::Answering {
 
 WebClient::WebClient(Shared& shared, Worker& worker, Connection connection, Origin origin,
                      std::string heard)
+    : WebClient(shared, worker, std::move(connection), std::move(origin),
+                Given{.heard = std::move(heard)}) {}
+
+WebClient::WebClient(Shared& shared, Worker& worker, Connection connection, Origin origin,
+                     HttpRequest request, std::function<void()> admitted)
+    : WebClient(shared, worker, std::move(connection), std::move(origin),
+                Given{.request = std::move(request), .admitted = std::move(admitted)}) {}
+
+WebClient::WebClient(Shared& shared, Worker& worker, Connection connection, Origin origin,
+                     Given given)
     : shared_(shared),
       worker_(worker),
       peer_(std::move(origin.peer)),
@@ -89,8 +94,10 @@ WebClient::WebClient(Shared& shared, Worker& worker, Connection connection, Orig
       deadline_(worker.loop),
       called_(worker.loop),
       charge_(shared.work_limits, address_),
-      input_(std::move(heard)),
-      lent_(!input_.empty()),
+      input_(std::move(given.heard)),
+      lent_(!input_.empty() || given.request),
+      given_(std::move(given.request)),
+      tell_admitted_(std::move(given.admitted)),
       body_(shared.web_bytes) {
   worker_.web_clients.insert(this);
   shared_.unauthenticated++;
@@ -104,6 +111,7 @@ WebClient::~WebClient() {
 void WebClient::start() { worker_.loop.spawn(run(shared_from_this())); }
 
 void WebClient::retire() {
+  if (http2_ && http2_->state() == Http2::State::answering) return http2_->retire();
   if (idle_) terminate();
 }
 
@@ -118,6 +126,7 @@ void WebClient::admit() {
   if (std::exchange(admitted_, true)) return;
   shared_.unauthenticated--;
   charge_.give_back();
+  if (tell_admitted_) tell_admitted_();
 }
 
 void WebClient::limit_time(std::chrono::milliseconds time) {
@@ -142,16 +151,63 @@ Task<void> WebClient::serve() {
   limit_time(shared_.options.startup_timeout);
   if (!lent_) co_await stream_->wait(Io::want_read);
   co_await wait_for_turn();
-  bool tls = !lent_ && stream_->peek_first() == kTlsHandshake;
-  if (tls) co_await begin_tls();
-  if (!tls && !is_loopback(address_)) {
+  if (!lent_ && stream_->peek_first() == kTlsHandshake) co_await begin_tls();
+  if (!stream_->is_private() && !address_.is_loopback()) {
     co_await stream_->write(
         response_text(error_response(HttpError(400, "connection is insecure (use https)")), false));
     co_return;
   }
+  if (agreed_protocol(stream_->ssl()) == "h2" && !lent_) co_return co_await serve_http2();
   while (co_await serve_one()) {
   }
 }
+
+// ---- HTTP/2 ----
+
+Task<void> WebClient::serve_http2() {
+  http2_ = std::make_shared<Http2>(
+      worker_, *stream_,
+      Http2::Options{
+          .max_body = shared_.options.web.max_request,
+          .bodies = shared_.web_bytes,
+          .network = network_of(address_),
+          .answer =
+              [this](HttpRequest request, Connection connection, std::shared_ptr<void> keepsake) {
+                return answer_apart(std::move(request), std::move(connection), std::move(keepsake));
+              },
+          .changed = [this] { http2_changed(); }});
+  limit_time(kStrangerIdleTime);
+  co_await http2_->serve();
+}
+
+bool WebClient::answer_apart(HttpRequest request, Connection connection,
+                             std::shared_ptr<void> keepsake) {
+  if (shared_.unauthenticated >= shared_.options.max_unauthenticated) return false;
+  auto admitted = [weak = weak_from_this(), keepsake = std::move(keepsake)] {
+    if (auto client = weak.lock()) client->admit();
+  };
+  std::make_shared<WebClient>(shared_, worker_, std::move(connection), Origin{peer_, address_},
+                              std::move(request), std::move(admitted))
+      ->start();
+  return true;
+}
+
+// Requests have as much time to come as a newcomer has, all of them together.
+void WebClient::http2_changed() {
+  const Http2::State state = http2_->state();
+  if (state == http2_was_) return;
+  http2_was_ = state;
+  idle_ = state != Http2::State::answering;
+  if (state == Http2::State::answering)
+    deadline_.cancel();
+  else if (state == Http2::State::receiving)
+    limit_time(shared_.options.startup_timeout);
+  else
+    limit_time(admitted_ ? kIdleTime : kStrangerIdleTime);
+  if (idle_ && shared_.draining) terminate();
+}
+
+// ---- HTTP/1.1 ----
 
 // While too many of its address are under way.
 Task<void> WebClient::wait_for_turn() {
@@ -180,7 +236,7 @@ Task<bool> WebClient::serve_one() {
   std::optional<HttpRequest> request;
   HttpResponse response;
   try {
-    request = co_await receive();
+    request = given_ ? take_given() : co_await receive();
   } catch (const HttpError& error) {
     response = error_response(error);
   }
@@ -201,8 +257,16 @@ Task<bool> WebClient::serve_one() {
     response = error_response(error);
   }
   body_.give_back();
+  if (request && request->method == "HEAD") response.body.clear();
   co_await stream_->write(response_text(response, goes_on));
   co_return goes_on;
+}
+
+// Its body was counted by who has read it.
+HttpRequest WebClient::take_given() {
+  HttpRequest request = *std::exchange(given_, std::nullopt);
+  hold_body(request.body.size());
+  return request;
 }
 
 // Throws HttpError for what cannot be read on, unavailable at the client's end.
@@ -211,7 +275,7 @@ Task<HttpRequest> WebClient::receive() {
   while (true) {
     input_.erase(0, reader.take(input_));
     if (reader.complete()) co_return reader.take_request();
-    hold_body(reader);
+    hold_body(reader.body_size());
     if (reader.take_expects_continue()) co_await stream_->write("HTTP/1.1 100 Continue\r\n\r\n");
     co_await hear();
   }
@@ -237,8 +301,7 @@ Task<void> WebClient::hear() {
 }
 
 // Strangers' bodies, too, take up memory: an address has its share of it.
-void WebClient::hold_body(const RequestReader& reader) {
-  size_t size = reader.body_size();
+void WebClient::hold_body(size_t size) {
   if (size <= kSmall || size <= body_.held()) return;
   if (!body_.take(network_of(address_), size + kHoldStep))
     throw HttpError(503, "no room for a request of this size at this moment");
@@ -264,10 +327,10 @@ Task<bool> WebClient::answer_sql(HttpRequest request) {
   SqlRequest sql = parse_sql_request(request);
   Answering answering(sql, shared_.web_bytes, goes_on);
   session_ = std::make_unique<SqlSession>(shared_, worker_, origin(sql.to.host, true));
-  session_->send(wire_messages(sql));
-  body_.give_back();
+  session_->send(wire_messages(sql));  // As large as the body was, and held until it is let in.
   co_await ask(answering);
   session_.reset();
+  body_.give_back();
   co_return co_await finish(answering);
 }
 
@@ -319,7 +382,10 @@ Task<void> WebClient::hear_answer(Answering& answering) {
       else
         unread.erase(0, used);
     }
-    if (!answer.cancel_key().empty()) admit();
+    if (!answer.cancel_key().empty()) {
+      admit();
+      body_.give_back();
+    }
     size_t coming = unread.empty() ? 0 : wire::message_size(as_bytes(unread)).value_or(0);
     if (answer.size() + coming > limit)
       throw HttpError(507, fmt::format("response is too large (max is {} bytes)", limit));

@@ -1,5 +1,6 @@
 // channel.h: how the bytes of a connection come and go, without waiting: plain, by TLS, or in
-// the frames of a WebSocket over either (web_socket.h). Nothing above a Stream sees the difference.
+// the frames of a WebSocket over either (web_socket.h), or inside the process (pipe.h). Nothing
+// above a Stream sees the difference.
 #pragma once
 #include <span>
 #include <string_view>
@@ -9,6 +10,7 @@ struct ssl_st;
 namespace halogen::proxy {
 
 class Loop;
+class Source;
 
 enum class Io { done, want_read, want_write, closed, failed };
 
@@ -17,7 +19,7 @@ struct IoResult {
   size_t size = 0;  // Of what was moved, if done.
 };
 
-// Over a socket that does not block and outlives this. One thread.
+// Over a socket that does not block and outlives this, or over a source of its own. One thread.
 class Channel {
  public:
   virtual ~Channel() = default;
@@ -31,6 +33,10 @@ class Channel {
   virtual void finish() {}
   // What is known of its peer by TLS; nullptr if it is not encrypted.
   virtual ssl_st* ssl() const { return nullptr; }
+  // What says when it is ready, where that is no socket.
+  virtual Source* source() { return nullptr; }
+  // Its peer has said its last, be there unread bytes before that or not; of a source.
+  virtual bool ended() const { return false; }
 };
 
 class PlainChannel final : public Channel {

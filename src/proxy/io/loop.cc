@@ -197,11 +197,26 @@ Task<void> pause(Loop& loop, steady_clock::duration time) {
   co_await over;
 }
 
-WatchPtr Watch::start(Loop& loop, int fd) { return WatchPtr(new Watch(loop, fd)); }
+WatchPtr Watch::start(Loop& loop, int fd) { return WatchPtr(new Watch(loop, fd, nullptr)); }
+
+WatchPtr Watch::start(Loop& loop, Source& source) {
+  WatchPtr watch(new Watch(loop, -1, &source));
+  source.tell(watch.get());
+  return watch;
+}
 
 void Watch::Wait::await_suspend(std::coroutine_handle<> coroutine) {
-  watch_.register_for(watch_.registered_ | static_cast<uint32_t>(to_write_ ? EPOLLOUT : EPOLLIN));
-  sleep(coroutine, to_write_ ? watch_.writers_ : watch_.readers_);
+  Link& ring = to_write_ ? watch_.writers_ : watch_.readers_;
+  if (watch_.source_ == nullptr)
+    watch_.register_for(watch_.registered_ | static_cast<uint32_t>(to_write_ ? EPOLLOUT : EPOLLIN));
+  sleep(coroutine, ring);
+  if (watch_.source_ != nullptr && watch_.source_->is_ready(to_write_))
+    watch_.loop_.wake_all(ring, true);
+}
+
+void Watch::became_ready() {
+  if (!readers_.alone() && source_->is_ready(false)) loop_.wake_all(readers_, true);
+  if (!writers_.alone() && source_->is_ready(true)) loop_.wake_all(writers_, true);
 }
 
 void Watch::interrupt() {
@@ -239,6 +254,10 @@ void Watch::happened(uint32_t events) {
 // On another thread the loop may be about to tell it of an event, which it has fetched already: so
 // the loop has the last look at it.
 void Watch::Release::operator()(Watch* watch) const {
+  if (watch->source_ != nullptr) {
+    CHECK(watch->loop_.is_mine(), "invariant 2: a source's watch is released by another thread");
+    watch->source_->tell(nullptr);
+  }
   if (watch->loop_.is_mine()) {
     watch->interrupt();
     watch->register_for(0);

@@ -27,6 +27,7 @@
 namespace halogen::proxy {
 
 class Loop;
+class Watch;
 
 // An element of a ring; one alone, or the ring's own, is linked to itself.
 class Link {
@@ -194,7 +195,18 @@ class Timer {
 // So long.
 Task<void> pause(Loop& loop, steady_clock::duration time);
 
-// Says when a descriptor can be read or written. The descriptor is the caller's, and must be open
+// What becomes ready inside the process, and has no descriptor: an end of a pipe (pipe.h).
+class Source {
+ public:
+  virtual bool is_ready(bool to_write) const = 0;
+  // Which is told from now on (Watch::became_ready); nullptr: none.
+  virtual void tell(Watch* watch) = 0;
+
+ protected:
+  ~Source() = default;
+};
+
+// Says when a descriptor, or a source, can be read or written. It is the caller's, and must be open
 // until this is released.
 class Watch {
  public:
@@ -219,17 +231,22 @@ class Watch {
   };
   // For any thread, if the loop's gets to it by what orders them.
   static std::unique_ptr<Watch, Release> start(Loop& loop, int fd);
+  // For the loop's thread, to its end.
+  static std::unique_ptr<Watch, Release> start(Loop& loop, Source& source);
+  // Its source is, perhaps: those that wait look.
+  void became_ready();
 
  private:
   friend class Loop;
 
-  Watch(Loop& loop, int fd) : loop_(loop), fd_(fd) {}
+  Watch(Loop& loop, int fd, Source* source) : loop_(loop), fd_(fd), source_(source) {}
   ~Watch() = default;
   void register_for(uint32_t events);
   void happened(uint32_t events);
 
   Loop& loop_;
   const int fd_;
+  Source* const source_;     // In place of `fd_`.
   uint32_t registered_ = 0;  // What epoll is asked for.
   bool released_ = false;    // Under the loop's mutex.
   Link readers_;

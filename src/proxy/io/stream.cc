@@ -18,19 +18,23 @@ Stream::Stream(Loop& loop, UniqueFd socket) : Stream(loop, {std::move(socket), n
 
 Stream::Stream(Loop& loop, Connection connection)
     : socket_(std::move(connection.socket)),
-      watch_(Watch::start(loop, socket_.get())),
-      channel_(std::move(connection.channel)) {
+      channel_(std::move(connection.channel)),
+      watch_(channel_ && channel_->source() != nullptr ? Watch::start(loop, *channel_->source())
+                                                       : Watch::start(loop, socket_.get())) {
   if (!channel_) channel_ = std::make_unique<PlainChannel>(loop, socket_.get());
+  if (over_source()) return;
   if (SimulatedMachine* machine = loop.machine()) machine->opened(socket_.get());
   count_++;
 }
 
-Stream::~Stream() { count_--; }
+Stream::~Stream() {
+  if (!over_source()) count_--;
+}
 
 bool Stream::is_private() const {
   sockaddr_storage ours{};
   socklen_t size = sizeof ours;
-  return encrypted() ||
+  return encrypted() || over_source() ||
          (::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&ours), &size) == 0 &&
           ours.ss_family == AF_UNIX);
 }
@@ -58,8 +62,9 @@ size_t Stream::write_what_fits(std::string_view from) {
 }
 
 bool Stream::gone() {
+  if (channel_->ended()) return true;
   pollfd peer{socket_.get(), POLLRDHUP, 0};
-  if (::poll(&peer, 1, 0) == 1) return true;
+  if (!over_source() && ::poll(&peer, 1, 0) == 1) return true;
   char byte;
   const Io state = channel_->peek(byte).state;
   return state == Io::closed || state == Io::failed;
@@ -90,11 +95,13 @@ char Stream::peek_first() {
 
 bool Stream::has_arrived() {
   char byte;
+  if (over_source()) return channel_->peek(byte).state == Io::done;
   return ::recv(socket_.get(), &byte, 1, MSG_PEEK) == 1;
 }
 
 void Stream::shutdown_send() {
-  if (intact_) channel_->finish();
+  if (intact_ || over_source()) channel_->finish();
+  if (over_source()) return;
   ::shutdown(socket_.get(), SHUT_WR);
 }
 

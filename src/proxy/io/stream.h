@@ -16,7 +16,7 @@
 
 namespace halogen::proxy {
 
-// A socket that does not block, and the channel over it.
+// A socket that does not block, and the channel over it; or a channel that needs none.
 struct Connection {
   UniqueFd socket;
   std::unique_ptr<Channel> channel;
@@ -31,7 +31,7 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // How many there are in the process, each with a file descriptor.
+  // How many there are in the process that have a file descriptor.
   static size_t count() { return count_; }
 
   // ---- At once ----
@@ -87,7 +87,7 @@ class Stream {
   Watch::Wait readable() { return watch_->readable(); }
 
   bool encrypted() const { return ssl() != nullptr; }
-  // Nobody on a network can read it: encrypted, or a unix socket.
+  // Nobody on a network can read it: encrypted, a unix socket, or inside the process.
   bool is_private() const;
   // Nothing half-said: in no TLS handshake, and no write was left in the middle.
   bool can_talk() const { return intact_; }
@@ -97,9 +97,12 @@ class Stream {
  private:
   static inline std::atomic<size_t> count_ = 0;
 
-  UniqueFd socket_;
-  WatchPtr watch_;
+  // Which is never changed for another channel.
+  bool over_source() const { return channel_ && channel_->source() != nullptr; }
+
+  UniqueFd socket_;  // None over a source.
   std::unique_ptr<Channel> channel_;
+  WatchPtr watch_;
   bool cancelled_ = false;
   bool intact_ = true;
 };

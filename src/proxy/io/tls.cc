@@ -13,15 +13,17 @@ namespace {
 
 constexpr long kTicketLife = 2 * 3600;  // Seconds.
 
-// Agrees to our protocol if it is offered; another offer alone ends the handshake.
+// Agrees to the best of our protocols that is offered; others alone end the handshake.
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
-                unsigned int in_size, void* protocol) {
-  for (unsigned int at = 0; at < in_size; at += 1u + in[at]) {
-    std::string_view name(reinterpret_cast<const char*>(in + at + 1), in[at]);
-    if (name != *static_cast<const std::string*>(protocol)) continue;
-    *out = in + at + 1;
-    *out_size = in[at];
-    return SSL_TLSEXT_ERR_OK;
+                unsigned int in_size, void* protocols) {
+  for (const std::string& ours : *static_cast<const std::vector<std::string>*>(protocols)) {
+    for (unsigned int at = 0; at < in_size; at += 1u + in[at]) {
+      std::string_view name(reinterpret_cast<const char*>(in + at + 1), in[at]);
+      if (name != ours) continue;
+      *out = in + at + 1;
+      *out_size = in[at];
+      return SSL_TLSEXT_ERR_OK;
+    }
   }
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -45,12 +47,12 @@ void set_up_resumption(SSL_CTX* context, const std::string& protocol) {
   SSL_CTX_set_tlsext_servername_callback(context, accept_name);
 }
 
-void set_up(SSL_CTX* context, const std::string& protocol) {
+void set_up(SSL_CTX* context, const std::vector<std::string>& protocols) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_max_early_data(context, 0);  // It could be replayed.
-  set_up_resumption(context, protocol);
+  set_up_resumption(context, protocols.back());
   // The cheapest groups first, and none of the slow ones: a handshake is most of what a client that
   // comes and goes costs.
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
@@ -61,14 +63,15 @@ void set_up(SSL_CTX* context, const std::string& protocol) {
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_ciphersuites(
       context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
-  SSL_CTX_set_alpn_select_cb(context, select_alpn, const_cast<std::string*>(&protocol));
+  SSL_CTX_set_alpn_select_cb(context, select_alpn,
+                             const_cast<std::vector<std::string>*>(&protocols));
 }
 
-// `protocol` outlives it.
-SSL_CTX* make_context(const CertificateFiles& files, const std::string& protocol) {
+// `protocols` outlive it.
+SSL_CTX* make_context(const CertificateFiles& files, const std::vector<std::string>& protocols) {
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   CHECK(context != nullptr);
-  set_up(context, protocol);
+  set_up(context, protocols);
   if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1 ||
       SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
     SSL_CTX_free(context);
@@ -80,13 +83,13 @@ SSL_CTX* make_context(const CertificateFiles& files, const std::string& protocol
 
 }  // namespace
 
-TlsContext::TlsContext(const CertificateFiles& files, std::string protocol)
-    : protocol_(std::move(protocol)), context_(make_context(files, protocol_)) {}
+TlsContext::TlsContext(const CertificateFiles& files, std::vector<std::string> protocols)
+    : protocols_(std::move(protocols)), context_(make_context(files, protocols_)) {}
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
 bool TlsContext::reload(const CertificateFiles& files) {
-  SSL_CTX* fresh = make_context(files, protocol_);
+  SSL_CTX* fresh = make_context(files, protocols_);
   MutexLock lock(mutex_);
   bool same = X509_cmp(SSL_CTX_get0_certificate(fresh), SSL_CTX_get0_certificate(context_)) == 0;
   if (!same) std::swap(fresh, context_);
@@ -128,11 +131,11 @@ std::string sni_of(const SSL* ssl) {
   return name != nullptr ? name : "";
 }
 
-bool alpn_agreed(const SSL* ssl) {
+std::string_view agreed_protocol(const SSL* ssl) {
   const unsigned char* name = nullptr;
   unsigned int size = 0;
-  SSL_get0_alpn_selected(ssl, &name, &size);
-  return size > 0;
+  if (ssl != nullptr) SSL_get0_alpn_selected(ssl, &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
 }
 
 std::string tls_error() {

@@ -1,6 +1,8 @@
 // tls.h: the server's side of TLS 1.2 and 1.3, set up for many idle connections.
 #pragma once
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/mutex.h"
 #include "proxy/io/certificates.h"
@@ -13,9 +15,9 @@ namespace halogen::proxy {
 // Safe from any thread.
 class TlsContext {
  public:
-  // For a protocol by its ALPN name: clients that offer others only are refused. Throws corrupt if
-  // the files cannot be used.
-  TlsContext(const CertificateFiles& files, std::string protocol);
+  // For protocols by their ALPN names, the best first: clients that offer others only are refused.
+  // Throws corrupt if the files cannot be used.
+  TlsContext(const CertificateFiles& files, std::vector<std::string> protocols);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
@@ -28,7 +30,7 @@ class TlsContext {
   ssl_st* accept(int socket) const;
 
  private:
-  const std::string protocol_;
+  const std::vector<std::string> protocols_;
   mutable Mutex mutex_;
   ssl_ctx_st* context_ GUARDED_BY(mutex_);
 };
@@ -39,8 +41,8 @@ std::string certificate_hash(const ssl_st* ssl);
 
 // The host the client asked for; "" if it did not say, or is not encrypted.
 std::string sni_of(const ssl_st* ssl);
-// The client asked for the protocol of its context.
-bool alpn_agreed(const ssl_st* ssl);
+// Which of its context's protocols the client asked for; "" for none, or if it is not encrypted.
+std::string_view agreed_protocol(const ssl_st* ssl);
 // The newest of this thread's OpenSSL errors, and clears them.
 std::string tls_error();
 

@@ -57,7 +57,7 @@ Task<std::optional<startup::Packet>> Handshake::receive_startup() {
   if (!client_.tunnel && stream.has_arrived()) co_await client_.charge_work();
   if (!client_.tunnel && stream.peek_first() == kTlsHandshake) {
     co_await begin_tls();
-    if (!alpn_agreed(stream.ssl()))
+    if (agreed_protocol(stream.ssl()).empty())
       throw Refused("08P01", "direct SSL connection without ALPN protocol negotiation");
   }
   while (true) {

@@ -36,8 +36,9 @@ Shared::Shared(ProxyOptions the_options, Endpoints& the_endpoints, const Certifi
                std::string the_secret)
     : options(std::move(the_options)),
       endpoints(the_endpoints),
-      tls(files, "postgresql"),
-      web_tls(files, "http/1.1"),
+      tls(files, {"postgresql"}),
+      web_tls(files, {"h2", "http/1.1"}),
+      api_tls(files, {"http/1.1"}),
       secret(std::move(the_secret)),
       auth_limits(options.auth_limits),
       work_limits(options.work_limits),

@@ -60,6 +60,7 @@ struct Shared {
   Endpoints& endpoints;
   TlsContext tls;            // For Postgres' protocol.
   TlsContext web_tls;        // For HTTP.
+  TlsContext api_tls;        // For the API's server.
   const std::string secret;  // Makes up the verifiers of those who do not exist.
   CancelKeys cancel_keys;
   StatementTexts texts;

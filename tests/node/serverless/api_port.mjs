@@ -1,12 +1,12 @@
-// Queries and a WebSocket at the port of the API and the console, by the driver, in the clear.
+// Queries and a WebSocket at the port of the API and the console, by the driver, by TLS or in the clear.
 import { Client, neon, neonConfig } from "@neondatabase/serverless";
 import assert from "node:assert/strict";
 import ws from "ws";
 
-const { DATABASE_URL: url, HTTP_PORT: port } = process.env;
-neonConfig.fetchEndpoint = () => `http://127.0.0.1:${port}/sql`;
+const { DATABASE_URL: url, HTTP_PORT: port, SECURE: secure } = process.env;
+neonConfig.fetchEndpoint = (host) => secure ? `https://${host.replace(/^[^.]+/, "api")}:${port}/sql` : `http://127.0.0.1:${port}/sql`;
 neonConfig.wsProxy = (host) => `${host}:${port}/v2`;
-neonConfig.useSecureWebSocket = false;
+neonConfig.useSecureWebSocket = secure !== undefined;
 neonConfig.webSocketConstructor = ws;
 
 const sql = neon(url);

@@ -1,8 +1,11 @@
 // For bench/sql_http.py: the same query over a pooled TCP connection by node-postgres, over HTTP and over a WebSocket by
-// the driver, in turns, so that what disturbs one disturbs all. Or holds IDLE sessions in WebSockets until its input ends.
+// the driver, in turns, so that what disturbs one disturbs all. Beside them what is Node's part of it: the driver's request
+// by node:https in place of fetch, and by fetch a request of that size that is answered without a query. Or holds IDLE
+// sessions in WebSockets until its input ends.
 import { Client, neon } from "@neondatabase/serverless";
+import https from "node:https";
 import pg from "pg";
-import { url } from "./setup.mjs";
+import { endpoint, url } from "./setup.mjs";
 
 const { N = "2000", ROUNDS = "5", AT_ONCE = "1", IDLE } = process.env;
 
@@ -31,14 +34,31 @@ const sql = neon(url);
 const tcp = await clients(pg.Client);
 const socket = await clients(Client);
 const text = "select $1::int as n";
+const headers = { "Neon-Connection-String": url, "Neon-Raw-Text-Output": "true", "Neon-Array-Mode": "true" };
+const agent = new https.Agent({ keepAlive: true, maxSockets: lanes.length });
+const request = (i) => JSON.stringify({ query: text, params: [String(i)] });
+function byHttps(body) {
+  return new Promise((done, fail) => {
+    const asked = https.request(endpoint, { agent, method: "POST", headers: { ...headers, "Content-Length": body.length } }, (answer) => {
+      let text = "";
+      answer.on("data", (more) => { text += more; });
+      answer.on("end", () => done(JSON.parse(text)));
+    });
+    asked.on("error", fail);
+    asked.end(body);
+  });
+}
+const nothing = new URL("/nothing", endpoint);
 const kinds = {
   tcp: (lane, i) => tcp[lane].query(text, [i]).then(({ rows }) => rows[0].n),
   http: (lane, i) => sql.query(text, [i]).then(([row]) => row.n),
+  https: (lane, i) => byHttps(request(i)).then(({ rows }) => Number(rows[0][0])),
+  fetch: (lane, i) => fetch(nothing, { method: "POST", headers, body: request(i) }).then((answer) => answer.json()).then(() => i),
   socket: (lane, i) => socket[lane].query(text, [i]).then(({ rows }) => rows[0].n),
 };
 
-const times = { tcp: [], http: [], socket: [] };
-const rates = { tcp: [], http: [], socket: [] };
+const times = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, []]));
+const rates = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, []]));
 const sessions = async () => {
   await tcp[0].query("select pg_stat_clear_snapshot()");
   return Number((await tcp[0].query("select sessions from pg_stat_database where datname = current_database()")).rows[0].sessions);

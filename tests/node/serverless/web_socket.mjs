@@ -2,6 +2,7 @@
 import { Client, neon, neonConfig, Pool } from "@neondatabase/serverless";
 import pg from "pg";
 import ws from "ws";
+import { compare } from "./samples.mjs";
 import { assert, failure, url } from "./setup.mjs";
 
 async function connected(options = {}) {
@@ -32,14 +33,11 @@ const many = await Promise.all(Array.from({ length: 40 }, (_, i) => pool.query("
 assert.deepEqual(many.map(({ rows }) => rows[0].i), Array.from({ length: 40 }, (_, i) => i));
 assert.deepEqual((await pool.query("select note from moves")).rows, [{ note: "kept" }]);
 
-// ---- Errors are those of TCP ----
+// ---- Values and errors are those of TCP ----
 
 const tcp = new pg.Client({ connectionString: url });
 await tcp.connect();
-for (const bad of ["select nothing", "select 1/0", "insert into moves (id) values (1)", "select * from moves where"]) {
-  const [over, want] = [await failure(pool.query(bad)), await failure(tcp.query(bad))];
-  assert.deepEqual({ ...over, message: over.message }, { ...want, message: want.message });
-}
+await compare(async (text, values, name) => (await pool.query(values ? { text, values, name } : text)).rows[0], tcp);
 
 // ---- A large result, both ways; lock step instead of pipelining ----
 
@@ -142,6 +140,18 @@ await raw.has("after N");
 raw.socket.send("text");
 await raw.until(() => raw.closed);
 assert.equal(raw.code, 1003);
+
+// A query is canceled as over TCP: by a socket of its own that begins with the request.
+raw = await open();
+raw.socket.send(Buffer.concat([login(), message("Q", "select pg_sleep(600)\0")]));
+await raw.until(() => raw.bytes.includes("K\0\0\0\x0c") && raw.bytes.includes("Z\0\0\0\x05I"));
+const key = raw.bytes.subarray(raw.bytes.indexOf("K\0\0\0\x0c") + 5).subarray(0, 8);
+while ((await tcp.query("select count(*)::int as n from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'")).rows[0].n === 0);
+const canceling = await open();
+canceling.socket.send(Buffer.concat([message("", [4, 210, 22, 46], key)]));
+await canceling.until(() => canceling.closed);
+await raw.has("canceling statement due to user request");
+raw.socket.terminate();
 
 // A transaction ends with its socket.
 raw = await open();

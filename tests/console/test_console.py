@@ -1,11 +1,16 @@
 """What users do at the console, in a real browser on a real platform."""
 
+import contextlib
 import gzip
 import json
 import re
+import threading
 import urllib.request
 
+import psycopg2
+
 from console.snippets import run_snippets
+from fixtures.platform import wait_until
 
 MOST_INITIAL_SCRIPT = 300 * 1024  # Compressed.
 
@@ -44,6 +49,58 @@ def test_a_newcomer_connects_an_application(platform, drive):
     run_snippets(platform, snippets)
     newcomer = next(one for one in platform.api("GET", "/api/v2/projects?limit=400")["projects"] if one["name"] == "newcomer")
     platform.cli("projects", "delete", newcomer["id"])
+
+
+def ledger(project):
+    """A table of three rows, what comes after it, and the moment between: of both an LSN and a time of the browser's zone."""
+    project.query("CREATE TABLE ledger (amount int)")
+    project.query("INSERT INTO ledger VALUES (1), (2), (3)")
+    lsn, time = project.query("SELECT pg_current_wal_insert_lsn(), to_char(now() AT TIME ZONE 'UTC' + interval '1 second', "
+                              "'YYYY-MM-DD\"T\"HH24:MI:SS')")[0]
+    wait_until(lambda: project.query("SELECT now() > %s::timestamptz + interval '1 second'", time + "Z")[0][0], what="the next second")
+    project.query("CREATE TABLE later (id int)")
+    project.query("INSERT INTO ledger VALUES (4)")
+    return {"LSN_BEFORE": lsn, "TIME_BEFORE": time}
+
+
+def test_branches_restore_roles_and_settings(drive, project):
+    drive("branches", project, **ledger(project))
+    assert project.query("SELECT count(*) FROM ledger") == [(3,)]
+    assert project.query("SELECT count(*) FROM ledger", branch="kept") == [(4,)]
+
+
+def test_the_sql_editor(drive, project):
+    moment = ledger(project)
+    project.suspend()
+    drive("sql", project, **moment)
+
+
+def test_tables_are_browsed_and_edited(drive, project):
+    project.query("CREATE TABLE stock (id int PRIMARY KEY, name text, price numeric DEFAULT 1 CHECK (price >= 0))")
+    project.query("CREATE INDEX stock_by_name ON stock (name)")
+    project.query("INSERT INTO stock SELECT i, 'thing ' || i FROM generate_series(1, 250) i")
+    project.query("CREATE VIEW cheap AS SELECT * FROM stock WHERE price < 2")
+    project.query("CREATE TABLE keyless (a int)")
+    drive("tables", project, STRING=project.connection_string())
+    assert project.query("SELECT id, name, price FROM stock WHERE id IN (24, 240, 241, 249, 1000) ORDER BY id") == [
+        (240, "thing 240", 1), (241, "theirs", 1), (249, "it's new", 1), (1000, None, 1)]
+
+
+def test_sessions_are_seen_cancelled_and_ended(drive, project):
+    def sleep():
+        with contextlib.closing(project.connect(application_name="busy bee")) as connection, connection.cursor() as cursor:
+            for seconds in (60, 61):
+                try:
+                    cursor.execute("SELECT pg_sleep(%s)", (seconds,))
+                except psycopg2.Error as error:
+                    ends.append(error.pgcode)
+
+    ends = []
+    bee = threading.Thread(target=sleep)
+    bee.start()
+    drive("monitoring", project)
+    bee.join()
+    assert ends == ["57014", "57P01"]
 
 
 def test_every_page_in_both_themes_and_on_a_phone(drive, project):

@@ -36,7 +36,7 @@ function Toasts() {
     <Toaster
       theme={dark ? "dark" : "light"}
       position="bottom-right"
-      toastOptions={{ style: { background: "var(--surface)", color: "var(--ink)", borderColor: "var(--line-strong)" } }}
+      toastOptions={{ style: { fontFamily: "var(--font-sans)", background: "var(--surface)", color: "var(--ink)", borderColor: "var(--line-strong)" } }}
     />
   );
 }

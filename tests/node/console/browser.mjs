@@ -10,6 +10,8 @@ const shots = process.env.CONSOLE_SHOTS;
 export const phone = { width: 390, height: 844 };
 export const desk = { width: 1360, height: 860 };
 
+let last; // The page that was opened last.
+
 export async function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -20,7 +22,7 @@ export async function launch() {
 // `allow(text)`: which of the browser's errors a test causes on purpose.
 export async function open(browser, { theme = "light", size = desk, allow = () => false } = {}) {
   const context = await browser.newContext({ colorScheme: theme, viewport: size, acceptDownloads: true, reducedMotion: "reduce" });
-  const page = await context.newPage();
+  const page = (last = await context.newPage());
   const bad = [];
   page.on("console", (message) => {
     const text = `${message.text()} (${message.location().url})`;
@@ -70,6 +72,7 @@ export async function steps(list) {
       await step();
     } catch (error) {
       error.message = `${name}: ${error.message}`;
+      await last?.shot("failed").catch(() => {});
       throw error;
     }
   }

@@ -3,7 +3,7 @@ import { assert, desk, home, launch, open, phone, projectPage, signIn } from "./
 
 const places = ["", "branches", "restore", "sql", "tables", "monitoring", "roles", "operations", "settings"];
 const browser = await launch();
-for (const [theme, size] of [["light", desk], ["dark", desk], ["light", phone], ["dark", phone]]) {
+for (const [theme, size] of [["light", desk], ["dark", desk], ["dark", phone]]) {
   const page = await open(browser, { theme, size, allow: (text) => text.includes("/api/v2/api_keys") });
   await signIn(page);
   await page.shot("projects");

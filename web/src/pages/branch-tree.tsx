@@ -19,7 +19,7 @@ interface Row {
 
 const beginOf = (branch: Branch) => new Date(branch.parent_timestamp ?? branch.created_at).getTime();
 
-// Depth first, the older child first. What stands on a branch that is not shown is a root here.
+// Depth first, the younger child first, so that no line crosses another. What stands on a branch that is not shown is a root here.
 export function treeRows(branches: Branch[]): Row[] {
   const ids = new Set(branches.map((one) => one.id));
   const children = new Map<string, Branch[]>();
@@ -31,7 +31,7 @@ export function treeRows(branches: Branch[]): Row[] {
   const seen = new Set<string>();
   const visit = (parent: string, depth: number, parentRow: number) => {
     const next = (children.get(parent) ?? []).sort(
-      (a, b) => Number(b.default) - Number(a.default) || beginOf(a) - beginOf(b) || a.name.localeCompare(b.name),
+      (a, b) => Number(b.default) - Number(a.default) || beginOf(b) - beginOf(a) || a.name.localeCompare(b.name),
     );
     for (const branch of next) {
       if (seen.has(branch.id)) continue;

@@ -6,7 +6,7 @@ import { http, path } from "@/api/client";
 import { finished, useChange } from "@/api/queries";
 import type { ComputeState, Endpoint, Operation, ProjectOverview } from "@/api/types";
 import { Button, Field, Problem, Select } from "@/ui/basics";
-import { ago } from "@/ui/format";
+import { ago, seconds } from "@/ui/format";
 import { Confirm, Dialog, DialogActions, Menu, MenuItem, MenuLine } from "@/ui/overlays";
 import { timeouts } from "./projects";
 
@@ -20,7 +20,7 @@ export function WhatKeepsAwake({ compute, state, timeout }: { compute: Compute |
       ? `Kept awake by: ${compute.keeps_awake}`
       : timeout === -1
         ? "Stays awake: it is set to never suspend."
-        : "Nothing keeps it awake; it will suspend soon.";
+        : `Nothing is under way. After ${seconds(timeout === 0 ? 300 : timeout)} of that it suspends; connections stay open.`;
   else if (state === "starting") text = "Waking: queries wait for it, and then go on.";
   else if (state === "suspending") text = "Suspending: connections stay, and the next query wakes it.";
   else text = `Asleep${compute?.suspended_at ? ` since ${ago(compute.suspended_at)}` : ""}. The next query wakes it; connections stay open meanwhile.`;

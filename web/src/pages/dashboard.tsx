@@ -5,8 +5,8 @@ import { ArrowRight, History, SquareTerminal, Table2 } from "lucide-react";
 import { operationsQuery, poolerQuery, projectOverviewQuery, useProject } from "@/api/queries";
 import { useCompute, useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
-import { Badge, Card, CardHead, CopyButton, Problem, Skeleton } from "@/ui/basics";
-import { ago, bytes, count, moment, suspendTimeout } from "@/ui/format";
+import { Card, CardHead, CopyButton, Problem, Skeleton } from "@/ui/basics";
+import { ago, bytes, count, suspendTimeout } from "@/ui/format";
 import { BranchTree } from "./branch-tree";
 import { ComputeActions, WhatKeepsAwake } from "./compute";
 import { OperationRow } from "./operations";
@@ -23,7 +23,7 @@ export function DashboardPage() {
         hint={
           about && (
             <span className="inline-flex flex-wrap items-center gap-x-2">
-              PostgreSQL {about.pg_version} · made {ago(about.created_at)} ·
+              PostgreSQL {about.pg_version} · made {ago(about.created_at)}
               <span className="inline-flex items-center font-mono text-xs">
                 {about.id} <CopyButton text={about.id} label="Copy project id" />
               </span>
@@ -177,4 +177,3 @@ function RecentOperations() {
   );
 }
 
-export { Badge, moment };

@@ -77,7 +77,7 @@ function Connections({ project, endpoint }: { project: string; endpoint: string 
   const servers = pooler?.pools.reduce((sum, pool) => sum + pool.servers.used + pool.servers.idle, 0) ?? 0;
   return (
     <Card>
-      <CardHead title="Connections now" hint={`${count(servers)} server connections are open in Postgres.`} />
+      <CardHead title="Connections now" hint={`${count(servers)} server ${servers === 1 ? "connection is" : "connections are"} open in Postgres.`} />
       <dl className="grid grid-cols-2 gap-4 p-5 sm:grid-cols-3 lg:grid-cols-6">
         {states.map(([key, name, meaning]) => (
           <div key={key} title={meaning}>

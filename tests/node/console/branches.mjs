@@ -1,0 +1,145 @@
+// Branches, computes, roles, databases, settings: made, changed and deleted; and back to a moment, with a look before.
+import { launch, open, projectPage, signIn, steps } from "./browser.mjs";
+
+const browser = await launch();
+// What the server refuses here on purpose, the browser logs as errors.
+const page = await open(browser, { allow: (text) => /status of 40[09]/.test(text) });
+const dialog = page.getByRole("dialog");
+const row = (name) => page.locator(`[data-branch="${name}"]`);
+const choose = async (branch, action) => {
+  await page.getByRole("button", { name: `Actions on ${branch}`, exact: true }).click();
+  await page.getByRole("menuitem", { name: action }).click();
+};
+const toast = (text) => page.locator("[data-sonner-toast]").filter({ hasText: text }).first().waitFor();
+await signIn(page);
+await steps({
+  "the compute is woken and suspended": async () => {
+    await page.goto(projectPage());
+    await page.getByRole("button", { name: "Suspend" }).click();
+    await dialog.getByRole("button", { name: "Suspend" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.locator('main [data-state="idle"]').waitFor();
+    await page.getByText("Asleep").waitFor();
+    await page.getByRole("button", { name: "Wake" }).click();
+    await page.locator('main [data-state="active"]').waitFor();
+  },
+  "a branch of now is made": async () => {
+    await page.goto(projectPage("branches"));
+    await page.getByRole("button", { name: "New branch" }).click();
+    await dialog.getByLabel("Name").fill("feature");
+    await dialog.getByRole("button", { name: "Create branch" }).click();
+    await row("feature").waitFor();
+    await dialog.waitFor({ state: "detached" });
+  },
+  "a name that is taken is refused by the server's words": async () => {
+    await page.getByRole("button", { name: "New branch" }).click();
+    await dialog.getByLabel("Name").fill("feature");
+    await dialog.getByRole("button", { name: "Create branch" }).click();
+    await dialog.getByRole("alert").getByText("already exists").waitFor();
+    await page.keyboard.press("Escape");
+  },
+  "one of a time and one of an LSN": async () => {
+    for (const [name, kind, label, value] of [
+      ["of-a-time", "time", "Time", process.env.TIME_BEFORE],
+      ["of-an-lsn", "lsn", "LSN", process.env.LSN_BEFORE],
+    ]) {
+      await page.getByRole("button", { name: "New branch" }).click();
+      await dialog.getByLabel("Name").fill(name);
+      await dialog.getByLabel("With its data").selectOption(kind);
+      await dialog.getByLabel(label, { exact: true }).fill(value);
+      await dialog.getByRole("button", { name: "Create branch" }).click();
+      await row(name).waitFor();
+      await dialog.waitFor({ state: "detached" });
+    }
+  },
+  "it is renamed, becomes the default and stops to be it": async () => {
+    await choose("of-a-time", "Rename");
+    await dialog.getByLabel("Name").fill("past");
+    await dialog.getByRole("button", { name: "Rename" }).click();
+    await row("past").waitFor();
+    await choose("past", "Set as default");
+    await row("past").getByText("default").waitFor();
+    await choose("main", "Set as default");
+    await row("main").getByText("default").waitFor();
+    await page.shot("branches-tree");
+    await page.axe("branches");
+  },
+  "it is reset from its parent": async () => {
+    await choose("past", "Reset from parent");
+    await dialog.getByRole("button", { name: "Reset" }).click();
+    await toast("past is as main is now");
+  },
+  "it is deleted by its name": async () => {
+    for (const name of ["past", "of-an-lsn"]) {
+      await choose(name, "Delete");
+      await dialog.getByLabel(/Type/).fill(name);
+      await dialog.getByRole("button", { name: "Delete branch" }).click();
+      await row(name).waitFor({ state: "detached" });
+    }
+  },
+  "a moment is looked at, compared and restored": async () => {
+    await page.goto(projectPage("restore"));
+    await page.getByLabel("or LSN").fill(process.env.LSN_BEFORE);
+    await page.getByLabel("Query").fill("SELECT count(*) AS rows_then FROM ledger");
+    await page.getByRole("button", { name: "Run at that moment" }).click();
+    await page.getByRole("gridcell", { name: "3", exact: true }).waitFor();
+    await page.getByRole("button", { name: "Compare the schema with now" }).click();
+    await page.getByText("later", { exact: false }).first().waitFor();
+    await page.shot("restore-look");
+    await page.axe("restore");
+    await page.getByLabel("Keep the present state as").fill("kept");
+    await page.getByRole("button", { name: "Restore main" }).click();
+    await dialog.getByRole("button", { name: "Restore" }).click();
+    await toast("is kept as kept");
+    await page.goto(projectPage("branches"));
+    await row("kept").waitFor();
+  },
+  "a role and a database are made, its password shown, and they are deleted": async () => {
+    await page.goto(projectPage("roles"));
+    await page.getByRole("button", { name: "New role" }).click();
+    await dialog.getByLabel("Name").fill("reporter");
+    await dialog.getByRole("button", { name: "Create role" }).click();
+    await dialog.getByText("npg_").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "New database" }).click();
+    await dialog.getByLabel("Name").fill("reports");
+    await dialog.getByLabel("Owner").selectOption("reporter");
+    await dialog.getByRole("button", { name: "Create database" }).click();
+    await page.getByRole("listitem").filter({ hasText: "owned by reporter" }).waitFor();
+    for (const [name, button] of [["reports", "Delete database"], ["reporter", "Delete role"]]) {
+      await choose(name, "Delete");
+      await dialog.getByLabel(/Type/).fill(name);
+      await dialog.getByRole("button", { name: button }).click();
+      await dialog.waitFor({ state: "detached" });
+    }
+  },
+  "an extension is installed": async () => {
+    await page.getByLabel("Filter extensions").fill("hstore");
+    await page.getByRole("listitem").filter({ hasText: "hstore" }).getByRole("button", { name: "Install" }).first().click();
+    await page.getByRole("listitem").filter({ hasText: "installed" }).filter({ hasText: "hstore" }).first().waitFor();
+  },
+  "addresses are allowed, and nonsense refused": async () => {
+    await page.goto(projectPage("settings"));
+    const form = page.locator("form").filter({ has: page.getByLabel("Addresses and networks") });
+    await form.getByLabel("Addresses and networks").fill("127.0.0.0/8\n::1\nnonsense");
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("alert").getByText("is not an address").waitFor();
+    await form.getByLabel("Addresses and networks").fill("127.0.0.0/8\n::1");
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByText("2 allowed").waitFor();
+  },
+  "what was done is listed": async () => {
+    await page.goto(projectPage("operations"));
+    await page.getByText("Branch created").first().waitFor();
+    await page.shot("operations");
+  },
+  "everything is found by typing": async () => {
+    await page.keyboard.press("Control+k");
+    await page.getByPlaceholder("A project, branch, table").fill("kept");
+    await page.getByRole("option", { name: /kept/ }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Compute of kept" }).waitFor();
+  },
+});
+page.check();
+await browser.close();

@@ -57,7 +57,8 @@ class Bench:
 
     def round(self, number, moment):
         made = self.post("create at the head", "", {"branch": {"name": f"head-{number}"}, "endpoints": [{"type": "read_write"}]})
-        past = self.post("create in the past", "", {"branch": {"name": f"past-{number}", "parent_timestamp": moment}})
+        past = self.post("create in the past", "", {"branch": {"name": f"past-{number}", "parent_timestamp": moment},
+                                                      "endpoints": [{"type": "read_write"}]})
         self.first_query("first query, at the head", made["connection_uris"][0]["connection_uri"])
         self.first_query("first query, in the past", past["connection_uris"][0]["connection_uri"])
         main = made["branch"]["parent_id"]

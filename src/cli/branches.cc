@@ -91,6 +91,12 @@ void restore(const Context& context, const Api& api, const json& project, const 
   add_moment(body, "source", flags.at);
   json answer = api.post(branches_path(project) + "/" + id + "/restore", body);
   for (const json& operation : answer["operations"]) api.wait_for(operation);
+  if (!keep_as.empty()) {  // So that people can look at it.
+    json endpoint = {{"branch_id", find_branch(api, project, keep_as)["id"]},
+                     {"type", "read_write"}};
+    api.post("/api/v2/projects/" + project.value("id", "") + "/endpoints",
+             {{"endpoint", endpoint}});
+  }
   if (context.json) return print_json(answer["branch"]);
   fmt::print(stderr, "Branch {} ({}) is now as {} was at {}.\n", branch.value("name", ""), id,
              source.value("name", ""), beginning(answer["branch"]));

@@ -35,9 +35,10 @@ void create_project(const Context& context, const ProjectFlags& flags) {
   fmt::print("{}\n", made["connection_uris"][0].value("connection_uri", ""));
 }
 
-void list_projects(const Context& context) {
+void list_projects(const Context& context, bool deleted) {
   Api api(context);
-  json projects = api.get("/api/v2/projects?limit=400")["projects"];
+  json projects = api.get(std::string("/api/v2/projects?limit=400") +
+                          (deleted ? "&recoverable=true" : ""))["projects"];
   if (context.json) return print_json(projects);
   std::vector<std::vector<std::string>> rows = {{"ID", "NAME", "POSTGRES", "CREATED"}};
   for (const json& project : projects)
@@ -72,13 +73,22 @@ void update_project(const Context& context, const UpdateFlags& flags) {
              answer["project"].value("id", ""));
 }
 
-void delete_project(const Context& context, const std::string& wanted) {
+void delete_project(const Context& context, const std::string& wanted, bool permanently) {
   Api api(context);
   json project = find_project(api, wanted);
-  json answer = api.remove("/api/v2/projects/" + project.value("id", ""));
+  json answer = api.remove("/api/v2/projects/" + project.value("id", "") +
+                           (permanently ? "?hard_delete=true" : ""));
   if (context.json) return print_json(answer["project"]);
-  fmt::print(stderr, "Project {} ({}) deleted.\n", project.value("name", ""),
-             project.value("id", ""));
+  fmt::print(stderr, "Project {} ({}) deleted{}.\n", project.value("name", ""),
+             project.value("id", ""),
+             permanently ? "" : ". For seven days `halogen projects recover` brings it back");
+}
+
+void recover_project(const Context& context, const std::string& id) {
+  Api api(context);
+  json answer = api.post("/api/v2/projects/" + id + "/recover", json::object());
+  if (context.json) return print_json(answer["project"]);
+  fmt::print(stderr, "Project {} ({}) is back.\n", answer["project"].value("name", ""), id);
 }
 
 }  // namespace
@@ -100,7 +110,9 @@ void add_projects(CLI::App& app, Context& context) {
   create->callback([&context, flags] { create_project(context, *flags); });
 
   CLI::App* list = group->add_subcommand("list", "List the projects");
-  list->callback([&context] { list_projects(context); });
+  auto deleted = std::make_shared<bool>(false);
+  list->add_flag("--deleted", *deleted, "Those that can be recovered instead");
+  list->callback([&context, deleted] { list_projects(context, *deleted); });
 
   auto update_flags = std::make_shared<UpdateFlags>();
   CLI::App* update = group->add_subcommand(
@@ -118,10 +130,18 @@ void add_projects(CLI::App& app, Context& context) {
   update->callback([&context, update_flags] { update_project(context, *update_flags); });
 
   auto wanted = std::make_shared<std::string>();
+  auto permanently = std::make_shared<bool>(false);
   CLI::App* remove = group->add_subcommand("delete", "Delete a project with all its data");
   remove->add_option("project", *wanted, "Its id or name")->required();
+  remove->add_flag("--permanently", *permanently, "At once, with no way back");
   remove->footer("Example:\n  halogen projects delete shop");
-  remove->callback([&context, wanted] { delete_project(context, *wanted); });
+  remove->callback(
+      [&context, wanted, permanently] { delete_project(context, *wanted, *permanently); });
+
+  CLI::App* recover = group->add_subcommand("recover", "Bring a deleted project back");
+  recover->add_option("project", *wanted, "Its id, which is in `halogen projects list --deleted`")
+      ->required();
+  recover->callback([&context, wanted] { recover_project(context, *wanted); });
 }
 
 }  // namespace halogen::cli

@@ -44,6 +44,7 @@ struct UpFlags {
   std::string key_file;
   bool forget_unreadable_passwords = false;
   bool open_metrics = false;
+  double api_rate = 0;
 };
 
 // A signal asks to stop by a byte in a pipe: nothing else is safe in a handler, and a blocked mask
@@ -220,6 +221,7 @@ void up(const Context& context, const UpFlags& flags) {
   if (!flags.key_file.empty()) options.key_file = fs::absolute(flags.key_file);
   options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
   options.open_metrics = flags.open_metrics;
+  options.api_rate = flags.api_rate;
   options.first_room_uid = flags.room_uids;
   options.memory_bytes = flags.memory;
   options.cache_bytes = flags.cache_size;
@@ -313,6 +315,12 @@ void add_up(CLI::App& app, Context& context) {
       ->envname("HALOGEN_KEY_FILE");
   command->add_flag("--forget-unreadable-passwords", flags->forget_unreadable_passwords,
                     "When the key file is lost: start without the passwords it encrypts");
+  command
+      ->add_option(
+          "--api-rate", flags->api_rate,
+          "Requests a second that one API key may make, and twice as many at once; more are "
+          "answered with 429. 0 (the default): as many as it likes")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--open-metrics", flags->open_metrics, "/metrics needs no key")
       ->envname("HALOGEN_OPEN_METRICS");
   // For tests/isolation: each attack must succeed once the layer that stops it is out.

@@ -3,12 +3,14 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "base/ids.h"
+#include "control/names.h"
 
 namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 7;
+constexpr int64_t kSchemaVersion = 8;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -82,12 +84,81 @@ constexpr const char* kSchema7 = R"sql(
 ALTER TABLE projects ADD COLUMN history_retention INTEGER NOT NULL DEFAULT 604800;
 )sql";
 
+// Users, organizations and what belongs to them; what the API tells of each object.
+constexpr const char* kSchema8 = R"sql(
+CREATE TABLE users (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, created_at INTEGER NOT NULL);
+CREATE TABLE organizations (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL);
+ALTER TABLE api_keys ADD COLUMN kind TEXT NOT NULL DEFAULT 'personal';
+ALTER TABLE api_keys ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE api_keys ADD COLUMN org_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE api_keys ADD COLUMN project_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE api_keys ADD COLUMN last_used_at INTEGER;
+ALTER TABLE api_keys ADD COLUMN last_used_from TEXT NOT NULL DEFAULT '';
+ALTER TABLE projects ADD COLUMN org_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE projects ADD COLUMN endpoint_defaults TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE projects ADD COLUMN store_passwords INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE projects ADD COLUMN deleted_at INTEGER;
+CREATE INDEX projects_created ON projects(created_at, id);
+ALTER TABLE branches ADD COLUMN is_protected INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE branches ADD COLUMN expires_at INTEGER;
+ALTER TABLE branches ADD COLUMN expires_set_at INTEGER;
+ALTER TABLE branches ADD COLUMN init_source TEXT NOT NULL DEFAULT '';
+ALTER TABLE branches ADD COLUMN restored_from TEXT NOT NULL DEFAULT '';
+ALTER TABLE branches ADD COLUMN restored_as TEXT NOT NULL DEFAULT '';
+ALTER TABLE branches ADD COLUMN restore_status TEXT NOT NULL DEFAULT '';
+CREATE TABLE snapshots (
+  id TEXT PRIMARY KEY REFERENCES branches(id) ON DELETE CASCADE, project_id TEXT NOT NULL,
+  name TEXT NOT NULL, source_branch_id TEXT NOT NULL, lsn TEXT NOT NULL, time INTEGER,
+  created_at INTEGER NOT NULL, expires_at INTEGER, manual INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX snapshots_project ON snapshots(project_id);
+CREATE TABLE backup_schedules (
+  branch_id TEXT PRIMARY KEY REFERENCES branches(id) ON DELETE CASCADE, items TEXT NOT NULL,
+  checked_at INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE branches ADD COLUMN state_changed_at INTEGER NOT NULL DEFAULT 0;
+UPDATE branches SET state_changed_at = created_at;
+CREATE TABLE annotations (
+  branch_id TEXT PRIMARY KEY REFERENCES branches(id) ON DELETE CASCADE, value TEXT NOT NULL,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE endpoints ADD COLUMN read_only INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN least_cu REAL NOT NULL DEFAULT 0.25;
+ALTER TABLE endpoints ADD COLUMN most_cu REAL NOT NULL DEFAULT 0.25;
+ALTER TABLE endpoints ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN asked_for INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE endpoints ADD COLUMN timeline TEXT NOT NULL DEFAULT '';
+CREATE INDEX endpoints_project ON endpoints(project_id);
+ALTER TABLE roles ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE roles ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
+UPDATE roles SET created_at = (SELECT created_at FROM branches WHERE id = branch_id),
+  updated_at = (SELECT created_at FROM branches WHERE id = branch_id);
+ALTER TABLE databases ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE databases ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
+UPDATE databases SET created_at = (SELECT created_at FROM branches WHERE id = branch_id),
+  updated_at = (SELECT created_at FROM branches WHERE id = branch_id);
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
-    "created_at, updated_at, history_retention";
+    "created_at, updated_at, history_retention, org_id, endpoint_defaults, store_passwords, "
+    "deleted_at";
 constexpr const char* kBranchColumns =
     "id, project_id, timeline, parent_id, parent_lsn, name, is_default, state, created_at, "
-    "updated_at, parent_time, last_reset_at, is_look";
+    "updated_at, parent_time, last_reset_at, is_look, is_protected, expires_at, expires_set_at, "
+    "init_source, state_changed_at, restored_from, restored_as, restore_status";
+
+// There is one of each from the beginning, and what was there before is theirs.
+void add_first_accounts(Database& db) {
+  const Micros now = now_micros();
+  const std::string user = random_uuid();
+  const std::string org = new_organization_id();
+  db.run("INSERT INTO users VALUES (?, 'operator', 'operator@localhost', ?)", user, now);
+  db.run("INSERT INTO organizations VALUES (?, 'default', ?, ?)", org, now, now);
+  db.run("UPDATE api_keys SET user_id = ?", user);
+  db.run("UPDATE projects SET org_id = ?", org);
+}
 
 Project read_project(const Statement& row) {
   Project project;
@@ -101,7 +172,11 @@ Project read_project(const Statement& row) {
   project.default_idle_timeout = row.integer(7);
   project.created_at = row.integer(8);
   project.updated_at = row.integer(9);
+  project.org_id = row.text(11);
+  project.endpoint_defaults = row.text(12);
   project.history_retention = row.integer(10);
+  project.store_passwords = row.integer(13) != 0;
+  project.deleted_at = row.optional_integer(14);
   return project;
 }
 
@@ -120,6 +195,12 @@ Branch read_branch(const Statement& row) {
   branch.parent_time = row.optional_integer(10);
   branch.last_reset_at = row.optional_integer(11);
   branch.is_look = row.integer(12) != 0;
+  branch.is_protected = row.integer(13) != 0;
+  branch.expires_at = row.optional_integer(14);
+  branch.expires_set_at = row.optional_integer(15);
+  branch.init_source = row.text(16);
+  branch.state_changed_at = row.integer(17);
+  branch.restored = {row.text(18), row.text(19), row.text(20)};
   return branch;
 }
 
@@ -166,6 +247,8 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 5) db_.exec(kSchema5);
   if (version < 6) db_.exec(kSchema6);
   if (version < 7) db_.exec(kSchema7);
+  if (version < 8) db_.exec(kSchema8);
+  if (version < 8) add_first_accounts(db_);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
@@ -185,11 +268,14 @@ void Catalog::set_meta(const std::string& key, const std::string& value) {
 }
 
 void Catalog::insert_project(const Project& project) {
-  db_.run("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name,
-          project.tenant.str(), int64_t{project.pg_version},
+  db_.run(fmt::format("INSERT INTO projects ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                      "?)",
+                      kProjectColumns),
+          project.id, project.name, project.tenant.str(), int64_t{project.pg_version},
           static_cast<int64_t>(project.system_identifier), project.settings, project.state,
           project.default_idle_timeout, project.created_at, project.updated_at,
-          project.history_retention);
+          project.history_retention, project.org_id, project.endpoint_defaults,
+          int64_t{project.store_passwords}, project.deleted_at);
 }
 
 void Catalog::insert_branch(const NewBranch& added) {
@@ -200,19 +286,24 @@ void Catalog::insert_branch(const NewBranch& added) {
     throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", branch.name);
   db_.run(
       "INSERT INTO branches (id, project_id, timeline, parent_id, parent_lsn, name, is_default, "
-      "state, roles_exact, created_at, updated_at, parent_time, last_reset_at, is_look) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "state, roles_exact, created_at, updated_at, parent_time, last_reset_at, is_look, "
+      "is_protected, expires_at, expires_set_at, init_source, state_changed_at, restored_from, "
+      "restored_as, restore_status) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       branch.id, branch.project_id, branch.timeline.str(), branch.parent_id,
       branch.parent_lsn.str(), branch.name, int64_t{branch.is_default}, branch.state,
       int64_t{added.contents.roles.exact}, branch.created_at, branch.updated_at, branch.parent_time,
-      branch.last_reset_at, int64_t{branch.is_look});
+      branch.last_reset_at, int64_t{branch.is_look}, int64_t{branch.is_protected},
+      branch.expires_at, branch.expires_set_at, branch.init_source, branch.created_at,
+      branch.restored.from, branch.restored.as, branch.restored.status);
   insert_contents(branch.id, added.contents);
-  const Endpoint& endpoint = added.endpoint;
-  db_.run(
-      "INSERT INTO endpoints (id, project_id, branch_id, idle_timeout, settings, created_at, "
-      "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      endpoint.id, endpoint.project_id, endpoint.branch_id, endpoint.idle_timeout,
-      endpoint.settings, endpoint.created_at, endpoint.updated_at);
+  insert_endpoint(added.endpoint);
+  if (added.annotation) put_annotation(branch.id, *added.annotation);
+  if (!added.snapshot) return;
+  const Snapshot& snapshot = *added.snapshot;
+  db_.run("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", snapshot.id,
+          snapshot.project_id, snapshot.name, snapshot.source_branch_id, snapshot.lsn.str(),
+          snapshot.time, snapshot.created_at, snapshot.expires_at, int64_t{snapshot.manual});
 }
 
 void Catalog::insert_contents(const std::string& branch_id, const BranchContents& contents) {
@@ -223,25 +314,41 @@ void Catalog::insert_contents(const std::string& branch_id, const BranchContents
     passwords_->insert(branch_id, role, password, is_new ? now_micros() : given_at->second);
   }
   for (const DatabaseRecord& database : contents.databases)
-    db_.run("INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?)", branch_id,
-            database.name, database.owner);
+    db_.run(
+        "INSERT INTO databases (branch_id, name, owner, created_at, updated_at) "
+        "VALUES (?1, ?2, ?3, ?4, ?4)",
+        branch_id, database.name, database.owner, now_micros());
   for (const PendingSql& pending : contents.pending)
     db_.run("INSERT INTO pending_sql (branch_id, database, statement) VALUES (?, ?, ?)", branch_id,
             pending.database, pending.statement);
 }
 
-void Catalog::add_project(const Project& project, const NewBranch& branch) {
+void Catalog::add_project(const Project& project, const NewBranch& branch,
+                          const Operation& operation) {
   MutexLock lock(mutex_);
   Transaction transaction(db_);
   insert_project(project);
   insert_branch(branch);
+  upsert_operation(operation);
   transaction.commit();
 }
 
-void Catalog::add_branch(const NewBranch& branch) {
+void Catalog::add_branch(const NewBranch& branch, const Operation& operation) {
   MutexLock lock(mutex_);
   Transaction transaction(db_);
   insert_branch(branch);
+  upsert_operation(operation);
+  transaction.commit();
+}
+
+void Catalog::begin_removal(const std::string& id, const Operation& operation) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run(
+      "UPDATE branches SET state = 'deleting', updated_at = ?1, state_changed_at = ?1 WHERE id = "
+      "?2",
+      now_micros(), id);
+  upsert_operation(operation);
   transaction.commit();
 }
 
@@ -249,33 +356,83 @@ void Catalog::set_project_state(const std::string& id, const std::string& state)
   MutexLock lock(mutex_);
   Transaction transaction(db_);
   db_.run("UPDATE projects SET state = ?, updated_at = ? WHERE id = ?", state, now_micros(), id);
-  db_.run("UPDATE branches SET state = ?, updated_at = ? WHERE project_id = ?", state, now_micros(),
-          id);
+  db_.run(
+      "UPDATE branches SET state = ?1, updated_at = ?2, state_changed_at = ?2 WHERE project_id = "
+      "?3",
+      state, now_micros(), id);
   transaction.commit();
+}
+
+void Catalog::set_project_deleted(const std::string& id, std::optional<Micros> at) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE projects SET state = ?, deleted_at = ?, updated_at = ? WHERE id = ?",
+          at ? "deleted" : "ready", at, now_micros(), id);
 }
 
 void Catalog::update_project(const Project& project) {
   MutexLock lock(mutex_);
   db_.run(
-      "UPDATE projects SET name = ?, settings = ?, history_retention = ?, updated_at = ? "
-      "WHERE id = ?",
-      project.name, project.settings, project.history_retention, now_micros(), project.id);
+      "UPDATE projects SET name = ?, settings = ?, endpoint_defaults = ?, default_idle_timeout = "
+      "?, history_retention = ?, updated_at = ? WHERE id = ?",
+      project.name, project.settings, project.endpoint_defaults, project.default_idle_timeout,
+      project.history_retention, now_micros(), project.id);
+}
+
+std::vector<Project> Catalog::project_page(const ProjectPage& page) {
+  MutexLock lock(mutex_);
+  Statement rows = db_.query(
+      fmt::format("SELECT {} FROM projects WHERE (created_at, id) > (?1, ?2) AND state = ?3 AND "
+                  "(?4 = '' OR org_id = ?4) AND (?5 = '' OR instr(lower(name), lower(?5)) OR "
+                  "instr(id, lower(?5))) ORDER BY created_at, id LIMIT ?6",
+                  kProjectColumns),
+      page.after_created, page.after_id, page.recoverable ? "deleted" : "ready", page.org_id,
+      page.search, page.limit);
+  std::vector<Project> projects;
+  while (rows.step()) projects.push_back(read_project(rows));
+  return projects;
 }
 
 void Catalog::set_branch_state(const std::string& id, const std::string& state) {
   MutexLock lock(mutex_);
-  db_.run("UPDATE branches SET state = ?, updated_at = ? WHERE id = ?", state, now_micros(), id);
+  db_.run("UPDATE branches SET state = ?1, updated_at = ?2, state_changed_at = ?2 WHERE id = ?3",
+          state, now_micros(), id);
 }
 
-void Catalog::rename_branch(const std::string& id, const std::string& name) {
+void Catalog::update_branch(const Branch& branch) {
   MutexLock lock(mutex_);
-  Statement taken = db_.query(
-      "SELECT 1 FROM branches WHERE name = ?2 AND id <> ?1 AND project_id = (SELECT project_id "
-      "FROM branches WHERE id = ?1)",
-      id, name);
+  Statement taken =
+      db_.query("SELECT 1 FROM branches WHERE name = ? AND id <> ? AND project_id = ?", branch.name,
+                branch.id, branch.project_id);
   if (taken.step())
-    throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", name);
-  db_.run("UPDATE branches SET name = ?, updated_at = ? WHERE id = ?", name, now_micros(), id);
+    throw Error(Errc::already_exists, "branch already exists; branch_name:\"{}\"", branch.name);
+  db_.run(
+      "UPDATE branches SET name = ?, is_protected = ?, expires_at = ?, expires_set_at = ?, "
+      "updated_at = ? WHERE id = ?",
+      branch.name, int64_t{branch.is_protected}, branch.expires_at, branch.expires_set_at,
+      now_micros(), branch.id);
+}
+
+std::map<std::string, Annotation> Catalog::annotations(const std::string& project_id) {
+  MutexLock lock(mutex_);
+  Statement rows = db_.query(
+      "SELECT branch_id, value, a.created_at, a.updated_at FROM annotations a JOIN branches b ON "
+      "b.id = branch_id WHERE project_id = ?",
+      project_id);
+  std::map<std::string, Annotation> found;
+  while (rows.step()) found[rows.text(0)] = {rows.text(1), rows.integer(2), rows.integer(3)};
+  return found;
+}
+
+void Catalog::set_annotation(const std::string& branch_id, const std::string& value) {
+  MutexLock lock(mutex_);
+  put_annotation(branch_id, value);
+}
+
+void Catalog::put_annotation(const std::string& branch_id, const std::string& value) {
+  db_.run(
+      "INSERT INTO annotations VALUES (?1, ?2, ?3, ?3) ON CONFLICT (branch_id) DO UPDATE SET "
+      "value = excluded.value, updated_at = excluded.updated_at",
+      branch_id, value, now_micros());
 }
 
 void Catalog::set_default_branch(const Branch& branch) {
@@ -291,7 +448,17 @@ void Catalog::remove_branch(const std::string& id) {
   db_.run("DELETE FROM branches WHERE id = ?", id);
 }
 
-void Catalog::move_branch(const MovedBranch& moved) {
+void Catalog::leave_timeline(const Branch& branch) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("UPDATE branches SET parent_id = NULL WHERE parent_id = ?", branch.id);
+  db_.run("INSERT INTO loose_timelines (timeline, project_id) VALUES (?, ?)", branch.timeline.str(),
+          branch.project_id);
+  db_.run("DELETE FROM branches WHERE id = ?", branch.id);
+  transaction.commit();
+}
+
+void Catalog::move_branch(const MovedBranch& moved, const Operation& operation) {
   const Branch& branch = moved.branch;
   MutexLock lock(mutex_);
   Transaction transaction(db_);
@@ -320,6 +487,10 @@ void Catalog::move_branch(const MovedBranch& moved) {
       "WHERE id = ?",
       branch.parent_id, branch.parent_lsn.str(), branch.parent_time, branch.last_reset_at,
       branch.id);
+  Operation finished = operation;
+  finished.status = "finished";
+  finished.updated_at = now_micros();
+  upsert_operation(finished);
   transaction.commit();
 }
 
@@ -336,7 +507,10 @@ void Catalog::remove_loose_timeline(TimelineId timeline) {
 
 std::vector<LooseTimeline> Catalog::loose_timelines() {
   MutexLock lock(mutex_);
-  Statement rows = db_.query("SELECT timeline, project_id FROM loose_timelines ORDER BY seq DESC");
+  Statement rows = db_.query(
+      "SELECT timeline, project_id FROM loose_timelines WHERE timeline NOT IN (SELECT timeline "
+      "FROM "
+      "endpoints) ORDER BY seq DESC");
   std::vector<LooseTimeline> found;
   while (rows.step()) found.push_back({TimelineId::parse(rows.text(0)), rows.text(1)});
   return found;

@@ -33,6 +33,7 @@ using Micros = int64_t;  // Since 1970, UTC.
 Micros now_micros();
 
 constexpr int64_t kDefaultHistoryRetention = int64_t{7} * 24 * 3600;
+constexpr double kLeastComputeUnits = 0.25;
 
 struct Project {
   std::string id;
@@ -45,7 +46,25 @@ struct Project {
   int64_t default_idle_timeout = 0;
   Micros created_at = 0;
   Micros updated_at = 0;
+  std::string org_id;
+  std::string endpoint_defaults = "{}";  // JSON: what new endpoints of it begin with.
   int64_t history_retention = kDefaultHistoryRetention;  // Seconds.
+  bool store_passwords = true;       // Else none is kept that could be told again.
+  std::optional<Micros> deleted_at;  // While its deletion can be taken back.
+};
+
+// What people wrote about a branch.
+struct Annotation {
+  std::string value = "{}";  // A JSON object of texts.
+  Micros created_at = 0;
+  Micros updated_at = 0;
+};
+
+// Of a branch that was restored from a snapshot.
+struct Restored {
+  std::string from;    // The snapshot. Empty: it was not.
+  std::string as;      // The branch whose place it is to take, or has taken.
+  std::string status;  // restored, finalized
 };
 
 struct Branch {
@@ -62,6 +81,34 @@ struct Branch {
   Micros created_at = 0;
   Micros updated_at = 0;
   std::optional<Micros> last_reset_at;  // When it was last restored or reset.
+  bool is_protected = false;
+  std::optional<Micros> expires_at;      // When it is deleted by itself,
+  std::optional<Micros> expires_set_at;  // and when that was decided.
+  std::string init_source;               // parent-data, schema-only
+  Micros state_changed_at = 0;
+  Restored restored;
+
+  // Not a look, nor a snapshot's: those have ids of their own kind.
+  bool is_listed() const { return !is_look && !id.starts_with("snap-"); }
+};
+
+struct Snapshot {
+  std::string id;  // Of the branch that it is, too.
+  std::string project_id;
+  std::string name;
+  std::string source_branch_id;
+  Lsn lsn;
+  std::optional<Micros> time;  // Of the last commit in it.
+  Micros created_at = 0;
+  std::optional<Micros> expires_at;
+  bool manual = true;
+};
+
+// When snapshots of a branch are taken.
+struct BranchSchedule {
+  std::string branch_id;
+  std::string items = "[]";  // JSON, as the API has it.
+  Micros checked_at = 0;     // What was due until then has been taken.
 };
 
 struct Endpoint {
@@ -75,12 +122,29 @@ struct Endpoint {
   std::optional<Micros> started_at;
   std::optional<Micros> suspended_at;
   bool vacuum_due = false;  // Suspended although autovacuum had work.
+  bool read_only = false;
+  std::string name;
+  double least_cu = kLeastComputeUnits;
+  double most_cu = kLeastComputeUnits;
+  bool disabled = false;
+  TimelineId timeline;  // What a read-only one has read since its last start; else nothing.
+  // Every branch has a read-write endpoint, with which the platform works on it. Nobody sees one
+  // that was not asked for, or connects to it.
+  bool asked_for = true;
 };
 
 struct DatabaseRecord {
   int64_t id = 0;
   std::string name;
   std::string owner;
+  Micros created_at = 0;  // When we first saw it.
+  Micros updated_at = 0;
+};
+
+// When a role was first seen, and when it was last seen to have changed.
+struct RoleTimes {
+  Micros created_at = 0;
+  Micros updated_at = 0;
 };
 
 struct PendingSql {
@@ -124,6 +188,8 @@ struct NewBranch {
   Branch branch;
   Endpoint endpoint;
   BranchContents contents;
+  std::optional<std::string> annotation;  // A JSON object of texts.
+  std::optional<Snapshot> snapshot;       // It is one.
 };
 
 // A branch that goes on from another moment: on a new timeline, with its id, name and endpoint.
@@ -154,23 +220,61 @@ class Catalog {
   void set_meta(const std::string& key, const std::string& value);
 
   // Projects and branches. already_exists if the project has a branch of that name.
-  void add_project(const Project& project, const NewBranch& branch);
-  void add_branch(const NewBranch& branch);
+  // The operation that makes it begins in the same transaction.
+  void add_project(const Project& project, const NewBranch& branch, const Operation& operation);
+  void add_branch(const NewBranch& branch, const Operation& operation);
+  // With its branches: they come and go together.
   void set_project_state(const std::string& id, const std::string& state);
-  // Its name, settings and history window.
+  // `deleted`, with its branches as they are, from that time on; or `ready` again.
+  void set_project_deleted(const std::string& id, std::optional<Micros> at);
+  // Its name, settings, endpoint defaults and retention.
   void update_project(const Project& project);
-  void rename_branch(const std::string& id, const std::string& name);  // already_exists.
+  // Those that are `ready`, or can be recovered, of one organization (empty: of all), oldest first.
+  struct ProjectPage {
+    std::string org_id;
+    std::string search;  // In the name or id.
+    bool recoverable = false;
+    Micros after_created = -1;  // Behind this place.
+    std::string after_id;
+    int64_t limit = 10;
+  };
+  std::vector<Project> project_page(const ProjectPage& page);
   // Instead of the one that was.
   void set_default_branch(const Branch& branch);
   void set_branch_state(const std::string& id, const std::string& state);
+  // Its name, protection and expiration. already_exists.
+  void update_branch(const Branch& branch);
+  // The restored branch gets the target's name, endpoints and standing, which is called `old_name`
+  // then. In one transaction. already_exists.
+  void swap_branches(const Branch& restored, const Branch& target, const std::string& old_name);
+  Snapshot snapshot(const std::string& id);                        // not_found.
+  std::vector<Snapshot> snapshots(const std::string& project_id);  // Oldest first.
+  std::vector<Snapshot> expired_snapshots(Micros now);
+  void rename_snapshot(const std::string& id, const std::string& name);
+  std::vector<BranchSchedule> schedules();
+  std::string schedule(const std::string& branch_id);  // JSON; "[]" without one.
+  void set_schedule(const BranchSchedule& schedule);
+  void set_schedule_checked(const std::string& branch_id, Micros at);
+  // By branch. Of those without one there is none.
+  std::map<std::string, Annotation> annotations(const std::string& project_id);
+  void set_annotation(const std::string& branch_id, const std::string& value);
+  // From now on it is `deleting`; the operation that does it begins in the same transaction.
+  void begin_removal(const std::string& id, const Operation& operation);
   void remove_branch(const std::string& id);  // With its endpoints and roles.
-  // In one transaction: the branch has moved, or nothing has changed. Its new timeline was loose.
-  void move_branch(const MovedBranch& moved);
+  // The same while others stand on its timeline, which is loose then. Its children have no parent.
+  void leave_timeline(const Branch& branch);
+  // In one transaction: the branch has moved and the operation is finished, or nothing has changed.
+  // Its new timeline was loose.
+  void move_branch(const MovedBranch& moved, const Operation& operation);
 
   // Timelines in storage that no branch has: to be deleted as soon as no other stands on them.
   void add_loose_timeline(const LooseTimeline& loose);
   void remove_loose_timeline(TimelineId timeline);
-  std::vector<LooseTimeline> loose_timelines();  // Newest first.
+  std::vector<LooseTimeline> loose_timelines();  // Newest first; without those that readers have.
+  // A read-only endpoint's compute reads this timeline from its next start on. It is loose, too:
+  // the one that it had is to be deleted.
+  void set_reader_timeline(const std::string& endpoint_id, const LooseTimeline& loose);
+  void release_reader_timeline(const std::string& endpoint_id);
   void remove_project(const std::string& id);
 
   Project project(const std::string& id);  // not_found; likewise below.
@@ -184,11 +288,17 @@ class Catalog {
 
   // Endpoints.
   Endpoint endpoint(const std::string& id);
+  // The read-write one, asked for or not.
   Endpoint endpoint_of_branch(const std::string& branch_id);
+  std::vector<Endpoint> endpoints_of_branch(const std::string& branch_id);
+  void add_endpoint(const Endpoint& endpoint);
+  void remove_endpoint(const std::string& id);
+  // The one takes the place of the other.
+  void replace_endpoint(const std::string& id, const Endpoint& by);
+  // What users may change of it, and whether it was asked for.
+  void update_endpoint(const Endpoint& endpoint);
   std::vector<Endpoint> endpoints(const std::string& project_id);
   std::vector<Endpoint> all_endpoints();
-  void set_idle_timeout(const std::string& id, int64_t seconds);
-  void set_settings(const std::string& id, const std::string& settings);
   // After this, and durably, the catalog's copy of the branch's roles is not exact.
   void compute_starting(const Endpoint& endpoint, const Operation& operation);
   void compute_started(const Endpoint& endpoint);
@@ -205,6 +315,7 @@ class Catalog {
                     const std::string& password);
   void remove_password(const std::string& branch_id, const std::string& role);
   std::vector<DatabaseRecord> databases(const std::string& branch_id);
+  std::map<std::string, RoleTimes> role_times(const std::string& branch_id);
   // What a running compute has: the copy stays inexact. Databases that it had keep their ids.
   void set_roles_databases(const std::string& branch_id, const std::vector<StoredRole>& roles,
                            const std::vector<StoredDatabase>& databases);
@@ -212,7 +323,7 @@ class Catalog {
   std::vector<PendingSql> pending_sql(const std::string& branch_id);
   void remove_pending_sql(int64_t id);
 
-  // Operations. Those a crash interrupted are set to failed by fail_unfinished_operations().
+  // Operations.
   void put_operation(const Operation& operation);  // Inserts or replaces.
   // One that was over before anybody could ask for it.
   Operation record_finished(const Branch& branch, const std::string& endpoint_id,
@@ -223,22 +334,25 @@ class Catalog {
   // Newest first, those before `cursor` (an operation's id) if that is not empty.
   std::vector<Operation> operations(const std::string& project_id, int64_t limit,
                                     const std::string& cursor);
-  void fail_unfinished_operations();
+  // At a start, when nothing of them runs any more: all have failed but those that delete a branch,
+  // which go on. These are settled when that was tried: finished, if the branch is gone.
+  void fail_interrupted_operations();
+  void settle_interrupted_removals();
+  // Deletes those that were over before that time, a thousand at most.
+  void prune_operations(Micros before);
 
   // The passwords' keys: see PasswordStore.
   std::vector<KeyUse> password_keys();
   void rotate_password_keys();
   size_t drop_older_password_keys();
 
-  // API keys: only the SHA-256 is kept. A key takes the place of an older one of its name.
-  void set_api_key(const std::string& name, const std::string& key);
-  bool knows_api_key(const std::string& key);
-  bool knows_api_key_hash(const std::string& hash);  // sha256_hex() of it.
-
  private:
   void migrate(const CatalogOptions& options) REQUIRES(mutex_);
   void insert_project(const Project& project) REQUIRES(mutex_);
   void insert_branch(const NewBranch& added) REQUIRES(mutex_);
+  void upsert_operation(const Operation& operation) REQUIRES(mutex_);
+  void insert_endpoint(const Endpoint& endpoint) REQUIRES(mutex_);
+  void put_annotation(const std::string& branch_id, const std::string& value) REQUIRES(mutex_);
   void insert_contents(const std::string& branch_id, const BranchContents& contents)
       REQUIRES(mutex_);
   void insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles)

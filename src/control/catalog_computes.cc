@@ -1,19 +1,16 @@
-// The catalog's other half: endpoints, roles, operations, keys.
-#include <openssl/crypto.h>
-
+// The catalog's other half: endpoints, roles, operations.
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/ids.h"
 #include "control/catalog.h"
-#include "control/names.h"
 
 namespace halogen::control {
 namespace {
 
 constexpr const char* kEndpointColumns =
     "id, project_id, branch_id, idle_timeout, settings, created_at, updated_at, started_at, "
-    "suspended_at, vacuum_due";
+    "suspended_at, vacuum_due, read_only, name, least_cu, most_cu, disabled, asked_for, timeline";
 constexpr const char* kOperationColumns =
     "id, project_id, branch_id, endpoint_id, action, status, error, created_at, updated_at";
 
@@ -29,6 +26,14 @@ Endpoint read_endpoint(const Statement& row) {
   endpoint.started_at = row.optional_integer(7);
   endpoint.suspended_at = row.optional_integer(8);
   endpoint.vacuum_due = row.integer(9) != 0;
+  endpoint.read_only = row.integer(10) != 0;
+  endpoint.name = row.text(11);
+  endpoint.least_cu = row.real(12);
+  endpoint.most_cu = row.real(13);
+  endpoint.disabled = row.integer(14) != 0;
+  endpoint.asked_for = row.integer(15) != 0;
+  if (std::string timeline = row.text(16); !timeline.empty())
+    endpoint.timeline = TimelineId::parse(timeline);
   return endpoint;
 }
 
@@ -52,30 +57,48 @@ Operation read_operation(const Statement& row) {
   return operation;
 }
 
-void upsert_operation(Database& db, const Operation& operation) {
-  db.run(
-      "INSERT INTO operations (id, project_id, branch_id, endpoint_id, action, status, error, "
-      "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-      "status = excluded.status, error = excluded.error, updated_at = excluded.updated_at",
-      operation.id, operation.project_id, operation.branch_id, operation.endpoint_id,
-      operation.action, operation.status, operation.error, operation.created_at,
-      operation.updated_at);
-}
-
 }  // namespace
 
+void Catalog::insert_endpoint(const Endpoint& endpoint) {
+  db_.run(
+      "INSERT INTO endpoints (id, project_id, branch_id, idle_timeout, settings, created_at, "
+      "updated_at, read_only, name, least_cu, most_cu, disabled, asked_for) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      endpoint.id, endpoint.project_id, endpoint.branch_id, endpoint.idle_timeout,
+      endpoint.settings, endpoint.created_at, endpoint.updated_at, int64_t{endpoint.read_only},
+      endpoint.name, endpoint.least_cu, endpoint.most_cu, int64_t{endpoint.disabled},
+      int64_t{endpoint.asked_for});
+}
+
+// Those that were there keep the time when they were first seen.
 void Catalog::insert_roles(const std::string& branch_id, const std::vector<StoredRole>& roles) {
   for (const StoredRole& role : roles)
     db_.run(
-        "INSERT INTO roles (branch_id, name, verifier, can_login, oid, valid_until) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO roles (branch_id, name, verifier, can_login, oid, valid_until, created_at, "
+        "updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) "
+        "ON CONFLICT (branch_id, name) DO UPDATE SET updated_at = CASE WHEN verifier = "
+        "excluded.verifier AND can_login = excluded.can_login THEN updated_at ELSE "
+        "excluded.updated_at END, verifier = excluded.verifier, can_login = excluded.can_login, "
+        "oid = excluded.oid, valid_until = excluded.valid_until",
         branch_id, role.name, role.verifier, int64_t{role.can_login}, int64_t{role.oid},
-        role.valid_until);
+        role.valid_until, now_micros());
 }
 
 void Catalog::put_roles(const std::string& branch_id, const std::vector<StoredRole>& roles) {
-  db_.run("DELETE FROM roles WHERE branch_id = ?", branch_id);
+  nlohmann::json names = nlohmann::json::array();
+  for (const StoredRole& role : roles) names.push_back(role.name);
+  db_.run("DELETE FROM roles WHERE branch_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
+          branch_id, names.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   insert_roles(branch_id, roles);
+}
+
+std::map<std::string, RoleTimes> Catalog::role_times(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  Statement rows =
+      db_.query("SELECT name, created_at, updated_at FROM roles WHERE branch_id = ?", branch_id);
+  std::map<std::string, RoleTimes> found;
+  while (rows.step()) found[rows.text(0)] = {rows.integer(1), rows.integer(2)};
+  return found;
 }
 
 Endpoint Catalog::endpoint(const std::string& id) {
@@ -88,10 +111,10 @@ Endpoint Catalog::endpoint(const std::string& id) {
 
 Endpoint Catalog::endpoint_of_branch(const std::string& branch_id) {
   MutexLock lock(mutex_);
-  Statement row = db_.query(
-      fmt::format("SELECT {} FROM endpoints WHERE branch_id = ? ORDER BY created_at, id LIMIT 1",
-                  kEndpointColumns),
-      branch_id);
+  Statement row =
+      db_.query(fmt::format("SELECT {} FROM endpoints WHERE branch_id = ? AND NOT read_only",
+                            kEndpointColumns),
+                branch_id);
   if (!row.step()) throw Error(Errc::not_found, "endpoint not found");
   return read_endpoint(row);
 }
@@ -110,25 +133,63 @@ std::vector<Endpoint> Catalog::all_endpoints() {
       db_.query(fmt::format("SELECT {} FROM endpoints ORDER BY created_at, id", kEndpointColumns)));
 }
 
-void Catalog::set_idle_timeout(const std::string& id, int64_t seconds) {
+std::vector<Endpoint> Catalog::endpoints_of_branch(const std::string& branch_id) {
   MutexLock lock(mutex_);
-  db_.run("UPDATE endpoints SET idle_timeout = ?, updated_at = ? WHERE id = ?", seconds,
-          now_micros(), id);
-  if (db_.changes() == 0) throw Error(Errc::not_found, "endpoint not found");
+  return read_endpoints(
+      db_.query(fmt::format("SELECT {} FROM endpoints WHERE branch_id = ? ORDER BY created_at, id",
+                            kEndpointColumns),
+                branch_id));
 }
 
-void Catalog::set_settings(const std::string& id, const std::string& settings) {
+void Catalog::set_reader_timeline(const std::string& endpoint_id, const LooseTimeline& loose) {
   MutexLock lock(mutex_);
-  db_.run("UPDATE endpoints SET settings = ?, updated_at = ? WHERE id = ?", settings, now_micros(),
-          id);
+  Transaction transaction(db_);
+  db_.run("INSERT INTO loose_timelines (timeline, project_id) VALUES (?, ?)", loose.timeline.str(),
+          loose.project_id);
+  db_.run("UPDATE endpoints SET timeline = ? WHERE id = ?", loose.timeline.str(), endpoint_id);
+  transaction.commit();
+}
+
+void Catalog::release_reader_timeline(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  db_.run("UPDATE endpoints SET timeline = '' WHERE id = ?", endpoint_id);
+}
+
+void Catalog::add_endpoint(const Endpoint& endpoint) {
+  MutexLock lock(mutex_);
+  insert_endpoint(endpoint);
+}
+
+void Catalog::remove_endpoint(const std::string& id) {
+  MutexLock lock(mutex_);
+  db_.run("DELETE FROM endpoints WHERE id = ?", id);
+}
+
+void Catalog::replace_endpoint(const std::string& id, const Endpoint& by) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("DELETE FROM endpoints WHERE id = ?", id);
+  insert_endpoint(by);
+  transaction.commit();
+}
+
+void Catalog::update_endpoint(const Endpoint& endpoint) {
+  MutexLock lock(mutex_);
+  db_.run(
+      "UPDATE endpoints SET idle_timeout = ?, settings = ?, name = ?, least_cu = ?, most_cu = ?, "
+      "disabled = ?, asked_for = ?, created_at = ?, updated_at = ? WHERE id = ?",
+      endpoint.idle_timeout, endpoint.settings, endpoint.name, endpoint.least_cu, endpoint.most_cu,
+      int64_t{endpoint.disabled}, int64_t{endpoint.asked_for}, endpoint.created_at, now_micros(),
+      endpoint.id);
   if (db_.changes() == 0) throw Error(Errc::not_found, "endpoint not found");
 }
 
 void Catalog::compute_starting(const Endpoint& endpoint, const Operation& operation) {
   MutexLock lock(mutex_);
   Transaction transaction(db_);
-  db_.run("UPDATE branches SET roles_exact = 0 WHERE id = ?", endpoint.branch_id);
-  upsert_operation(db_, operation);
+  if (!endpoint.read_only)
+    db_.run("UPDATE branches SET roles_exact = 0 WHERE id = ?", endpoint.branch_id);
+  upsert_operation(operation);
   transaction.commit();
 }
 
@@ -143,7 +204,7 @@ void Catalog::compute_suspended(const Endpoint& endpoint, const ComputeStopped& 
   Transaction transaction(db_);
   db_.run("UPDATE endpoints SET suspended_at = ?, vacuum_due = ? WHERE id = ?", now_micros(),
           int64_t{stopped.vacuum_due}, endpoint.id);
-  if (!roles.empty()) {
+  if (!roles.empty() && !endpoint.read_only) {
     put_roles(endpoint.branch_id, roles);
     db_.run("UPDATE branches SET roles_exact = 1 WHERE id = ?", endpoint.branch_id);
     put_databases(endpoint.branch_id, stopped.databases);
@@ -209,9 +270,13 @@ void Catalog::remove_password(const std::string& branch_id, const std::string& r
 std::vector<DatabaseRecord> Catalog::databases(const std::string& branch_id) {
   MutexLock lock(mutex_);
   std::vector<DatabaseRecord> found;
-  Statement rows =
-      db_.query("SELECT id, name, owner FROM databases WHERE branch_id = ? ORDER BY id", branch_id);
-  while (rows.step()) found.push_back({rows.integer(0), rows.text(1), rows.text(2)});
+  Statement rows = db_.query(
+      "SELECT id, name, owner, created_at, updated_at FROM databases WHERE branch_id = ? "
+      "ORDER BY id",
+      branch_id);
+  while (rows.step())
+    found.push_back(
+        {rows.integer(0), rows.text(1), rows.text(2), rows.integer(3), rows.integer(4)});
   return found;
 }
 
@@ -239,9 +304,10 @@ void Catalog::put_databases(const std::string& branch_id,
   for (const StoredDatabase& database : databases) {
     names.push_back(database.name);
     db_.run(
-        "INSERT INTO databases (branch_id, name, owner) VALUES (?, ?, ?) "
-        "ON CONFLICT (branch_id, name) DO UPDATE SET owner = excluded.owner",
-        branch_id, database.name, database.owner);
+        "INSERT INTO databases (branch_id, name, owner, created_at, updated_at) "
+        "VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (branch_id, name) DO UPDATE SET owner = "
+        "excluded.owner, updated_at = excluded.updated_at WHERE owner <> excluded.owner",
+        branch_id, database.name, database.owner, now_micros());
   }
   db_.run(
       "DELETE FROM databases WHERE branch_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
@@ -262,9 +328,19 @@ void Catalog::remove_pending_sql(int64_t id) {
   db_.run("DELETE FROM pending_sql WHERE id = ?", id);
 }
 
+void Catalog::upsert_operation(const Operation& operation) {
+  db_.run(
+      "INSERT INTO operations (id, project_id, branch_id, endpoint_id, action, status, error, "
+      "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+      "status = excluded.status, error = excluded.error, updated_at = excluded.updated_at",
+      operation.id, operation.project_id, operation.branch_id, operation.endpoint_id,
+      operation.action, operation.status, operation.error, operation.created_at,
+      operation.updated_at);
+}
+
 void Catalog::put_operation(const Operation& operation) {
   MutexLock lock(mutex_);
-  upsert_operation(db_, operation);
+  upsert_operation(operation);
 }
 
 Operation Catalog::record_finished(const Branch& branch, const std::string& endpoint_id,
@@ -303,12 +379,31 @@ std::vector<Operation> Catalog::operations(const std::string& project_id, int64_
   return found;
 }
 
-void Catalog::fail_unfinished_operations() {
+void Catalog::fail_interrupted_operations() {
   MutexLock lock(mutex_);
   db_.run(
       "UPDATE operations SET status = 'failed', error = 'interrupted by a restart', updated_at = ? "
-      "WHERE status IN ('scheduling', 'running')",
+      "WHERE status IN ('scheduling', 'running') AND action <> 'delete_timeline'",
       now_micros());
+}
+
+void Catalog::settle_interrupted_removals() {
+  MutexLock lock(mutex_);
+  db_.run(
+      "UPDATE operations SET status = CASE WHEN branch_id IN (SELECT id FROM branches) THEN "
+      "'failed' ELSE 'finished' END, error = CASE WHEN branch_id IN (SELECT id FROM branches) THEN "
+      "'interrupted by a restart' ELSE '' END, updated_at = ? WHERE status IN ('scheduling', "
+      "'running') AND action = 'delete_timeline'",
+      now_micros());
+}
+
+void Catalog::prune_operations(Micros before) {
+  MutexLock lock(mutex_);
+  db_.run(
+      "DELETE FROM operations WHERE seq IN (SELECT seq FROM (SELECT seq, created_at, status FROM "
+      "operations ORDER BY seq LIMIT 1000) WHERE created_at < ? AND status NOT IN ('scheduling', "
+      "'running'))",
+      before);
 }
 
 std::vector<KeyUse> Catalog::password_keys() {
@@ -324,30 +419,6 @@ void Catalog::rotate_password_keys() {
 size_t Catalog::drop_older_password_keys() {
   MutexLock lock(mutex_);
   return passwords_->drop_older_keys();
-}
-
-void Catalog::set_api_key(const std::string& name, const std::string& key) {
-  MutexLock lock(mutex_);
-  Transaction transaction(db_);
-  db_.run("DELETE FROM api_keys WHERE name = ?", name);
-  db_.run("INSERT INTO api_keys (name, hash, created_at) VALUES (?, ?, ?)", name, sha256_hex(key),
-          now_micros());
-  transaction.commit();
-}
-
-bool Catalog::knows_api_key(const std::string& key) { return knows_api_key_hash(sha256_hex(key)); }
-
-bool Catalog::knows_api_key_hash(const std::string& hash) {
-  MutexLock lock(mutex_);
-  Statement rows = db_.query("SELECT hash FROM api_keys");
-  // All of them, each in constant time: how long it takes tells nothing of a hash.
-  bool known = false;
-  while (rows.step()) {
-    std::string kept = rows.text(0);
-    known |=
-        kept.size() == hash.size() && CRYPTO_memcmp(kept.data(), hash.data(), hash.size()) == 0;
-  }
-  return known;
 }
 
 }  // namespace halogen::control

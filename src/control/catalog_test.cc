@@ -55,7 +55,7 @@ class CatalogTest : public testing::Test {
     project.system_identifier = 0xFEDC'BA98'7654'3210;
     project.created_at = now_micros();
     main_ = branch_of(project, "main");
-    catalog_->add_project(project, main_);
+    catalog_->add_project(project, main_, {});
     return project;
   }
 
@@ -86,7 +86,7 @@ TEST_F(CatalogTest, BranchNamesAreUniqueInTheirProjectAndNothingOfTheLoserStays)
   Project project = add_project("one");
   NewBranch again = branch_of(project, "main", main_.branch.id);
   try {
-    catalog_->add_branch(again);
+    catalog_->add_branch(again, {});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Errc::already_exists);
@@ -114,7 +114,7 @@ TEST_F(CatalogTest, RolesAreExactOnlyFromACleanSuspendToTheNextStart) {
 TEST_F(CatalogTest, ABranchTakesAllOfItsOwnWithIt) {
   Project project = add_project("p");
   NewBranch child = branch_of(project, "child", main_.branch.id);
-  catalog_->add_branch(child);
+  catalog_->add_branch(child, {});
   EXPECT_EQ(catalog_->children(main_.branch.id).size(), 1u);
   EXPECT_THROW(catalog_->remove_branch(main_.branch.id), Error) << "it has a child";
   catalog_->remove_branch(child.branch.id);
@@ -129,7 +129,7 @@ TEST_F(CatalogTest, ABranchMovesToAnotherTimelineAndWhatItLeavesIsKeptOrLoose) {
   Project project = add_project("p");
   const std::string& main = main_.branch.id;
   NewBranch child = branch_of(project, "child", main);
-  catalog_->add_branch(child);
+  catalog_->add_branch(child, {});
 
   MovedBranch moved{main_.branch, child.contents, branch_of(project, "old", std::nullopt)};
   moved.branch.timeline = TimelineId::random();
@@ -139,7 +139,7 @@ TEST_F(CatalogTest, ABranchMovesToAnotherTimelineAndWhatItLeavesIsKeptOrLoose) {
   moved.kept->branch.timeline = main_.branch.timeline;
   moved.kept->branch.is_default = false;
   catalog_->add_loose_timeline({moved.branch.timeline, project.id});
-  catalog_->move_branch(moved);
+  catalog_->move_branch(moved, {});
   reopen();
   EXPECT_EQ(catalog_->branch(main).timeline, moved.branch.timeline);
   EXPECT_EQ(catalog_->branch(main).parent_id, moved.kept->branch.id);
@@ -154,7 +154,7 @@ TEST_F(CatalogTest, ABranchMovesToAnotherTimelineAndWhatItLeavesIsKeptOrLoose) {
   MovedBranch again{catalog_->branch(main), child.contents, std::nullopt};
   again.branch.timeline = TimelineId::random();
   catalog_->add_loose_timeline({again.branch.timeline, project.id});
-  catalog_->move_branch(again);
+  catalog_->move_branch(again, {});
   ASSERT_EQ(catalog_->loose_timelines().size(), 1u);
   EXPECT_EQ(catalog_->loose_timelines()[0].timeline, moved.branch.timeline) << "which it left";
 }
@@ -162,11 +162,11 @@ TEST_F(CatalogTest, ABranchMovesToAnotherTimelineAndWhatItLeavesIsKeptOrLoose) {
 TEST_F(CatalogTest, AMoveThatFailsChangesNothing) {
   Project project = add_project("p");
   NewBranch child = branch_of(project, "child", main_.branch.id);
-  catalog_->add_branch(child);
+  catalog_->add_branch(child, {});
   MovedBranch moved{main_.branch, {}, branch_of(project, "child", std::nullopt)};
   moved.branch.timeline = TimelineId::random();
   catalog_->add_loose_timeline({moved.branch.timeline, project.id});
-  EXPECT_THROW(catalog_->move_branch(moved), Error) << "the name is taken";
+  EXPECT_THROW(catalog_->move_branch(moved, {}), Error) << "the name is taken";
   EXPECT_EQ(catalog_->branch(main_.branch.id).timeline, main_.branch.timeline);
   EXPECT_EQ(catalog_->roles(main_.branch.id).roles.size(), 2u);
   EXPECT_EQ(catalog_->loose_timelines().size(), 1u);
@@ -185,18 +185,8 @@ TEST_F(CatalogTest, OperationsAreListedNewestFirstInPages) {
   page = catalog_->operations(project.id, 10, page[1].id);
   ASSERT_EQ(page.size(), 3u);
   EXPECT_EQ(page[2].id, ids[0]);
-  catalog_->fail_unfinished_operations();
+  catalog_->fail_interrupted_operations();
   EXPECT_EQ(catalog_->operation(ids[0]).status, "failed");
-}
-
-TEST_F(CatalogTest, KeysAreKnownByTheirHashOnly) {
-  std::string key = new_api_key();
-  catalog_->set_api_key("local", key);
-  EXPECT_TRUE(catalog_->knows_api_key(key));
-  EXPECT_FALSE(catalog_->knows_api_key(key + "x"));
-  reopen();
-  EXPECT_TRUE(catalog_->knows_api_key(key));
-  EXPECT_EQ(read_file(folder_ / "catalog.db").find(key), std::string::npos);
 }
 
 TEST_F(CatalogTest, ANewerSchemaIsRefused) {

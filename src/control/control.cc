@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "control/accounts.h"
 #include "control/api/console.h"
 #include "control/api/server.h"
 #include "control/catalog.h"
@@ -19,13 +20,15 @@ namespace {
 
 const log::Logger logger("control");
 
+constexpr Micros kOperationsKept = Micros{180} * 86'400 * 1'000'000;
+
 // The operator's key, the one secret of the API that is kept in clear, in one file at mode 0600:
 // the command line of the same user needs no login. Without the file there is a new key.
-void keep_api_key(const fs::path& file, Catalog& catalog) {
+void keep_api_key(const fs::path& file, Accounts& accounts) {
   std::error_code ignored;
-  if (fs::exists(file, ignored) && catalog.knows_api_key(read_file(file))) return;
+  if (fs::exists(file, ignored) && accounts.principal_of(read_file(file))) return;
   std::string key = new_api_key();
-  catalog.set_api_key("local", key);
+  accounts.set_operator_key("local", key);
   write_file_durably(file, key, 0600);
 }
 
@@ -36,18 +39,22 @@ struct Control::Impl {
       : server(options.http_host, options.http_port),
         catalog(options.home / "catalog.db",
                 {options.key_file, options.forget_unreadable_passwords}),
+        accounts(options.home / "catalog.db"),
         endpoints({catalog, options.compute, options.layers.settings_guard}),
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
         roles_databases(catalog, endpoints, options.compute),
-        reconcile(catalog, options.pageserver, options.safekeeper,
-                  [this] { projects.close_idle_looks(); }),
+        reconcile(catalog, options.pageserver, options.safekeeper, [this] { keep_house(); }),
         monitor({catalog, endpoints, options.compute, options.pageserver,
                  [this] { return services.pooler; }, options.home / "metrics.db"}),
         sessions({options.home,
-                  [this](const std::string& hash) { return catalog.knows_api_key_hash(hash); }}),
+                  [this](const std::string& hash) {
+                    return accounts.principal_of_hash(hash).has_value();
+                  }}),
         console(options.console, sessions, server.port()),
+        audit_log(options.home / "audit.log"),
         services{.catalog = catalog,
+                 .accounts = accounts,
                  .projects = projects,
                  .roles_databases = roles_databases,
                  .endpoints = endpoints,
@@ -57,17 +64,30 @@ struct Control::Impl {
                  .region = options.region,
                  .settings_guard = options.layers.settings_guard,
                  .open_metrics = options.open_metrics,
+                 .audit_log = &audit_log,
+                 .requests_per_second = options.requests_per_second,
                  .monitor = &monitor,
                  .console = &console} {
     endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
-      return projects.look_at(endpoint, moment);
+      return projects.looks().look_at(endpoint, moment);
     });
-    keep_api_key(options.home / "api_key", catalog);
+    endpoints.set_reader_timeline(
+        [this](const Endpoint& reader) { return projects.branches().reader_timeline(reader); });
+    keep_api_key(options.home / "api_key", accounts);
+  }
+
+  void keep_house() {
+    projects.looks().close_idle();
+    projects.branches().remove_expired();
+    projects.remove_expired();
+    projects.snapshots().keep_schedules();
+    catalog.prune_operations(now_micros() - kOperationsKept);
   }
 
   // In the order of their dependencies.
   api::Server server;
   Catalog catalog;
+  Accounts accounts;
   EndpointManager endpoints;
   Projects projects;
   RolesAndDatabases roles_databases;
@@ -75,6 +95,7 @@ struct Control::Impl {
   Monitor monitor;
   console::ConsoleSessions sessions;
   api::Console console;
+  api::AuditLog audit_log;
   api::Services services;
 };
 
@@ -83,10 +104,10 @@ Control::Control(Options options) : impl_(std::make_unique<Impl>(options)) {}
 Control::~Control() { stop(); }
 
 void Control::start() {
-  impl_->catalog.fail_unfinished_operations();
+  impl_->catalog.fail_interrupted_operations();
   impl_->projects.attach_all();
-  impl_->projects.restore_allow_lists();
   impl_->endpoints.start();
+  impl_->projects.restore_access();
   impl_->projects.finish_interrupted();
   impl_->reconcile.start();
   impl_->monitor.start();
@@ -99,6 +120,7 @@ void Control::stop() {
   impl_->server.stop();
   impl_->monitor.stop();
   impl_->reconcile.stop();
+  impl_->projects.stop();
   impl_->endpoints.stop();
 }
 
@@ -128,13 +150,16 @@ void Control::describe(std::string platform, std::function<std::vector<Component
 
 std::string Control::first_connection_string() {
   Catalog& catalog = impl_->catalog;
+  ConnectionStrings& strings = impl_->projects.connection_strings();
   for (const Project& project : catalog.projects()) {
     if (project.state != "ready") continue;
     Branch branch = catalog.default_branch(project.id);
-    return impl_->projects.connection_uri(catalog.endpoint_of_branch(branch.id), "", "", false);
+    const Endpoint endpoint = catalog.endpoint_of_branch(branch.id);
+    if (endpoint.asked_for) return strings.uri(endpoint, "", "", false);
   }
-  CreatedBranch made = impl_->projects.create_project({.name = "first"});
-  return impl_->projects.connection_uri(made.endpoint, "", "", false);
+  const std::string organization = impl_->accounts.organizations().front().id;
+  CreatedBranch made = impl_->projects.create({.name = "first", .org_id = organization});
+  return strings.uri(made.endpoint, "", "", false);
 }
 
 }  // namespace halogen::control

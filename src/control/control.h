@@ -37,6 +37,7 @@ class Control {
     std::filesystem::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
     bool forget_unreadable_passwords = false;
     bool open_metrics = false;         // /metrics needs no key.
+    double requests_per_second = 0;    // That an API key may make; 0: there is no limit.
     std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>.
     PageserverAdmin& pageserver;
     SafekeeperAdmin& safekeeper;

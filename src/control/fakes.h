@@ -69,6 +69,19 @@ class FakeHost : public ComputeHost {
     if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
     executed_.push_back(sql);
   }
+  std::vector<std::vector<std::string>> query(const std::string& id, const std::string&,
+                                              const std::string&) override {
+    MutexLock lock(mutex_);
+    if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
+    return {{R"({"tables":[]})"}};
+  }
+  std::string dump_schema(const std::string& id, const std::string& database, Deadline) override {
+    MutexLock lock(mutex_);
+    if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
+    for (const StoredDatabase& one : databases_)
+      if (one.name == database) return "-- " + settings_[""] + "\nCREATE TABLE t ();\n";
+    throw Error(Errc::not_found, "database not found");
+  }
   void on_exit(std::function<void(const std::string&)> callback) override {
     MutexLock lock(mutex_);
     exited_ = std::move(callback);

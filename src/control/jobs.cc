@@ -10,11 +10,12 @@ Jobs::Jobs(size_t threads) {
 
 Jobs::~Jobs() { stop(); }
 
-void Jobs::add(std::function<void()> job) {
+bool Jobs::add(std::function<void()> job) {
   MutexLock lock(mutex_);
-  if (stopping_) return;
+  if (stopping_) return false;
   queue_.push_back(std::move(job));
   changed_.notify_one();
+  return true;
 }
 
 void Jobs::stop() {

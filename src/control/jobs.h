@@ -16,8 +16,8 @@ class Jobs {
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
 
-  // A job must catch its own errors. Dropped after stop().
-  void add(std::function<void()> job);
+  // A job must catch its own errors. Returns false, and drops it, after stop().
+  bool add(std::function<void()> job);
   // Runs what has been added, then ends the threads.
   void stop();
 

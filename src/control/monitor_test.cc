@@ -39,7 +39,7 @@ class MonitorTest : public testing::Test {
     manager_->start();
     projects_ = std::make_unique<Projects>(
         Projects::Options{*catalog_, *manager_, host_, pageserver_, safekeeper_, "here", 5432});
-    endpoint_ = projects_->create_project({.name = "shop"}).endpoint.id;
+    endpoint_ = projects_->create({.name = "shop"}).endpoint.id;
     host_.running = {{.endpoint_id = endpoint_, .pid = 0}};
     begin();
   }

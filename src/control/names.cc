@@ -55,6 +55,10 @@ std::string new_branch_id() { return fmt::format("br-{}-{}", two_words(), random
 
 std::string new_endpoint_id() { return fmt::format("ep-{}-{}", two_words(), random_name(8)); }
 
+std::string new_organization_id() { return "org-" + new_project_id(); }
+
+std::string new_snapshot_id() { return fmt::format("snap-{}-{}", two_words(), random_name(8)); }
+
 std::string new_password() { return "npg_" + random_name(20); }
 
 std::string new_api_key() { return "napi_" + random_name(48); }

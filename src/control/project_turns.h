@@ -7,19 +7,35 @@
 #include <string>
 #include <utility>
 
+#include "base/deadline.h"
+#include "base/error.h"
 #include "base/mutex.h"
 
 namespace halogen::control {
 
+// Another change is under way in the project. Nothing has been done: the same call will do later.
+class ProjectBusy : public Error {
+ public:
+  ProjectBusy()
+      : Error(Errc::conflict,
+              "project already has running conflicting operations, scheduling of new ones is "
+              "prohibited") {}
+};
+
 class ProjectTurns {
  public:
   enum class Kind { shared, alone };
+  static constexpr std::chrono::milliseconds kPatience{2000};
 
   class Hold {
    public:
+    // Waits for its turn, for as long as it takes.
     Hold(ProjectTurns& turns, std::string project_id, Kind kind)
+        : Hold(turns, std::move(project_id), kind, Deadline::never()) {}
+    // Throws ProjectBusy if the deadline passes first.
+    Hold(ProjectTurns& turns, std::string project_id, Kind kind, Deadline deadline)
         : turns_(turns), project_(std::move(project_id)), kind_(kind) {
-      turns_.begin(project_, kind_);
+      if (!turns_.begin(project_, kind_, deadline)) throw ProjectBusy();
     }
     ~Hold() { turns_.end(project_, kind_); }
     Hold(const Hold&) = delete;
@@ -39,19 +55,29 @@ class ProjectTurns {
     bool alone = false;
   };
 
-  void begin(const std::string& project, Kind kind) {
+  // False if the deadline passed first.
+  bool begin(const std::string& project, Kind kind, Deadline deadline) {
     MutexLock lock(mutex_);
     State& state = states_[project];
     ++state.present;
-    if (kind == Kind::shared) {
-      while (state.alone || state.waiting_to_be_alone > 0) changed_.wait(mutex_);
-      ++state.sharing;
-    } else {
-      ++state.waiting_to_be_alone;
-      while (state.alone || state.sharing > 0) changed_.wait(mutex_);
-      --state.waiting_to_be_alone;
-      state.alone = true;
+    const bool alone = kind == Kind::alone;
+    if (alone) ++state.waiting_to_be_alone;
+    auto free = [&]() REQUIRES(mutex_) {
+      return !state.alone && (alone ? state.sharing == 0 : state.waiting_to_be_alone == 0);
+    };
+    while (!free() && !deadline.passed()) changed_.wait_until(mutex_, deadline.at());
+    const bool begins = free();
+    if (alone) --state.waiting_to_be_alone;
+    if (!begins) {
+      if (--state.present == 0) states_.erase(project);
+      changed_.notify_all();  // Those that share may have waited for this one.
+      return false;
     }
+    if (alone)
+      state.alone = true;
+    else
+      ++state.sharing;
+    return true;
   }
 
   void end(const std::string& project, Kind kind) {

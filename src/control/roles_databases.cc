@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "control/names.h"
-#include "control/projects.h"
 #include "postgres/scram.h"
 
 namespace halogen::control {
@@ -140,6 +139,12 @@ Operation RolesAndDatabases::change(const Branch& branch,
   return catalog_.record_finished(branch, endpoint, "apply_config");
 }
 
+void RolesAndDatabases::keep_password(const Branch& branch, const std::string& role,
+                                      const std::string& password) {
+  if (catalog_.project(branch.project_id).store_passwords)
+    catalog_.set_password(branch.id, role, password);
+}
+
 void RolesAndDatabases::require_role(const std::string& endpoint, const std::string& name) {
   if (!find_named(ask_roles(endpoint), name)) throw no_such_role();
 }
@@ -182,7 +187,7 @@ RoleChange RolesAndDatabases::create_role(const Branch& branch, const std::strin
                                 kUnlogged, quoted(name), login));
     });
     // Of no harm if we end before: whoever asks is told that it is not known.
-    if (made.password) catalog_.set_password(branch.id, name, *made.password);
+    if (made.password) keep_password(branch, name, *made.password);
   });
   return made;
 }
@@ -198,7 +203,7 @@ RoleChange RolesAndDatabases::reset_password(const Branch& branch, const std::st
     host_.execute(endpoint, kMaintenanceDatabase,
                   fmt::format("{}ALTER ROLE {} PASSWORD '{}'", kUnlogged, quoted(name),
                               changed.role.verifier));
-    catalog_.set_password(branch.id, name, *changed.password);
+    keep_password(branch, name, *changed.password);
   });
   return changed;
 }

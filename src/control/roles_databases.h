@@ -68,6 +68,8 @@ class RolesAndDatabases {
   Operation change(const Branch& branch, const std::function<void(const std::string&)>& work);
   // Of what the role owns, what another may have goes to its database's owner.
   void hand_over(const std::string& endpoint, const std::string& role);
+  // So that it can be told again, if the project wants that.
+  void keep_password(const Branch& branch, const std::string& role, const std::string& password);
   void require_role(const std::string& endpoint, const std::string& name);
 
   Catalog& catalog_;

@@ -51,6 +51,10 @@ void Statement::bind(int index, int64_t value) {
   if (sqlite3_bind_int64(statement_, index, value) != SQLITE_OK) fail(db_, "bind");
 }
 
+void Statement::bind(int index, double value) {
+  if (sqlite3_bind_double(statement_, index, value) != SQLITE_OK) fail(db_, "bind");
+}
+
 void Statement::bind(int index, std::nullopt_t) {
   if (sqlite3_bind_null(statement_, index) != SQLITE_OK) fail(db_, "bind");
 }
@@ -69,6 +73,8 @@ std::string Statement::text(int column) const {
 }
 
 int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+
+double Statement::real(int column) const { return sqlite3_column_double(statement_, column); }
 
 bool Statement::is_null(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;

@@ -23,6 +23,7 @@ class Statement {
 
   void bind(int index, std::string_view value);
   void bind(int index, int64_t value);
+  void bind(int index, double value);
   void bind(int index, std::nullopt_t);
   template <typename T>
   void bind(int index, const std::optional<T>& value) {
@@ -36,6 +37,7 @@ class Statement {
   bool step();
   std::string text(int column) const;
   int64_t integer(int column) const;
+  double real(int column) const;
   bool is_null(int column) const;
   std::optional<std::string> optional_text(int column) const;
   std::optional<int64_t> optional_integer(int column) const;

@@ -46,6 +46,7 @@ EndpointManager::EndpointManager(Options options)
       catalog_(options.catalog),
       host_(options.host),
       looks_(2),
+      readers_(4),
       answers_(1),
       jobs_(options.job_threads) {}
 
@@ -80,6 +81,7 @@ void EndpointManager::stop() {
   }
   if (watcher_.joinable()) watcher_.join();
   looks_.stop();
+  readers_.stop();
   jobs_.stop();
   answers_.stop();
   host_.on_exit([](const std::string&) {});
@@ -91,15 +93,29 @@ EndpointManager::MachinePtr EndpointManager::find(const std::string& endpoint_id
   return found->second;
 }
 
+EndpointManager::MachinePtr EndpointManager::find_asked_for(const std::string& endpoint_id) {
+  MachinePtr machine = find(endpoint_id);
+  return machine && machine->asked_for ? machine : nullptr;
+}
+
+std::optional<Error> EndpointManager::refusal(const Machine& machine) {
+  if (stopping_) return shutting_down();
+  if (machine.disabled) return Error(Errc::unavailable, "the endpoint is disabled");
+  if (auto found = refused_.find(machine.project_id); found != refused_.end())
+    return Error(Errc::unavailable, "{}", found->second);
+  return std::nullopt;
+}
+
 bool EndpointManager::exists(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
-  return find(endpoint_id) != nullptr;
+  return find_asked_for(endpoint_id) != nullptr;
 }
 
 std::optional<std::string> EndpointManager::endpoint_of_branch(const std::string& branch_id) {
   MutexLock lock(mutex_);
   auto found = by_branch_.find(branch_id);
-  return found == by_branch_.end() ? std::nullopt : std::optional(found->second);
+  if (found == by_branch_.end() || !find_asked_for(found->second)) return std::nullopt;
+  return found->second;
 }
 
 void EndpointManager::look_at(const std::string& endpoint_id, const std::string& moment,
@@ -119,16 +135,33 @@ bool EndpointManager::address_allowed(const std::string& endpoint_id, const IpAd
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   if (!machine) return true;
-  auto list = allowed_.find(machine->project_id);
-  return list == allowed_.end() || list->second.allows(address);
+  auto allowed = allowed_.find(machine->project_id);
+  if (allowed == allowed_.end()) return true;
+  if (allowed->second.only_protected && !machine->is_protected) return true;
+  return allowed->second.list.allows(address);
 }
 
-void EndpointManager::set_allowed_addresses(const std::string& project_id, AllowList list) {
+void EndpointManager::set_allowed_addresses(const std::string& project_id, AllowList list,
+                                            bool only_protected) {
   MutexLock lock(mutex_);
   if (list.allows_everybody())
     allowed_.erase(project_id);
   else
-    allowed_[project_id] = std::move(list);
+    allowed_[project_id] = {std::move(list), only_protected};
+}
+
+void EndpointManager::set_protected(const std::string& branch_id, bool is_protected) {
+  MutexLock lock(mutex_);
+  for (auto& [id, machine] : machines_)
+    if (machine->branch_id == branch_id) machine->is_protected = is_protected;
+}
+
+void EndpointManager::refuse_project(const std::string& project_id, const std::string& reason) {
+  MutexLock lock(mutex_);
+  if (reason.empty())
+    refused_.erase(project_id);
+  else
+    refused_[project_id] = reason;
 }
 
 // Of a running compute whose roles have not changed since they were read.
@@ -151,10 +184,10 @@ void EndpointManager::role_secret(const std::string& endpoint_id, const std::str
                                   std::function<void(Outcome<RoleSecret>)> done) {
   if (auto known = known_secret(endpoint_id, role)) return done(std::move(*known));
   MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine || stopping_) {
-    Error error = machine ? shutting_down() : no_such_endpoint();
-    answers_.add([done = std::move(done), error] { done(failed<RoleSecret>(error)); });
+  MachinePtr machine = find_asked_for(endpoint_id);
+  std::optional<Error> error = machine ? refusal(*machine) : no_such_endpoint();
+  if (error) {
+    answers_.add([done = std::move(done), error = *error] { done(failed<RoleSecret>(error)); });
     return;
   }
   machine->questions.push_back({role, std::move(done)});
@@ -164,10 +197,10 @@ void EndpointManager::role_secret(const std::string& endpoint_id, const std::str
 void EndpointManager::wake(const std::string& endpoint_id,
                            std::function<void(Outcome<ComputeAddress>)> done) {
   MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine || stopping_) {
-    Error error = machine ? shutting_down() : no_such_endpoint();
-    answers_.add([done = std::move(done), error] { done(failed<ComputeAddress>(error)); });
+  MachinePtr machine = find_asked_for(endpoint_id);
+  std::optional<Error> error = machine ? refusal(*machine) : no_such_endpoint();
+  if (error) {
+    answers_.add([done = std::move(done), error = *error] { done(failed<ComputeAddress>(error)); });
     return;
   }
   machine->wakes.push_back(std::move(done));
@@ -190,6 +223,7 @@ void EndpointManager::use_ended(const std::string& endpoint_id) {
   if (!machine || machine->uses == 0) return;
   if (--machine->uses > 0) return;
   machine->idle_since = steady_clock::now();
+  machine->last_used = now_micros();
   if (machine->timeout() < 0) return;
   // The watcher may sleep beyond the moment that this endpoint is due; it need not be told of more.
   if (!std::exchange(machine->watched, true)) idle_changed_.notify_all();
@@ -208,10 +242,13 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->branch_id = endpoint.branch_id;
   machine->idle_timeout = endpoint.idle_timeout;
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
+  machine->read_only = endpoint.read_only;
+  machine->asked_for = endpoint.asked_for;
+  machine->disabled = endpoint.disabled;
   machine->vacuum_due = endpoint.vacuum_due;
   machine->idle_since = steady_clock::now();
   MutexLock lock(mutex_);
-  by_branch_.emplace(endpoint.branch_id, endpoint.id);
+  if (!endpoint.read_only) by_branch_[endpoint.branch_id] = endpoint.id;
   machines_.emplace(endpoint.id, std::move(machine));
 }
 
@@ -223,18 +260,37 @@ void EndpointManager::set_idle_timeout(const std::string& endpoint_id, int64_t s
   idle_changed_.notify_all();
 }
 
-void EndpointManager::set_pool_settings(const std::string& endpoint_id,
-                                        const PoolSettings& settings) {
+void EndpointManager::set_branch(const Endpoint& endpoint) {
   MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
+  MachinePtr machine = find(endpoint.id);
   if (!machine) throw no_such_endpoint();
-  machine->pool = settings;
+  machine->branch_id = endpoint.branch_id;
+  if (!endpoint.read_only) by_branch_[endpoint.branch_id] = endpoint.id;
+}
+
+void EndpointManager::update(const Endpoint& endpoint) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint.id);
+  if (!machine) throw no_such_endpoint();
+  machine->idle_timeout = endpoint.idle_timeout;
+  machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
+  machine->asked_for = endpoint.asked_for;
+  machine->disabled = endpoint.disabled;
+  idle_changed_.notify_all();
 }
 
 ComputeState EndpointManager::state(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   return machine ? machine->state : ComputeState::idle;
+}
+
+std::optional<Micros> EndpointManager::last_active(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine) return std::nullopt;
+  if (machine->state == ComputeState::active && machine->uses > 0) return now_micros();
+  return machine->last_used;
 }
 
 std::string EndpointManager::keeps_awake(const std::string& endpoint_id) {
@@ -265,14 +321,41 @@ Operation EndpointManager::new_operation(const Endpoint& endpoint, const std::st
   return operation;
 }
 
+void EndpointManager::wake_and_wait(const std::string& endpoint_id) {
+  auto woken = std::make_shared<std::promise<Outcome<ComputeAddress>>>();
+  std::future<Outcome<ComputeAddress>> answer = woken->get_future();
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine) throw no_such_endpoint();
+    if (stopping_) throw shutting_down();
+    machine->wakes.emplace_back(
+        [woken](Outcome<ComputeAddress> outcome) { woken->set_value(std::move(outcome)); });
+    schedule(machine);
+  }
+  if (Outcome<ComputeAddress> outcome = answer.get(); outcome.error) throw *outcome.error;
+}
+
+void EndpointManager::while_used(const std::string& endpoint_id,
+                                 const std::function<void()>& work) {
+  struct Use {
+    EndpointManager& endpoints;
+    const std::string& id;
+    ~Use() { endpoints.use_ended(id); }
+  };
+  for (int attempt = 0; attempt < kWakeAttempts; attempt++) {
+    wake_and_wait(endpoint_id);
+    const bool runs = use_began(endpoint_id).has_value();
+    const Use use{*this, endpoint_id};
+    if (runs) return work();
+  }
+  throw Error(Errc::unavailable, "the compute ends again and again before it can be used");
+}
+
 void EndpointManager::while_running(const std::string& endpoint_id,
                                     const std::function<void()>& work) {
   for (int attempt = 0; attempt < kWakeAttempts; attempt++) {
-    auto woken = std::make_shared<std::promise<Outcome<ComputeAddress>>>();
-    std::future<Outcome<ComputeAddress>> answer = woken->get_future();
-    wake(endpoint_id,
-         [woken](Outcome<ComputeAddress> outcome) { woken->set_value(std::move(outcome)); });
-    if (Outcome<ComputeAddress> outcome = answer.get(); outcome.error) throw *outcome.error;
+    wake_and_wait(endpoint_id);
     bool done = false;
     exclusively(endpoint_id, [&](bool running) {
       if (!running) return;
@@ -285,6 +368,13 @@ void EndpointManager::while_running(const std::string& endpoint_id,
 }
 
 Operation EndpointManager::begin_start(const std::string& endpoint_id) {
+  {
+    MutexLock lock(mutex_);
+    MachinePtr machine = find(endpoint_id);
+    if (!machine) throw no_such_endpoint();
+    std::optional<Error> refused = refusal(*machine);
+    if (refused && !stopping_) throw Error(Errc::conflict, "{}", refused->what());
+  }
   Operation operation = new_operation(catalog_.endpoint(endpoint_id), "start_compute");
   // Known to the catalog before the job can finish it; never written under the mutex.
   catalog_.put_operation(operation);
@@ -393,7 +483,9 @@ void EndpointManager::retire(const std::string& endpoint_id) {
     machine->retired = false;  // So that the deletion can be tried again.
     std::rethrow_exception(failure);
   }
-  by_branch_.erase(machine->branch_id);
+  if (auto found = by_branch_.find(machine->branch_id);
+      found != by_branch_.end() && found->second == endpoint_id)
+    by_branch_.erase(found);
   machines_.erase(endpoint_id);
 }
 
@@ -428,7 +520,8 @@ void EndpointManager::schedule(const MachinePtr& machine) {
   }
   if (job != nullptr) {
     m.busy = true;
-    jobs_.add([this, machine, job] { (this->*job)(machine); });
+    const bool waits = m.read_only && job == &EndpointManager::run_start;
+    (waits ? readers_ : jobs_).add([this, machine, job] { (this->*job)(machine); });
   }
   // A running compute's address is known: no need to wait for the job.
   if (m.state == ComputeState::active && !m.exit_seen)

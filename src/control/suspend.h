@@ -71,14 +71,27 @@ class EndpointManager final : public Endpoints {
   using Look =
       std::function<std::string(const std::string& endpoint_id, const std::string& moment)>;
   void set_look(Look look) { look_ = std::move(look); }
+  // Makes the timeline that a read-only endpoint reads from this start on: at its branch's head.
+  using ReaderTimeline = std::function<TimelineId(const Endpoint& endpoint)>;
+  void set_reader_timeline(ReaderTimeline make) { reader_timeline_ = std::move(make); }
 
   // For the API. not_found for an endpoint that was not added.
   void add(const Endpoint& endpoint);
   void set_idle_timeout(const std::string& endpoint_id, int64_t seconds);
-  void set_pool_settings(const std::string& endpoint_id, const PoolSettings& settings);
   // For new connections to all endpoints of the project, now and later ones.
-  void set_allowed_addresses(const std::string& project_id, AllowList list);
+  void set_allowed_addresses(const std::string& project_id, AllowList list,
+                             bool only_protected = false);
+  void set_protected(const std::string& branch_id, bool is_protected);
+  // It is another branch's now, as the catalog says. Requires: its compute is suspended.
+  void set_branch(const Endpoint& endpoint);
+  // As the catalog has it now, but for its Postgres settings: those count from the next start on.
+  void update(const Endpoint& endpoint);
+  // Clients of the project's endpoints are told this reason, now and at later ones; empty: no more.
+  void refuse_project(const std::string& project_id, const std::string& reason);
   ComputeState state(const std::string& endpoint_id);
+  // When clients last used it: now, while they do. Nothing: it has not been active since the start
+  // of this program.
+  std::optional<Micros> last_active(const std::string& endpoint_id);
   // What an active compute is kept awake by: for people; "" if it sleeps or nothing does.
   std::string keeps_awake(const std::string& endpoint_id);
   size_t active();
@@ -94,6 +107,8 @@ class EndpointManager final : public Endpoints {
   bool while_suspended(const std::string& endpoint_id, std::function<void()> work);
   // The same with the compute running: it is woken for that, and is suspended later as any other.
   void while_running(const std::string& endpoint_id, const std::function<void()>& work);
+  // The same while others use it, too.
+  void while_used(const std::string& endpoint_id, const std::function<void()>& work);
   // Ends the compute and destroys what it left; from then on the endpoint does not exist.
   void retire(const std::string& endpoint_id);
 
@@ -101,10 +116,21 @@ class EndpointManager final : public Endpoints {
   struct Machine;
   using MachinePtr = std::shared_ptr<Machine>;
 
+  struct Allowed {
+    AllowList list;
+    bool only_protected = false;
+  };
+
   std::optional<Outcome<RoleSecret>> known_secret(const std::string& endpoint_id,
                                                   const std::string& role);
 
   MachinePtr find(const std::string& endpoint_id) REQUIRES(mutex_);
+  // As wake(), for the platform's own work: whether clients may use it does not matter.
+  void wake_and_wait(const std::string& endpoint_id);
+  // One that clients may know of.
+  MachinePtr find_asked_for(const std::string& endpoint_id) REQUIRES(mutex_);
+  // Why clients may not use it now; none: they may.
+  std::optional<Error> refusal(const Machine& machine) REQUIRES(mutex_);
   // Gives the endpoint its next job, if it is free and there is one.
   void schedule(const MachinePtr& machine) REQUIRES(mutex_);
   void end_job(const MachinePtr& machine, ComputeState state);
@@ -136,12 +162,15 @@ class EndpointManager final : public Endpoints {
   std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
   std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> by_branch_ GUARDED_BY(mutex_);
-  std::map<std::string, AllowList> allowed_ GUARDED_BY(mutex_);  // By project, if it has one.
+  std::map<std::string, Allowed> allowed_ GUARDED_BY(mutex_);      // By project, if it has one.
+  std::map<std::string, std::string> refused_ GUARDED_BY(mutex_);  // Likewise: why.
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watching_ GUARDED_BY(mutex_) = false;
   std::thread watcher_;
   Look look_;
+  ReaderTimeline reader_timeline_;
   Jobs looks_;    // These wait for other jobs.
+  Jobs readers_;  // Likewise: starts of read-only computes.
   Jobs answers_;  // Short: callbacks of wakes that need no start.
   Jobs jobs_;
 };

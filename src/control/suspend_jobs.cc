@@ -41,7 +41,7 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
   spec.outgoing_traffic = outgoing_traffic(settings);
   spec.settings = settings_guard ? allowed_settings_of(endpoint) : postgres_values(settings);
-  if (branch.is_look) {
+  if (branch.is_look || endpoint.read_only) {
     spec.settings["halogen.read_only"] = "on";
     spec.settings["default_transaction_read_only"] = "on";
     spec.settings["autovacuum"] = "off";
@@ -158,6 +158,7 @@ ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
                                               const Operation& operation) {
   Endpoint endpoint = catalog_.endpoint(machine->id);
   ComputeSpec spec = compute_spec(catalog_, endpoint, options_.settings_guard);
+  if (endpoint.read_only) spec.timeline = reader_timeline_(endpoint);
   // The roles may change as soon as the compute takes a connection; that the catalog's copy may be
   // stale from now on becomes durable while the compute boots.
   std::future<void> noted = std::async(std::launch::async, [this, &endpoint, &operation] {
@@ -166,7 +167,7 @@ ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
   ComputeAddress address = host_.start(spec, Deadline::after(options_.start_deadline));
   try {
     noted.get();
-    apply_pending(endpoint);
+    if (!endpoint.read_only) apply_pending(endpoint);
   } catch (...) {
     host_.suspend(machine->id, true, Deadline::after(options_.suspend_deadline));
     throw;

@@ -30,6 +30,10 @@ struct EndpointManager::Machine {
   std::string branch_id;
   int64_t idle_timeout = 0;  // As set: 0 = default, -1 = never.
   PoolSettings pool;
+  bool read_only = false;
+  bool asked_for = true;
+  bool disabled = false;
+  bool is_protected = false;  // Its branch.
 
   ComputeState state = ComputeState::idle;
   ComputeAddress address;  // While active.
@@ -47,7 +51,8 @@ struct EndpointManager::Machine {
 
   int uses = 0;
   steady_clock::time_point idle_since;
-  bool watched = false;  // The watcher wakes up in time for it.
+  std::optional<Micros> last_used;  // When the last use ended, or its start was over.
+  bool watched = false;             // The watcher wakes up in time for it.
 
   std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
   std::vector<RoleQuestion> questions;

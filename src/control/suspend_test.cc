@@ -51,7 +51,7 @@ class EndpointManagerTest : public testing::Test {
     added.endpoint.branch_id = added.branch.id;
     added.contents.roles = {true, {{"neondb_owner", "SCRAM-SHA-256$first", true}}};
     added.contents.pending = {{0, "postgres", "ALTER ROLE neondb_owner PASSWORD 'x'"}};
-    catalog_->add_project(project, added);
+    catalog_->add_project(project, added, {});
   }
 
   std::future<Outcome<ComputeAddress>> wake() {

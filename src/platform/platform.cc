@@ -299,6 +299,7 @@ void Platform::start_control() {
                                 .key_file = options_.key_file,
                                 .forget_unreadable_passwords = options_.forget_unreadable_passwords,
                                 .open_metrics = options_.open_metrics,
+                                .requests_per_second = options_.api_rate,
                                 .domain = options_.domain,
                                 .pageserver = *s.pageserver,
                                 .safekeeper = *s.safekeeper,

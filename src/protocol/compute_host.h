@@ -110,6 +110,14 @@ class ComputeHost {
   virtual void execute(const std::string& endpoint_id, const std::string& database,
                        const std::string& sql) = 0;
 
+  // The rows of a query as the superuser; a NULL is an empty text.
+  virtual std::vector<std::vector<std::string>> query(const std::string& endpoint_id,
+                                                      const std::string& database,
+                                                      const std::string& sql) = 0;
+  // A database's schema as SQL text; the same schema gives the same text. not_found.
+  virtual std::string dump_schema(const std::string& endpoint_id, const std::string& database,
+                                  Deadline deadline) = 0;
+
   // Called, from the agent's own thread, when a compute ended without being asked to.
   virtual void on_exit(std::function<void(const std::string& endpoint_id)> callback) = 0;
 };

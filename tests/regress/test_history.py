@@ -169,6 +169,7 @@ def test_a_restore_keeps_the_old_state_and_its_children_under_a_name(project):
     assert now["child"]["parent_id"] == now["old"]["id"]
     assert project.endpoint() == host
     assert rows(project) == [1]
+    project.add_endpoint(now["old"]["id"])
     assert rows(project, "old") == rows(project, "child") == [1, 2, 3]
     restore(project, "main", "--from", "old", "--keep-as", "undone")
     assert rows(project) == [1, 2, 3], "what a restore left can be had again"

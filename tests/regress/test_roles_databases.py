@@ -114,7 +114,7 @@ def test_nothing_that_a_deleted_role_owned_becomes_the_superusers(project, objec
     ("POST", "/roles", {"role": {"name": "neondb_owner"}}, 409, "role already exists"),
     ("POST", "/roles", {"role": {"name": "cloud_admin"}}, 409, "role already exists"),
     ("POST", "/roles", {"role": {"name": "pg_mine"}}, 400, "reserved"),
-    ("POST", "/roles", {"role": {"name": ""}}, 400, "role name is required"),
+    ("POST", "/roles", {"role": {"name": ""}}, 400, "role.name is required"),
     ("POST", "/roles", {"role": {"name": "a" * 64}}, 400, "longer than 63 bytes"),
     ("POST", "/roles", {"role": {"name": 1}}, 400, "name"),
     ("GET", "/roles/cloud_admin", None, 404, "role not found"),

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "compute/agent/process.h"
+#include "compute/agent/schema_dump.h"
 #include "compute/agent/sql.h"
 
 namespace halogen::compute {
@@ -264,6 +265,21 @@ void ComputeAgent::execute(const std::string& endpoint_id, const std::string& da
   Deadline deadline = Deadline::after(options_.sql_deadline);
   SqlConnection connection(find_or_make(endpoint_id)->address(), database, deadline);
   connection.query(sql, deadline);
+}
+
+std::vector<std::vector<std::string>> ComputeAgent::query(const std::string& endpoint_id,
+                                                          const std::string& database,
+                                                          const std::string& sql) {
+  Deadline deadline = Deadline::after(options_.sql_deadline);
+  SqlConnection connection(find_or_make(endpoint_id)->address(), database, deadline);
+  return connection.query(sql, deadline);
+}
+
+std::string ComputeAgent::dump_schema(const std::string& endpoint_id, const std::string& database,
+                                      Deadline deadline) {
+  constexpr int kMajor = 15;
+  return compute::dump_schema(*supervisor_, options_.run, find_or_make(endpoint_id)->address(),
+                              database, kMajor, deadline);
 }
 
 void ComputeAgent::on_exit(std::function<void(const std::string& endpoint_id)> callback) {

@@ -58,6 +58,11 @@ class ComputeAgent : public ComputeHost {
   std::vector<StoredDatabase> databases(const std::string& endpoint_id) override;
   void execute(const std::string& endpoint_id, const std::string& database,
                const std::string& sql) override;
+  std::vector<std::vector<std::string>> query(const std::string& endpoint_id,
+                                              const std::string& database,
+                                              const std::string& sql) override;
+  std::string dump_schema(const std::string& endpoint_id, const std::string& database,
+                          Deadline deadline) override;
   // The callback may call us back, but delays other computes' callbacks while it runs.
   void on_exit(std::function<void(const std::string& endpoint_id)> callback) override;
 

@@ -1,5 +1,7 @@
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "control/api/requests.h"
 #include "control/api/shapes.h"
 #include "control/settings/endpoint_settings.h"
 
@@ -10,29 +12,27 @@ using nlohmann::json;
 namespace {
 
 Response with_operations(Services& services, const std::string& endpoint_id,
-                         const std::vector<Operation>& operations) {
+                         const std::vector<Operation>& operations, int status = 200) {
   return json_response(
-      200, {{"endpoint", endpoint_json(services, services.catalog.endpoint(endpoint_id))},
-            {"operations", operations_json(operations)}});
+      status, {{"endpoint", endpoint_json(services, services.catalog.endpoint(endpoint_id))},
+               {"operations", operations_json(operations)}});
 }
 
 }  // namespace
 
 Response list_endpoints(Services& services, const Request& request) {
-  services.catalog.project(request.at("project_id"));
-  json listed = json::array();
-  for (const Endpoint& endpoint : services.catalog.endpoints(request.at("project_id")))
-    if (!services.catalog.branch(endpoint.branch_id).is_look)
-      listed.push_back(endpoint_json(services, endpoint));
-  return json_response(200, {{"endpoints", listed}});
+  std::vector<Endpoint> endpoints = services.catalog.endpoints(path_project(services, request).id);
+  std::set<std::string> looks;
+  for (const Branch& look : services.catalog.looks()) looks.insert(look.id);
+  std::erase_if(endpoints, [&](const Endpoint& one) { return looks.contains(one.branch_id); });
+  return json_response(200, {{"endpoints", endpoints_json(services, endpoints)}});
 }
 
 Response list_branch_endpoints(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
-  json listed = json::array();
-  for (const Endpoint& endpoint : services.catalog.endpoints(branch.project_id))
-    if (endpoint.branch_id == branch.id) listed.push_back(endpoint_json(services, endpoint));
-  return json_response(200, {{"endpoints", listed}});
+  return json_response(
+      200,
+      {{"endpoints", endpoints_json(services, services.catalog.endpoints_of_branch(branch.id))}});
 }
 
 Response get_endpoint(Services& services, const Request& request) {
@@ -40,43 +40,62 @@ Response get_endpoint(Services& services, const Request& request) {
   return json_response(200, {{"endpoint", endpoint_json(services, endpoint)}});
 }
 
-namespace {
-
-// Each part that is given takes the place of what was there.
-json changed_settings(Services& services, const json& before, const json& changes) {
-  const bool allowed = outgoing_traffic(before);
-  const bool outgoing = flag_or(changes, "outgoing_traffic", allowed);
-  if (outgoing && !allowed) services.host.require_outgoing_traffic();
-  json joined = joined_settings(
-      changes.contains("pg_settings") ? object_or_empty(changes, "pg_settings")
-                                      : postgres_part(before),
-      changes.contains("pgbouncer_settings") ? object_or_empty(changes, "pgbouncer_settings")
-                                             : pooler_part(before),
-      outgoing);
-  if (services.settings_guard && changes.contains("pg_settings"))
-    check_settings(postgres_values(joined));
-  return joined;
+Response create_endpoint(Services& services, const Request& request) {
+  const Project project = path_project(services, request);
+  json wanted = object_or_empty(request.body_json(), "endpoint");
+  const std::string branch_id = text_or(wanted, "branch_id", "");
+  if (branch_id.empty()) throw Error(Errc::invalid_argument, "branch_id is required");
+  Branch branch = services.catalog.branch(branch_id);
+  if (branch.project_id != project.id || !branch.is_listed())
+    throw Error(Errc::not_found, "branch not found");
+  Endpoint made =
+      services.projects.branches().create_endpoint(branch_id, endpoint_request(services, wanted));
+  return with_operations(services, made.id,
+                         {services.catalog.record_finished(branch, made.id, "create_compute")},
+                         201);
 }
 
-}  // namespace
-
-// The idle timeout and the pooler's settings count at once, for a running compute too; Postgres
-// settings and outgoing traffic from its next start.
+// The idle timeout, `disabled` and the pooler's settings count at once, for a running compute too;
+// Postgres settings, limits of its size and outgoing traffic from its next start.
 Response update_endpoint(Services& services, const Request& request) {
   Endpoint endpoint = path_endpoint(services, request);
   json wanted = object_or_empty(request.body_json(), "endpoint");
-  int64_t seconds = number_or(wanted, "suspend_timeout_seconds", endpoint.idle_timeout);
-  if (seconds < -1 || seconds > 604800)
-    throw Error(Errc::invalid_argument, "suspend_timeout_seconds must be between -1 and 604800");
-  json before = json::parse(endpoint.settings);
-  json settings = changed_settings(services, before, object_or_empty(wanted, "settings"));
-  if (settings != before) {
-    services.catalog.set_settings(endpoint.id, settings.dump());
-    services.endpoints.set_pool_settings(endpoint.id, pool_settings(settings));
-  }
-  services.catalog.set_idle_timeout(endpoint.id, seconds);
-  services.endpoints.set_idle_timeout(endpoint.id, seconds);
-  return with_operations(services, endpoint.id, {});
+  if (std::string branch = text_or(wanted, "branch_id", endpoint.branch_id);
+      branch != endpoint.branch_id)
+    throw Error(Errc::conflict, "branch_id: an endpoint stays with its branch");
+  EndpointRequest change = endpoint_request(services, wanted);
+  const json before = json::parse(endpoint.settings);
+  endpoint.settings =
+      changed_settings(services, before, object_or_empty(wanted, "settings")).dump();
+  endpoint.idle_timeout = change.idle_timeout.value_or(endpoint.idle_timeout);
+  endpoint.least_cu = change.least_cu.value_or(endpoint.least_cu);
+  endpoint.most_cu = change.most_cu.value_or(endpoint.most_cu);
+  endpoint.disabled = flag_or(wanted, "disabled", endpoint.disabled);
+  if (wanted.contains("name")) endpoint.name = change.name;
+  check_object_name("endpoint", endpoint.name);
+  check_idle_timeout(endpoint.idle_timeout);
+  check_compute_units(endpoint.least_cu, endpoint.most_cu);
+  services.catalog.update_endpoint(endpoint);
+  services.endpoints.update(endpoint);
+  std::vector<Operation> operations;
+  if (endpoint.disabled && services.endpoints.state(endpoint.id) != ComputeState::idle)
+    operations.push_back(services.endpoints.begin_suspend(endpoint.id));
+  return with_operations(services, endpoint.id, operations);
+}
+
+Response delete_endpoint(Services& services, const Request& request) {
+  path_project(services, request);
+  return unless_gone([&] {
+    Endpoint endpoint = path_endpoint(services, request);
+    json shape = endpoint_json(services, endpoint);
+    services.projects.branches().remove_endpoint(endpoint.id);
+    shape["current_state"] = "idle";
+    shape.erase("pending_state");
+    Operation operation = services.catalog.record_finished(
+        services.catalog.branch(endpoint.branch_id), endpoint.id, "suspend_compute");
+    return json_response(
+        200, {{"endpoint", shape}, {"operations", json::array({operation_json(operation)})}});
+  });
 }
 
 Response start_endpoint(Services& services, const Request& request) {

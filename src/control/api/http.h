@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "control/accounts.h"
+#include "control/api/audit_log.h"
 #include "control/api/request.h"
 #include "control/catalog.h"
 #include "control/projects.h"
@@ -65,6 +67,7 @@ class Console;
 
 struct Services {
   Catalog& catalog;
+  Accounts& accounts;
   Projects& projects;
   RolesAndDatabases& roles_databases;
   EndpointManager& endpoints;
@@ -72,8 +75,10 @@ struct Services {
   PageserverAdmin& pageserver;
   SafekeeperAdmin& safekeeper;
   std::string region = "us-east-1";
-  bool settings_guard = true;  // Postgres settings are taken only if they are allowed.
-  bool open_metrics = false;   // /metrics needs no key.
+  bool settings_guard = true;      // Postgres settings are taken only if they are allowed.
+  bool open_metrics = false;       // /metrics needs no key.
+  AuditLog* audit_log = nullptr;   // Nobody: nothing is noted.
+  double requests_per_second = 0;  // Of each API key; 0: as many as it likes.
   std::function<std::vector<ComponentStatus>()> components;
   // Where an endpoint's data directory is or would be, running or not.
   std::function<std::string(const std::string& endpoint_id)> data_directory;
@@ -87,10 +92,13 @@ struct Services {
 using Handler = Response (*)(Services&, const Request&);
 
 struct Route {
+  enum class Key { needed, needed_unless_open_metrics, not_needed };
+
   const char* method;
   const char* pattern;  // "/api/v2/projects/:project_id": a name matches one path segment.
   Handler handler;
-  enum class Key { needed, needed_unless_open_metrics, not_needed };
+  Object::Kind object;  // With the ids that the path, or for projects the query, names.
+  Verb verb = Verb::view;
   Key key = Key::needed;
 };
 
@@ -103,6 +111,7 @@ Response create_project(Services&, const Request&);
 Response get_project(Services&, const Request&);
 Response update_project(Services&, const Request&);
 Response delete_project(Services&, const Request&);
+Response recover_project(Services&, const Request&);
 Response get_connection_uri(Services&, const Request&);
 // branches.cc
 Response list_branches(Services&, const Request&);
@@ -113,6 +122,18 @@ Response update_branch(Services&, const Request&);
 Response set_default_branch(Services&, const Request&);
 Response delete_branch(Services&, const Request&);
 Response restore_branch(Services&, const Request&);
+// schema.cc
+Response get_schema(Services&, const Request&);
+Response compare_schema(Services&, const Request&);
+// snapshots.cc
+Response list_snapshots(Services&, const Request&);
+Response create_snapshot(Services&, const Request&);
+Response update_snapshot(Services&, const Request&);
+Response delete_snapshot(Services&, const Request&);
+Response restore_snapshot(Services&, const Request&);
+Response finalize_restore(Services&, const Request&);
+Response get_backup_schedule(Services&, const Request&);
+Response set_backup_schedule(Services&, const Request&);
 // roles.cc
 Response list_roles(Services&, const Request&);
 Response get_role(Services&, const Request&);
@@ -127,15 +148,26 @@ Response create_database(Services&, const Request&);
 Response update_database(Services&, const Request&);
 Response delete_database(Services&, const Request&);
 // account.cc
+Response get_description(Services&, const Request&);
 Response get_auth(Services&, const Request&);
 Response get_current_user(Services&, const Request&);
 Response list_organizations(Services&, const Request&);
+Response get_organization(Services&, const Request&);
 Response list_regions(Services&, const Request&);
 Response list_shared_projects(Services&, const Request&);
+// api_keys.cc
+Response list_api_keys(Services&, const Request&);
+Response create_api_key(Services&, const Request&);
+Response revoke_api_key(Services&, const Request&);
+Response list_organization_keys(Services&, const Request&);
+Response create_organization_key(Services&, const Request&);
+Response revoke_organization_key(Services&, const Request&);
 // endpoints.cc
 Response list_endpoints(Services&, const Request&);
 Response list_branch_endpoints(Services&, const Request&);
+Response create_endpoint(Services&, const Request&);
 Response get_endpoint(Services&, const Request&);
+Response delete_endpoint(Services&, const Request&);
 Response update_endpoint(Services&, const Request&);
 Response start_endpoint(Services&, const Request&);
 Response suspend_endpoint(Services&, const Request&);

@@ -7,8 +7,7 @@ namespace halogen::control::api {
 using nlohmann::json;
 
 Response list_operations(Services& services, const Request& request) {
-  const std::string& project_id = request.at("project_id");
-  services.catalog.project(project_id);
+  const std::string project_id = path_project(services, request).id;
   int64_t limit = request.query_number("limit", 100, 1, 1000);
   std::string cursor = request.query_or("cursor", "");
   json listed = json::array();

@@ -23,8 +23,9 @@ std::optional<TimelineInfo> storage_of(Services& services, const Branch& branch)
 
 std::vector<Branch> shown_branches(Services& services, const std::string& project_id) {
   std::vector<Branch> branches = services.catalog.branches(project_id);
-  std::erase_if(branches,
-                [](const Branch& branch) { return branch.is_look || branch.state == "deleting"; });
+  std::erase_if(branches, [](const Branch& branch) {
+    return !branch.is_listed() || branch.state == "deleting";
+  });
   return branches;
 }
 
@@ -87,7 +88,7 @@ Response get_overview(Services& services, const Request&) {
 }
 
 Response get_project_overview(Services& services, const Request& request) {
-  const std::string id = services.catalog.project(request.at("project_id")).id;
+  const std::string id = path_project(services, request).id;
   std::map<std::string, std::string> problems;
   for (const ComputeProcess& process : services.host.processes())
     if (!process.problem.empty()) problems[process.endpoint_id] = process.problem;

@@ -30,6 +30,27 @@ int json_depth(std::string_view text) {
   return deepest;
 }
 
+std::optional<int64_t> parse_whole(std::string_view text) {
+  int64_t number = 0;
+  const char* end = text.data() + text.size();
+  auto [parsed, failed] = std::from_chars(text.data(), end, number);
+  if (failed != std::errc() || parsed != end) return std::nullopt;
+  return number;
+}
+
+std::optional<std::string> parse_hex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  std::string bytes;
+  for (size_t at = 0; at < text.size(); at += 2) {
+    uint8_t byte = 0;
+    const char* end = text.data() + at + 2;
+    auto [parsed, failed] = std::from_chars(text.data() + at, end, byte, 16);
+    if (failed != std::errc() || parsed != end) return std::nullopt;
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
+
 std::string Request::query_or(const std::string& name, const std::string& otherwise) const {
   auto found = query.find(name);
   return found == query.end() || found->second.empty() ? otherwise : found->second;
@@ -39,12 +60,10 @@ int64_t Request::query_number(const std::string& name, int64_t otherwise, int64_
                               int64_t most) const {
   std::string text = query_or(name, "");
   if (text.empty()) return otherwise;
-  int64_t number = 0;
-  const char* end = text.data() + text.size();
-  auto [parsed, failed] = std::from_chars(text.data(), end, number);
-  if (failed != std::errc() || parsed != end || number < least || number > most)
+  const std::optional<int64_t> number = parse_whole(text);
+  if (!number || *number < least || *number > most)
     throw Error(Errc::invalid_argument, "{} must be a number from {} to {}", name, least, most);
-  return number;
+  return *number;
 }
 
 json Request::body_json() const {

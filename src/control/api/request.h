@@ -6,8 +6,11 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "control/principal.h"
 
 namespace halogen::control::api {
 
@@ -19,6 +22,7 @@ struct Request {
   std::map<std::string, std::string> path;  // By the names in the route's pattern.
   std::map<std::string, std::string> query;
   std::string body;
+  Principal principal;        // Who asks; of a route that needs no key it means nothing.
   std::string address;        // The client's, as it is connected: a proxy's, if there is one.
   std::string session;        // The token of the console's session, if it may be used; or empty.
   bool from_console = false;  // By the console's own page: no other origin can have sent it.
@@ -31,6 +35,10 @@ struct Request {
   // The body as a JSON object; empty body = empty object. Throws invalid_argument.
   nlohmann::json body_json() const;
 };
+
+// A whole number and nothing else; bytes as two hexadecimal digits each.
+std::optional<int64_t> parse_whole(std::string_view text);
+std::optional<std::string> parse_hex(std::string_view text);
 
 // How deep the arrays and objects of a JSON text are in each other; of any text, without a stack.
 int json_depth(std::string_view text);

@@ -10,7 +10,9 @@
 #include "base/metrics.h"
 #include "control/api/bounded_server.h"
 #include "control/api/console.h"
-#include "control/api/shapes.h"
+#include "control/api/description/description.h"
+#include "control/api/rate_limit.h"
+#include "control/api/router.h"
 
 namespace halogen::control::api {
 
@@ -22,6 +24,14 @@ const log::Logger logger("api");
 
 constexpr size_t kThreads = 32;  // Of requests that are being answered.
 constexpr size_t kMostStrangersBody = 4 << 10;
+constexpr double kBurstSeconds = 2;
+
+// A key has made too many requests.
+struct RateLimited : std::runtime_error {
+  explicit RateLimited(std::chrono::seconds until_next)
+      : std::runtime_error("too many requests by this API key"), wait(until_next) {}
+  std::chrono::seconds wait;
+};
 
 int http_status(Errc code) {
   switch (code) {
@@ -56,63 +66,33 @@ void send_error(httplib::Response& response, int status, const std::string& code
                        "application/json");
 }
 
-// Only what is on the list of routes as open is.
-bool needs_key(const Services& services, const httplib::Request& request) {
-  for (const Route& route : routes()) {
-    if (route.pattern != request.path || route.method != request.method) continue;
-    if (route.key == Route::Key::not_needed) return false;
-    if (route.key == Route::Key::needed_unless_open_metrics) return !services.open_metrics;
-  }
-  return true;
-}
-
-bool authorized(Services& services, const httplib::Request& request) {
-  constexpr std::string_view kScheme = "Bearer ";
-  std::string header = request.get_header_value("Authorization");
-  if (header.empty() && services.console != nullptr) return services.console->admits(request);
-  if (header.size() <= kScheme.size() || header.compare(0, kScheme.size(), kScheme) != 0)
-    return false;
-  return services.catalog.knows_api_key(header.substr(kScheme.size()));
-}
-
-// "/a/:b/c" as "/a/([^/]+)/c", and the names in their order.
-std::string as_regex(const std::string& pattern, std::vector<std::string>& names) {
-  std::string regex;
-  size_t at = 0;
-  while (at < pattern.size()) {
-    if (pattern[at] != ':') {
-      regex += pattern[at++];
-      continue;
-    }
-    size_t end = std::min(pattern.find('/', at), pattern.size());
-    names.push_back(pattern.substr(at + 1, end - at - 1));
-    regex += "([^/]+)";
-    at = end;
-  }
-  return regex;
-}
-
-// Before the body is read: nobody without a key has us read one.
-std::optional<Refusal> judge(Services& services, const httplib::Request& request) {
-  if (std::optional<Refusal> refused = refusal(request)) return refused;
-  if (services.console != nullptr && services.console->serves(request)) return std::nullopt;
-  if (needs_key(services, request)) {
-    if (!authorized(services, request))
-      return Refusal{401, "supplied credentials do not pass authentication"};
-  } else if (request.get_header_value<uint64_t>("Content-Length") > kMostStrangersBody) {
-    return Refusal{413, "the body is too large"};
-  }
-  return std::nullopt;
-}
-
 // SQL is the proxy's, on whatever port it is asked for. What is asked there shows a role's
 // password.
 bool is_for_sql(const httplib::Request& request) {
   return request.path == "/sql" || (request.path == "/v2" && request.has_header("Upgrade"));
 }
 
-Request read_request(Services& services, const httplib::Request& from,
-                     const std::vector<std::string>& names) {
+std::optional<std::string> bearer_of(const httplib::Request& request) {
+  constexpr std::string_view kScheme = "Bearer ";
+  std::string header = request.get_header_value("Authorization");
+  if (header.size() <= kScheme.size() || header.compare(0, kScheme.size(), kScheme) != 0)
+    return std::nullopt;
+  return header.substr(kScheme.size());
+}
+
+// By its key, or by the console's session.
+std::optional<Principal> principal_of(Services& services, const httplib::Request& request) {
+  if (!request.has_header("Authorization") && services.console != nullptr) {
+    auto key = services.console->sessions().key_of(services.console->token(request));
+    if (!key) return std::nullopt;
+    if (!key->empty()) return services.accounts.principal_of_hash(*key);
+    return Principal{.user_id = services.accounts.operator_user().id};
+  }
+  const std::optional<std::string> secret = bearer_of(request);
+  return secret ? services.accounts.principal_of(*secret) : std::nullopt;
+}
+
+Request read_request(Services& services, const httplib::Request& from, const Match& match) {
   Request request;
   request.address = from.remote_addr;
   request.from_console = from.has_header("X-Halogen-Console");
@@ -121,8 +101,27 @@ Request read_request(Services& services, const httplib::Request& from,
   request.method = from.method;
   request.body = from.body;
   for (const auto& [name, value] : from.params) request.query[name] = value;
-  for (size_t i = 0; i < names.size(); ++i) request.path[names[i]] = from.matches[i + 1];
+  request.path = match.path;
   return request;
+}
+
+bool needs_key(const Services& services, const Route* route) {
+  if (route == nullptr) return true;
+  if (route->key == Route::Key::needed_unless_open_metrics) return !services.open_metrics;
+  return route->key == Route::Key::needed;
+}
+
+Object object_of(Services& services, const Route& route, const Request& request) {
+  Object object{.kind = route.object};
+  if (object.kind == Object::Kind::organization) object.org_id = request.at("org_id");
+  if (object.kind == Object::Kind::projects) object.org_id = request.query_or("org_id", "");
+  if (object.kind == Object::Kind::project) {
+    object.project_id = request.at("project_id");
+    // A project's key knows only one; others need not be looked for.
+    if (request.principal.kind == KeyKind::organization)
+      object.org_id = services.catalog.project(object.project_id).org_id;
+  }
+  return object;
 }
 
 }  // namespace
@@ -132,14 +131,36 @@ Response json_response(int status, const json& body) {
 }
 
 struct Server::Impl {
+  explicit Impl() : router(routes()) {}
+
   BoundedServer http{kThreads};
   int port = 0;
   std::thread listener;
+  const Router router;
+  std::unique_ptr<RateLimit> rate_limit;
 
-  void add_route(Services& services, const Route& route);
-  static void answer(Services& services, const Route& route, const std::vector<std::string>& names,
-                     const httplib::Request& from, httplib::Response& to);
+  // Before the body is read: nobody without a key has us read one.
+  std::optional<Refusal> judge(Services& services, const httplib::Request& request);
+  // Whether it has been answered: it was refused, or asked for the console's page.
+  bool answer_early(Services& services, const httplib::Request& from, httplib::Response& to);
+  void answer(Services& services, const httplib::Request& from, httplib::Response& to);
+  // Fills in what of the request is known, also when it throws.
+  Response handle(Services& services, const httplib::Request& from, const Match& match,
+                  Request& request);
 };
+
+std::optional<Refusal> Server::Impl::judge(Services& services, const httplib::Request& request) {
+  if (std::optional<Refusal> refused = refusal(request)) return refused;
+  if (services.console != nullptr && services.console->serves(request)) return std::nullopt;
+  const Match match = router.find(request.method, request.target);
+  if (needs_key(services, match.route)) {
+    if (!principal_of(services, request))
+      return Refusal{401, "supplied credentials do not pass authentication"};
+  } else if (request.get_header_value<uint64_t>("Content-Length") > kMostStrangersBody) {
+    return Refusal{413, "the body is too large"};
+  }
+  return std::nullopt;
+}
 
 Server::Server(const std::string& host, int port) : impl_(std::make_unique<Impl>()) {
   BoundedServer& http = impl_->http;
@@ -162,14 +183,51 @@ Server::~Server() { stop(); }
 
 int Server::port() const { return impl_->port; }
 
-void Server::Impl::answer(Services& services, const Route& route,
-                          const std::vector<std::string>& names, const httplib::Request& from,
-                          httplib::Response& to) {
+bool Server::Impl::answer_early(Services& services, const httplib::Request& from,
+                                httplib::Response& to) {
+  std::string id = from.get_header_value("X-Request-ID");
+  to.set_header("x-neon-ret-request-id", id.empty() || id.size() > 128 ? random_uuid() : id);
+  std::optional<Refusal> refused = judge(services, from);
+  if (!refused && services.console != nullptr && services.console->serves(from)) {
+    services.console->serve(from, to);
+    return true;
+  }
+  if (!refused) return false;
+  to.set_header("Connection", "close");
+  send_error(to, refused->status, "", refused->message);
+  return true;
+}
+
+Response Server::Impl::handle(Services& services, const httplib::Request& from, const Match& match,
+                              Request& request) {
+  if (match.route == nullptr) throw ApiError(404, "", "this server has no such resource");
+  const Route& route = *match.route;
+  if (!needs_key(services, &route)) return route.handler(services, request);
+  std::optional<Principal> principal = principal_of(services, from);
+  if (!principal) throw ApiError(401, "", "supplied credentials do not pass authentication");
+  request.principal = *principal;
+  if (auto wait = rate_limit->refuse(principal->key_id, steady_clock::now()))
+    throw RateLimited(*wait);
+  if (principal->key_id != 0) services.accounts.note_use(principal->key_id, request.address);
+  authorize(request.principal, object_of(services, route, request), route.verb);
+  check_request(request.method, route.pattern, request.query,
+                [&] { return request.body.empty() ? json() : request.body_json(); });
+  return route.handler(services, request);
+}
+
+void Server::Impl::answer(Services& services, const httplib::Request& from, httplib::Response& to) {
+  Match match = router.find(from.method, from.target);
+  Request request = read_request(services, from, match);
   try {
-    Response response = route.handler(services, read_request(services, from, names));
+    Response response = handle(services, from, match, request);
     to.status = response.status;
     for (const auto& [name, value] : response.headers) to.set_header(name, value);
-    to.set_content(response.body, response.type);
+    if (response.status != 204) to.set_content(response.body, response.type);
+  } catch (const RateLimited& error) {
+    to.set_header("Retry-After", std::to_string(error.wait.count()));
+    send_error(to, 429, "", error.what());
+  } catch (const ProjectBusy& error) {
+    send_error(to, 423, "", error.what());
   } catch (const ApiError& error) {
     send_error(to, error.status, error.code, error.what());
   } catch (const Error& error) {
@@ -180,19 +238,10 @@ void Server::Impl::answer(Services& services, const Route& route,
     logger.error("{} {}: {}", from.method, from.path, error.what());
     send_error(to, 500, "", "internal error");
   }
-}
-
-void Server::Impl::add_route(Services& services, const Route& route) {
-  std::vector<std::string> names;
-  std::string regex = as_regex(route.pattern, names);
-  auto handler = [&services, &route, names](const httplib::Request& from, httplib::Response& to) {
-    answer(services, route, names, from, to);
-  };
-  std::string method = route.method;
-  if (method == "GET") http.Get(regex, handler);
-  if (method == "POST") http.Post(regex, handler);
-  if (method == "PATCH") http.Patch(regex, handler);
-  if (method == "DELETE") http.Delete(regex, handler);
+  if (services.audit_log != nullptr && match.route != nullptr &&
+      is_audited(from.method, match.route->pattern))
+    services.audit_log->note(from.method, from.path, request,
+                             to.get_header_value("x-neon-ret-request-id"), to.status);
 }
 
 void Server::start(Services& services) {
@@ -204,19 +253,14 @@ void Server::start(Services& services) {
       door.take_in(std::move(socket), tls, std::move(heard));
     });
   }
-  http.set_judge([&services](const httplib::Request& from) { return judge(services, from); });
-  http.set_pre_routing_handler([&services](const httplib::Request& from, httplib::Response& to) {
-    std::string id = from.get_header_value("X-Request-ID");
-    to.set_header("x-neon-ret-request-id", id.empty() || id.size() > 128 ? random_uuid() : id);
-    std::optional<Refusal> refused = judge(services, from);
-    if (!refused && services.console != nullptr && services.console->serves(from)) {
-      services.console->serve(from, to);
-      return httplib::Server::HandlerResponse::Handled;
-    }
-    if (!refused) return httplib::Server::HandlerResponse::Unhandled;
-    to.set_header("Connection", "close");
-    send_error(to, refused->status, "", refused->message);
-    return httplib::Server::HandlerResponse::Handled;
+  impl_->rate_limit = std::make_unique<RateLimit>(services.requests_per_second,
+                                                  services.requests_per_second * kBurstSeconds);
+  http.set_judge(
+      [this, &services](const httplib::Request& from) { return impl_->judge(services, from); });
+  http.set_pre_routing_handler([this, &services](const httplib::Request& from,
+                                                 httplib::Response& to) {
+    return impl_->answer_early(services, from, to) ? httplib::Server::HandlerResponse::Handled
+                                                   : httplib::Server::HandlerResponse::Unhandled;
   });
   // What no route took, or the library refused itself.
   http.set_error_handler([](const httplib::Request&, httplib::Response& to) {
@@ -227,7 +271,14 @@ void Server::start(Services& services) {
                : status == 413 ? "the body is too large"
                                : "bad request");
   });
-  for (const Route& route : routes()) impl_->add_route(services, route);
+  auto handler = [this, &services](const httplib::Request& from, httplib::Response& to) {
+    impl_->answer(services, from, to);
+  };
+  http.Get(".*", handler);
+  http.Post(".*", handler);
+  http.Put(".*", handler);
+  http.Patch(".*", handler);
+  http.Delete(".*", handler);
   impl_->listener = std::thread([this] { impl_->http.serve(); });
 }
 

@@ -103,16 +103,19 @@ ConsoleSessions::SignIn ConsoleSessions::enter(bool right, const std::string& ad
   return {SignIn::Outcome::done, token};
 }
 
-bool ConsoleSessions::admits(std::string_view token) {
-  if (token.empty()) return false;
+bool ConsoleSessions::admits(std::string_view token) { return key_of(token).has_value(); }
+
+std::optional<std::string> ConsoleSessions::key_of(std::string_view token) {
+  if (token.empty()) return std::nullopt;
   std::string key;
   {
     MutexLock lock(mutex_);
     auto found = sessions_.find(hash_of(token));
-    if (found == sessions_.end() || found->second.expires <= options_.now()) return false;
+    if (found == sessions_.end() || found->second.expires <= options_.now()) return std::nullopt;
     key = found->second.key;
   }
-  return key.empty() || options_.knows_key(key);
+  if (!key.empty() && !options_.knows_key(key)) return std::nullopt;
+  return key;
 }
 
 void ConsoleSessions::sign_out(std::string_view token) {

@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,9 @@ class ConsoleSessions {
   SignIn with_link(const std::string& secret, const std::string& address);
 
   bool admits(std::string_view token);
+  // The hash of the key that an admitted session came in by; empty: it is the operator's. nullopt
+  // for one that is not admitted.
+  std::optional<std::string> key_of(std::string_view token);
   void sign_out(std::string_view token);
 
   // The secret of a link, for once, within kLinkTime.

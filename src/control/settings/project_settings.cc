@@ -28,12 +28,13 @@ AllowList allow_list_of(const json& settings) {
   json only = found->value("protected_branches_only", json(false));
   if (!only.is_boolean())
     throw Error(Errc::invalid_argument, "allowed_ips.protected_branches_only must be a boolean");
-  // Taken as it is, such a list would silently protect nothing.
-  if (only.get<bool>())
-    throw Error(Errc::invalid_argument,
-                "allowed_ips.protected_branches_only: there are no protected branches yet; leave "
-                "it false, and the list is for all branches");
   return AllowList::parse(entries);
+}
+
+bool only_protected_branches(const json& settings) {
+  auto found = settings.find(kAllowedIps);
+  return found != settings.end() && found->is_object() &&
+         found->value("protected_branches_only", false);
 }
 
 json merged_settings(const std::string& before, const json& changes) {
@@ -46,7 +47,8 @@ json merged_settings(const std::string& before, const json& changes) {
   }
   allow_list_of(settings);
   if (auto found = settings.find(kAllowedIps); found != settings.end())
-    *found = {{"ips", found->value("ips", json::array())}, {"protected_branches_only", false}};
+    *found = {{"ips", found->value("ips", json::array())},
+              {"protected_branches_only", only_protected_branches(settings)}};
   return settings;
 }
 

@@ -1,0 +1,88 @@
+#include "control/api/description/description.h"
+#include "control/api/description/operation.h"
+
+namespace halogen::control::api::parts {
+
+using namespace schema;  // NOLINT: the notation of this file.
+
+namespace {
+
+json user() {
+  return object({required("id", text()), required("login", text()), required("email", text()),
+                 required("name", text()), required("last_name", text()), required("image", text()),
+                 required("plan", text()), required("projects_limit", whole()),
+                 required("branches_limit", whole()), required("active_seconds_limit", whole()),
+                 required("max_autoscaling_limit", number(0)),
+                 required("auth_accounts", list(object({})))});
+}
+
+void add_keys(json& paths, const std::string& path, bool of_organization) {
+  json wanted = object({required("key_name", text(64))});
+  if (of_organization) wanted["properties"]["project_id"] = id();
+  OperationDescription(paths, "GET", path, of_organization ? "listOrgApiKeys" : "listApiKeys",
+                       "The API keys, without their secrets")
+      .answers(200, list(ref("ApiKey")));
+  OperationDescription(paths, "POST", path, of_organization ? "createOrgApiKey" : "createApiKey",
+                       "Makes an API key; its secret is told this once")
+      .body(wanted)
+      .answers(200, object({required("id", whole()), required("key", text()),
+                            required("name", text()), required("created_at", time()),
+                            required("created_by", text()), optional("project_id", id())}));
+  OperationDescription(paths, "DELETE", path + "/{key_id}",
+                       of_organization ? "revokeOrgApiKey" : "revokeApiKey",
+                       "Revokes an API key: from now on nobody is known by it")
+      .answers(200, ref("ApiKey"));
+}
+
+// Of Halogen.
+void add_console(json& paths) {
+  const std::string path = "/console";
+  OperationDescription(paths, "GET", path + "/session", "getConsoleSession",
+                       "Whether this browser is signed in at the console")
+      .answers(200, object({required("signed_in", flag())}));
+  OperationDescription(paths, "POST", path + "/session", "createConsoleSession",
+                       "Signs in at the console")
+      .body(object(
+          {optional("api_key", text()), optional("password", text()), optional("link", text())}))
+      .answers(201, object({required("signed_in", flag())}));
+  OperationDescription(paths, "DELETE", path + "/session", "deleteConsoleSession", "Signs out")
+      .answers(200, object({required("signed_in", flag())}));
+  OperationDescription(paths, "POST", path + "/sign_in_links", "createSignInLink",
+                       "A link that signs in once")
+      .answers(201, object({required("url", text())}));
+  OperationDescription(paths, "GET", path + "/overview", "getConsoleOverview",
+                       "What the console's list of projects shows")
+      .answers(200, object({required("projects", list(object({})))}));
+  OperationDescription(paths, "GET", path + "/platform", "getPlatform", "The platform's state")
+      .answers(200, object({}));
+}
+
+}  // namespace
+
+void add_account_paths(json& paths) {
+  OperationDescription(paths, "GET", "/auth", "getAuthDetails", "Whose key this is")
+      .answers(200, object({required("account_id", text()), required("auth_method", text()),
+                            optional("auth_data", text())}));
+  OperationDescription(paths, "GET", "/users/me", "getCurrentUserInfo", "The user of this key")
+      .answers(200, user());
+  OperationDescription(paths, "GET", "/users/me/organizations", "getCurrentUserOrganizations",
+                       "The organizations that this key reaches")
+      .answers(200, object({required("organizations", list(ref("Organization")))}));
+  OperationDescription(paths, "GET", "/organizations/{org_id}", "getOrganization",
+                       "An organization")
+      .answers(200, ref("Organization"));
+  OperationDescription(paths, "GET", "/regions", "getActiveRegions", "The regions: there is one")
+      .query({{"org_id", id()}})
+      .answers(200,
+               object({required(
+                   "regions", list(object({required("region_id", text()), required("name", text()),
+                                           required("default", flag()), required("geo_lat", text()),
+                                           required("geo_long", text())})))}));
+  add_console(paths);
+  OperationDescription(paths, "GET", "/openapi.json", "getDescription", "This document")
+      .answers(200, object({}));
+  add_keys(paths, "/api_keys", false);
+  add_keys(paths, "/organizations/{org_id}/api_keys", true);
+}
+
+}  // namespace halogen::control::api::parts

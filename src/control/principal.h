@@ -1,0 +1,49 @@
+// principal.h: who asks, and whether they may. The one place where that is decided. Pure.
+//
+// A personal key is its user's: it reaches every organization here, for there are no members yet
+// who could be kept out. An organization's key reaches its organization and that one's projects; a
+// project's key its project, which it cannot delete.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace halogen::control {
+
+enum class KeyKind { personal, organization, project };
+std::string_view key_kind_name(KeyKind kind);
+KeyKind parse_key_kind(std::string_view name);  // Of a name that key_kind_name() gave.
+
+struct Principal {
+  KeyKind kind = KeyKind::personal;
+  int64_t key_id = 0;
+  std::string user_id;
+  std::string org_id;      // Empty for a personal key.
+  std::string project_id;  // Of a project's key.
+};
+
+enum class Verb {
+  view,
+  edit,
+  manage,  // What takes something away for good, or gives rights to somebody else.
+};
+
+// What a request is about.
+struct Object {
+  enum class Kind {
+    platform,      // The machine itself: its state, its keys, what goes past the API.
+    user,          // The one who asks, as a person.
+    identity,      // The one who asks, whatever that is.
+    organization,  // One organization.
+    projects,      // The projects of an organization, as a whole.
+    project,       // One project and all that is in it.
+  };
+  Kind kind = Kind::platform;
+  std::string org_id;      // Of organization, projects (empty: none was named) and project.
+  std::string project_id;  // Of project.
+};
+
+// Throws not_found, in the words that clients know: whoever may not see an object is not told
+// whether there is one.
+void authorize(const Principal& principal, const Object& object, Verb verb);
+
+}  // namespace halogen::control

@@ -1,0 +1,50 @@
+// restores.h: a branch goes on from another moment, with its id, endpoints and clients.
+//
+// A restore makes a new timeline and moves the branch to it in one transaction of the catalog,
+// while its compute is suspended and cannot start.
+//
+// Threads: any. Calls block on storage and on the compute's suspend.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/branches.h"
+#include "control/looks.h"
+
+namespace halogen::control {
+
+struct RestoreRequest {
+  std::string source_id;  // The branch itself, its parent or any other of the project.
+  WantedMoment moment;    // Of the source; not the head if that is the branch itself.
+  std::string keep_as;    // A name for the state that is left; empty: that is deleted.
+};
+
+struct RestoredBranch {
+  Branch branch;
+  std::optional<Branch> kept;
+  std::vector<Operation> operations;
+};
+
+class Restores {
+ public:
+  Restores(const Branches::Options& options, Branches& branches, Looks& looks)
+      : options_(options), branches_(branches), looks_(looks) {}
+
+  // Its clients wait as in a restart. A crash leaves the old state or the new one. Its children
+  // follow the state that is kept. conflict if it is protected, or if it has children, or the
+  // source is the branch itself, and no name is given.
+  RestoredBranch restore(const std::string& branch_id, const RestoreRequest& request);
+
+ private:
+  void require_leave_to_move(const Branch& branch, const RestoreRequest& request);
+  // Suspends the branch's compute and has it go on on the new timeline. Returns whether it ran.
+  bool move(const Branch& branch, MovedBranch& moved, const std::string& keep_as,
+            const Operation& operation);
+
+  const Branches::Options options_;
+  Branches& branches_;
+  Looks& looks_;
+};
+
+}  // namespace halogen::control

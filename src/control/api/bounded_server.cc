@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::chrono::seconds kWriteTime{5};
 constexpr char kTlsHandshake = 0x16;
+constexpr size_t kMostInARow = 100'000;  // Requests on a connection, as clients are told.
 
 // Thrown through the library, which has no other way to let a request be.
 struct Diverted {};
@@ -120,7 +121,8 @@ class BoundedServer::BoundedStream : public httplib::Stream {
   bool has_read_head() const { return !in_headers_; }
   // Call after each. What has come of the next is looked at anew.
   void end_request() {
-    input_.erase(0, std::exchange(at_, 0));
+    input_ = input_.substr(std::exchange(at_, 0));  // One that rests keeps no memory for it.
+    headers_ = std::string();
     looked_at_ = 0;
     looks_empty_ = head_is_there_ = false;
     head_since_ = steady_clock::now();
@@ -289,7 +291,11 @@ BoundedServer::BoundedServer(size_t threads)
           [](UniqueFd socket) { return std::make_unique<Client>(std::move(socket)); },
           [this](Connections::Connection& client) {
             return serve_client(static_cast<Client&>(client));
-          })) {}
+          })) {
+  // What clients are told: a little less, so that none asks as it is closed.
+  set_keep_alive_timeout((kIdleTime - kHeaderTime).count());
+  set_keep_alive_max_count(kMostInARow);
+}
 
 BoundedServer::~BoundedServer() { close_listener(); }
 

@@ -40,8 +40,8 @@ def measure(platform, string, **settings):
 
 def show(title, result):
     print(f"\n{title}\n{'':26}{'p50 ms':>10}{'p99 ms':>10}{'queries/s':>12}{'p50 / TCP':>12}")
-    for kind, name in (("tcp", "TCP, node-postgres"), ("socket", "WebSocket, driver"), ("http", "HTTP, driver (fetch)"),
-                       ("https", "HTTP, node:https"), ("fetch", "fetch without a query")):
+    for kind, name in (("tcp", "TCP, node-postgres"), ("socket", "WebSocket, driver"), ("direct", "the same, not coalesced"),
+                       ("http", "HTTP, driver (fetch)"), ("https", "HTTP, node:https"), ("fetch", "fetch without a query")):
         row = result[kind]
         print(f"{name:26}{row['p50']:10.2f}{row['p99']:10.2f}{row['rate']:12.0f}{row['p50'] / result['tcp']['p50']:12.2f}")
     print(f"server connections opened meanwhile: {result['connects']}")
@@ -98,32 +98,43 @@ def resident(platform):
     return int(status.split("VmRSS:")[1].split()[0])
 
 
-def idle_socket_kib(platform, string, count):
+def hold_sockets(platform, string, count):
     install()
     env = {**os.environ, "DATABASE_URL": string, "SQL_PORT": str(platform.sql_port), "IDLE": str(count),
            "NODE_EXTRA_CA_CERTS": platform.status()["ca_file"]}
-    before = resident(platform)
-    with subprocess.Popen(["node", "serverless/measure.mjs"], cwd=FOLDER, env=env, text=True, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as program:
-        assert program.stdout.readline() == "held\n"
-        time.sleep(1)
-        used = resident(platform) - before
-        program.stdin.close()
-    return used / count
+    program = subprocess.Popen(["node", "serverless/measure.mjs"], cwd=FOLDER, env=env, text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    assert program.stdout.readline() == "held\n"
+    return program
 
 
-def idle_tcp_kib(platform, string, count):
-    before = resident(platform)
+def hold_tcp(string, count):
     held = []
     for _ in range(count):
         held.append(psycopg2.connect(string))
         held[-1].autocommit = True
         held[-1].cursor().execute("select 1")
-    time.sleep(1)
-    used = resident(platform) - before
-    for connection in held:
-        connection.close()
-    return used / count
+    return held
+
+
+def idle_kib(platform, string, count):
+    """For a session over TCP, and one in a WebSocket: of so many more each, beside so many that are there."""
+    held = []
+
+    def grown(hold):
+        before = resident(platform)
+        held.append(hold())
+        time.sleep(1)
+        return (resident(platform) - before) / count
+
+    for _ in range(2):
+        tcp = grown(lambda: hold_tcp(string, count))
+        web = grown(lambda: hold_sockets(platform, string, count))
+    for one in held:
+        if isinstance(one, subprocess.Popen):
+            one.stdin.close()
+            one.wait()
+    return tcp, web
 
 
 def main():
@@ -146,8 +157,7 @@ def main():
             project.suspend()
             wakes.append(float(node(platform, string, "--input-type=module", "-e", FIRST, cwd="serverless", SQL_PORT=str(platform.sql_port))))
         print(f"\nFirst query over HTTP after a suspend, with its TLS handshake: {statistics.median(wakes):.0f} ms (median of {len(wakes)})")
-        for _ in range(2):  # What the first round leaves to the allocator is not counted twice.
-            tcp, web = idle_tcp_kib(platform, string, options.idle), idle_socket_kib(platform, string, options.idle)
+        tcp, web = idle_kib(platform, string, options.idle)
         print(f"\nA session at rest: {tcp:.1f} KiB over TCP, {web:.1f} KiB in a WebSocket ({options.idle} of each)")
 
 

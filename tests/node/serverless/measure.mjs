@@ -1,7 +1,7 @@
 // For bench/sql_http.py: the same query over a pooled TCP connection by node-postgres, over HTTP and over a WebSocket by
 // the driver, in turns, so that what disturbs one disturbs all. Beside them what is Node's part of it: the driver's request
-// by node:https in place of fetch, and by fetch a request of that size that is answered without a query. Or holds IDLE
-// sessions in WebSockets until its input ends.
+// by node:https in place of fetch, by fetch a request of that size that is answered without a query, and a WebSocket whose
+// writes the driver does not hold back for a timer (coalesceWrites). Or holds IDLE sessions in WebSockets until its input ends.
 import { Client, neon } from "@neondatabase/serverless";
 import https from "node:https";
 import pg from "pg";
@@ -23,9 +23,10 @@ if (IDLE) {
 }
 
 const lanes = Array.from({ length: Number(AT_ONCE) }, (_, i) => i);
-async function clients(Kind) {
+async function clients(Kind, settings = {}) {
   return Promise.all(lanes.map(async () => {
     const client = new Kind({ connectionString: url });
+    Object.assign(client.neonConfig ?? {}, settings);
     await client.connect();
     return client;
   }));
@@ -33,6 +34,7 @@ async function clients(Kind) {
 const sql = neon(url);
 const tcp = await clients(pg.Client);
 const socket = await clients(Client);
+const direct = await clients(Client, { coalesceWrites: false });
 const text = "select $1::int as n";
 const headers = { "Neon-Connection-String": url, "Neon-Raw-Text-Output": "true", "Neon-Array-Mode": "true" };
 const agent = new https.Agent({ keepAlive: true, maxSockets: lanes.length });
@@ -55,6 +57,7 @@ const kinds = {
   https: (lane, i) => byHttps(request(i)).then(({ rows }) => Number(rows[0][0])),
   fetch: (lane, i) => fetch(nothing, { method: "POST", headers, body: request(i) }).then((answer) => answer.json()).then(() => i),
   socket: (lane, i) => socket[lane].query(text, [i]).then(({ rows }) => rows[0].n),
+  direct: (lane, i) => direct[lane].query(text, [i]).then(({ rows }) => rows[0].n),
 };
 
 const times = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, []]));

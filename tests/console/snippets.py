@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fixtures.node import FOLDER
@@ -31,24 +32,32 @@ def run_snippets(platform, snippets):
     assert set(snippets) == expected
     env = environment(snippets[".env"])
     ca = {"NODE_EXTRA_CA_CERTS": platform.status()["ca_file"], "NODE_NO_WARNINGS": "1"}
-    with tempfile.TemporaryDirectory(prefix="halogen-snippets-") as folder:
-        for name in PYTHON:
-            assert "PostgreSQL 15" in run(name, ["/usr/bin/python3", "-c", snippets[name]], env, folder), name
-        path = f"{Path(PSQL).parent}:{os.environ['PATH']}"
+    path = f"{Path(PSQL).parent}:{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory(prefix="halogen-snippets-") as folder, ThreadPoolExecutor(4) as together:
+        jobs = [together.submit(run_python, name, snippets[name], env, folder) for name in PYTHON]
+        jobs += [together.submit(run_node, name, snippets[name], {**env, **ca}) for name in NODE]
+        jobs.append(together.submit(run_django, snippets["Django"], env, folder))
         assert run("psql", ["sh", "-c", snippets["psql"] + " -Atc 'SELECT 42'"], {"PATH": path}, folder).strip() == "42"
         # libpq's own variables, which the .env has too.
         assert run(".env", [PSQL, "-Atc", "SELECT 43"], env, folder).strip() == "43"
-        run_django(snippets["Django"], env, folder)
-        for name in NODE:
-            # Beside its packages, as in a project of one's own.
-            with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=FOLDER) as program:
-                program.write(snippets[name])
-                program.flush()
-                assert "PostgreSQL 15" in run(name, ["node", program.name], {**env, **ca}, folder), name
+        for job in jobs:
+            job.result()
     host = re.search(r"@([^/]+)/", env["DATABASE_URL"]).group(1)
     assert f"jdbc:postgresql://{host}/neondb?user=neondb_owner&password=" in snippets["Java"]
     assert 'os.Getenv("DATABASE_URL")' in snippets["Go"] and 'ENV["DATABASE_URL"]' in snippets["Rails"]
     assert 'env("DATABASE_URL")' in snippets["Prisma"]
+
+
+def run_python(name, code, env, folder):
+    assert "PostgreSQL 15" in run(name, ["/usr/bin/python3", "-c", code], env, folder), name
+
+
+def run_node(name, code, env):
+    # Beside its packages, as in a project of one's own.
+    with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=FOLDER) as program:
+        program.write(code)
+        program.flush()
+        assert "PostgreSQL 15" in run(name, ["node", program.name], env, FOLDER), name
 
 
 def run_django(settings, env, folder):

@@ -41,15 +41,16 @@ export async function open(browser, { theme = "light", size = desk, allow = () =
   // What the page shows first has been loaded.
   page.loaded = async () => {
     await page.getByRole("heading", { level: 1 }).first().waitFor({ state: "attached" });
-    await page.waitForFunction(() => !document.querySelector("[data-loading]"));
+    await page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("[data-loading]"));
   };
   page.shot = async (name) => {
     if (!shots) return;
     mkdirSync(shots, { recursive: true });
     await page.screenshot({ path: `${shots}/${name}-${theme}${size === phone ? "-phone" : ""}.png` });
   };
-  page.axe = async (what) => {
-    const { violations } = await new AxeBuilder({ page }).analyze();
+  page.axe = async (what, rules = "all") => {
+    const axe = new AxeBuilder({ page });
+    const { violations } = await (rules === "all" ? axe : axe.withRules(rules)).analyze();
     const serious = violations.filter((one) => ["serious", "critical"].includes(one.impact));
     assert.deepEqual(serious.map((one) => `${what}: ${one.id}: ${one.nodes.map((node) => `${node.target.join(" ")} ${node.any[0]?.message ?? ""}`).join("; ")}`), []);
   };

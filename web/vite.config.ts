@@ -1,4 +1,5 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import tailwindcss from "@tailwindcss/vite";
@@ -6,15 +7,17 @@ import { defineConfig, type Plugin } from "vite";
 
 // Beside each text file the same, compressed: the platform serves it as it is.
 function compressed(): Plugin {
+  let folder = "";
   return {
     name: "compressed",
     apply: "build",
+    configResolved: (config) => {
+      folder = resolve(config.root, config.build.outDir);
+    },
     async closeBundle() {
-      const folder = new URL("./dist/", import.meta.url);
       for (const name of await readdir(folder, { recursive: true })) {
-        if (!/\.(js|css|svg|html)$/.test(name)) continue;
-        const file = new URL(name, folder);
-        await writeFile(`${file.pathname}.gz`, gzipSync(await readFile(file), { level: 9 }));
+        const file = join(folder, name);
+        if (/\.(js|css|svg|html)$/.test(name)) await writeFile(`${file}.gz`, gzipSync(await readFile(file), { level: 9 }));
       }
     },
   };

@@ -47,6 +47,11 @@ const restore = createRoute({
   path: "restore",
   component: lazyRouteComponent(() => import("./pages/restore"), "RestorePage"),
 });
+const compare = createRoute({
+  getParentRoute: () => project,
+  path: "compare",
+  component: lazyRouteComponent(() => import("./pages/compare"), "ComparePage"),
+});
 const sql = createRoute({
   getParentRoute: () => project,
   path: "sql",
@@ -88,7 +93,7 @@ const tree = root.addChildren([
   signIn,
   projects,
   account,
-  project.addChildren([dashboard, branches, restore, sql, tables, monitoring, roles, operations, settings]),
+  project.addChildren([dashboard, branches, restore, compare, sql, tables, monitoring, roles, operations, settings]),
 ]);
 
 export function createConsoleRouter(queryClient: QueryClient) {

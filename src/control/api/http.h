@@ -190,6 +190,8 @@ Response get_console_session(Services&, const Request&);
 Response create_console_session(Services&, const Request&);
 Response delete_console_session(Services&, const Request&);
 Response create_sign_in_link(Services&, const Request&);
+// statistics.cc
+Response create_statistics(Services&, const Request&);
 // metrics.cc
 Response get_endpoint_metrics(Services&, const Request&);
 // overview.cc

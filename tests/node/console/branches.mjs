@@ -94,6 +94,13 @@ await steps({
     await page.goto(projectPage("branches"));
     await row("kept").waitFor();
   },
+  "two branches are compared": async () => {
+    await page.goto(projectPage("compare"));
+    await page.getByLabel("Left: branch").selectOption("kept");
+    await page.getByRole("button", { name: "Compare", exact: true }).click();
+    await page.locator("pre.text-bad").filter({ hasText: "CREATE TABLE public.later" }).waitFor();
+    await page.shot("compare-two");
+  },
   "a role and a database are made, its password shown, and they are deleted": async () => {
     await page.goto(projectPage("roles"));
     await page.getByRole("button", { name: "New role" }).click();

@@ -1,7 +1,7 @@
 // Every page in both themes and on a phone: drawn, without an error, with nothing serious for axe, and no wider than the screen.
 import { assert, desk, home, launch, open, phone, projectPage, signIn } from "./browser.mjs";
 
-const places = ["", "branches", "restore", "sql", "tables", "monitoring", "roles", "operations", "settings"];
+const places = ["", "branches", "restore", "compare", "sql", "tables", "monitoring", "roles", "operations", "settings"];
 const browser = await launch();
 
 async function look(theme, size, rules) {

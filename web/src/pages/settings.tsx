@@ -81,7 +81,7 @@ function General({ project }: { project: Project }) {
                 .sort((a, b) => a - b)
                 .map((one) => (
                   <option key={one} value={one}>
-                    {one === 0 ? "None" : seconds(one)}
+                    {one === 0 ? "None" : one % 86400 === 0 ? `${one / 86400} ${one === 86400 ? "day" : "days"}` : seconds(one)}
                   </option>
                 ))}
             </Select>

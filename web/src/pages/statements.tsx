@@ -50,7 +50,7 @@ const columns = [
 ];
 
 export function Statements({ awake }: { awake: boolean }) {
-  const { project, endpoint } = useCurrent();
+  const { project, branch, endpoint } = useCurrent();
   const { target, database } = useSqlTarget(undefined);
   const statements = useQuery({
     queryKey: ["activity", target?.endpoint, "statements"],
@@ -85,7 +85,7 @@ export function Statements({ awake }: { awake: boolean }) {
       const answer = await http.post<{ operations: Operation[] }>(`${base}/restart`);
       await finished(project, answer.operations);
     }
-    await query(target!, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
+    await http.post(path`/projects/${project}/branches/${branch!.id}/databases/${target!.database}/statistics`);
   });
   const data = statements.data;
   return (

@@ -6,6 +6,7 @@ import {
   Activity,
   ChevronsUpDown,
   GitBranch,
+  GitCompare,
   History,
   LayoutDashboard,
   type LucideIcon,
@@ -42,6 +43,7 @@ const places = [
   { to: "/projects/$project/monitoring", name: "Monitoring", icon: Activity, group: "Branch" },
   { to: "/projects/$project/roles", name: "Roles & Databases", icon: Users, group: "Branch" },
   { to: "/projects/$project/restore", name: "Restore", icon: History, group: "Branch" },
+  { to: "/projects/$project/compare", name: "Compare schemas", icon: GitCompare, group: "Branch" },
 ] as const satisfies { to: string; name: string; icon: LucideIcon; group: "Project" | "Branch" }[];
 
 export const projectPlaces = places;

@@ -57,6 +57,9 @@ void add_databases(json& paths) {
                        "Deletes a database")
       .answers(200, changed("database", "Database"))
       .or_204();
+  OperationDescription(paths, "POST", std::string(kDatabase) + "/statistics", "createStatistics",
+                       "Of Halogen: makes the extension pg_stat_statements")
+      .answers(201, object({required("database", text()), required("extension", text())}));
 }
 
 }  // namespace

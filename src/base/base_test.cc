@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/log_trace.h"
 #include "base/lsn.h"
 #include "base/metrics.h"
 #include "base/url.h"
@@ -93,6 +94,41 @@ TEST(Log, AMessageIsOneLineThatATerminalShowsAsItIs) {
   EXPECT_EQ(log::escaped("\xff\xc0\xaf\xe2\x82"), "\\xff\\xc0\\xaf\\xe2\\x82");  // No UTF-8.
   EXPECT_EQ(log::escaped("\xed\xa0\x80"), "\\xed\\xa0\\x80");                    // A surrogate.
   EXPECT_EQ(log::escaped("a\\n"), "a\\\\n");
+}
+
+TEST(Log, ALineSaysForWhomTheThreadWorksInBothForms) {
+  fs::path folder = fs::temp_directory_path() / ("halogen-" + random_name(12));
+  fs::create_directory(folder);
+  auto written = [&](log::Format format, const std::string& name) {
+    log::set_format(format);
+    log::init(log::Level::info, folder / name);
+    const log::Logger logger("test");
+    {
+      log::Trace outer("5f3a");
+      logger.info("no role \"{}\"", "bob\n\x1b\u202e\xff");
+      log::Trace inner("77");
+      logger.warn("inner");
+    }
+    logger.info("nobody");
+    log::set_format(log::Format::text);
+    log::init(log::Level::info);
+    return read_file(folder / name);
+  };
+  std::string text = written(log::Format::text, "text.log");
+  EXPECT_NE(text.find("INFO  [test] <5f3a> no role \"bob\\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("WARN  [test] <77> inner\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("INFO  [test] nobody\n"), std::string::npos) << text;
+  std::string json = written(log::Format::json, "json.log");
+  EXPECT_NE(json.find(R"(Z","level":"info","component":"test","id":"5f3a","message":"no role )"
+                      R"(\"bob\u000a\u001b\u202e\ufffd\""})"),
+            std::string::npos)
+      << json;
+  EXPECT_NE(json.find(R"("level":"warn","component":"test","id":"77","message":"inner"})"),
+            std::string::npos);
+  EXPECT_NE(json.find(R"("level":"info","component":"test","message":"nobody"})"),
+            std::string::npos);
+  EXPECT_EQ(log::trace_id(), "");
+  fs::remove_all(folder);
 }
 
 TEST(Log, NoFormattedArgumentBeginsALineAndNobodyButTheGroupReadsTheFile) {

@@ -8,6 +8,9 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
+
+#include "base/log_trace.h"
 
 namespace halogen::log {
 namespace {
@@ -47,6 +50,8 @@ std::shared_ptr<spdlog::sinks::sink> make_file_sink(const std::string& file, siz
                                                                 handlers);
 }
 
+Format current_format = Format::text;
+
 std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file,
                                             size_t file_limit) {
   std::shared_ptr<spdlog::sinks::sink> sink;
@@ -56,7 +61,9 @@ std::shared_ptr<spdlog::logger> make_logger(Level level, const std::string& file
     sink = make_file_sink(file, file_limit);
   }
   auto logger = std::make_shared<spdlog::logger>("halogen", sink);
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %v", spdlog::pattern_time_type::utc);
+  logger->set_pattern(current_format == Format::json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ",%v})"
+                                                     : "%Y-%m-%dT%H:%M:%S.%fZ %v",
+                      spdlog::pattern_time_type::utc);
   logger->set_level(spd_level(level));
   logger->flush_on(spdlog::level::info);
   return logger;
@@ -83,6 +90,22 @@ std::string_view level_name(Level level) {
   }
   return "?";
 }
+
+std::string_view json_level_name(Level level) {
+  switch (level) {
+    case Level::debug:
+      return "debug";
+    case Level::info:
+      return "info";
+    case Level::warn:
+      return "warn";
+    case Level::error:
+      return "error";
+  }
+  return "unknown";
+}
+
+thread_local std::string current_trace;
 
 // The size of the UTF-8 character that `text` begins with; 0 if it begins with none (RFC 3629).
 size_t utf8_size(std::string_view text) {
@@ -124,7 +147,55 @@ void append_escaped(std::string& out, std::string_view character) {
   }
 }
 
+// Of a whole character of at most three bytes.
+unsigned code_point(std::string_view character) {
+  auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0);
+  if (character.size() == 2) return (byte(0) & 0x1Fu) << 6 | (byte(1) & 0x3Fu);
+  return (byte(0) & 0x0Fu) << 12 | (byte(1) & 0x3Fu) << 6 | (byte(2) & 0x3Fu);
+}
+
+std::string text_line(Level level, std::string_view component, std::string_view message) {
+  if (current_trace.empty())
+    return fmt::format("{} [{}] {}", level_name(level), component, escaped(message));
+  return fmt::format("{} [{}] <{}> {}", level_name(level), component, escaped(current_trace),
+                     escaped(message));
+}
+
+std::string json_line(Level level, std::string_view component, std::string_view message) {
+  std::string line = fmt::format("\"level\":\"{}\",\"component\":{}", json_level_name(level),
+                                 json_string(component));
+  if (!current_trace.empty()) line += ",\"id\":" + json_string(current_trace);
+  return line + ",\"message\":" + json_string(message);
+}
+
 }  // namespace
+
+Trace::Trace(std::string id) : before_(std::exchange(current_trace, std::move(id))) {}
+Trace::~Trace() { current_trace = std::move(before_); }
+
+const std::string& trace_id() { return current_trace; }
+
+void set_format(Format format) { current_format = format; }
+
+std::string json_string(std::string_view text) {
+  std::string out = "\"";
+  out.reserve(text.size() + 2);
+  while (!text.empty()) {
+    const size_t size = utf8_size(text);
+    std::string_view character = text.substr(0, size == 0 ? 1 : size);
+    text.remove_prefix(character.size());
+    if (size == 0)
+      out += "\\ufffd";
+    else if (character == "\"" || character == "\\")
+      out += "\\" + std::string(character);
+    else if (is_shown(character))
+      out += character;
+    else
+      out += fmt::format("\\u{:04x}", code_point(character));
+  }
+  return out + "\"";
+}
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -149,7 +220,11 @@ void init(Level level, const std::string& file, size_t file_limit) {
 bool enabled(Level level) { return level >= current_level.load(std::memory_order_relaxed); }
 
 void write(Level level, std::string_view component, std::string_view message) {
-  current()->log(spd_level(level), "{} [{}] {}", level_name(level), component, escaped(message));
+  const spdlog::level::level_enum spd = spd_level(level);
+  if (!current()->should_log(spd)) return;
+  current()->log(spd, "{}",
+                 current_format == Format::json ? json_line(level, component, message)
+                                                : text_line(level, component, message));
 }
 
 void flush() { current()->flush(); }

@@ -19,9 +19,7 @@ using nlohmann::json;
 
 namespace {
 
-struct ConnectionFlags {
-  std::string project;
-  std::string branch;
+struct ConnectionFlags : Target {
   std::string database;
   std::string role;
   bool pooled = false;
@@ -131,11 +129,16 @@ void print_wal_reader(const Context& context, const ConnectionFlags& flags) {
               std::strerror(errno));
 }
 
-void add_target(CLI::App* command, const std::shared_ptr<ConnectionFlags>& flags) {
-  command->add_option("--project", flags->project, "Id or name; not needed if there is only one");
-  command->add_option("--branch", flags->branch, "Id or name; by default the default branch");
-  command->add_option("--database", flags->database, "By default neondb, or the branch's first");
-  command->add_option("--role", flags->role, "By default neondb_owner, or the branch's first");
+void add_connection_options(CLI::App* command, const std::shared_ptr<ConnectionFlags>& flags) {
+  add_target_options(command, *flags);
+  command
+      ->add_option("--database,--database-name", flags->database,
+                   "By default neondb, or the branch's first")
+      ->type_name("DATABASE");
+  command
+      ->add_option("--role,--role-name", flags->role,
+                   "By default neondb_owner, or the branch's first")
+      ->type_name("ROLE");
   command->add_flag("--pooled", flags->pooled, "Through the pooler");
 }
 
@@ -154,13 +157,14 @@ void print_console_link(const Context& context) {
 void add_connection(CLI::App& app, Context& context) {
   auto flags = std::make_shared<ConnectionFlags>();
   CLI::App* string = app.add_subcommand("connection-string", "Print a branch's connection string");
-  add_target(string, flags);
-  string->footer("Example:\n  psql \"$(halogen connection-string --branch dev)\"");
+  string->alias("cs");
+  add_connection_options(string, flags);
+  explain(string, {"psql \"$(halogen connection-string --branch dev)\""},
+          "connection-string dev [--pooled]");
   string->callback([&context, flags] { print_connection_string(context, *flags); });
 
   CLI::App* reader = app.add_subcommand("wal-reader", "Let pg_receivewal read a branch's WAL");
-  reader->add_option("--project", flags->project, "Id or name; not needed if there is only one");
-  reader->add_option("--branch", flags->branch, "Id or name; by default the default branch");
+  add_target_options(reader, *flags);
   reader->footer(
       "Prints the environment it needs, good for an hour. Example:\n"
       "  export $(halogen wal-reader --branch dev)\n  pg_receivewal -D /backup/dev");
@@ -171,9 +175,10 @@ void add_connection(CLI::App& app, Context& context) {
   console->callback([&context] { print_console_link(context); });
 
   CLI::App* psql = app.add_subcommand("psql", "Open psql on a branch");
-  add_target(psql, flags);
+  add_connection_options(psql, flags);
   psql->add_option("arguments", flags->arguments, "After --: passed to psql");
-  psql->footer("Example:\n  halogen psql -- -c 'SELECT version()'");
+  explain(psql, {"halogen psql", "halogen psql --branch dev -- -c 'SELECT version()'"},
+          "psql dev -- -c 'SELECT version()'");
   psql->callback([&context, flags] { run_psql(context, *flags); });
 }
 

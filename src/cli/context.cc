@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/error.h"
+#include "cli/progress.h"
 
 namespace halogen::cli {
 
@@ -74,15 +76,23 @@ const json* find_by_id_or_name(const json& objects, const std::string& wanted) {
   return nullptr;
 }
 
-json all_projects(const Api& api) {
-  json projects = json::array();
-  std::string cursor;
-  for (;;) {
-    json page = api.get(fmt::format("{}/projects?limit=100&cursor={}", kApi, cursor));
-    for (json& project : page["projects"]) projects.push_back(std::move(project));
-    if (page["projects"].size() < 100) return projects;
-    cursor = page["pagination"]["cursor"];
-  }
+json only_project(const json& projects) {
+  if (projects.size() == 1) return projects[0];
+  if (projects.empty())
+    throw Error(Errc::not_found,
+                "there is no project yet. Make one with: halogen projects create --name NAME");
+  throw Error(Errc::invalid_argument,
+              "there are several projects: say which with --project, or once with `halogen use "
+              "PROJECT`:{}",
+              choices(projects));
+}
+
+// The branch that is in use, if this is the project that is.
+std::string branch_in_use(const json& project) {
+  const DefaultTarget in_use = default_target();
+  const bool fits = in_use.project.empty() || in_use.project == project.value("id", "") ||
+                    in_use.project == project.value("name", "");
+  return fits ? in_use.branch : "";
 }
 
 }  // namespace
@@ -98,6 +108,13 @@ Api::Api(const Context& context)
 json Api::get(const std::string& path) const {
   httplib::Client client = connect(platform_, key_);
   return read_answer(platform_, client.Get(path));
+}
+
+std::string Api::get_text(const std::string& path) const {
+  httplib::Client client = connect(platform_, key_);
+  httplib::Result result = client.Get(path);
+  if (!result || result->status != 200) read_answer(platform_, result);
+  return result->body;
 }
 
 json Api::post(const std::string& path, const json& body) const {
@@ -119,6 +136,7 @@ void Api::wait_for(const json& operation) const {
   std::string path = fmt::format("{}/projects/{}/operations/{}", kApi,
                                  operation.at("project_id").get<std::string>(),
                                  operation.at("id").get<std::string>());
+  Progress progress("Waiting for the operation " + operation.value("action", ""));
   for (json now = operation;; now = get(path)["operation"]) {
     std::string status = now.value("status", "");
     if (status == "finished" || status == "skipped") return;
@@ -128,33 +146,40 @@ void Api::wait_for(const json& operation) const {
   }
 }
 
-json find_project(const Api& api, const std::string& wanted) {
-  json projects = all_projects(api);
-  if (wanted.empty()) {
-    if (projects.size() == 1) return projects[0];
-    if (projects.empty())
-      throw Error(Errc::not_found,
-                  "there is no project yet. Make one with: halogen projects "
-                  "create --name NAME");
-    throw Error(Errc::invalid_argument, "there are several projects, say which with --project:{}",
-                choices(projects));
+json all_projects(const Api& api) {
+  json projects = json::array();
+  std::string cursor;
+  for (;;) {
+    json page = api.get(fmt::format("{}/projects?limit=100&cursor={}", kApi, cursor));
+    for (json& project : page["projects"]) projects.push_back(std::move(project));
+    if (page["projects"].size() < 100) return projects;
+    cursor = page["pagination"]["cursor"];
   }
-  if (const json* found = find_by_id_or_name(projects, wanted)) return *found;
-  throw Error(Errc::not_found,
-              "there is no project \"{}\" (see `halogen projects list`). There is:{}", wanted,
-              choices(projects));
+}
+
+json find_project(const Api& api, const std::string& wanted) {
+  const json projects = all_projects(api);
+  const DefaultTarget in_use = wanted.empty() ? default_target() : DefaultTarget();
+  const std::string& name = wanted.empty() ? in_use.project : wanted;
+  if (name.empty()) return only_project(projects);
+  if (const json* found = find_by_id_or_name(projects, name)) return *found;
+  throw Error(Errc::not_found, "there is no project \"{}\"{} (see `halogen projects list`).{}",
+              name, in_use.source.empty() ? "" : ", which is in use by " + in_use.source,
+              projects.empty() ? "" : " There is:" + choices(projects));
 }
 
 json find_branch(const Api& api, const json& project, const std::string& wanted) {
-  json branches = api.get(fmt::format("{}/projects/{}/branches", kApi,
-                                      project.at("id").get<std::string>()))["branches"];
-  if (wanted.empty()) {
+  const json branches = api.get(fmt::format("{}/projects/{}/branches", kApi,
+                                            project.at("id").get<std::string>()))["branches"];
+  const std::string name = wanted.empty() ? branch_in_use(project) : wanted;
+  if (name.empty()) {
     for (const json& branch : branches)
       if (branch.value("default", false)) return branch;
     throw Error(Errc::not_found, "the project has no default branch");
   }
-  if (const json* found = find_by_id_or_name(branches, wanted)) return *found;
-  throw Error(Errc::not_found, "there is no branch \"{}\". There is:{}", wanted, choices(branches));
+  if (const json* found = find_by_id_or_name(branches, name)) return *found;
+  throw Error(Errc::not_found, "there is no branch \"{}\"{}. There is:{}", name,
+              wanted.empty() ? " (it is in use: see `halogen use`)" : "", choices(branches));
 }
 
 json find_endpoint(const Api& api, const json& branch) {
@@ -163,6 +188,14 @@ json find_endpoint(const Api& api, const json& branch) {
                                        branch.at("id").get<std::string>()))["endpoints"];
   if (endpoints.empty()) throw Error(Errc::not_found, "the branch has no endpoint");
   return endpoints[0];
+}
+
+void explain(CLI::App* command, const std::vector<std::string>& examples,
+             const std::string& neonctl) {
+  std::string text = examples.empty() ? "" : examples.size() == 1 ? "Example:" : "Examples:";
+  for (const std::string& example : examples) text += "\n  " + example;
+  if (!neonctl.empty()) text += (text.empty() ? "" : "\n\n") + ("neonctl: " + neonctl);
+  command->footer(text);
 }
 
 void print_table(const std::vector<std::vector<std::string>>& rows) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/target.h"
 #include "platform/home.h"
 
 namespace CLI {
@@ -36,10 +37,11 @@ class Api {
   explicit Api(const Context& context);
 
   nlohmann::json get(const std::string& path) const;
+  std::string get_text(const std::string& path) const;
   nlohmann::json post(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json patch(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json remove(const std::string& path) const;
-  // Polls until it is over; throws what it failed with.
+  // Polls until it is over, and says so if that takes long; throws what it failed with.
   void wait_for(const nlohmann::json& operation) const;
 
   const platform::Description& platform() const { return platform_; }
@@ -49,12 +51,18 @@ class Api {
   std::string key_;
 };
 
-// By id or by name. Empty: the only one there is, or for a branch the default one. Errors list what
-// there is to choose from.
+nlohmann::json all_projects(const Api& api);
+// By id or by name. Empty: what is in use (default_target()), else the only one there is, or for a
+// branch the default one. Errors list what there is to choose from.
 nlohmann::json find_project(const Api& api, const std::string& wanted);
 nlohmann::json find_branch(const Api& api, const nlohmann::json& project,
                            const std::string& wanted);
 nlohmann::json find_endpoint(const Api& api, const nlohmann::json& branch);
+
+// What help ends with: examples, one a line, and what the command is called by neonctl, if it has
+// one.
+void explain(CLI::App* command, const std::vector<std::string>& examples,
+             const std::string& neonctl = "");
 
 // Columns as wide as their widest cell; the first row is the heading.
 void print_table(const std::vector<std::vector<std::string>>& rows);
@@ -62,15 +70,23 @@ void print_json(const nlohmann::json& value);
 
 // Each adds its commands to the program.
 void add_up(CLI::App& app, Context& context);          // up
-void add_status(CLI::App& app, Context& context);      // status, down, logs
-void add_projects(CLI::App& app, Context& context);    // projects create|list|update|delete
+void add_status(CLI::App& app, Context& context);      // status, down
+void add_logs(CLI::App& app, Context& context);        // logs
+void add_use(CLI::App& app, Context& context);         // use
+void add_projects(CLI::App& app, Context& context);    // projects create|list|get|update|delete
 void add_branches(CLI::App& app, Context& context);    // branches create|list|...
 void add_roles(CLI::App& app, Context& context);       // roles list|create|reset-password|delete
 void add_databases(CLI::App& app, Context& context);   // databases list|create|delete
-void add_endpoints(CLI::App& app, Context& context);   // suspend, wake, outgoing-traffic
-void add_connection(CLI::App& app, Context& context);  // connection-string, psql, console
+void add_endpoints(CLI::App& app, Context& context);   // endpoints, suspend, wake, outgoing-traffic
+void add_operations(CLI::App& app, Context& context);  // operations list|get
+void add_connection(CLI::App& app, Context& context);  // connection-string, psql, console, ...
+void add_metrics(CLI::App& app, Context& context);     // metrics
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
 void add_storage(CLI::App& app, Context& context);     // storage check
+void add_completion(CLI::App& app, Context& context);  // completion
+
+// Prints the words that can be in the place of the last one, each with a tab and what it is.
+void complete(CLI::App& app, std::vector<std::string> words);
 
 // Parses and runs; the program's exit code.
 int run(int argc, char** argv);

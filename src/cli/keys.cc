@@ -26,11 +26,13 @@ void add_keys(CLI::App& app, Context& context) {
       app.add_subcommand("keys", "The keys of the passwords that the catalog keeps encrypted");
   group->require_subcommand(1);
   CLI::App* list = group->add_subcommand("list", "Show which keys there are, not the keys");
+  explain(list, {"halogen keys list"});
   list->callback(
       [&context] { print_keys(context, Api(context).get("/internal/keys").at("keys")); });
 
   CLI::App* rotate = group->add_subcommand(
       "rotate", "Encrypt all passwords with a new key; older keys stay, for older backups");
+  explain(rotate, {"halogen keys rotate"});
   rotate->callback([&context] {
     print_keys(context, Api(context).post("/internal/keys/rotate", json::object()).at("keys"));
     fmt::print(stderr,
@@ -40,6 +42,7 @@ void add_keys(CLI::App& app, Context& context) {
 
   CLI::App* drop = group->add_subcommand(
       "drop-older", "Remove all keys but the newest; older backups need a copy of them");
+  explain(drop, {"halogen keys drop-older"});
   drop->callback([&context] {
     print_keys(context, Api(context).post("/internal/keys/drop_older", json::object()).at("keys"));
   });

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/context.h"
+#include "cli/progress.h"
 
 namespace halogen::cli {
 
@@ -28,6 +29,7 @@ void create_project(const Context& context, const ProjectFlags& flags) {
        {{"name", flags.name},
         {"default_endpoint_settings", {{"suspend_timeout_seconds", flags.idle_timeout}}}}}};
   if (flags.history) body["project"]["history_retention_seconds"] = *flags.history;
+  Progress progress("Creating the project");
   json made = api.post("/api/v2/projects", body);
   if (context.json) return print_json(made);
   fmt::print(stderr, "Project {} ({}) created.\n", made["project"].value("name", ""),
@@ -35,17 +37,29 @@ void create_project(const Context& context, const ProjectFlags& flags) {
   fmt::print("{}\n", made["connection_uris"][0].value("connection_uri", ""));
 }
 
-void list_projects(const Context& context, bool deleted) {
-  Api api(context);
-  json projects = api.get(std::string("/api/v2/projects?limit=400") +
-                          (deleted ? "&recoverable=true" : ""))["projects"];
-  if (context.json) return print_json(projects);
+void print_projects(const json& projects) {
   std::vector<std::vector<std::string>> rows = {{"ID", "NAME", "POSTGRES", "CREATED"}};
   for (const json& project : projects)
     rows.push_back({project.value("id", ""), project.value("name", ""),
                     std::to_string(project.value("pg_version", 0)),
                     project.value("created_at", "")});
   print_table(rows);
+}
+
+void list_projects(const Context& context, bool deleted) {
+  Api api(context);
+  json projects = deleted ? api.get("/api/v2/projects?limit=400&recoverable=true")["projects"]
+                          : all_projects(api);
+  if (context.json) return print_json(projects);
+  print_projects(projects);
+}
+
+void get_project(const Context& context, const std::string& wanted) {
+  Api api(context);
+  json project = find_project(api, wanted);
+  if (context.json)
+    return print_json(api.get("/api/v2/projects/" + project.value("id", ""))["project"]);
+  print_projects(json::array({project}));
 }
 
 struct UpdateFlags {
@@ -76,6 +90,7 @@ void update_project(const Context& context, const UpdateFlags& flags) {
 void delete_project(const Context& context, const std::string& wanted, bool permanently) {
   Api api(context);
   json project = find_project(api, wanted);
+  Progress progress("Deleting " + project.value("name", ""));
   json answer = api.remove("/api/v2/projects/" + project.value("id", "") +
                            (permanently ? "?hard_delete=true" : ""));
   if (context.json) return print_json(answer["project"]);
@@ -95,6 +110,7 @@ void recover_project(const Context& context, const std::string& id) {
 
 void add_projects(CLI::App& app, Context& context) {
   CLI::App* group = app.add_subcommand("projects", "Create, list, change and delete projects");
+  group->alias("project");
   group->require_subcommand(1);
 
   auto flags = std::make_shared<ProjectFlags>();
@@ -106,18 +122,28 @@ void add_projects(CLI::App& app, Context& context) {
                      "Seconds without a connection until its compute is suspended (0: default, "
                      "300; -1: never)");
   create->add_option("--history", flags->history, kHistoryHelp);
-  create->footer("Example:\n  halogen projects create --name shop");
+  explain(create, {"halogen projects create --name shop"}, "projects create --name shop");
   create->callback([&context, flags] { create_project(context, *flags); });
 
   CLI::App* list = group->add_subcommand("list", "List the projects");
+  explain(list, {"halogen projects list"}, "projects list");
   auto deleted = std::make_shared<bool>(false);
   list->add_flag("--deleted", *deleted, "Those that can be recovered instead");
   list->callback([&context, deleted] { list_projects(context, *deleted); });
 
+  auto shown = std::make_shared<std::string>();
+  CLI::App* get = group->add_subcommand("get", "Show one project");
+  get->add_option("project", *shown, "Its id or name; by default the one in use")
+      ->type_name("PROJECT");
+  explain(get, {"halogen projects get shop --json"}, "projects get ID");
+  get->callback([&context, shown] { get_project(context, *shown); });
+
   auto update_flags = std::make_shared<UpdateFlags>();
   CLI::App* update = group->add_subcommand(
       "update", "Rename it, say who may connect, or how much history it keeps");
-  update->add_option("project", update_flags->project, "Its id or name")->required();
+  update->add_option("project", update_flags->project, "Its id or name")
+      ->required()
+      ->type_name("PROJECT");
   update->add_option("--name", update_flags->name, "Its new name");
   update->add_option("--history", update_flags->history, kHistoryHelp);
   CLI::Option* ips =
@@ -126,21 +152,23 @@ void add_projects(CLI::App& app, Context& context) {
                          "before");
   update->add_flag("--allow-all", update_flags->everybody, "Everybody may connect again")
       ->excludes(ips);
-  update->footer("Example:\n  halogen projects update shop --allow-ip 192.0.2.0/24 --allow-ip ::1");
+  explain(update, {"halogen projects update shop --allow-ip 192.0.2.0/24 --allow-ip ::1"},
+          "projects update ID --name shop, ip-allow add 192.0.2.0/24");
   update->callback([&context, update_flags] { update_project(context, *update_flags); });
 
   auto wanted = std::make_shared<std::string>();
   auto permanently = std::make_shared<bool>(false);
   CLI::App* remove = group->add_subcommand("delete", "Delete a project with all its data");
-  remove->add_option("project", *wanted, "Its id or name")->required();
+  remove->add_option("project", *wanted, "Its id or name")->required()->type_name("PROJECT");
   remove->add_flag("--permanently", *permanently, "At once, with no way back");
-  remove->footer("Example:\n  halogen projects delete shop");
+  explain(remove, {"halogen projects delete shop"}, "projects delete ID");
   remove->callback(
       [&context, wanted, permanently] { delete_project(context, *wanted, *permanently); });
 
   CLI::App* recover = group->add_subcommand("recover", "Bring a deleted project back");
   recover->add_option("project", *wanted, "Its id, which is in `halogen projects list --deleted`")
       ->required();
+  explain(recover, {"halogen projects recover quiet-sea-12345678"}, "projects recover ID");
   recover->callback([&context, wanted] { recover_project(context, *wanted); });
 }
 

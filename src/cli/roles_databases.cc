@@ -13,9 +13,7 @@ using nlohmann::json;
 
 namespace {
 
-struct Flags {
-  std::string project;
-  std::string branch;
+struct Flags : Target {
   std::string name;
   std::string owner;
   bool no_login = false;
@@ -95,14 +93,14 @@ using Command = std::function<void(const Context&, const Flags&)>;
 CLI::App* add_command(CLI::App* group, Context& context, const std::shared_ptr<Flags>& flags,
                       const char* name, const char* help, Command command) {
   CLI::App* added = group->add_subcommand(name, help);
-  added->add_option("--project", flags->project, "Id or name; not needed if there is only one");
-  added->add_option("--branch", flags->branch, "Id or name; by default the default branch");
+  add_target_options(added, *flags);
   added->callback([&context, flags, command = std::move(command)] { command(context, *flags); });
   return added;
 }
 
-CLI::App* add_group(CLI::App& app, const char* name, const char* help) {
+CLI::App* add_group(CLI::App& app, const char* name, const char* alias, const char* help) {
   CLI::App* group = app.add_subcommand(name, help);
+  group->alias(alias);
   group->require_subcommand(1);
   return group;
 }
@@ -110,41 +108,48 @@ CLI::App* add_group(CLI::App& app, const char* name, const char* help) {
 }  // namespace
 
 void add_roles(CLI::App& app, Context& context) {
-  CLI::App* group = add_group(app, "roles", "Create, list and delete a branch's roles");
+  CLI::App* group = add_group(app, "roles", "role", "Create, list and delete a branch's roles");
   auto flags = std::make_shared<Flags>();
-  add_command(group, context, flags, "list", "List the branch's roles", list_roles);
+  explain(add_command(group, context, flags, "list", "List the branch's roles", list_roles),
+          {"halogen roles list"}, "roles list");
   CLI::App* create =
       add_command(group, context, flags, "create",
                   "Create a role like neondb_owner; prints its password", create_role);
-  create->add_option("name", flags->name, "Its name")->required();
+  create->add_option("name,--name", flags->name, "Its name")->required();
   create->add_flag("--no-login", flags->no_login, "A group: nobody logs in as it");
-  create->footer("Example:\n  halogen roles create app");
-  add_command(group, context, flags, "reset-password", "Give a role a new password; prints it",
-              reset_password)
-      ->add_option("name", flags->name, "Its name")
-      ->required();
-  add_command(group, context, flags, "delete",
-              "Delete a role; what it owns goes to its database's owner",
-              [](const Context& given, const Flags& of) { delete_one(given, of, "role"); })
-      ->add_option("name", flags->name, "Its name")
-      ->required();
+  explain(create, {"halogen roles create app"}, "roles create --name app");
+  CLI::App* reset = add_command(group, context, flags, "reset-password",
+                                "Give a role a new password; prints it", reset_password);
+  reset->add_option("name", flags->name, "Its name")->required()->type_name("ROLE");
+  explain(reset, {"halogen roles reset-password app"});
+  CLI::App* remove = add_command(
+      group, context, flags, "delete", "Delete a role; what it owns goes to its database's owner",
+      [](const Context& given, const Flags& of) { delete_one(given, of, "role"); });
+  remove->add_option("name", flags->name, "Its name")->required()->type_name("ROLE");
+  explain(remove, {"halogen roles delete app"}, "roles delete app");
 }
 
 void add_databases(CLI::App& app, Context& context) {
-  CLI::App* group = add_group(app, "databases", "Create, list and delete a branch's databases");
+  CLI::App* group =
+      add_group(app, "databases", "database", "Create, list and delete a branch's databases");
+  group->alias("db");
   auto flags = std::make_shared<Flags>();
-  add_command(group, context, flags, "list", "List the branch's databases", list_databases);
+  explain(add_command(group, context, flags, "list", "List the branch's databases", list_databases),
+          {"halogen databases list"}, "databases list");
   CLI::App* create =
       add_command(group, context, flags, "create", "Create an empty database", create_database);
-  create->add_option("name", flags->name, "Its name")->required();
-  create->add_option("--owner", flags->owner, "A role of the branch")
+  create->add_option("name,--name", flags->name, "Its name")->required();
+  create->add_option("--owner,--owner-name", flags->owner, "A role of the branch")
+      ->type_name("ROLE")
       ->default_val("neondb_owner")
       ->capture_default_str();
-  create->footer("Example:\n  halogen databases create shop --owner app");
-  add_command(group, context, flags, "delete", "Delete a database and end its sessions",
-              [](const Context& given, const Flags& of) { delete_one(given, of, "database"); })
-      ->add_option("name", flags->name, "Its name")
-      ->required();
+  explain(create, {"halogen databases create shop --owner app"},
+          "databases create --name shop --owner-name app");
+  CLI::App* remove =
+      add_command(group, context, flags, "delete", "Delete a database and end its sessions",
+                  [](const Context& given, const Flags& of) { delete_one(given, of, "database"); });
+  remove->add_option("name", flags->name, "Its name")->required()->type_name("DATABASE");
+  explain(remove, {"halogen databases delete shop"}, "databases delete shop");
 }
 
 }  // namespace halogen::cli

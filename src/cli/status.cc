@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "cli/context.h"
+#include "cli/progress.h"
 
 namespace halogen::cli {
 
@@ -105,8 +105,10 @@ void show_status(const Context& context) {
 void stop(const Context& context, bool now) {
   platform::Layout layout = context.layout();
   std::optional<int> pid = platform::running_pid(layout);
+  const json stopped = {{"state", "stopped"}, {"home", layout.home.string()}};
   if (!pid) {
     fmt::print(stderr, "Halogen is not running in {}.\n", layout.home.string());
+    if (context.json) print_json(stopped);
     return;
   }
   if (::kill(*pid, SIGTERM) != 0)
@@ -114,43 +116,26 @@ void stop(const Context& context, bool now) {
                 std::strerror(errno));
   if (now) ::kill(*pid, SIGINT);  // The second signal; one of a kind could be lost.
   fmt::print(stderr, "Stopping (pid {})...\n", *pid);
+  Progress progress(now ? "Stopping" : "Waiting for transactions and computes to end");
   if (!platform::wait_for_end(*pid, Deadline::after(kStopDeadline)))
     throw Error(Errc::timed_out, "pid {} has not stopped within {} s. See the log: {}", *pid,
                 kStopDeadline.count(), layout.log.string());
+  if (context.json) return print_json(stopped);
   fmt::print(stderr, "Stopped. All data is in {}.\n", layout.home.string());
-}
-
-[[noreturn]] void show_logs(const Context& context, bool follow, int lines) {
-  platform::Layout layout = context.layout();
-  if (::access(layout.log.c_str(), R_OK) != 0)
-    throw Error(Errc::not_found, "there is no log that can be read at {}", layout.log.string());
-  std::string count = std::to_string(lines);
-  std::vector<const char*> argv = {"tail", "-n", count.c_str()};
-  if (follow) argv.push_back("-F");
-  argv.push_back(layout.log.c_str());
-  argv.push_back(nullptr);
-  ::execvp("tail", const_cast<char**>(argv.data()));
-  throw Error(Errc::unavailable, "cannot run tail: {}", std::strerror(errno));
 }
 
 }  // namespace
 
 void add_status(CLI::App& app, Context& context) {
   CLI::App* status = app.add_subcommand("status", "Show what runs and where");
-  status->footer("Exit code 3: not running.");
+  status->footer("Exit code 3: not running.\n\nExample:\n  halogen status --json");
   status->callback([&context] { show_status(context); });
 
   CLI::App* down = app.add_subcommand("down", "Stop the platform; its data stays");
   auto now = std::make_shared<bool>(false);
   down->add_flag("--now", *now, "Do not wait for clients to end their transactions");
+  explain(down, {"halogen down"});
   down->callback([&context, now] { stop(context, *now); });
-
-  auto follow = std::make_shared<bool>(false);
-  auto lines = std::make_shared<int>(100);
-  CLI::App* logs = app.add_subcommand("logs", "Show the platform's log");
-  logs->add_flag("-f,--follow", *follow, "Go on as it grows");
-  logs->add_option("-n,--lines", *lines, "How many of the last lines")->capture_default_str();
-  logs->callback([&context, follow, lines] { show_logs(context, *follow, *lines); });
 }
 
 }  // namespace halogen::cli

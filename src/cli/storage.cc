@@ -48,11 +48,12 @@ void dump(const Context& context, const DumpFlags& flags) {
 void add_storage(CLI::App& app, Context& context) {
   CLI::App* storage = app.add_subcommand("storage", "What is stored");
   storage->require_subcommand(1);
-  storage
-      ->add_subcommand("check",
-                       "Read everything that is stored and say what is damaged or does not fit "
-                       "together; changes nothing, and wants the platform down")
-      ->callback([&context] { check(context); });
+  CLI::App* checked = storage->add_subcommand(
+      "check",
+      "Read everything that is stored and say what is damaged or does not fit together; changes "
+      "nothing, and wants the platform down");
+  explain(checked, {"halogen storage check"});
+  checked->callback([&context] { check(context); });
   auto flags = std::make_shared<DumpFlags>();
   CLI::App* dump_command = storage->add_subcommand(
       "dump",
@@ -64,8 +65,8 @@ void add_storage(CLI::App& app, Context& context) {
                            "Of a timeline, what makes this page: "
                            "<tablespace>/<database>/<relfilenode>[/<fork>]/<block>");
   dump_command->add_option("--lsn", flags->lsn, "The page as it was here; by default as it is now");
-  dump_command->footer(
-      "Example:\n  halogen storage dump 0123456789abcdef0123456789abcdef --page 1663/5/16384/0");
+  explain(dump_command,
+          {"halogen storage dump 0123456789abcdef0123456789abcdef --page 1663/5/16384/0"});
   dump_command->callback([&context, flags] { dump(context, *flags); });
 }
 

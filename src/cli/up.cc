@@ -45,6 +45,7 @@ struct UpFlags {
   bool forget_unreadable_passwords = false;
   bool open_metrics = false;
   double api_rate = 0;
+  std::string log_format = "text";
 };
 
 // A signal asks to stop by a byte in a pipe: nothing else is safe in a handler, and a blocked mask
@@ -222,6 +223,7 @@ void up(const Context& context, const UpFlags& flags) {
   options.forget_unreadable_passwords = flags.forget_unreadable_passwords;
   options.open_metrics = flags.open_metrics;
   options.api_rate = flags.api_rate;
+  options.log_json = flags.log_format == "json";
   options.first_room_uid = flags.room_uids;
   options.memory_bytes = flags.memory;
   options.cache_bytes = flags.cache_size;
@@ -312,6 +314,7 @@ void add_up(CLI::App& app, Context& context) {
   command
       ->add_option("--key-file", flags->key_file,
                    "Keys of the passwords in the catalog; by default catalog.keys in the home")
+      ->type_name("PATH")
       ->envname("HALOGEN_KEY_FILE");
   command->add_flag("--forget-unreadable-passwords", flags->forget_unreadable_passwords,
                     "When the key file is lost: start without the passwords it encrypts");
@@ -323,6 +326,11 @@ void add_up(CLI::App& app, Context& context) {
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--open-metrics", flags->open_metrics, "/metrics needs no key")
       ->envname("HALOGEN_OPEN_METRICS");
+  command
+      ->add_option("--log-format", flags->log_format, "Of halogen.log: lines of text, or of JSON")
+      ->envname("HALOGEN_LOG_FORMAT")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   // For tests/isolation: each attack must succeed once the layer that stops it is out.
   command->add_option("--unsafe-without", flags->without, "Layers of isolation to leave out")
       ->delimiter(',')
@@ -355,7 +363,7 @@ void add_up(CLI::App& app, Context& context) {
                    "The folder with the built console; none: it is not served")
       ->envname("HALOGEN_CONSOLE");
   command->add_option("--libraries", flags->libraries, "Where halogen.so was built")->group("");
-  command->footer("Example:\n  halogen up --detach --pg-port 5433");
+  explain(command, {"halogen up --detach --pg-port 5433"});
   command->callback([&context, flags] { up(context, *flags); });
 }
 

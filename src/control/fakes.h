@@ -51,6 +51,7 @@ class FakeHost : public ComputeHost {
   }
   RoleList roles(const std::string& id) override {
     ++role_reads;
+    while (is_stuck(id)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     MutexLock lock(mutex_);
     if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
     return {roles_, 1};
@@ -96,6 +97,18 @@ class FakeHost : public ComputeHost {
     }
     if (tell) exited(id);
   }
+  // It answers nothing, though it runs, until told otherwise.
+  void set_stuck(const std::string& id, bool stuck) {
+    MutexLock lock(mutex_);
+    if (stuck)
+      stuck_.insert(id);
+    else
+      stuck_.erase(id);
+  }
+  bool is_stuck(const std::string& id) {
+    MutexLock lock(mutex_);
+    return stuck_.contains(id);
+  }
   // Of the last start.
   std::map<std::string, std::string> settings() {
     MutexLock lock(mutex_);
@@ -139,6 +152,7 @@ class FakeHost : public ComputeHost {
   Mutex mutex_;
   std::set<std::string> running_ GUARDED_BY(mutex_);
   std::set<std::string> destroyed_ GUARDED_BY(mutex_);
+  std::set<std::string> stuck_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> settings_ GUARDED_BY(mutex_);
   std::vector<StoredRole> roles_ GUARDED_BY(mutex_) = {
       {"neondb_owner", "SCRAM-SHA-256$fake", true}};

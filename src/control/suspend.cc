@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/log_trace.h"
 #include "control/settings/endpoint_settings.h"
 #include "control/suspend_machine.h"
 
@@ -16,6 +17,9 @@ namespace {
 const log::Logger logger("control");
 
 constexpr int kWakeAttempts = 10;
+
+// Seconds, or -1, of what is set: 0 is the default.
+int64_t timeout_of(int64_t set) { return set == 0 ? kDefaultIdleTimeout : set; }
 
 Error no_such_endpoint() { return Error(Errc::not_found, "endpoint not found"); }
 Error shutting_down() { return Error(Errc::unavailable, "the platform is shutting down"); }
@@ -48,7 +52,11 @@ EndpointManager::EndpointManager(Options options)
       looks_(2),
       readers_(4),
       answers_(1),
-      jobs_(options.job_threads) {}
+      books_(1),
+      logins_(options.jobs),
+      starts_of_computes_(options.jobs),
+      suspends_(options.jobs),
+      work_(options.jobs) {}
 
 EndpointManager::~EndpointManager() { stop(); }
 
@@ -59,9 +67,6 @@ void EndpointManager::start() {
     add(endpoint);
     if (running) begin_start(endpoint.id);  // Takes up one that outlived us, so that it can idle.
   }
-  MutexLock lock(mutex_);
-  watching_ = true;
-  watcher_ = std::thread([this] { watch_idle(); });
 }
 
 void EndpointManager::stop() {
@@ -69,7 +74,6 @@ void EndpointManager::stop() {
     MutexLock lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
-    idle_changed_.notify_all();
     for (auto& [id, machine] : machines_) schedule(machine);
     Deadline deadline = Deadline::after(options_.suspend_deadline);
     auto at_work = [](const auto& entry) {
@@ -77,12 +81,16 @@ void EndpointManager::stop() {
       return machine.busy || (machine.state == ComputeState::active && !machine.stop_failed);
     };
     while (std::any_of(machines_.begin(), machines_.end(), at_work))
-      if (!idle_changed_.wait_until(mutex_, deadline.at())) break;
+      if (!job_ended_.wait_until(mutex_, deadline.at())) break;
   }
-  if (watcher_.joinable()) watcher_.join();
+  alarms_.stop();
   looks_.stop();
   readers_.stop();
-  jobs_.stop();
+  logins_.stop();
+  starts_of_computes_.stop();
+  suspends_.stop();
+  work_.stop();
+  books_.stop();
   answers_.stop();
   host_.on_exit([](const std::string&) {});
 }
@@ -167,14 +175,9 @@ void EndpointManager::refuse_project(const std::string& project_id, const std::s
 // Of a running compute whose roles have not changed since they were read.
 std::optional<Outcome<RoleSecret>> EndpointManager::known_secret(const std::string& endpoint_id,
                                                                  const std::string& role) {
-  uint64_t start = 0;
-  {
-    MutexLock lock(mutex_);
-    MachinePtr machine = find(endpoint_id);
-    if (!machine || stopping_ || machine->state != ComputeState::active || machine->exit_seen)
-      return std::nullopt;
-    start = machine->address.start;
-  }
+  EndpointUsePtr use = uses_.find(endpoint_id);
+  const uint64_t start = use ? use->start.load() : 0;
+  if (start == 0) return std::nullopt;
   std::shared_ptr<const RoleList> roles = host_.known_roles(endpoint_id);
   if (!roles) return std::nullopt;
   return find_role(*roles, role, start);
@@ -190,7 +193,7 @@ void EndpointManager::role_secret(const std::string& endpoint_id, const std::str
     answers_.add([done = std::move(done), error = *error] { done(failed<RoleSecret>(error)); });
     return;
   }
-  machine->questions.push_back({role, std::move(done)});
+  machine->questions.push_back({role, std::move(done), log::trace_id()});
   schedule(machine);
 }
 
@@ -203,30 +206,29 @@ void EndpointManager::wake(const std::string& endpoint_id,
     answers_.add([done = std::move(done), error = *error] { done(failed<ComputeAddress>(error)); });
     return;
   }
-  machine->wakes.push_back(std::move(done));
+  machine->wakes.push_back({std::move(done), log::trace_id()});
   schedule(machine);
 }
 
 std::optional<uint64_t> EndpointManager::use_began(const std::string& endpoint_id) {
-  MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine) return std::nullopt;
-  ++machine->uses;
-  machine->kept_awake.clear();
-  if (machine->state != ComputeState::active || machine->exit_seen) return std::nullopt;
-  return machine->address.start;
+  EndpointUsePtr use = uses_.find(endpoint_id);
+  if (!use) return std::nullopt;
+  ++use->count;
+  ++use->begun;
+  const uint64_t start = use->start;
+  return start == 0 ? std::nullopt : std::optional(start);
 }
 
 void EndpointManager::use_ended(const std::string& endpoint_id) {
-  MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine || machine->uses == 0) return;
-  if (--machine->uses > 0) return;
-  machine->idle_since = steady_clock::now();
-  machine->last_used = now_micros();
-  if (machine->timeout() < 0) return;
-  // The watcher may sleep beyond the moment that this endpoint is due; it need not be told of more.
-  if (!std::exchange(machine->watched, true)) idle_changed_.notify_all();
+  EndpointUsePtr use = uses_.find(endpoint_id);
+  if (!use) return;
+  // Before it counts as idle: nobody may take it for idle since an earlier moment.
+  use->idle_since = steady_clock::now();
+  use->last_used = now_micros();
+  int before = use->count;
+  while (before > 0 && !use->count.compare_exchange_weak(before, before - 1)) {
+  }
+  if (before == 1) watch(use);
 }
 
 PoolSettings EndpointManager::pool_settings(const std::string& endpoint_id) {
@@ -240,14 +242,16 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->id = endpoint.id;
   machine->project_id = endpoint.project_id;
   machine->branch_id = endpoint.branch_id;
-  machine->idle_timeout = endpoint.idle_timeout;
+  machine->use = std::make_shared<EndpointUse>(endpoint.id);
+  machine->use->timeout = timeout_of(endpoint.idle_timeout);
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
   machine->read_only = endpoint.read_only;
   machine->asked_for = endpoint.asked_for;
   machine->disabled = endpoint.disabled;
   machine->vacuum_due = endpoint.vacuum_due;
-  machine->idle_since = steady_clock::now();
+  uses_.add(machine->use);
   MutexLock lock(mutex_);
+  watch_for_vacuum(*machine);
   if (!endpoint.read_only) by_branch_[endpoint.branch_id] = endpoint.id;
   machines_.emplace(endpoint.id, std::move(machine));
 }
@@ -256,8 +260,16 @@ void EndpointManager::set_idle_timeout(const std::string& endpoint_id, int64_t s
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   if (!machine) throw no_such_endpoint();
-  machine->idle_timeout = seconds;
-  idle_changed_.notify_all();
+  set_timeout(*machine, seconds);
+}
+
+void EndpointManager::set_timeout(Machine& machine, int64_t seconds) {
+  machine.use->timeout = timeout_of(seconds);
+  // It may be due before the alarm that there is.
+  ++machine.use->generation;
+  machine.use->watched = false;
+  watch(machine.use);
+  watch_for_vacuum(machine);
 }
 
 void EndpointManager::set_branch(const Endpoint& endpoint) {
@@ -272,11 +284,10 @@ void EndpointManager::update(const Endpoint& endpoint) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint.id);
   if (!machine) throw no_such_endpoint();
-  machine->idle_timeout = endpoint.idle_timeout;
+  set_timeout(*machine, endpoint.idle_timeout);
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
   machine->asked_for = endpoint.asked_for;
   machine->disabled = endpoint.disabled;
-  idle_changed_.notify_all();
 }
 
 ComputeState EndpointManager::state(const std::string& endpoint_id) {
@@ -289,17 +300,19 @@ std::optional<Micros> EndpointManager::last_active(const std::string& endpoint_i
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   if (!machine) return std::nullopt;
-  if (machine->state == ComputeState::active && machine->uses > 0) return now_micros();
-  return machine->last_used;
+  if (machine->state == ComputeState::active && machine->use->count > 0) return now_micros();
+  const Micros last = machine->use->last_used;
+  return last == 0 ? std::nullopt : std::optional(last);
 }
 
 std::string EndpointManager::keeps_awake(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
   if (!machine || machine->state != ComputeState::active) return "";
-  if (machine->uses > 0) return fmt::format("sessions at work: {}", machine->uses);
-  if (machine->timeout() < 0) return "suspending is off";
-  return machine->kept_awake;
+  const EndpointUse& use = *machine->use;
+  if (const int uses = use.count; uses > 0) return fmt::format("sessions at work: {}", uses);
+  if (use.timeout < 0) return "suspending is off";
+  return use.begun == machine->kept_after ? machine->kept_awake : "";
 }
 
 size_t EndpointManager::active() {
@@ -386,6 +399,7 @@ Operation EndpointManager::begin_start(const std::string& endpoint_id) {
     const bool runs = machine->state == ComputeState::active && !machine->suspend_wanted;
     if (!runs && !machine->start_operation && !stopping_) {
       machine->start_operation = operation;
+      machine->start_trace = log::trace_id();
       machine->start_wanted = true;
       schedule(machine);
       return operation;
@@ -487,6 +501,8 @@ void EndpointManager::retire(const std::string& endpoint_id) {
       found != by_branch_.end() && found->second == endpoint_id)
     by_branch_.erase(found);
   machines_.erase(endpoint_id);
+  uses_.remove(endpoint_id);
+  end_vacuum(endpoint_id);
 }
 
 void EndpointManager::schedule(const MachinePtr& machine) {
@@ -503,32 +519,61 @@ void EndpointManager::schedule(const MachinePtr& machine) {
     m.suspend_wanted = m.suspend_force = true;
     for (SuspendedWork& work : m.while_suspended) work.was_running = true;
   }
-  if (m.uses > 0 && !m.suspend_force) m.suspend_wanted = false;  // A use began while it waited.
-  void (EndpointManager::*job)(const MachinePtr&) = nullptr;
-  if (!m.exclusive.empty() || (m.exit_seen && m.state == ComputeState::active)) {
-    job = &EndpointManager::run_exclusive;
-  } else if (m.suspend_wanted) {
-    job = &EndpointManager::run_suspend;
-    if (m.state == ComputeState::active) m.state = ComputeState::suspending;
-  } else if (m.state == ComputeState::idle && !m.while_suspended.empty()) {
-    job = &EndpointManager::run_while_suspended;
-  } else if (m.state == ComputeState::idle && (!m.wakes.empty() || m.start_wanted)) {
-    job = &EndpointManager::run_start;
-    m.state = ComputeState::starting;
-  } else if (!m.questions.empty()) {
-    job = &EndpointManager::run_roles;
-  }
-  if (job != nullptr) {
+  if (Job job = next_job(m)) {
     m.busy = true;
-    const bool waits = m.read_only && job == &EndpointManager::run_start;
-    (waits ? readers_ : jobs_).add([this, machine, job] { (this->*job)(machine); });
+    if (m.read_only && job == &EndpointManager::run_start)
+      readers_.add([this, machine] { run_start(machine); });
+    else
+      pool_for(job).add(m.project_id, [this, machine, job] { (this->*job)(machine); });
   }
-  // A running compute's address is known: no need to wait for the job.
-  if (m.state == ComputeState::active && !m.exit_seen)
-    for (auto& done : std::exchange(m.wakes, {}))
-      answers_.add([this, machine, done = std::move(done)]() mutable {
-        answer_active(machine, std::move(done));
-      });
+  publish(m);
+  answer_wakes_of_active(machine);
+}
+
+EndpointManager::Job EndpointManager::next_job(Machine& m) {
+  if (m.suspend_wanted && !m.suspend_force && m.use->count > 0)
+    m.suspend_wanted = false;  // A use began while it waited.
+  if (!m.exclusive.empty() || (m.exit_seen && m.state == ComputeState::active))
+    return &EndpointManager::run_exclusive;
+  if (m.suspend_wanted && (m.suspend_force || keep_uses_out(m))) {
+    if (m.state == ComputeState::active) m.state = ComputeState::suspending;
+    return &EndpointManager::run_suspend;
+  }
+  if (m.state == ComputeState::idle && !m.while_suspended.empty())
+    return &EndpointManager::run_while_suspended;
+  if (m.state == ComputeState::idle && (!m.wakes.empty() || m.start_wanted)) {
+    m.state = ComputeState::starting;
+    return &EndpointManager::run_start;
+  }
+  if (!m.questions.empty()) return &EndpointManager::run_roles;
+  return nullptr;
+}
+
+FairJobs& EndpointManager::pool_for(Job job) {
+  if (job == &EndpointManager::run_roles) return logins_;
+  if (job == &EndpointManager::run_start) return starts_of_computes_;
+  if (job == &EndpointManager::run_suspend) return suspends_;
+  return work_;
+}
+
+void EndpointManager::publish(Machine& m) {
+  m.use->start = m.state == ComputeState::active && !m.exit_seen ? m.address.start : 0;
+}
+
+bool EndpointManager::keep_uses_out(Machine& m) {
+  m.use->start = 0;
+  if (m.use->count == 0) return true;
+  m.suspend_wanted = false;
+  return false;
+}
+
+// A running compute's address is known: no need to wait for a job.
+void EndpointManager::answer_wakes_of_active(const MachinePtr& machine) {
+  if (machine->state != ComputeState::active || machine->exit_seen) return;
+  for (WakeRequest& wake : std::exchange(machine->wakes, {}))
+    answers_.add([this, machine, wake = std::move(wake)]() mutable {
+      answer_active(machine, std::move(wake));
+    });
 }
 
 void EndpointManager::compute_exited(const std::string& endpoint_id) {
@@ -536,56 +581,71 @@ void EndpointManager::compute_exited(const std::string& endpoint_id) {
   MachinePtr machine = find(endpoint_id);
   if (!machine) return;
   machine->exit_seen = true;
+  publish(*machine);
   schedule(machine);
 }
 
-void EndpointManager::watch_idle() {
+void EndpointManager::watch(const EndpointUsePtr& use) {
+  const int64_t timeout = use->timeout;
+  if (timeout < 0 || use->watched.exchange(true)) return;
+  const uint64_t generation = use->generation;
+  alarms_.set(use->idle_since.load() + std::chrono::seconds(timeout),
+              [this, use, generation] { look_whether_idle(use, generation); });
+}
+
+void EndpointManager::look_whether_idle(const EndpointUsePtr& use, uint64_t generation) {
   MutexLock lock(mutex_);
-  while (!stopping_) {
-    steady_clock::time_point next = std::min(suspend_idle(), wake_for_vacuum());
-    idle_changed_.wait_until(mutex_, next);
-  }
+  if (use->generation != generation) return;
+  // Before looking: a use that ends from now on sets an alarm of its own.
+  use->watched = false;
+  MachinePtr machine = find(use->id);
+  if (!machine || machine->use != use || stopping_) return;
+  if (machine->state != ComputeState::active || use->count > 0 || machine->suspend_wanted) return;
+  const int64_t timeout = use->timeout;
+  if (timeout < 0) return;
+  if (use->idle_since.load() + std::chrono::seconds(timeout) > steady_clock::now())
+    return watch(use);
+  machine->suspend_wanted = true;
+  machine->suspend_force = false;
+  schedule(machine);
 }
 
-steady_clock::time_point EndpointManager::suspend_idle() {
-  auto now = steady_clock::now();
-  auto next = now + std::chrono::hours(1);
-  for (auto& [id, machine] : machines_) {
-    Machine& m = *machine;
-    m.watched = false;
-    if (m.state != ComputeState::active || m.uses > 0 || m.timeout() < 0 || m.suspend_wanted)
-      continue;
-    auto due = m.idle_since + std::chrono::seconds(m.timeout());
-    if (due > now) {
-      m.watched = true;
-      next = std::min(next, due);
-      continue;
-    }
-    m.suspend_wanted = true;
-    m.suspend_force = false;
-    schedule(machine);
-  }
-  return next;
+void EndpointManager::watch_for_vacuum(Machine& machine) {
+  if (!machine.vacuum_due || machine.state != ComputeState::idle || machine.use->timeout < 0)
+    return;
+  if (std::exchange(machine.vacuum_watched, true)) return;
+  alarms_.set(machine.use->idle_since.load() + options_.vacuum_rest, [this, id = machine.id] {
+    MutexLock lock(mutex_);
+    if (MachinePtr due = find(id)) due->vacuum_watched = false;
+    wake_for_vacuum(id);
+  });
 }
 
-steady_clock::time_point EndpointManager::wake_for_vacuum() {
-  auto now = steady_clock::now();
-  auto next = now + std::chrono::hours(1);
-  auto awake_for_it = [](const auto& entry) { return entry.second->for_vacuum; };
-  if (std::any_of(machines_.begin(), machines_.end(), awake_for_it)) return next;
-  for (auto& [id, machine] : machines_) {
-    Machine& m = *machine;
-    if (!m.vacuum_due || m.state != ComputeState::idle || m.timeout() < 0) continue;
-    if (auto due = m.idle_since + options_.vacuum_rest; due > now) {
-      next = std::min(next, due);
-      continue;
-    }
-    logger.info("{}: woken for autovacuum", id);
-    m.for_vacuum = m.start_wanted = true;
-    schedule(machine);
-    break;
+void EndpointManager::wake_for_vacuum(const std::string& endpoint_id) {
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || stopping_) return;
+  Machine& m = *machine;
+  if (!m.vacuum_due || m.state != ComputeState::idle || m.use->timeout < 0) return;
+  if (m.use->idle_since.load() + options_.vacuum_rest > steady_clock::now())
+    return watch_for_vacuum(m);
+  if (!vacuuming_.empty()) {
+    waiting_for_vacuum_.push_back(endpoint_id);
+    return;
   }
-  return next;
+  logger.info("{}: woken for autovacuum", endpoint_id);
+  vacuuming_ = endpoint_id;
+  m.start_wanted = true;
+  schedule(machine);
+}
+
+void EndpointManager::end_vacuum(const std::string& endpoint_id) {
+  if (vacuuming_ != endpoint_id) return;
+  vacuuming_.clear();
+  while (vacuuming_.empty() && !waiting_for_vacuum_.empty()) {
+    const std::string next = std::move(waiting_for_vacuum_.front());
+    waiting_for_vacuum_.pop_front();
+    wake_for_vacuum(next);
+  }
 }
 
 }  // namespace halogen::control

@@ -6,20 +6,28 @@
 // waits in the endpoint's queues, and the end of each job decides what is next. Any number of
 // connections share one start. A failed start fails all that wait for it; the next one starts anew.
 //
-// Threads: any may call. Jobs run on a pool; callbacks run on a thread of ours, without the lock.
+// Uses are counted beside all that, without its lock (endpoint_uses.h); alarms (alarms.h) tell when
+// a suspend can be due, so that nothing looks at all endpoints.
+//
+// Threads: any may call. Jobs run on pools, where projects take turns: one for logins, one for
+// starts, one for suspends, one for the API's work. Callbacks run on a thread of ours, without the
+// lock.
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
-#include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "base/deadline.h"
 #include "base/mutex.h"
+#include "control/alarms.h"
 #include "control/catalog.h"
+#include "control/endpoint_uses.h"
+#include "control/fair_jobs.h"
 #include "control/jobs.h"
 #include "control/settings/allow_list.h"
 #include "protocol/compute_host.h"
@@ -32,13 +40,15 @@ constexpr int64_t kDefaultIdleTimeout = 300;  // Seconds.
 enum class ComputeState { idle, starting, active, suspending };
 std::string_view compute_state_name(ComputeState state);
 
+struct WakeRequest;
+
 class EndpointManager final : public Endpoints {
  public:
   struct Options {
     Catalog& catalog;
     ComputeHost& host;
     bool settings_guard = true;  // Of what is stored, only allowed settings count.
-    size_t job_threads = 16;
+    FairJobs::Options jobs{};    // Of each pool.
     std::chrono::seconds start_deadline{60};
     std::chrono::seconds suspend_deadline{120};
     // One that was suspended by force although autovacuum had work is woken for it after so long.
@@ -115,6 +125,7 @@ class EndpointManager final : public Endpoints {
  private:
   struct Machine;
   using MachinePtr = std::shared_ptr<Machine>;
+  using Job = void (EndpointManager::*)(const MachinePtr&);
 
   struct Allowed {
     AllowList list;
@@ -133,6 +144,14 @@ class EndpointManager final : public Endpoints {
   std::optional<Error> refusal(const Machine& machine) REQUIRES(mutex_);
   // Gives the endpoint its next job, if it is free and there is one.
   void schedule(const MachinePtr& machine) REQUIRES(mutex_);
+  Job next_job(Machine& machine) REQUIRES(mutex_);
+  FairJobs& pool_for(Job job);
+  void answer_wakes_of_active(const MachinePtr& machine) REQUIRES(mutex_);
+  // Tells those who begin a use whether there is a compute for it.
+  void publish(Machine& machine);
+  // From now on a use that begins asks for a wake first; false, and nothing is changed, if there is
+  // a use already.
+  static bool keep_uses_out(Machine& machine);
   void end_job(const MachinePtr& machine, ComputeState state);
 
   void run_start(const MachinePtr& machine);
@@ -145,34 +164,44 @@ class EndpointManager final : public Endpoints {
   static void refuse_while_suspended(Machine& machine, const Error& error);
   void fail_wakes(const MachinePtr& machine, const Error& error);
   void compute_exited(const std::string& endpoint_id);
-  void answer_active(const MachinePtr& machine, std::function<void(Outcome<ComputeAddress>)> done);
+  void answer_active(const MachinePtr& machine, WakeRequest wake);
 
-  void watch_idle();
-  // Asks for a suspend where one is due; returns when the next one can be.
-  steady_clock::time_point suspend_idle() REQUIRES(mutex_);
-  // Wakes those that rest although autovacuum has work, one at a time; returns as above.
-  steady_clock::time_point wake_for_vacuum() REQUIRES(mutex_);
+  void set_timeout(Machine& machine, int64_t seconds) REQUIRES(mutex_);
+  // Sees to it that look_whether_idle() is called when this endpoint is due, and not later.
+  void watch(const EndpointUsePtr& use);
+  void look_whether_idle(const EndpointUsePtr& use, uint64_t generation);
+  // Those that rest although autovacuum has work are woken for it, one at a time.
+  void watch_for_vacuum(Machine& machine) REQUIRES(mutex_);
+  void wake_for_vacuum(const std::string& endpoint_id) REQUIRES(mutex_);
+  void end_vacuum(const std::string& endpoint_id) REQUIRES(mutex_);
   Operation new_operation(const Endpoint& endpoint, const std::string& action);
 
   const Options options_;
   Catalog& catalog_;
   ComputeHost& host_;
   Mutex mutex_;
-  CondVar idle_changed_;
+  CondVar job_ended_;  // While stopping.
+  EndpointUses uses_;
   std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
-  std::map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
-  std::map<std::string, std::string> by_branch_ GUARDED_BY(mutex_);
-  std::map<std::string, Allowed> allowed_ GUARDED_BY(mutex_);      // By project, if it has one.
-  std::map<std::string, std::string> refused_ GUARDED_BY(mutex_);  // Likewise: why.
+  std::unordered_map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, std::string> by_branch_ GUARDED_BY(mutex_);
+  // By project, if it has one; and why it is refused.
+  std::unordered_map<std::string, Allowed> allowed_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, std::string> refused_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
-  bool watching_ GUARDED_BY(mutex_) = false;
-  std::thread watcher_;
+  std::string vacuuming_ GUARDED_BY(mutex_);  // That was woken for it; "": none is.
+  std::deque<std::string> waiting_for_vacuum_ GUARDED_BY(mutex_);
   Look look_;
   ReaderTimeline reader_timeline_;
   Jobs looks_;    // These wait for other jobs.
   Jobs readers_;  // Likewise: starts of read-only computes.
   Jobs answers_;  // Short: callbacks of wakes that need no start.
-  Jobs jobs_;
+  Jobs books_;    // What the catalog is told when nobody waits for that.
+  FairJobs logins_;
+  FairJobs starts_of_computes_;
+  FairJobs suspends_;
+  FairJobs work_;
+  Alarms alarms_;
 };
 
 }  // namespace halogen::control

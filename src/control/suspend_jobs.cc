@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_trace.h"
 #include "base/metrics.h"
 #include "control/settings/endpoint_settings.h"
 #include "control/suspend_machine.h"
@@ -13,11 +14,8 @@ namespace {
 
 const log::Logger logger("control");
 
-metrics::Histogram& wake_seconds() {
-  static metrics::Histogram histogram =
-      metrics::histogram("halogen_wake_seconds", "Time from a wake's start to a ready compute.");
-  return histogram;
-}
+metrics::Histogram wake_seconds =
+    metrics::histogram("halogen_wake_seconds", "Time from a wake's start to a ready compute.");
 
 // What an older release stored and this one does not allow must not keep an endpoint from starting.
 SettingValues allowed_settings_of(const Endpoint& endpoint) {
@@ -69,41 +67,47 @@ void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
   machine->busy = false;
   machine->state = state;
   if (state == ComputeState::idle) {
-    machine->for_vacuum = false;
     machine->kept_awake.clear();
+    end_vacuum(machine->id);
+    watch_for_vacuum(*machine);
   }
   // A start that was to follow a suspend, which has failed.
   if (state == ComputeState::active && machine->start_operation) {
-    jobs_.add(
+    books_.add(
         [this, id = machine->start_operation->id] { catalog_.finish_operation(id, "skipped"); });
     machine->start_operation.reset();
     machine->start_wanted = false;
   }
   schedule(machine);
-  idle_changed_.notify_all();
+  if (machine->state == ComputeState::active && machine->use->count == 0) watch(machine->use);
+  if (stopping_) job_ended_.notify_all();
 }
 
 void EndpointManager::fail_wakes(const MachinePtr& machine, const Error& error) {
-  std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
+  std::vector<WakeRequest> wakes;
   std::vector<RoleQuestion> questions;
   {
     MutexLock lock(mutex_);
     wakes = std::exchange(machine->wakes, {});
     questions = std::exchange(machine->questions, {});
   }
-  for (auto& done : wakes) done({std::nullopt, error});
+  for (WakeRequest& wake : wakes) wake.done({std::nullopt, error});
   for (RoleQuestion& question : questions) question.done({std::nullopt, error});
 }
 
 void EndpointManager::run_start(const MachinePtr& machine) {
   Operation operation;
+  std::string trace;
   {
     MutexLock lock(mutex_);
+    trace = machine->wakes.empty() ? machine->start_trace : machine->wakes.front().trace;
+    machine->start_trace.clear();
     machine->start_wanted = false;
     machine->exit_seen = false;
     machine->vacuum_due = false;
     if (machine->start_operation) operation = *machine->start_operation;
   }
+  log::Trace for_whom(trace);
   auto began = steady_clock::now();
   try {
     Endpoint endpoint = catalog_.endpoint(machine->id);
@@ -111,21 +115,22 @@ void EndpointManager::run_start(const MachinePtr& machine) {
     operation.status = "running";
     ComputeAddress address = start_compute(machine, operation);
     address.start = ++starts_;
-    std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
+    std::vector<WakeRequest> wakes;
     {
       MutexLock lock(mutex_);
       machine->state = ComputeState::active;
       machine->address = address;
-      machine->idle_since = steady_clock::now();
+      machine->use->idle_since = steady_clock::now();
+      publish(*machine);
       machine->start_operation.reset();
       wakes = std::exchange(machine->wakes, {});
     }
-    for (auto& done : wakes) done({address, std::nullopt});
+    for (WakeRequest& wake : wakes) wake.done({address, std::nullopt});
     std::chrono::duration<double> took = steady_clock::now() - began;
-    wake_seconds().observe(took.count());
+    wake_seconds.observe(took.count());
     logger.info("{}: compute started in {:.0f} ms", machine->id, took.count() * 1000);
     // Nobody waits for the books; the endpoint is free for its next job meanwhile.
-    jobs_.add([this, endpoint, id = operation.id] {
+    books_.add([this, endpoint, id = operation.id] {
       try {
         catalog_.compute_started(endpoint);
         catalog_.finish_operation(id, "finished");
@@ -186,11 +191,13 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
   Operation operation;
   bool force;
   bool running;
+  uint64_t begun;
   {
     MutexLock lock(mutex_);
     machine->suspend_wanted = false;
     force = std::exchange(machine->suspend_force, false);
     running = machine->state == ComputeState::suspending;
+    begun = machine->use->begun;
     if (machine->suspend_operation) operation = *machine->suspend_operation;
     machine->suspend_operation.reset();
   }
@@ -221,8 +228,9 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
   }
   {
     MutexLock lock(mutex_);
-    machine->idle_since = steady_clock::now();  // If it still runs, not again at once.
+    machine->use->idle_since = steady_clock::now();  // If it still runs, not again at once.
     machine->kept_awake = kept_awake;
+    machine->kept_after = begun;
     if (state == ComputeState::idle && running) machine->vacuum_due = vacuum_due;
     machine->stop_failed = stopping_ && state == ComputeState::active;
     if (state == ComputeState::active)
@@ -251,6 +259,7 @@ void EndpointManager::run_roles(const MachinePtr& machine) {
     state = machine->state;
     if (state == ComputeState::active) start = machine->address.start;
   }
+  log::Trace for_whom(questions.empty() ? "" : questions.front().trace);
   std::optional<Error> failure;
   std::optional<RoleList> roles;
   try {
@@ -273,6 +282,7 @@ void EndpointManager::run_roles(const MachinePtr& machine) {
   } else {
     MutexLock lock(mutex_);
     machine->start_wanted = true;
+    if (!questions.empty()) machine->start_trace = questions.front().trace;
     machine->questions.insert(machine->questions.begin(),
                               std::make_move_iterator(questions.begin()),
                               std::make_move_iterator(questions.end()));
@@ -331,8 +341,7 @@ void EndpointManager::refuse_while_suspended(Machine& machine, const Error& erro
     refused.done.set_exception(std::make_exception_ptr(error));
 }
 
-void EndpointManager::answer_active(const MachinePtr& machine,
-                                    std::function<void(Outcome<ComputeAddress>)> done) {
+void EndpointManager::answer_active(const MachinePtr& machine, WakeRequest wake) {
   // The proxy may hear of a compute's death (a closed socket) before we do.
   bool running = host_.running(machine->id);
   std::optional<ComputeAddress> address;
@@ -342,11 +351,11 @@ void EndpointManager::answer_active(const MachinePtr& machine,
       address = machine->address;
     } else {
       if (!running) machine->exit_seen = true;
-      machine->wakes.push_back(std::move(done));
+      machine->wakes.push_back(std::move(wake));
       schedule(machine);
     }
   }
-  if (address) done({*address, std::nullopt});
+  if (address) wake.done({*address, std::nullopt});
 }
 
 }  // namespace halogen::control

@@ -4,6 +4,7 @@
 #include <future>
 #include <optional>
 
+#include "control/endpoint_uses.h"
 #include "control/suspend.h"
 
 namespace halogen::control {
@@ -11,6 +12,12 @@ namespace halogen::control {
 struct RoleQuestion {
   std::string role;
   std::function<void(Outcome<RoleSecret>)> done;
+  std::string trace;  // Who asks, for log lines.
+};
+
+struct WakeRequest {
+  std::function<void(Outcome<ComputeAddress>)> done;
+  std::string trace;
 };
 
 // What the list says of a role, of this start of the compute; not_found.
@@ -28,7 +35,6 @@ struct EndpointManager::Machine {
   std::string id;
   std::string project_id;
   std::string branch_id;
-  int64_t idle_timeout = 0;  // As set: 0 = default, -1 = never.
   PoolSettings pool;
   bool read_only = false;
   bool asked_for = true;
@@ -44,25 +50,21 @@ struct EndpointManager::Machine {
       false;  // By the API, or by a question that only a running compute can answer.
   bool suspend_wanted = false;
   bool suspend_force = false;
-  bool stop_failed = false;  // While stopping: tried once, left alone.
-  std::string kept_awake;    // Why the last idle suspend was refused; until a use begins.
-  bool vacuum_due = false;   // While idle: to be woken for it.
-  bool for_vacuum = false;   // That is why it was woken.
+  bool stop_failed = false;     // While stopping: tried once, left alone.
+  std::string kept_awake;       // Why the last idle suspend was refused,
+  uint64_t kept_after = 0;      // after so many uses: until another begins.
+  bool vacuum_due = false;      // While idle: to be woken for it,
+  bool vacuum_watched = false;  // and an alarm is set for that.
 
-  int uses = 0;
-  steady_clock::time_point idle_since;
-  std::optional<Micros> last_used;  // When the last use ended, or its start was over.
-  bool watched = false;             // The watcher wakes up in time for it.
+  EndpointUsePtr use;
 
-  std::vector<std::function<void(Outcome<ComputeAddress>)>> wakes;
+  std::vector<WakeRequest> wakes;
   std::vector<RoleQuestion> questions;
   std::deque<std::packaged_task<void(bool)>> exclusive;
   std::deque<SuspendedWork> while_suspended;
   std::optional<Operation> start_operation;
+  std::string start_trace;  // Who asked for it by the API.
   std::optional<Operation> suspend_operation;
-
-  // Seconds, or -1.
-  int64_t timeout() const { return idle_timeout == 0 ? kDefaultIdleTimeout : idle_timeout; }
 };
 
 }  // namespace halogen::control

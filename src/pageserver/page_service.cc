@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_trace.h"
 #include "base/metrics.h"
 
 namespace halogen::pageserver {
@@ -65,6 +66,7 @@ void log_failure(PageSession& session, const Error& error, uint64_t lsn) {
   const bool storage_error =
       error.code() == Errc::corrupt || error.code() == Errc::io || error.code() == Errc::internal;
   if (!session.may_log(storage_error)) return;
+  log::Trace trace(session.woken_for());
   switch (error.code()) {
     case Errc::corrupt:
     case Errc::io:

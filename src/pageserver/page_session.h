@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 
+#include "base/log_trace.h"
 #include "base/mutex.h"
 #include "base/throttle.h"
 #include "pageserver/page_connection.h"
@@ -34,6 +35,8 @@ class PageSession {
   bool may_log(bool storage_error = false) {
     return (storage_error ? error_lines_ : log_lines_).allow();
   }
+  // On whose behalf the compute was started: for log lines (base/log_trace.h).
+  const std::string& woken_for() const { return woken_for_; }
   // See BootRecorder. True when it is complete: keep_boot_set() then.
   bool note(const std::vector<PageKey>& pages) { return recorder_.note(pages); }
   void keep_boot_set();
@@ -84,6 +87,7 @@ class PageSession {
   const uint64_t term_;
   const Lsn lsn_;
   const Limits limits_;
+  const std::string woken_for_ = log::trace_id();
   const std::vector<PageKey> hot_before_;  // What the skeleton will have brought.
   BootRecorder recorder_;
   Throttle log_lines_;

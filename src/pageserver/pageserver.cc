@@ -342,6 +342,7 @@ PageToken Pageserver::open_session(TimelineId id, uint64_t term, Lsn lsn) {
     if (!branch->timeline->store().readable(lsn)) require_history(*branch->timeline, lsn);
     token = page_service_->open_session(branch->timeline, term, lsn);
   }
+  logger.debug("timeline {}: read by the compute of term {} from {} on", id.str(), term, lsn.str());
   // After the session is there: see Follower::rest_if_idle.
   wake(id, branch);
   wake_for(id, branch, lsn);

@@ -17,11 +17,8 @@ constexpr std::chrono::milliseconds kFirstRetry{20};  // A compute may be waitin
 constexpr std::chrono::milliseconds kLastRetry{2000};
 constexpr std::chrono::seconds kCorruptRetry{60};
 
-metrics::Counter& wal_bytes() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_pageserver_wal_bytes_total", "Bytes of WAL received and ingested.");
-  return counter;
-}
+metrics::Counter wal_bytes =
+    metrics::counter("halogen_pageserver_wal_bytes_total", "Bytes of WAL received and ingested.");
 
 }  // namespace
 
@@ -136,7 +133,7 @@ void WalReceiver::take_messages(net::ReplicationClient& client, bool& reply) {
                   received().str());
     options_.feed(message->start, message->data);
     received_ += message->data.size();
-    wal_bytes().add(static_cast<double>(message->data.size()));
+    wal_bytes.add(static_cast<double>(message->data.size()));
   }
 }
 

@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_trace.h"
 #include "compute/agent/agent.h"
 #include "compute/rooms/warden.h"
 #include "control/control.h"
@@ -190,6 +191,7 @@ Platform::Platform(Options options, Progress progress)
       progress_(std::move(progress)),
       lock_(std::make_unique<HomeLock>(layout_)),
       services_(std::make_unique<Services>()) {
+  log::set_format(options_.log_json ? log::Format::json : log::Format::text);
   log::init(log_level(), layout_.log);
   close_home(layout_);
   raise_file_limit();

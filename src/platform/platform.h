@@ -35,6 +35,7 @@ struct Options {
   bool forget_unreadable_passwords = false;
   bool open_metrics = false;       // /metrics needs no key.
   double api_rate = 0;             // Requests a second of one API key; 0: no limit.
+  bool log_json = false;           // Lines of the log are JSON (base/log_trace.h).
   unsigned first_room_uid = 0;     // Of the users that computes run as, if we are root. 0: choose.
   uint64_t memory_bytes = 0;       // Of caches and WAL in this process. 0: prepare() chooses.
   uint64_t cache_bytes = 0;        // On the disk, of each running compute. 0: a share of it.

@@ -25,11 +25,8 @@ constexpr size_t kBulk = 64 * 1024;
 constexpr size_t kMaxGroup = 1u << 20;
 constexpr std::chrono::milliseconds kGather{1};
 
-metrics::Gauge& pulls() {
-  static metrics::Gauge gauge =
-      metrics::gauge("halogen_safekeeper_streams", "Computes that WAL is being received from.");
-  return gauge;
-}
+metrics::Gauge pulls =
+    metrics::gauge("halogen_safekeeper_streams", "Computes that WAL is being received from.");
 
 }  // namespace
 
@@ -85,12 +82,12 @@ void Receiver::run() {
       if (error.code() == Errc::cancelled || error.code() == Errc::fenced) break;
       refused = error.code() != Errc::unavailable && error.code() != Errc::timed_out;
     }
-    if (streaming_) pulls().sub();
+    if (streaming_) pulls.sub();
     if (streaming_ && !refused) pause = kFirstPause;
     if (!sleep(refused ? kFailurePause : pause)) return;
     pause = std::min(pause * 3 / 2 + std::chrono::milliseconds(1), kLongestPause);
   }
-  if (streaming_) pulls().sub();
+  if (streaming_) pulls.sub();
 }
 
 void Receiver::report(const Error& error) {
@@ -153,7 +150,7 @@ void Receiver::start_streaming(Lsn from) {
 
 void Receiver::receive_loop(Lsn from) {
   streaming_ = true;
-  pulls().add();
+  pulls.add();
   reported_.clear();
   sink_.set_problem("");
   logger.info("{}: receiving WAL from {}", options_.name, from.str());

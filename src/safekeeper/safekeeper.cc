@@ -16,27 +16,16 @@ constexpr std::chrono::seconds kSaveDelay{1};
 constexpr const char* kDeleted = ".deleted";
 constexpr const char* kUnfinished = ".tmp";
 
-metrics::Gauge& timelines_gauge() {
-  static metrics::Gauge gauge =
-      metrics::gauge("halogen_safekeeper_timelines", "Timelines whose WAL is kept here.");
-  return gauge;
-}
-metrics::Counter& terms_total() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_safekeeper_terms_total", "Terms begun.");
-  return counter;
-}
+metrics::Gauge timelines_gauge =
+    metrics::gauge("halogen_safekeeper_timelines", "Timelines whose WAL is kept here.");
+metrics::Counter terms_total = metrics::counter("halogen_safekeeper_terms_total", "Terms begun.");
 
-metrics::Counter& refused_total() {
-  static metrics::Counter counter = metrics::counter("halogen_safekeeper_refused_connections_total",
-                                                     "Readers of WAL without a token for it.");
-  return counter;
-}
+metrics::Counter refused_total = metrics::counter("halogen_safekeeper_refused_connections_total",
+                                                  "Readers of WAL without a token for it.");
 
 }  // namespace
 
 Safekeeper::Safekeeper(Options options) : options_(std::move(options)) {
-  refused_total();  // From the beginning, so that the first one is seen as a rise.
   fs::create_directories(options_.home);
   fs::create_directories(options_.socket_folder);
   find_all();
@@ -58,7 +47,7 @@ Safekeeper::~Safekeeper() {
     work_.notify_all();
     changed_.notify_all();
   }
-  timelines_gauge().sub(static_cast<double>(timelines.size()));
+  timelines_gauge.sub(static_cast<double>(timelines.size()));
   for (auto& [id, slot] : timelines)
     if (slot.timeline) slot.timeline->stop();
   server_.reset();
@@ -83,7 +72,7 @@ void Safekeeper::find_all() {
     timelines_[id];
   }
   MutexLock lock(mutex_);
-  timelines_gauge().add(static_cast<double>(timelines_.size()));
+  timelines_gauge.add(static_cast<double>(timelines_.size()));
   if (!timelines_.empty()) logger.info("there are {} timelines", timelines_.size());
 }
 
@@ -241,7 +230,7 @@ void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_ident
                                    .oldest = start});
   MutexLock lock(mutex_);
   timelines_[id];
-  timelines_gauge().add();
+  timelines_gauge.add();
 }
 
 void Safekeeper::delete_timeline(TimelineId id) {
@@ -253,7 +242,7 @@ void Safekeeper::delete_timeline(TimelineId id) {
       timeline = std::move(slot->timeline);
       timelines_.erase(id);
       open_.erase(id);
-      timelines_gauge().sub();
+      timelines_gauge.sub();
     }
   }
   access_.forget(id);
@@ -269,7 +258,7 @@ void Safekeeper::delete_timeline(TimelineId id) {
 
 TermStart Safekeeper::begin_term(TimelineId id, uint64_t term) {
   TermStart start = find(id)->begin_term(term);
-  terms_total().add();
+  terms_total.add();
   return start;
 }
 
@@ -317,7 +306,7 @@ Token Safekeeper::grant_wal(TimelineId id, WalConsumer consumer) {
 std::shared_ptr<Timeline> Safekeeper::open_for_reader(TimelineId id,
                                                       const std::optional<Token>& token) {
   if (options_.asks_for_token && !(token && access_.admit(id, *token, steady_clock::now()))) {
-    refused_total().add();
+    refused_total.add();
     throw Error(Errc::permission_denied, "the password is no token for timeline {}", id.str());
   }
   return find(id);

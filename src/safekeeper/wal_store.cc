@@ -19,21 +19,12 @@ const log::Logger logger("safekeeper");
 // No more than this is ever written without being flushed, so what a crash tears is no longer.
 constexpr uint64_t kMaxUnflushed = 2 * kMostUnsyncedWal;
 
-metrics::Counter& bytes_total() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_safekeeper_wal_bytes_total", "WAL made durable, in bytes.");
-  return counter;
-}
-metrics::Counter& flushes_total() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_safekeeper_flushes_total", "Group flushes of WAL.");
-  return counter;
-}
-metrics::Histogram& flush_seconds() {
-  static metrics::Histogram histogram = metrics::histogram(
-      "halogen_safekeeper_flush_seconds", "How long a group flush (fdatasync) takes.");
-  return histogram;
-}
+metrics::Counter bytes_total =
+    metrics::counter("halogen_safekeeper_wal_bytes_total", "WAL made durable, in bytes.");
+metrics::Counter flushes_total =
+    metrics::counter("halogen_safekeeper_flushes_total", "Group flushes of WAL.");
+metrics::Histogram flush_seconds = metrics::histogram("halogen_safekeeper_flush_seconds",
+                                                      "How long a group flush (fdatasync) takes.");
 
 // The headers that readers expect before `start`, where this store has no WAL: of the segment, and
 // of the page that `start` is in.
@@ -202,9 +193,9 @@ Lsn WalStore::flush() {
   // whole: Postgres may now remove its own, so recovery must not end the log before there.
   if (segment_of(from) != segment_of(to)) save([to](DurableState& state) { state.flushed = to; });
   publish(to);
-  bytes_total().add(static_cast<double>(to - from));
-  flushes_total().add();
-  flush_seconds().observe(std::chrono::duration<double>(steady_clock::now() - began).count());
+  bytes_total.add(static_cast<double>(to - from));
+  flushes_total.add();
+  flush_seconds.observe(std::chrono::duration<double>(steady_clock::now() - began).count());
   return to;
 }
 
@@ -281,7 +272,7 @@ void WalStore::take(Lsn end, bool synced) {
     save([end](DurableState& state) { state.flushed = end; });
   written_ = high_water_ = end;
   publish(end);
-  bytes_total().add(static_cast<double>(end - from));
+  bytes_total.add(static_cast<double>(end - from));
 }
 
 void WalStore::end_in_place(const RecordWalk& walk) {

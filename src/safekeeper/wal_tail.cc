@@ -42,11 +42,8 @@ constexpr uint64_t kLinkAhead = kWalSegmentSize / 4;
 constexpr uint64_t kLongRecord = 1u << 20;
 constexpr Lsn kAll{~uint64_t{0}};
 
-metrics::Gauge& tails() {
-  static metrics::Gauge gauge =
-      metrics::gauge("halogen_safekeeper_in_place", "Computes that write their WAL in place.");
-  return gauge;
-}
+metrics::Gauge tails =
+    metrics::gauge("halogen_safekeeper_in_place", "Computes that write their WAL in place.");
 
 UniqueFd made(int fd, const char* what) {
   if (fd < 0) throw system_error(errno, what);
@@ -100,7 +97,7 @@ WalTail::WalTail(Options options, WalStore& store)
     // More is the thread's to make, while Postgres starts.
     give_room(store_.room_for(store_.end() + kFirstRoom));
   }
-  tails().add();
+  tails.add();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -108,7 +105,7 @@ WalTail::~WalTail() {
   uint64_t one = 1;
   if (::write(stop_.get(), &one, sizeof one) < 0 && errno != EAGAIN) die("eventfd write failed");
   thread_.join();
-  tails().sub();
+  tails.sub();
   try {
     finish();
   } catch (const Error& error) {

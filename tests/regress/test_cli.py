@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -21,18 +22,26 @@ def test_status_tells_where_everything_is(platform):
     assert status["ca_file"] in table and "safekeeper" in table
 
 
-def test_every_command_has_help_and_those_with_choices_have_examples():
-    def help_of(*command):
-        return subprocess.run([BIN, *command, "--help"], text=True, capture_output=True, check=True).stdout
+def commands_below(*words):
+    """All commands that do something, as the completion of words finds them."""
+    offered = subprocess.run([BIN, "__complete", *words, ""], text=True, capture_output=True, check=True).stdout
+    below = [line.split("\t")[0] for line in offered.splitlines()]
+    is_group = below and "Subcommands:" in help_of(*words)
+    return [command for name in below for command in commands_below(*words, name)] if is_group else [words]
 
+
+def help_of(*command):
+    return subprocess.run([BIN, *command, "--help"], text=True, capture_output=True, check=True).stdout
+
+
+def test_every_command_has_help_with_examples():
     assert "halogen up --detach" in help_of()
-    for command in ["up", "psql", "connection-string"]:
-        assert "Example:" in help_of(command), command
-    for command in [("projects", "create"), ("projects", "delete"), ("branches", "create"), ("branches", "restore")]:
-        assert "Example:" in help_of(*command), command
-    for command in [["down"], ["status"], ["logs"], ["suspend"], ["wake"], ["projects", "list"], ["branches", "list"],
-                    ["branches", "delete"]]:
-        assert help_of(*command), command
+    commands = commands_below()
+    assert len(commands) > 35
+    for command in commands:
+        assert re.search(r"Examples?:\n  ", help_of(*command)), command
+    for command in [("projects", "create"), ("branches", "list"), ("connection-string",), ("operations", "list")]:
+        assert "\nneonctl: " in help_of(*command), command
 
 
 def test_projects_and_branches_are_listed_by_name_and_as_json(project, platform):
@@ -54,6 +63,69 @@ def test_the_connection_string_is_alone_on_standard_output(project, platform):
 
 def test_psql_passes_on_what_follows(project, platform):
     assert platform.cli("psql", "--project", project.id, "--", "-At", "-c", "select 6 * 7") == "42\n"
+
+
+def cli_in(platform, folder, *words, **environment):
+    """`halogen <words>` in this folder: what it returned, printed and said."""
+    return subprocess.run([BIN, *words], cwd=folder, env={**platform.env, "HOME": "/home/nobody", **environment}, text=True,
+                          capture_output=True, timeout=60)
+
+
+def test_a_project_in_use_needs_no_option(project, platform, tmp_path):
+    other = platform.create_project("other")
+    try:
+        project.create_branch("dev")
+        below = tmp_path / "a" / "b"
+        below.mkdir(parents=True)
+        several = cli_in(platform, tmp_path, "branches", "list")
+        assert several.returncode == 1 and "halogen use PROJECT" in several.stderr
+        assert cli_in(platform, tmp_path, "use", project.id, "dev").returncode == 0
+        assert json.loads((tmp_path / ".neon").read_text())["projectId"] == project.id
+        listed = cli_in(platform, below, "branches", "list")
+        assert "dev" in listed.stdout and "main" in listed.stdout, listed.stderr
+        string = cli_in(platform, below, "connection-string").stdout.strip()
+        assert project.endpoint("dev") in string
+        by_environment = cli_in(platform, below, "branches", "list", HALOGEN_PROJECT=other.id)
+        assert "dev" not in by_environment.stdout and "main" in by_environment.stdout
+        by_option = cli_in(platform, below, "connection-string", "--project", other.id)
+        assert other.endpoint() in by_option.stdout, "the branch in use is another project's"
+        gone = cli_in(platform, below, "branches", "list", HALOGEN_PROJECT="no-such-project")
+        assert gone.returncode == 1 and "HALOGEN_PROJECT" in gone.stderr
+        assert cli_in(platform, below, "use", "--clear").returncode == 0
+        assert not (tmp_path / ".neon").exists()
+    finally:
+        other.delete()
+
+
+def test_operations_endpoints_and_metrics_are_shown(project, platform):
+    operations = json.loads(platform.cli("operations", "list", "--project", project.id, "--json"))
+    assert operations
+    one = json.loads(platform.cli("operations", "get", operations[0]["id"], "--project", project.id, "--json"))
+    assert one["id"] == operations[0]["id"]
+    assert project.endpoint() in platform.cli("endpoints", "list", "--project", project.id)
+    assert json.loads(platform.cli("endpoints", "get", "--project", project.id, "--json"))["id"] == project.endpoint()
+    platform.cli("endpoints", "restart", project.endpoint(), "--project", project.id)
+    assert project.query("select 1") == [(1,)]
+    samples = json.loads(platform.cli("metrics", "proxy", "--json"))
+    assert samples and all("proxy" in sample["name"] for sample in samples)
+    assert "# TYPE" in platform.cli("metrics", "--raw")
+
+
+def completed(shell, script, platform):
+    return subprocess.run([shell, "-c", script], env={**platform.env, "PATH": f"{BIN.parent}:{os.environ['PATH']}"}, text=True,
+                          capture_output=True, check=True).stdout.split()
+
+
+def test_bash_completes_commands_and_names(project, platform):
+    def offered(*words):
+        line = " ".join(words)
+        script = f'''eval "$(halogen completion bash)"; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            _halogen; printf '%s\\n' "${{COMPREPLY[@]}}"'''
+        return completed("bash", script, platform)
+
+    assert offered("halogen", "br") == ["branches"]
+    assert "main" in offered("halogen", "branches", "get", "--project", project.id, "''")
+    assert project.endpoint() in offered("halogen", "endpoints", "get", "--project", project.id, "ep")
 
 
 def test_suspend_and_wake(project, platform):

@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/log_trace.h"
 #include "base/metrics.h"
 #include "control/api/bounded_server.h"
 #include "control/api/console.h"
@@ -216,6 +217,7 @@ Response Server::Impl::handle(Services& services, const httplib::Request& from, 
 }
 
 void Server::Impl::answer(Services& services, const httplib::Request& from, httplib::Response& to) {
+  log::Trace trace(to.get_header_value("x-neon-ret-request-id"));
   Match match = router.find(from.method, from.target);
   Request request = read_request(services, from, match);
   try {

@@ -13,16 +13,10 @@ namespace {
 
 const log::Logger logger("pageserver");
 
-metrics::Counter& flushed_bytes() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_pageserver_flushed_bytes_total", "Bytes of layer files flushed.");
-  return counter;
-}
-metrics::Counter& images_added() {
-  static metrics::Counter counter = metrics::counter(
-      "halogen_pageserver_images_total", "Page images added while flushing, to shorten chains.");
-  return counter;
-}
+metrics::Counter flushed_bytes =
+    metrics::counter("halogen_pageserver_flushed_bytes_total", "Bytes of layer files flushed.");
+metrics::Counter images_added = metrics::counter(
+    "halogen_pageserver_images_total", "Page images added while flushing, to shorten chains.");
 
 }  // namespace
 
@@ -99,7 +93,7 @@ void TimelineStore::flush_oldest() {
   for (LayerDesc desc : writer.finish()) {
     if (run->layers.empty()) run->id = desc.id;
     desc.run = run->id;
-    flushed_bytes().add(static_cast<double>(desc.bytes));
+    flushed_bytes.add(static_cast<double>(desc.bytes));
     run->layers.push_back({desc, nullptr});
   }
   MutexLock committing(commit_mutex_);
@@ -129,7 +123,7 @@ void TimelineStore::write_layer(const Frozen& frozen, RunWriter& writer) {
     }
     if (image.empty()) continue;
     writer.add({key->first, frozen.end, ValueKind::image, as_bytes(image)});
-    images_added().add();
+    images_added.add();
   }
   if (failures > 0)
     logger.warn("{}: pages keep long chains, as {} images could not be made{}: {}",

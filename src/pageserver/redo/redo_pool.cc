@@ -21,21 +21,12 @@ constexpr auto kStartRetry = std::chrono::seconds(1);
 constexpr int kAttempts = 3;  // Its own process and a spare may have died while idle.
 constexpr std::string_view kDirectoryPrefix = "redo-";
 
-metrics::Counter& pages_total() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_redo_pages_total", "Pages rebuilt by redo processes.");
-  return counter;
-}
-metrics::Counter& records_total() {
-  static metrics::Counter counter =
-      metrics::counter("halogen_redo_records_total", "WAL records given to redo processes.");
-  return counter;
-}
-metrics::Counter& deaths_total() {
-  static metrics::Counter counter = metrics::counter(
-      "halogen_redo_process_deaths_total", "Redo processes that failed, died or overran.");
-  return counter;
-}
+metrics::Counter pages_total =
+    metrics::counter("halogen_redo_pages_total", "Pages rebuilt by redo processes.");
+metrics::Counter records_total =
+    metrics::counter("halogen_redo_records_total", "WAL records given to redo processes.");
+metrics::Counter deaths_total = metrics::counter("halogen_redo_process_deaths_total",
+                                                 "Redo processes that failed, died or overran.");
 
 void ignore_sigpipe() {
   struct sigaction now = {};
@@ -110,10 +101,10 @@ std::string RedoPool::replay_for(TenantId tenant, const PageKey& key, std::optio
     page = replay_step(tenant, key, as_bytes(request), deadline);
     base = as_bytes(page);
     records = records.subspan(count);
-    records_total().add(static_cast<double>(count));
+    records_total.add(static_cast<double>(count));
   }
   if (request.capacity() > 1 << 20) request = {};
-  pages_total().add();
+  pages_total.add();
   return page;
 }
 
@@ -200,7 +191,7 @@ void RedoPool::release(Process process, TenantId tenant) {
 
 void RedoPool::discard(Process process) {
   process.reset();  // Waits for its end, so not under the lock.
-  deaths_total().add();
+  deaths_total.add();
   {
     MutexLock lock(mutex_);
     --processes_;

@@ -28,6 +28,7 @@ std::string Login::database() const {
 ClientSide::ClientSide(Shared& the_shared, Worker& the_worker, Connection connection, Origin origin)
     : shared(the_shared),
       worker(the_worker),
+      id(the_shared.next_client++),
       peer(std::move(origin.peer)),
       address(origin.address),
       tunnel(std::move(origin.tunnel)),
@@ -60,12 +61,18 @@ void ClientSide::throw_if_ended() {
 void ClientSide::log_end(std::string_view what) const {
   int held_back = shared.log_limit.admit();
   if (held_back < 0) return;
+  log::Trace trace(id_text());
   std::string more = held_back > 0 ? fmt::format(" ({} such lines left out)", held_back) : "";
   if (login.route.endpoint.empty())
     logger.info("client {}: {}{}", peer, what, more);
   else
     logger.info("client {} of {} as \"{}\": {}{}", peer, login.route.endpoint, login.user, what,
                 more);
+}
+
+void ClientSide::note(std::string_view what) const {
+  log::Trace trace(id_text());
+  logger.debug("client {}: {}", peer, what);
 }
 
 bool ClientSide::tell_at_once(std::string_view& bytes) {

@@ -8,6 +8,7 @@
 
 #include "base/deadline.h"
 #include "base/ip_address.h"
+#include "base/log_trace.h"
 #include "postgres/wire.h"
 #include "proxy/auth/route.h"
 #include "proxy/auth/work_limits.h"
@@ -71,6 +72,8 @@ class ClientSide {
   // Throws `cancelled` if the session must end, Refused if the request that waits was canceled.
   void throw_if_ended();
   void log_end(std::string_view what) const;
+  // For whoever debugs.
+  void note(std::string_view what) const;
 
   // ---- What it is told ----
   // What goes to it without waiting leaves `bytes`; true if that is all.
@@ -94,8 +97,12 @@ class ClientSide {
   // under way it waits for its turn.
   Task<void> charge_work();
 
+  // As log lines have it.
+  std::string id_text() const { return fmt::format("{:x}", id); }
+
   Shared& shared;
   Worker& worker;
+  const uint64_t id;
   const std::string peer;
   const IpAddress address;
   const std::optional<Tunnel> tunnel;
@@ -151,10 +158,14 @@ template <typename T, typename Ask>
 Task<std::optional<Outcome<T>>> ClientSide::answer_of(Ask ask, Deadline deadline) {
   auto answer = std::make_shared<std::optional<Outcome<T>>>();
   // It may come late, when nobody waits any more.
-  ask(later([this, answer](Outcome<T> outcome) {
+  auto answered = later([this, answer](Outcome<T> outcome) {
     *answer = std::move(outcome);
     signal();
-  }));
+  });
+  {
+    log::Trace trace(id_text());
+    ask(std::move(answered));
+  }
   while (!answer->has_value() && !deadline.passed()) {
     throw_if_ended();
     co_await wait_for_event(deadline);

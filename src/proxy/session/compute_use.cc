@@ -30,6 +30,7 @@ std::optional<uint64_t> ComputeUse::current_start() const {
 }
 
 Task<ComputeAddress> ComputeUse::wake(Deadline deadline) {
+  client_.note("asks for its compute");
   auto answer = co_await client_.answer_of<ComputeAddress>(
       [this](auto done) { shared_.endpoints.wake(login_.route.endpoint, std::move(done)); },
       deadline);

@@ -2,14 +2,11 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "base/log.h"
 #include "net/socket.h"
 #include "proxy/session/session.h"
 
 namespace halogen::proxy {
 namespace {
-
-const log::Logger logger("proxy");
 
 constexpr std::string_view kIntervention = "57";  // A class: shutdown, cancel request, timeout.
 constexpr std::string_view kCanceled = "57014";
@@ -254,7 +251,7 @@ Task<void> Session::server_loop(ServerPtr server) {
     }
   } catch (const Error& error) {
     if (server_.get() != server) co_return;
-    logger.debug("client {}: {}", client_.peer, error.what());
+    client_.note(error.what());
     if (error.code() == Errc::corrupt) client_.log_end(error.what());
   }
   if (server_.get() == server) co_await server_ended(server);

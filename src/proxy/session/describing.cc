@@ -25,7 +25,7 @@ uint64_t id_of(const void* object) { return reinterpret_cast<uint64_t>(object); 
 
 }  // namespace
 
-uint64_t Session::id() const { return id_of(this); }
+uint64_t Session::id() const { return client_.id; }
 
 const std::string& Session::endpoint() const {
   bool in = state_ == State::waking || state_ == State::active;
@@ -78,7 +78,7 @@ void Session::describe_client(PoolerClient& client) const {
   if (ssl_st* ssl = client_.stream.ssl())
     client.tls = fmt::format("{}/{}", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
   client.pid = server_.key() ? server_.key()->pid : 0;
-  client.id = id_of(this);
+  client.id = client_.id;
   client.server = id_of(server_.get().get());
   if (server_) client.server_pid = server_->cancel_target->key.pid;
   client.connected = wall_time(client_.since);
@@ -95,7 +95,7 @@ void Session::describe_server(PoolerServer& server) const {
   server.database = login_.database();
   server.role = login_.user;
   server.used = true;
-  server.client = id_of(this);
+  server.client = client_.id;
   server.last_used = wall_time(stats_.asked());
 }
 

@@ -35,6 +35,7 @@ void PinWatch::set_reason(std::string_view reason) {
   reason_ = reason;
   if (reason_.empty()) return;
   client_.shared.metrics.pinned(reason_).add();
+  log::Trace trace(client_.id_text());
   logger.debug("client {} of {}: keeps its server: {}", client_.peer, client_.login.route.endpoint,
                reason_);
 }

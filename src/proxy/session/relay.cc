@@ -1,13 +1,6 @@
 #include "proxy/session/relay.h"
 
-#include "base/log.h"
-
 namespace halogen::proxy {
-namespace {
-
-const log::Logger logger("proxy");
-
-}  // namespace
 
 Relay::Relay(ClientSide& client, ServerPtr server)
     : client_(client), kept_(std::move(server)), server_(kept_->stream) {
@@ -43,7 +36,7 @@ Task<void> Relay::client_to_server() {
   try {
     co_await carry_from_client();
   } catch (const Error& error) {
-    logger.debug("client {}: {}", client_.peer, error.what());
+    client_.note(error.what());
   }
 }
 
@@ -51,7 +44,7 @@ Task<void> Relay::server_to_client() {
   try {
     co_await carry_from_server();
   } catch (const Error& error) {
-    logger.debug("client {}: {}", client_.peer, error.what());
+    client_.note(error.what());
   }
 }
 

@@ -1,14 +1,8 @@
 #include "proxy/session/server_lease.h"
 
 #include "base/error.h"
-#include "base/log.h"
 
 namespace halogen::proxy {
-namespace {
-
-const log::Logger logger("proxy");
-
-}  // namespace
 
 void ServerLease::set_key(CancelKeys::Told key) {
   key_.emplace(std::move(key));
@@ -40,7 +34,7 @@ Task<void> ServerLease::send(std::string_view bytes) {
   try {
     co_await server->stream.write(bytes);
   } catch (const Error& error) {
-    logger.debug("client {}: {}", client_.peer, error.what());
+    client_.note(error.what());
     server->stream.cancel();
   }
   sending_ = false;

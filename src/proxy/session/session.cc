@@ -1,13 +1,10 @@
 #include "proxy/session/session.h"
 
-#include "base/log.h"
 #include "proxy/session/authenticator.h"
 #include "proxy/session/handshake.h"
 
 namespace halogen::proxy {
 namespace {
-
-const log::Logger logger("proxy");
 
 constexpr std::chrono::seconds kFarewellTime{5};        // To take our last words.
 constexpr std::chrono::milliseconds kLingerTime{2000};  // To close its side.
@@ -145,7 +142,7 @@ std::optional<wire::ErrorFields> Session::explain(const Error& error) {
   if (error.code() != Errc::cancelled && error.code() != Errc::unavailable)
     client_.log_end(error.what());
   else
-    logger.debug("client {}: {}", client_.peer, error.what());
+    client_.note(error.what());
   return std::nullopt;
 }
 
@@ -195,7 +192,7 @@ Task<void> Session::run(std::shared_ptr<Session> /*self*/) {
   try {
     co_await say_goodbye(reason);
   } catch (const std::exception& error) {
-    logger.debug("client {}: {}", client_.peer, error.what());
+    client_.note(error.what());
   }
   deadline_timer_.cancel();
 }

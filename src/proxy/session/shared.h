@@ -84,6 +84,16 @@ struct Shared {
   std::atomic<int> drained = 0;        // Sessions that did.
   std::atomic<int> cut_off = 0;        // Those that had work when the proxy stopped.
   std::atomic<bool> stopping = false;
+  // The id of the next client, as log lines and the census tell it: begins with the time, so that
+  // no client of an earlier run had it.
+  std::atomic<uint64_t> next_client = first_client();
+
+  static uint64_t first_client() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    constexpr int kMostPerSecond = 20;  // As a power of two.
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count())
+           << kMostPerSecond;
+  }
 };
 
 }  // namespace halogen::proxy

@@ -64,9 +64,9 @@ Moment History::resolve(const Project& project, const Branch& source, const Want
   } catch (const Error& error) {
     if (error.code() != Errc::gone) throw;
     const Moment earliest = pageserver_.earliest_moment(source.timeline);
-    throw Error(Errc::gone, "history of branch {} begins at {} ({}); {} is older", source.name,
+    throw Error(Errc::gone, "history begins at {} ({}) on branch {}; {} is older",
                 earliest.lsn.str(), timestamp(earliest.commit_time.value_or(project.created_at)),
-                wanted.time ? timestamp(*wanted.time) : wanted.lsn->str());
+                source.name, wanted.time ? timestamp(*wanted.time) : wanted.lsn->str());
   }
 }
 

@@ -397,8 +397,8 @@ TEST_F(ApiTest, AProjectsHistoryWindowIsToldToStorageAndWhatIsOlderIsRefused) {
   pageserver_.forget_before(main, {Lsn(0x3000000), time});
   const json refused =
       post("/projects/" + id + "/branches", {{"branch", {{"parent_lsn", "0/2000000"}}}}, 410);
-  EXPECT_EQ(refused["message"], "history of branch main begins at 0/3000000 (" + timestamp(time) +
-                                    "); 0/2000000 is older");
+  EXPECT_EQ(refused["message"], "history begins at 0/3000000 (" + timestamp(time) +
+                                    ") on branch main; 0/2000000 is older");
   const json branch = get("/api/v2/projects/" + id + "/branches/" +
                           made["branch"]["id"].get<std::string>())["branch"];
   EXPECT_TRUE(branch["storage"].contains("history_bytes")) << branch;

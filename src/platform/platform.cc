@@ -15,6 +15,7 @@
 #include "compute/agent/agent.h"
 #include "compute/rooms/warden.h"
 #include "control/control.h"
+#include "net/socket.h"
 #include "pageserver/pageserver.h"
 #include "pageserver/redo/native_redo.h"
 #include "pageserver/redo/redo_pool.h"
@@ -135,6 +136,30 @@ std::string describe_timelines(const pageserver::Pageserver::Counts& counts) {
   return fmt::format("{} timelines, {} of them awake", counts.timelines, counts.awake);
 }
 
+// Before we are no longer root. What does not work here is tried again, and told, by who needs it.
+void bind_low_ports(Options& options, const std::vector<std::string>& hosts) {
+  constexpr int kFirstForAll = 1024;
+  constexpr int kBacklog = 65'535;
+  options.bound = std::make_shared<Options::Bound>();
+  for (int port : {options.pg_port, options.sql_port}) {
+    if (::geteuid() != 0 || port >= kFirstForAll) continue;
+    for (const std::string& host : hosts) {
+      try {
+        options.bound->emplace(std::pair(host, port), net::listen_tcp(host, port, kBacklog));
+      } catch (const Error&) {  // The proxy finds out why.
+      }
+    }
+  }
+}
+
+// What root has bound, or a new one.
+UniqueFd listen_at(Options::Bound* bound, const std::string& host, int port, int backlog) {
+  if (bound != nullptr)
+    if (auto found = bound->find({host, port}); found != bound->end() && found->second.valid())
+      return std::move(found->second);
+  return net::listen_tcp(host, port, backlog);
+}
+
 }  // namespace
 
 void prepare(Options& options) {
@@ -168,6 +193,7 @@ void prepare(Options& options) {
     make_private_folder(layout.run / "pageserver", owner);
     fs::permissions(layout.run / "pageserver", fs::perms{0711});
     if (options.layers.rooms) start_warden(options, layout, owner);
+    bind_low_ports(options, hosts);  // After the warden, which would have them, too.
   });
   close_process();
 }
@@ -309,14 +335,18 @@ void Platform::start_control() {
                                 .layers = options_.layers,
                                 .console = options_.console});
   s.proxy = std::make_unique<proxy::Proxy>(
-      proxy::Proxy::Options{.hosts = listen_hosts(options_.host),
-                            .port = options_.pg_port,
-                            .certificate_directory = layout_.certificates,
-                            .domain = options_.domain,
-                            .region = options_.region,
-                            .web = {.port = options_.sql_port,
-                                    .max_request = options_.max_request,
-                                    .max_response = options_.max_response}},
+      proxy::Proxy::Options{
+          .hosts = listen_hosts(options_.host),
+          .port = options_.pg_port,
+          .listen = [bound = options_.bound](
+                        const std::string& host, int port,
+                        int backlog) { return listen_at(bound.get(), host, port, backlog); },
+          .certificate_directory = layout_.certificates,
+          .domain = options_.domain,
+          .region = options_.region,
+          .web = {.port = options_.sql_port,
+                  .max_request = options_.max_request,
+                  .max_response = options_.max_response}},
       s.control->endpoints());
   s.control->set_pooler(*s.proxy);
   s.control->set_sql_door(*s.proxy);

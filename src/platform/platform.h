@@ -2,8 +2,10 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/file.h"
 #include "platform/home.h"
@@ -47,6 +49,9 @@ struct Options {
   fs::path console_folder;          // Where the console was built; empty: none is served.
   std::shared_ptr<const control::console::ConsoleFiles> console;  // By prepare(): what is there.
   fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
+  // By prepare(): sockets that listen where only root may, by host and port.
+  using Bound = std::map<std::pair<std::string, int>, UniqueFd>;
+  std::shared_ptr<Bound> bound;
   // By prepare(): makes the computes' rooms, and what bounds their use of the machine.
   std::shared_ptr<compute::Warden> warden;
   std::string shares = "none";

@@ -167,7 +167,10 @@ std::optional<int> Proxy::Impl::try_listen(int wanted, bool web) {
   int at = wanted;
   for (const std::string& host : options.hosts) {
     try {
-      opened.emplace_back(workers.front()->loop, net::listen_tcp(host, at, kBacklog), web);
+      opened.emplace_back(
+          workers.front()->loop,
+          options.listen ? options.listen(host, at, kBacklog) : net::listen_tcp(host, at, kBacklog),
+          web);
     } catch (const Error& error) {
       if (error.code() == Errc::not_found && options.hosts.size() > 1) continue;
       if (wanted == 0 && !opened.empty()) return std::nullopt;

@@ -26,6 +26,15 @@ def test_queries_over_http(platform, project, pooled):
     run(platform, project.connection_string(pooled=pooled), "http")
 
 
+def test_the_driver_needs_no_configuration_at_port_443():
+    try:
+        socket.create_server(("127.0.0.1", 443)).close()
+    except OSError as error:
+        pytest.skip(f"port 443 cannot be had: {error}")
+    with Platform.create("plain", environment={"HALOGEN_SQL_PORT": "443"}) as platform:
+        node(platform, platform.create_project().connection_string(), "serverless/plain.mjs")
+
+
 def test_queries_over_http2(platform, project):
     run(platform, project.connection_string(), "http2")
 

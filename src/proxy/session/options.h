@@ -1,6 +1,7 @@
 // options.h: what a proxy is started with.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct ProxyOptions {
   // Addresses, not names. Those that the machine does not have are passed over, but not all.
   std::vector<std::string> hosts{"127.0.0.1", "::1"};
   int port = 5432;  // 0 is any free one: see port().
+  // A socket that listens; empty: it is made (net::listen_tcp). For ports that we may not take.
+  std::function<UniqueFd(const std::string& host, int port, int backlog)> listen{};
   // Made with certificates in it if need be: ca.crt is what clients verify against.
   fs::path certificate_directory;
   std::string domain = "localhost";  // Endpoint hosts are <endpoint>.<region>.<domain>, or

@@ -10,7 +10,7 @@ import urllib.request
 import psycopg2
 
 from console.snippets import run_snippets
-from fixtures.platform import wait_until
+from fixtures.platform import Project, wait_until
 
 MOST_INITIAL_SCRIPT = 300 * 1024  # Compressed.
 
@@ -45,10 +45,10 @@ def test_signing_in_and_out(platform, drive):
 
 def test_a_newcomer_connects_an_application(platform, drive):
     """Needs no documentation; and each snippet runs as it stands."""
-    snippets = json.loads(drive("newcomer", KEEP="1").strip().splitlines()[-1])
+    snippets = json.loads(drive("newcomer").strip().splitlines()[-1])
     run_snippets(platform, snippets)
     newcomer = next(one for one in platform.api("GET", "/api/v2/projects?limit=400")["projects"] if one["name"] == "newcomer")
-    platform.cli("projects", "delete", newcomer["id"])
+    drive("deletion", Project(platform, newcomer["id"]))
 
 
 def ledger(project):

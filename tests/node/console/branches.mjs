@@ -94,6 +94,14 @@ await steps({
     await page.goto(projectPage("branches"));
     await row("kept").waitFor();
   },
+  "what was kept gets a compute, if it has none": async () => {
+    await row("kept").getByRole("link").click();
+    const add = page.getByRole("button", { name: "Add a compute" });
+    const card = page.getByRole("heading", { name: "Compute of kept" });
+    await add.or(card).first().waitFor();
+    if (await add.isVisible()) await add.click();
+    await card.waitFor();
+  },
   "two branches are compared": async () => {
     await page.goto(projectPage("compare"));
     await page.getByLabel("Left: branch").selectOption("kept");

@@ -2,8 +2,7 @@
 import { assert, launch, open, signIn, steps } from "./browser.mjs";
 
 const browser = await launch();
-// The project is asked for once more while it is being deleted.
-const page = await open(browser, { allow: (text) => text.includes("status of 404") && text.includes("/overview") });
+const page = await open(browser);
 await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
 const snippets = {};
 await signIn(page);
@@ -37,17 +36,6 @@ await steps({
     assert.match(snippets.psql, /-pooler\./);
     await page.getByRole("switch", { name: "Pooled connection" }).click();
     await page.getByRole("tabpanel").getByText(/@ep-[a-z0-9-]+(?<!-pooler)\.us-east-1/).waitFor();
-  },
-  "the project is deleted by its name": async () => {
-    if (process.env.KEEP) return;
-    await page.keyboard.press("Escape");
-    await page.getByRole("link", { name: "Settings" }).click();
-    await page.getByRole("button", { name: "Delete project" }).click();
-    const dialog = page.getByRole("dialog");
-    assert(await dialog.getByRole("button", { name: "Delete project" }).isDisabled());
-    await dialog.getByLabel(/Type/).fill("newcomer");
-    await dialog.getByRole("button", { name: "Delete project" }).click();
-    await page.getByRole("heading", { name: "Projects" }).waitFor();
   },
 });
 page.check();

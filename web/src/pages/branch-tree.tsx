@@ -36,8 +36,11 @@ export function treeRows(branches: Branch[]): Row[] {
     for (const branch of next) {
       if (seen.has(branch.id)) continue;
       seen.add(branch.id);
-      rows.push({ branch, depth, parentRow, begin: beginOf(branch) });
-      visit(branch.id, depth + 1, rows.length - 1);
+      const row = { branch, depth, parentRow, begin: beginOf(branch) };
+      const index = rows.push(row) - 1;
+      visit(branch.id, depth + 1, index);
+      // What a restore has kept is younger than its history: its line begins with its first child at the latest.
+      if (!branch.parent_timestamp) row.begin = Math.min(row.begin, ...rows.slice(index + 1).map((one) => one.begin));
     }
   };
   visit("", 0, -1);

@@ -12,6 +12,7 @@ import { useCurrent } from "@/shell/current";
 import { snippets } from "@/snippets/snippets";
 import { Button, CopyButton, Field, Problem, Select, Skeleton, Switch } from "@/ui/basics";
 import { Code } from "@/ui/code";
+import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm, Dialog } from "@/ui/overlays";
 
 interface Props {
@@ -22,7 +23,11 @@ interface Props {
 export function ConnectDialog({ open, onOpenChange }: Props) {
   return (
     <Dialog open={open} onOpenChange={onOpenChange} wide title="Connect" description="Copy this into your application, your terminal or your .env.">
-      {open && <Connect />}
+      {open && (
+        <NeedsCompute>
+          <Connect />
+        </NeedsCompute>
+      )}
     </Dialog>
   );
 }

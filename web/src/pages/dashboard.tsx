@@ -10,6 +10,7 @@ import { ago, bytes, count, suspendTimeout } from "@/ui/format";
 import { BranchTree } from "./branch-tree";
 import { ComputeActions, WhatKeepsAwake } from "./compute";
 import { OperationRow } from "./operations";
+import { AddCompute } from "@/ui/needs-compute";
 import { StateLabel } from "@/ui/state";
 
 export function DashboardPage() {
@@ -61,10 +62,16 @@ export function DashboardPage() {
 }
 
 function ComputeCard() {
-  const { project, branch, endpoint } = useCurrent();
+  const { project, branch, endpoints, endpoint } = useCurrent();
   const { compute, state } = useCompute(project, endpoint?.id);
   const pooler = useQuery(poolerQuery(project, endpoint?.id ?? "")).data;
   const clients = pooler ? Object.values(pooler.clients).reduce((sum, one) => sum + one, 0) : 0;
+  if (branch && endpoints && !endpoint)
+    return (
+      <Card className="h-full">
+        <AddCompute />
+      </Card>
+    );
   return (
     <Card className="flex h-full flex-col">
       <CardHead title={<>Compute of {branch?.name ?? "…"}</>} hint={endpoint && suspendTimeout(endpoint.suspend_timeout_seconds)}>

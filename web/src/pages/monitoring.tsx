@@ -7,6 +7,7 @@ import { useCompute, useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
 import { Card, CardHead, Skeleton } from "@/ui/basics";
 import { ago, count, milliseconds, moment } from "@/ui/format";
+import { NeedsCompute } from "@/ui/needs-compute";
 import { StateLabel } from "@/ui/state";
 import { Charts } from "./charts";
 import { Sessions } from "./sessions";
@@ -43,7 +44,9 @@ export function MonitoringPage() {
       </PageHead>
       <PageBody>
         {!endpoint ? (
-          <Skeleton className="h-60" />
+          <NeedsCompute>
+            <Skeleton className="h-60" />
+          </NeedsCompute>
         ) : (
           <>
             <Card className="flex flex-wrap items-center gap-x-6 gap-y-2 px-5 py-3">

@@ -14,6 +14,7 @@ import { useSqlTarget } from "@/sql/use-target";
 import { Button, Card, CardHead, Field, Input, Problem, Select, Skeleton, TextArea } from "@/ui/basics";
 import { DiffView } from "@/ui/diff-view";
 import { ago, localInput, moment } from "@/ui/format";
+import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm } from "@/ui/overlays";
 import { ResultGrid } from "@/ui/result-grid";
 
@@ -115,7 +116,9 @@ function Restore({ branch }: { branch: Branch }) {
           </div>
         </div>
       </Card>
-      <Look key={source.id} source={source} moment={byLsn ? `neon_lsn:${lsn.trim()}` : `neon_timestamp:${new Date(at).toISOString()}`} shown={wanted} />
+      <NeedsCompute>
+        <Look key={source.id} source={source} moment={byLsn ? `neon_lsn:${lsn.trim()}` : `neon_timestamp:${new Date(at).toISOString()}`} shown={wanted} />
+      </NeedsCompute>
       <Card>
         <CardHead title="3. Restore" />
         <div className="flex flex-wrap items-end gap-4 p-5">

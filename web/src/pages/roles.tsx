@@ -9,6 +9,7 @@ import type { Operation, Role } from "@/api/types";
 import { useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
 import { Badge, Button, Card, CardHead, CopyButton, Empty, Field, Input, Problem, Select, Skeleton } from "@/ui/basics";
+import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm, Dialog, DialogActions, Menu, MenuItem, MenuLine } from "@/ui/overlays";
 import { ExtensionsCard } from "./extensions";
 
@@ -22,7 +23,9 @@ export function RolesPage() {
           <>
             <RolesCard project={project} branch={branch.id} />
             <DatabasesCard project={project} branch={branch.id} />
-            <ExtensionsCard />
+            <NeedsCompute>
+              <ExtensionsCard />
+            </NeedsCompute>
           </>
         )}
       </PageBody>

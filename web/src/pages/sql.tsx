@@ -17,6 +17,7 @@ import { useTables } from "@/sql/use-tables";
 import { useSqlTarget } from "@/sql/use-target";
 import { Badge, Button, Field, IconButton, Input, Kbd, Problem, Select, Spinner, Tip } from "@/ui/basics";
 import { ago, count, localInput, milliseconds, moment as shownMoment } from "@/ui/format";
+import { NeedsCompute } from "@/ui/needs-compute";
 import { Dialog, DialogActions, MenuContent, MenuItem } from "@/ui/overlays";
 import { ResultGrid } from "@/ui/result-grid";
 import { parsePlan, PlanTree } from "./explain";
@@ -38,7 +39,11 @@ let outcomes = 0;
 export function SqlPage() {
   const { project, branch } = useCurrent();
   if (!branch) return <PageHead title="SQL Editor" />;
-  return <Sheet key={`${project}/${branch.id}`} project={project} branch={branch.id} branchName={branch.name} />;
+  return (
+    <NeedsCompute>
+      <Sheet key={`${project}/${branch.id}`} project={project} branch={branch.id} branchName={branch.name} />
+    </NeedsCompute>
+  );
 }
 
 function Sheet({ project, branch, branchName }: { project: string; branch: string; branchName: string }) {

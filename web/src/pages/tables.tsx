@@ -17,10 +17,19 @@ import { useSqlTarget } from "@/sql/use-target";
 import { Badge, Button, Card, Empty, IconButton, Input, Problem, Select, Skeleton, Spinner } from "@/ui/basics";
 import { Code } from "@/ui/code";
 import { bytes, count } from "@/ui/format";
+import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm } from "@/ui/overlays";
 import { ResultGrid } from "@/ui/result-grid";
 
 export function TablesPage() {
+  return (
+    <NeedsCompute>
+      <Tables />
+    </NeedsCompute>
+  );
+}
+
+function Tables() {
   const { project, branch } = useCurrent();
   const search = useSearch({ from: "/projects/$project/tables" });
   const navigate = useNavigate();

@@ -1,7 +1,5 @@
 """The console, driven in Debian's Chromium by the programs in tests/node/console."""
 
-import os
-
 import pytest
 
 from fixtures.node import node
@@ -16,11 +14,8 @@ def drive(platform):
     assert (ROOT / "web/dist/index.html").exists(), "the console is not built: ./dev build"
 
     def run(program, project=None, **environment):
-        return node(platform, "", f"console/{program}.mjs", timeout=120, PROJECT=project.id if project else "",
+        return node(platform, "", f"console/{program}.mjs", timeout=300, TZ="UTC", PROJECT=project.id if project else "",
                     CONSOLE_URL=f"http://127.0.0.1:{platform.http_port}", CONSOLE_SHOTS=str(SHOTS),
                     CONSOLE_PASSWORD=(platform.home / "operator_password").read_text().strip(), **environment)
 
     return run
-
-
-os.environ.setdefault("TZ", "UTC")  # Of the browser, too: times on the page are of its zone.

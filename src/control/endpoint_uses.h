@@ -25,6 +25,7 @@ struct EndpointUse {
   std::atomic<int> count = 0;
   std::atomic<uint64_t> begun = 0;  // How many uses there have ever been.
   std::atomic<uint64_t> start = 0;  // Of the compute that can be used right away; 0: there is none.
+  std::atomic<bool> open = true;    // Clients may log in: it is there for them and not refused.
   std::atomic<int64_t> timeout = 0;  // Seconds without a use until a suspend; -1: never.
   std::atomic<steady_clock::time_point> idle_since = steady_clock::now();
   std::atomic<int64_t> last_used = 0;  // When the last use ended: microseconds since 1970.

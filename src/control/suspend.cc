@@ -170,6 +170,12 @@ void EndpointManager::refuse_project(const std::string& project_id, const std::s
     refused_.erase(project_id);
   else
     refused_[project_id] = reason;
+  for (auto& [id, machine] : machines_)
+    if (machine->project_id == project_id) set_open(*machine);
+}
+
+void EndpointManager::set_open(Machine& machine) {
+  machine.use->open = machine.asked_for && !refusal(machine);
 }
 
 // Of a running compute whose roles have not changed since they were read.
@@ -177,7 +183,7 @@ std::optional<Outcome<RoleSecret>> EndpointManager::known_secret(const std::stri
                                                                  const std::string& role) {
   EndpointUsePtr use = uses_.find(endpoint_id);
   const uint64_t start = use ? use->start.load() : 0;
-  if (start == 0) return std::nullopt;
+  if (start == 0 || !use->open) return std::nullopt;
   std::shared_ptr<const RoleList> roles = host_.known_roles(endpoint_id);
   if (!roles) return std::nullopt;
   return find_role(*roles, role, start);
@@ -251,6 +257,7 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->vacuum_due = endpoint.vacuum_due;
   uses_.add(machine->use);
   MutexLock lock(mutex_);
+  set_open(*machine);
   watch_for_vacuum(*machine);
   if (!endpoint.read_only) by_branch_[endpoint.branch_id] = endpoint.id;
   machines_.emplace(endpoint.id, std::move(machine));
@@ -288,6 +295,7 @@ void EndpointManager::update(const Endpoint& endpoint) {
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
   machine->asked_for = endpoint.asked_for;
   machine->disabled = endpoint.disabled;
+  set_open(*machine);
 }
 
 ComputeState EndpointManager::state(const std::string& endpoint_id) {

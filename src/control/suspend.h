@@ -142,6 +142,8 @@ class EndpointManager final : public Endpoints {
   MachinePtr find_asked_for(const std::string& endpoint_id) REQUIRES(mutex_);
   // Why clients may not use it now; none: they may.
   std::optional<Error> refusal(const Machine& machine) REQUIRES(mutex_);
+  // After what may have changed that: logins that need no lock look at it.
+  void set_open(Machine& machine) REQUIRES(mutex_);
   // Gives the endpoint its next job, if it is free and there is one.
   void schedule(const MachinePtr& machine) REQUIRES(mutex_);
   Job next_job(Machine& machine) REQUIRES(mutex_);

@@ -36,13 +36,13 @@ def test_a_projects_life(neonctl, made):
         cursor.execute("select 1")
     connection.close()
     listed = neonctl("projects", "list")
-    assert project["id"] in [one["id"] for one in listed["projects"]] and listed["shared"] == []
+    assert project["id"] in [one["id"] for one in listed["projects"]]
     assert neonctl("projects", "get", project["id"])["name"] == "by-neonctl"
     assert neonctl("projects", "update", project["id"], "--name", "other")["name"] == "other"
     assert neonctl("projects", "delete", project["id"])["id"] == project["id"]
     assert project["id"] not in [one["id"] for one in neonctl("projects", "list")["projects"]]
     assert "project not found" in neonctl.refused("projects", "get", project["id"])
-    deleted = {one["id"]: one for one in neonctl("projects", "list", "--recoverable-only")["projects"]}
+    deleted = {one["id"]: one for one in neonctl("projects", "list", "--recoverable-only")}
     assert deleted[project["id"]]["recoverable_until"] > deleted[project["id"]]["deleted_at"]
     with pytest.raises(psycopg2.OperationalError, match="the project is deleted"):
         psycopg2.connect(uri)
@@ -75,20 +75,20 @@ def test_branches(ctl, made):
     assert set(branches()) == {"main", "dev"}
 
 
-def test_reset_and_restore(ctl, made):
+def test_reset_and_restore(ctl, neonctl, made):
     uri = made["connection_uris"][0]["connection_uri"]
     connection = psycopg2.connect(uri)
     connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute("create table t as select 1 as n")
     ctl("branches", "create", "--name", "dev")
-    child = psycopg2.connect(connection_string(ctl, "dev"))
+    child = psycopg2.connect(connection_string(neonctl, made, "dev"))
     child.autocommit = True
     child.cursor().execute("drop table t")
     child.close()
     reset = ctl("branches", "reset", "dev", "--parent")
     assert reset["last_reset_at"]
-    with psycopg2.connect(connection_string(ctl, "dev")) as child, child.cursor() as rows:
+    with psycopg2.connect(connection_string(neonctl, made, "dev")) as child, child.cursor() as rows:
         rows.execute("select n from t")
     child.close()
     cursor.execute("select pg_current_wal_insert_lsn()")
@@ -103,32 +103,28 @@ def test_reset_and_restore(ctl, made):
     connection.close()
 
 
-def connection_string(ctl, *arguments):
-    answer = ctl("connection-string", *arguments)
-    return answer["connection_string"] if isinstance(answer, dict) else answer
+def connection_string(neonctl, made, *arguments):
+    """neonctl puts strings together without a port: Postgres' own is meant."""
+    text = neonctl.run("connection-string", *arguments, "--project-id", made["project"]["id"]).stdout.strip()
+    port = re.search(r":(\d+)/", made["connection_uris"][0]["connection_uri"]).group(1)
+    return re.sub(r"(@[^/:?]+)/", rf"\1:{port}/", text)
 
 
-def test_roles_databases_and_connection_strings(ctl, made):
+def test_roles_databases_and_connection_strings(ctl, neonctl, made):
     assert [one["name"] for one in ctl("roles", "list")] == ["neondb_owner"]
     ctl("roles", "create", "--name", "app")
     ctl("databases", "create", "--name", "shop", "--owner-name", "app")
     assert {one["name"]: one["owner_name"] for one in ctl("databases", "list")} == {"neondb": "neondb_owner", "shop": "app"}
     for pooled in ([], ["--pooled"]):
-        uri = connection_string(ctl, "--role-name", "app", "--database-name", "shop", *pooled)
+        uri = connection_string(neonctl, made, "--role-name", "app", "--database-name", "shop", *pooled)
         assert ("-pooler." in uri) == bool(pooled)
-        with psycopg2.connect(with_port(made, uri)) as connection, connection.cursor() as cursor:
+        with psycopg2.connect(uri) as connection, connection.cursor() as cursor:
             cursor.execute("select current_user, current_database()")
             assert cursor.fetchall() == [("app", "shop")]
         connection.close()
     ctl("databases", "delete", "shop")
     ctl("roles", "delete", "app")
     assert [one["name"] for one in ctl("roles", "list")] == ["neondb_owner"]
-
-
-def with_port(made, uri):
-    """neonctl puts strings together without a port: Postgres' own is meant."""
-    port = re.search(r":(\d+)/", made["connection_uris"][0]["connection_uri"]).group(1)
-    return re.sub(r"(@[^/:?]+)/", rf"\1:{port}/", uri)
 
 
 def test_operations(ctl, made):
@@ -155,8 +151,7 @@ def test_api_keys(platform, recorder, tmp_path, neonctl, made):
     assert mine["id"] in [one["id"] for one in neonctl("api-keys", "list")]
     organization = neonctl("orgs", "list")[0]["id"]
     theirs = neonctl("api-keys", "create", "--name", "theirs", "--org-id", organization)
-    ofproject = neonctl("api-keys", "create", "--name", "of project", "--org-id", organization, "--project-id",
-                        made["project"]["id"])
+    ofproject = neonctl("api-keys", "create", "--name", "of project", "--project-id", made["project"]["id"])
     for key, projects in (mine, 1), (theirs, 1), (ofproject, 0):
         client = type(neonctl)(platform, recorder.url, tmp_path, key["key"])
         assert client("projects", "get", made["project"]["id"])["id"] == made["project"]["id"]
@@ -171,7 +166,7 @@ def test_api_keys(platform, recorder, tmp_path, neonctl, made):
 
 def test_schema_diff(ctl, neonctl, made):
     ctl("branches", "create", "--name", "dev")
-    with psycopg2.connect(connection_string(ctl, "dev").replace("-pooler", "")) as child, child.cursor() as rows:
+    with psycopg2.connect(connection_string(neonctl, made, "dev")) as child, child.cursor() as rows:
         rows.execute("create table only_here (n int primary key)")
     child.close()
     project = ["--project-id", made["project"]["id"]]

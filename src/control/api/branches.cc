@@ -11,13 +11,14 @@ using nlohmann::json;
 
 namespace {
 
+bool is_shown(const Branch& branch) { return branch.state != "deleting" && branch.is_listed(); }
+
 std::vector<Branch> listed_branches(Services& services, const Request& request) {
   const std::string search = request.query_or("search", "");
   std::vector<Branch> branches = services.catalog.branches(path_project(services, request).id);
   std::erase_if(branches, [&](const Branch& branch) {
-    return branch.state == "deleting" || !branch.is_listed() ||
-           (branch.name.find(search) == std::string::npos &&
-            branch.id.find(search) == std::string::npos);
+    return !is_shown(branch) || (branch.name.find(search) == std::string::npos &&
+                                 branch.id.find(search) == std::string::npos);
   });
   return branches;
 }
@@ -97,8 +98,15 @@ Response list_branches(Services& services, const Request& request) {
       200, {{"branches", branches}, {"annotations", annotations}, {"pagination", pagination}});
 }
 
+// Unlike lists, by the name only.
 Response count_branches(Services& services, const Request& request) {
-  return json_response(200, {{"count", listed_branches(services, request).size()}});
+  const std::string search = request.query_or("search", "");
+  const std::vector<Branch> branches =
+      services.catalog.branches(path_project(services, request).id);
+  const auto count = std::ranges::count_if(branches, [&](const Branch& branch) {
+    return is_shown(branch) && branch.name.find(search) != std::string::npos;
+  });
+  return json_response(200, {{"count", count}});
 }
 
 namespace {

@@ -27,6 +27,10 @@ constexpr size_t kThreads = 32;  // Of requests that are being answered.
 constexpr size_t kMostStrangersBody = 4 << 10;
 constexpr double kBurstSeconds = 2;
 
+// By "not available" Neon's clients know that it is a service that is missing, and go on.
+constexpr const char* kNoSuchResource =
+    "this server has no such resource: it is not available here";
+
 // A key has made too many requests.
 struct RateLimited : std::runtime_error {
   explicit RateLimited(std::chrono::seconds until_next)
@@ -201,7 +205,7 @@ bool Server::Impl::answer_early(Services& services, const httplib::Request& from
 
 Response Server::Impl::handle(Services& services, const httplib::Request& from, const Match& match,
                               Request& request) {
-  if (match.route == nullptr) throw ApiError(404, "", "this server has no such resource");
+  if (match.route == nullptr) throw ApiError(404, "", kNoSuchResource);
   const Route& route = *match.route;
   if (!needs_key(services, &route)) return route.handler(services, request);
   std::optional<Principal> principal = principal_of(services, from);
@@ -269,7 +273,7 @@ void Server::start(Services& services) {
     if (!to.body.empty()) return;
     int status = to.status;
     send_error(to, status, "",
-               status == 404   ? "this server has no such resource"
+               status == 404   ? kNoSuchResource
                : status == 413 ? "the body is too large"
                                : "bad request");
   });

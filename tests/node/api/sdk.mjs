@@ -19,7 +19,7 @@ try {
   assert.equal(endpoint.autoscaling_limit_max_cu, 0.5);
   assert(second.includes(endpoint.id));
   const bare = await neon.branches.create({ projectId, name: "bare", noCompute: true });
-  assert.equal((await neon.endpoints.listByBranch({ projectId, branchId: bare.id })).length, 0);
+  assert.equal((await neon.postgres.endpoints.listByBranch({ projectId, branchId: bare.id })).length, 0);
   const soon = new Date(Date.now() + 86_400_000).toISOString().slice(0, 19) + "Z";
   assert.equal((await neon.branches.update({ projectId, branchId: bare.id, expires_at: soon })).expires_at, soon);
   await neon.branches.resetFromParent({ projectId, branchId: branch.id });
@@ -27,12 +27,12 @@ try {
   await neon.branches.delete({ projectId, branchId: bare.id });
   assert.equal((await neon.branches.list({ projectId, limit: 1 }).all()).length, 2);
 
-  await neon.roles.create({ projectId, branchId: main.id, name: "app" });
-  await neon.databases.create({ projectId, branchId: main.id, name: "shop", owner_name: "app" });
-  assert.equal((await neon.databases.update({ projectId, branchId: main.id, databaseName: "shop", name: "store" })).name, "store");
-  assert.match(await neon.roles.password({ projectId, branchId: main.id, roleName: "app" }), /^npg_/);
-  await neon.databases.delete({ projectId, branchId: main.id, databaseName: "store" });
-  await neon.roles.delete({ projectId, branchId: main.id, roleName: "app" });
+  await neon.postgres.roles.create({ projectId, branchId: main.id, name: "app" });
+  await neon.postgres.databases.create({ projectId, branchId: main.id, name: "shop", owner_name: "app" });
+  assert.equal((await neon.postgres.databases.update({ projectId, branchId: main.id, databaseName: "shop", name: "store" })).name, "store");
+  assert.match(await neon.postgres.roles.password({ projectId, branchId: main.id, roleName: "app" }), /^npg_/);
+  await neon.postgres.databases.delete({ projectId, branchId: main.id, databaseName: "store" });
+  await neon.postgres.roles.delete({ projectId, branchId: main.id, roleName: "app" });
 
   const { error } = await neon.branches.get({ projectId, branchId: "br-no-such-branch" }, { throwOnError: false });
   assert.equal(error.kind, "not_found");

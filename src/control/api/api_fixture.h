@@ -58,6 +58,10 @@ class ApiTest : public testing::Test {
     EXPECT_TRUE(result) << httplib::to_string(result.error());
     if (!result) return {};
     EXPECT_EQ(result->status, status) << result->body;
+    if (status == 204) {
+      EXPECT_EQ(result->body, "");
+      return {};
+    }
     EXPECT_EQ(result->get_header_value("Content-Type"), "application/json");
     return json::parse(result->body);
   }

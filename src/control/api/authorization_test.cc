@@ -142,7 +142,7 @@ TEST_F(AuthorizationTest, AnOrganizationsKeyListsAndMakesProjectsOfItsOwnOnly) {
   EXPECT_EQ(get("/api/v2/users/me/organizations")["organizations"], json::array());
   client_->set_bearer_token_auth("napi_org");
   EXPECT_EQ(get("/api/v2/projects")["projects"].size(), 2u);
-  EXPECT_EQ(post("/projects", json::object(), 201)["project"]["org_id"], org_);
+  EXPECT_EQ(post("/projects", {{"project", json::object()}}, 201)["project"]["org_id"], org_);
 }
 
 TEST_F(AuthorizationTest, ARevokedKeyIsRefusedAtOnce) {

@@ -87,9 +87,17 @@ void update_project(const Context& context, const UpdateFlags& flags) {
              answer["project"].value("id", ""));
 }
 
+// By its id also one that waits to be recovered.
+json project_to_discard(const Api& api, const std::string& wanted) {
+  const json deleted = api.get("/api/v2/projects?limit=400&recoverable=true")["projects"];
+  for (const json& project : deleted)
+    if (project.value("id", "") == wanted) return project;
+  return find_project(api, wanted);
+}
+
 void delete_project(const Context& context, const std::string& wanted, bool permanently) {
   Api api(context);
-  json project = find_project(api, wanted);
+  json project = permanently ? project_to_discard(api, wanted) : find_project(api, wanted);
   Progress progress("Deleting " + project.value("name", ""));
   json answer = api.remove("/api/v2/projects/" + project.value("id", "") +
                            (permanently ? "?hard_delete=true" : ""));

@@ -108,9 +108,9 @@ EndpointManager::MachinePtr EndpointManager::find_asked_for(const std::string& e
 
 std::optional<Error> EndpointManager::refusal(const Machine& machine) {
   if (stopping_) return shutting_down();
-  if (machine.disabled) return Error(Errc::unavailable, "the endpoint is disabled");
+  if (machine.disabled) return Error(Errc::conflict, "the endpoint is disabled");
   if (auto found = refused_.find(machine.project_id); found != refused_.end())
-    return Error(Errc::unavailable, "{}", found->second);
+    return Error(Errc::conflict, "{}", found->second);
   return std::nullopt;
 }
 

@@ -31,20 +31,28 @@ void Timelines::remove(TimelineId id) {
   safekeeper_.delete_timeline(id);
 }
 
-// The newest first: those that are older may have been stood on by it.
+// What stands on another goes before it, wherever it is in the list.
 void Timelines::sweep(const std::string& project_id) {
-  for (const LooseTimeline& loose : catalog_.loose_timelines()) {
-    if (loose.project_id != project_id) continue;
-    try {
-      remove(loose.timeline);
-      catalog_.remove_loose_timeline(loose.timeline);
-      logger.info("timeline {}: deleted, no branch has it", loose.timeline.str());
-    } catch (const Error& error) {
-      if (error.code() == Errc::conflict)
-        logger.info("timeline {}: kept: {}", loose.timeline.str(), error.what());
-      else
-        logger.warn("timeline {}: cannot be deleted yet: {}", loose.timeline.str(), error.what());
-    }
+  bool deleted = true;
+  while (deleted) {
+    deleted = false;
+    for (const LooseTimeline& loose : catalog_.loose_timelines())
+      if (loose.project_id == project_id && sweep_away(loose.timeline)) deleted = true;
+  }
+}
+
+bool Timelines::sweep_away(TimelineId id) {
+  try {
+    remove(id);
+    catalog_.remove_loose_timeline(id);
+    logger.info("timeline {}: deleted, no branch has it", id.str());
+    return true;
+  } catch (const Error& error) {
+    if (error.code() == Errc::conflict)
+      logger.info("timeline {}: kept: {}", id.str(), error.what());
+    else
+      logger.warn("timeline {}: cannot be deleted yet: {}", id.str(), error.what());
+    return false;
   }
 }
 

@@ -27,6 +27,9 @@ class Timelines {
   void sweep(const std::string& project_id);
 
  private:
+  // Whether it is gone.
+  bool sweep_away(TimelineId id);
+
   Catalog& catalog_;
   PageserverAdmin& pageserver_;
   SafekeeperAdmin& safekeeper_;

@@ -161,8 +161,11 @@ Response update_project(Services& services, const Request& request) {
 }
 
 Response delete_project(Services& services, const Request& request) {
-  Project project = path_project(services, request);
-  if (request.query_or("hard_delete", "false") == "true")
+  const bool for_good = request.query_or("hard_delete", "false") == "true";
+  // For good also where it waits to be recovered.
+  Project project = for_good ? services.catalog.project(request.at("project_id"))
+                             : path_project(services, request);
+  if (for_good)
     services.projects.discard(project.id);
   else
     project = services.projects.remove(project.id);

@@ -52,8 +52,8 @@ try {
   await api.updateProjectEndpoint(project, endpoint.id, { endpoint: { disabled: false } });
 
   const role = (await api.createProjectBranchRole(project, main, { role: { name: "a/b c" } })).data.role;
-  assert.equal((await api.getProjectBranchRolePassword(project, main, encodeURIComponent("a/b c"))).data.password, role.password);
-  assert.notEqual((await api.resetProjectBranchRolePassword(project, main, encodeURIComponent("a/b c"))).data.role.password,
+  assert.equal((await api.getProjectBranchRolePassword(project, main, "a/b c")).data.password, role.password);
+  assert.notEqual((await api.resetProjectBranchRolePassword(project, main, "a/b c")).data.role.password,
     role.password);
   await api.createProjectBranchDatabase(project, main, { database: { name: "shop", owner_name: "a/b c" } });
   assert.equal((await api.getProjectBranchDatabase(project, main, "shop")).data.database.owner_name, "a/b c");

@@ -81,6 +81,7 @@ void add_endpoints(CLI::App& app, Context& context);   // endpoints, suspend, wa
 void add_operations(CLI::App& app, Context& context);  // operations list|get
 void add_connection(CLI::App& app, Context& context);  // connection-string, psql, console, ...
 void add_metrics(CLI::App& app, Context& context);     // metrics
+void add_usage(CLI::App& app, Context& context);       // usage
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
 void add_storage(CLI::App& app, Context& context);     // storage check
 void add_completion(CLI::App& app, Context& context);  // completion

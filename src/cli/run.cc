@@ -48,6 +48,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_endpoints(app, context);
   add_operations(app, context);
   add_metrics(app, context);
+  add_usage(app, context);
   add_keys(app, context);
   add_storage(app, context);
   add_completion(app, context);

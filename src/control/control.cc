@@ -14,6 +14,7 @@
 #include "control/projects.h"
 #include "control/reconcile.h"
 #include "control/suspend.h"
+#include "control/usage/usage_meter.h"
 
 namespace halogen::control {
 namespace {
@@ -35,6 +36,33 @@ void keep_api_key(const fs::path& file, Accounts& accounts) {
 }  // namespace
 
 struct Control::Impl {
+  UsageMeter::Sources usage_sources(const Options& options) {
+    return {
+        .activity = [this] { return endpoints.take_activity(); },
+        .branch =
+            [this](const std::string& id) {
+              const Branch branch = catalog.branch(id);
+              return UsageMeter::Branch{branch.id, branch.project_id, branch.timeline};
+            },
+        .wal = [&safekeeper = options.safekeeper](TimelineId id) { return safekeeper.status(id); },
+        .stored_bytes =
+            [&pageserver = options.pageserver](TimelineId id) {
+              return static_cast<int64_t>(pageserver.timeline(id).physical_bytes);
+            },
+        .sent =
+            [this] {
+              return services.pooler != nullptr ? services.pooler->bytes_sent()
+                                                : std::map<std::string, uint64_t>();
+            },
+        .all_branches =
+            [this] {
+              std::vector<UsageMeter::Branch> all;
+              for (const Branch& branch : catalog.all_branches())
+                all.push_back({branch.id, branch.project_id, branch.timeline});
+              return all;
+            }};
+  }
+
   explicit Impl(const Options& options)
       : server(options.http_host, options.http_port),
         catalog(options.home / "catalog.db",
@@ -44,6 +72,8 @@ struct Control::Impl {
         projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
                   options.region + "." + options.domain, options.pg_port}),
         roles_databases(catalog, endpoints, options.compute),
+        usage(options.home / "usage.db"),
+        usage_meter(usage, usage_sources(options)),
         reconcile(catalog, options.pageserver, options.safekeeper, [this] { keep_house(); }),
         monitor({catalog, endpoints, options.compute, options.pageserver,
                  [this] { return services.pooler; }, options.home / "metrics.db"}),
@@ -66,6 +96,7 @@ struct Control::Impl {
                  .open_metrics = options.open_metrics,
                  .audit_log = &audit_log,
                  .requests_per_second = options.requests_per_second,
+                 .usage = &usage,
                  .monitor = &monitor,
                  .console = &console} {
     endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
@@ -91,6 +122,8 @@ struct Control::Impl {
   EndpointManager endpoints;
   Projects projects;
   RolesAndDatabases roles_databases;
+  UsageStore usage;
+  UsageMeter usage_meter;
   Reconcile reconcile;
   Monitor monitor;
   console::ConsoleSessions sessions;
@@ -111,6 +144,7 @@ void Control::start() {
   impl_->projects.finish_interrupted();
   impl_->reconcile.start();
   impl_->monitor.start();
+  impl_->usage_meter.start();
   impl_->server.start(impl_->services);
   logger.info("control is up: {} projects, API on port {}", impl_->catalog.projects().size(),
               impl_->server.port());
@@ -122,6 +156,7 @@ void Control::stop() {
   impl_->reconcile.stop();
   impl_->projects.stop();
   impl_->endpoints.stop();
+  impl_->usage_meter.stop();
 }
 
 Endpoints& Control::endpoints() { return impl_->endpoints; }

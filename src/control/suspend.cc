@@ -510,6 +510,7 @@ void EndpointManager::retire(const std::string& endpoint_id) {
     by_branch_.erase(found);
   machines_.erase(endpoint_id);
   uses_.remove(endpoint_id);
+  activity_.ended(endpoint_id);
   end_vacuum(endpoint_id);
 }
 
@@ -566,6 +567,12 @@ FairJobs& EndpointManager::pool_for(Job job) {
 
 void EndpointManager::publish(Machine& m) {
   m.use->start = m.state == ComputeState::active && !m.exit_seen ? m.address.start : 0;
+  const bool runs = m.state == ComputeState::active || m.state == ComputeState::suspending;
+  if (std::exchange(m.counted_as_running, runs) == runs) return;
+  if (runs)
+    activity_.began({m.id, m.project_id, m.branch_id, {}});
+  else
+    activity_.ended(m.id);
 }
 
 bool EndpointManager::keep_uses_out(Machine& m) {

@@ -30,6 +30,7 @@
 #include "control/fair_jobs.h"
 #include "control/jobs.h"
 #include "control/settings/allow_list.h"
+#include "control/usage/activity.h"
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
 
@@ -105,6 +106,8 @@ class EndpointManager final : public Endpoints {
   // What an active compute is kept awake by: for people; "" if it sleeps or nothing does.
   std::string keeps_awake(const std::string& endpoint_id);
   size_t active();
+  // How long which computes have run since the last call.
+  std::vector<Activity> take_activity() { return activity_.take(); }
   // Return at once; the operation tells when it is done. Suspending disconnects clients.
   Operation begin_start(const std::string& endpoint_id);
   Operation begin_suspend(const std::string& endpoint_id);
@@ -149,7 +152,7 @@ class EndpointManager final : public Endpoints {
   Job next_job(Machine& machine) REQUIRES(mutex_);
   FairJobs& pool_for(Job job);
   void answer_wakes_of_active(const MachinePtr& machine) REQUIRES(mutex_);
-  // Tells those who begin a use whether there is a compute for it.
+  // Tells those who begin a use whether there is a compute for it, and counts how long it runs.
   void publish(Machine& machine);
   // From now on a use that begins asks for a wake first; false, and nothing is changed, if there is
   // a use already.
@@ -184,6 +187,7 @@ class EndpointManager final : public Endpoints {
   Mutex mutex_;
   CondVar job_ended_;  // While stopping.
   EndpointUses uses_;
+  ActivityLog activity_;
   std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
   std::unordered_map<std::string, MachinePtr> machines_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, std::string> by_branch_ GUARDED_BY(mutex_);

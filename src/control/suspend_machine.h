@@ -57,6 +57,7 @@ struct EndpointManager::Machine {
   bool vacuum_watched = false;  // and an alarm is set for that.
 
   EndpointUsePtr use;
+  bool counted_as_running = false;  // In the activity that is told.
 
   std::vector<WakeRequest> wakes;
   std::vector<RoleQuestion> questions;

@@ -154,6 +154,8 @@ class Pooler {
   // With details or without. Waits for the proxy's threads, a second at most: then what they know
   // is missing. Empty while there is no proxy.
   virtual PoolerStatus pooler_status(const std::string& endpoint_id, bool details) = 0;
+  // To clients of each endpoint, in bytes, since the proxy began.
+  virtual std::map<std::string, uint64_t> bytes_sent() { return {}; }
   // Ends a client (PoolerClient::id): FATAL 57P01. False if there is none, as far as one can see
   // within a second.
   virtual bool end_client(const std::string& endpoint_id, uint64_t client_id) = 0;

@@ -517,6 +517,15 @@ void Proxy::drain(std::chrono::milliseconds patience, const std::function<bool()
 void Proxy::stop() { impl_->stop(); }
 int Proxy::port() const { return impl_->port; }
 int Proxy::sql_port() const { return impl_->sql_port; }
+std::map<std::string, uint64_t> Proxy::bytes_sent() {
+  std::map<std::string, uint64_t> sent;
+  Shared* shared = impl_->told_of.load();
+  if (shared == nullptr) return sent;
+  for (const auto& [endpoint, status] : shared->census.take_now({std::nullopt, false}))
+    for (const auto& [database, totals] : status.totals) sent[endpoint] += totals.sent;
+  return sent;
+}
+
 PoolerStatus Proxy::pooler_status(const std::string& endpoint_id, bool details) {
   PoolerStatus status;
   if (Shared* shared = impl_->told_of.load())

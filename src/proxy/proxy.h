@@ -37,6 +37,7 @@ class Proxy : public Pooler, public SqlDoor {
   void stop();
   // Safe from any thread.
   PoolerStatus pooler_status(const std::string& endpoint_id, bool details) override;
+  std::map<std::string, uint64_t> bytes_sent() override;
   bool end_client(const std::string& endpoint_id, uint64_t client_id) override;
   ssl_st* begin_tls(int socket) override;
   void take_in(UniqueFd socket, ssl_st* tls, std::string heard) override;

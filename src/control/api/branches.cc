@@ -45,8 +45,8 @@ std::pair<std::string, std::string> place_in(const std::string& cursor) {
 }
 
 Response changed_branch(Services& services, const std::string& id) {
-  return json_response(
-      200, {{"branch", branch_json(services.catalog.branch(id))}, {"operations", json::array()}});
+  return json_response(200, {{"branch", branch_json(services, services.catalog.branch(id))},
+                             {"operations", json::array()}});
 }
 
 // Within a project names are unique.
@@ -90,7 +90,7 @@ Response list_branches(Services& services, const Request& request) {
   json branches = json::array();
   json annotations = json::object();
   for (const Branch* branch : page) {
-    branches.push_back(branch_json(*branch));
+    branches.push_back(branch_json(services, *branch));
     if (auto found = known.find(branch->id); found != known.end())
       annotations[branch->id] = annotation_json(branch->id, found->second);
   }
@@ -149,7 +149,7 @@ Response create_branch(Services& services, const Request& request) {
       with_unique_name([&] { return services.projects.branches().create(project.id, wanted); });
   std::vector<Endpoint> endpoints = {made.endpoint};
   endpoints.insert(endpoints.end(), made.readers.begin(), made.readers.end());
-  json answer = {{"branch", branch_json(made.branch)},
+  json answer = {{"branch", branch_json(services, made.branch)},
                  {"endpoints", endpoints_json(services, endpoints)},
                  {"operations", json::array({operation_json(made.operation)})},
                  {"roles", roles_json(services, made.branch, made.endpoint)},
@@ -171,14 +171,14 @@ Response restore_branch(Services& services, const Request& request) {
   wanted.keep_as = text_or(body, "preserve_under_name", "");
   RestoredBranch restored =
       with_unique_name([&] { return services.projects.restores().restore(branch.id, wanted); });
-  return json_response(200, {{"branch", branch_json(restored.branch)},
+  return json_response(200, {{"branch", branch_json(services, restored.branch)},
                              {"operations", operations_json(restored.operations)}});
 }
 
 Response get_branch(Services& services, const Request& request) {
   Branch branch = path_branch(services, request);
   auto known = services.catalog.annotations(branch.project_id);
-  json shape = branch_json(branch);
+  json shape = branch_json(services, branch);
   try {
     const TimelineInfo info = services.pageserver.timeline(branch.timeline);
     shape["logical_size"] = info.logical_bytes;
@@ -195,7 +195,7 @@ Response delete_branch(Services& services, const Request& request) {
   return unless_gone([&] {
     Branch branch = path_branch(services, request);
     Operation operation = services.projects.branches().remove(branch.id);
-    return json_response(200, {{"branch", branch_json(branch)},
+    return json_response(200, {{"branch", branch_json(services, branch)},
                                {"operations", json::array({operation_json(operation)})}});
   });
 }

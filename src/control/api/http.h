@@ -18,6 +18,7 @@
 #include "control/projects.h"
 #include "control/roles_databases.h"
 #include "control/suspend.h"
+#include "control/usage/usage_store.h"
 #include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
 #include "protocol/sql_door.h"
@@ -84,6 +85,7 @@ struct Services {
   std::function<std::string(const std::string& endpoint_id)> data_directory;
   Pooler* pooler = nullptr;     // Nobody: there are no clients.
   SqlDoor* sql_door = nullptr;  // For /sql and WebSockets; nobody: there is no such resource.
+  UsageStore* usage = nullptr;  // Nobody: nothing is counted, as in tests.
   Monitor* monitor = nullptr;   // Of computes' past; nobody: nothing is known of it.
   Console* console = nullptr;   // The page, and those signed in there; nobody: there is none.
   std::string platform;         // JSON object merged into /status: addresses, home, version.

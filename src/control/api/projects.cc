@@ -132,7 +132,7 @@ Response create_project(Services& services, const Request& request) {
                  {"roles", roles_json(services, made.branch, made.endpoint)},
                  {"databases", databases_json(services, made.branch)},
                  {"operations", operations_json(operations)},
-                 {"branch", branch_json(made.branch)},
+                 {"branch", branch_json(services, made.branch)},
                  {"endpoints", endpoints_json(services, {made.endpoint})}};
   // Told this once, and kept nowhere.
   if (!project.store_passwords) services.catalog.remove_password(made.branch.id, role);
@@ -176,7 +176,8 @@ Response recover_project(Services& services, const Request& request) {
   Project project = services.projects.recover(request.at("project_id"));
   json branches = json::array();
   for (const Branch& branch : services.catalog.branches(project.id))
-    if (branch.is_listed() && branch.state == "ready") branches.push_back(branch_json(branch));
+    if (branch.is_listed() && branch.state == "ready")
+      branches.push_back(branch_json(services, branch));
   return json_response(200, {{"project", project_json(services, project)}, {"branches", branches}});
 }
 

@@ -23,13 +23,18 @@ namespace {
 
 constexpr int64_t kNoSizeLimit = 16ll << 40;  // Bytes: the size of a branch is not limited.
 
-// What has been used in this period. Nothing counts these yet.
-json usage_json() {
-  return {{"data_transfer_bytes", 0},
-          {"written_data_bytes", 0},
-          {"compute_time_seconds", 0},
-          {"active_time_seconds", 0},
-          {"cpu_used_sec", 0}};
+// What has been used in this period.
+json usage_json(const Usage& usage) {
+  return {{"data_transfer_bytes", usage.transfer_bytes},
+          {"written_data_bytes", usage.written_bytes},
+          {"compute_time_seconds", usage.compute_ms / 1000},
+          {"active_time_seconds", usage.active_ms / 1000},
+          {"cpu_used_sec", usage.compute_ms / 1000}};
+}
+
+Usage usage_of(Services& services, const Project& project) {
+  if (services.usage == nullptr) return {};
+  return services.usage->of_project(project.id, now_micros() / 1'000'000);
 }
 
 json common_project_json(Services& services, const Project& project) {
@@ -75,15 +80,18 @@ void add_period(json& shape) {
 
 json project_json(Services& services, const Project& project) {
   json shape = common_project_json(services, project);
-  shape.update(usage_json());
-  shape["data_storage_bytes_hour"] = 0;
+  const Usage usage = usage_of(services, project);
+  shape.update(usage_json(usage));
+  shape["data_storage_bytes_hour"] = usage.storage_byte_hours;
   add_period(shape);
   return shape;
 }
 
 json project_item_json(Services& services, const Project& project) {
   json shape = common_project_json(services, project);
-  shape["active_time"] = 0;
+  const Usage usage = usage_of(services, project);
+  shape["active_time"] = usage.active_ms / 1000;
+  shape["cpu_used_sec"] = usage.compute_ms / 1000;
   if (project.deleted_at) {
     shape["deleted_at"] = rfc3339(*project.deleted_at);
     shape["recoverable_until"] = rfc3339(services.projects.recoverable_until(project));
@@ -108,7 +116,7 @@ json storage_json(Services& services, const Project& project) {
   return {{"own_bytes", own}, {"history_bytes", history}};
 }
 
-json branch_json(const Branch& branch) {
+json branch_json(Services& services, const Branch& branch) {
   json shape = {{"id", branch.id},
                 {"project_id", branch.project_id},
                 {"name", branch.name},
@@ -121,7 +129,10 @@ json branch_json(const Branch& branch) {
                 {"protected", branch.is_protected},
                 {"created_at", rfc3339(branch.created_at)},
                 {"updated_at", rfc3339(branch.updated_at)}};
-  shape.update(usage_json());
+  Usage usage;
+  if (services.usage != nullptr)
+    usage = services.usage->of_branch(branch.id, now_micros() / 1'000'000);
+  shape.update(usage_json(usage));
   if (!branch.restored.from.empty()) {
     shape["restored_from"] = branch.restored.from;
     shape["restored_as"] = branch.restored.as;

@@ -11,7 +11,7 @@ std::string rfc3339(Micros at);
 // What the project's own page tells; lists tell a little less, and some more of deleted ones.
 nlohmann::json project_json(Services& services, const Project& project);
 nlohmann::json project_item_json(Services& services, const Project& project);
-nlohmann::json branch_json(const Branch& branch);
+nlohmann::json branch_json(Services& services, const Branch& branch);
 // What is stored, in bytes: of files that are the branch's own, of these about how much is history
 // that newer versions have superseded, of files of ancestors that it stands on.
 nlohmann::json storage_json(const TimelineInfo& info);

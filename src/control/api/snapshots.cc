@@ -75,7 +75,7 @@ Response restore_snapshot(Services& services, const Request& request) {
   auto [branch, operations] = services.projects.snapshots().restore(snapshot, wanted);
   return json_response(
       200,
-      {{"branch", branch_json(branch)},
+      {{"branch", branch_json(services, branch)},
        {"endpoints", endpoints_json(services, services.catalog.endpoints_of_branch(branch.id))},
        {"operations", operations_json(operations)}});
 }

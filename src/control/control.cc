@@ -14,7 +14,7 @@
 #include "control/projects.h"
 #include "control/reconcile.h"
 #include "control/suspend.h"
-#include "control/usage/usage_meter.h"
+#include "control/usage_meter.h"
 
 namespace halogen::control {
 namespace {

@@ -24,13 +24,13 @@
 
 #include "base/deadline.h"
 #include "base/mutex.h"
+#include "control/activity.h"
 #include "control/alarms.h"
 #include "control/catalog.h"
 #include "control/endpoint_uses.h"
 #include "control/fair_jobs.h"
 #include "control/jobs.h"
 #include "control/settings/allow_list.h"
-#include "control/usage/activity.h"
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
 

@@ -18,7 +18,7 @@
 #include "control/projects.h"
 #include "control/roles_databases.h"
 #include "control/suspend.h"
-#include "control/usage/usage_store.h"
+#include "control/usage_store.h"
 #include "protocol/pooler_status.h"
 #include "protocol/safekeeper_admin.h"
 #include "protocol/sql_door.h"

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "control/usage/usage_meter.h"
+#include "control/usage_meter.h"
 
 namespace halogen::control {
 namespace {

@@ -1,4 +1,4 @@
-#include "control/usage/usage_meter.h"
+#include "control/usage_meter.h"
 
 #include <chrono>
 #include <set>

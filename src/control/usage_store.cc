@@ -1,4 +1,4 @@
-#include "control/usage/usage_store.h"
+#include "control/usage_store.h"
 
 #include <ctime>
 

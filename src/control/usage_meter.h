@@ -13,8 +13,8 @@
 #include <thread>
 
 #include "base/mutex.h"
-#include "control/usage/activity.h"
-#include "control/usage/usage_store.h"
+#include "control/activity.h"
+#include "control/usage_store.h"
 #include "protocol/safekeeper_admin.h"
 
 namespace halogen::control {

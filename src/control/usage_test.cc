@@ -150,7 +150,7 @@ TEST_F(UsageTest, TheMeterCountsWhatRanWasWrittenAndWasSent) {
            },
        .stored_bytes = [](TimelineId) { return int64_t{3600}; },
        .sent = [&] { return std::map<std::string, uint64_t>{{"ep-a", sent}}; },
-       .all_branches = [] { return std::vector<UsageMeter::Branch>(); }});
+       .all_branches = [&] { return std::vector<UsageMeter::Branch>{{"br-a", "p", timeline}}; }});
   meter.look(kNow);
   EXPECT_EQ(store_->of_branch("br-a", kNow), (Usage{4000, 1000, 700, 500, 0}));
   sent = 600;

@@ -16,6 +16,7 @@ const log::Logger logger("pageserver");
 
 constexpr uint64_t kSmallestFile = 1 << 20;
 
+// Told from the start, before anything has been merged.
 struct Metrics {
   metrics::Counter written = metrics::counter("halogen_pageserver_merged_bytes_total",
                                               "Bytes of layer files made by merging.");
@@ -24,11 +25,7 @@ struct Metrics {
                        "Bytes of layer files that merges have taken the place of.");
   metrics::Counter images = metrics::counter("halogen_pageserver_merge_images_total",
                                              "Page images made by merges, to shorten chains.");
-};
-Metrics& the_metrics() {
-  static Metrics metrics;
-  return metrics;
-}
+} the_metrics;
 
 Key metadata_key(KeyKind kind, uint32_t fill) {
   return {kind, static_cast<uint8_t>(fill), 0, fill, fill, fill, fill};
@@ -197,7 +194,7 @@ std::optional<std::string> StoreMerger::make_image(const Key& key, const Chain& 
   try {
     std::string page = owner_.make_page(key.page_key(), chain);
     if (page.empty()) return std::nullopt;
-    the_metrics().images.add();
+    the_metrics.images.add();
     return page;
   } catch (const Error& error) {
     if (error.code() == Errc::cancelled) throw;
@@ -293,8 +290,8 @@ void StoreMerger::commit(const Sources& from, const MergeRange& range, RunWriter
     runs = std::move(out);
   });
   writer.keep();
-  the_metrics().written.add(static_cast<double>(written));
-  the_metrics().read.add(static_cast<double>(gone));
+  the_metrics.written.add(static_cast<double>(written));
+  the_metrics.read.add(static_cast<double>(gone));
   if (next) {
     progress_ = {*next, *next != range.end};
   } else {

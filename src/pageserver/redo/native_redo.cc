@@ -12,16 +12,13 @@ namespace {
 
 const log::Logger logger("redo");
 
+// Told from the start, before anything has been replayed.
 struct Metrics {
   metrics::Counter native = metrics::counter("halogen_redo_native_records_total",
                                              "WAL records applied without a redo process.");
   metrics::Counter left = metrics::counter("halogen_redo_left_records_total",
                                            "WAL records that native redo left to redo processes.");
-};
-Metrics& the_metrics() {
-  static Metrics metrics;
-  return metrics;
-}
+} the_metrics;
 
 }  // namespace
 
@@ -62,9 +59,9 @@ std::string NativeRedo::replay(const PageKey& key, std::optional<Bytes> base,
     std::memcpy(page.data(), next.data(), kPageSize);
     has_base = true;
   }
-  the_metrics().native.add(static_cast<double>(done));
+  the_metrics.native.add(static_cast<double>(done));
   if (done == records.size() && has_base) return page;
-  the_metrics().left.add(static_cast<double>(records.size() - done));
+  the_metrics.left.add(static_cast<double>(records.size() - done));
   return postgres_.replay(key, has_base ? std::optional(as_bytes(page)) : std::nullopt,
                           records.subspan(done), deadline);
 }
@@ -86,7 +83,7 @@ std::string NativeRedo::compare(const PageKey& key, std::optional<Bytes> base,
       logger.info("native redo: {}", error.what());
     }
     std::string wanted = postgres_.replay(key, before, {&one, 1}, deadline);
-    (applied ? the_metrics().native : the_metrics().left).add();
+    (applied ? the_metrics.native : the_metrics.left).add();
     (applied ? counts_.applied : counts_.left)++;
     if (applied && native != wanted) {
       counts_.differences++;

@@ -47,6 +47,13 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   return spec;
 }
 
+// To those who ask for a role or a compute, not_found says that there is none and conflict that it
+// is not to be had (a refusal()). What goes wrong on the way to it says neither, whatever its code.
+Error as_failure(const Error& error) {
+  const bool says_more = error.code() == Errc::not_found || error.code() == Errc::conflict;
+  return says_more ? Error(Errc::unavailable, "{}", error.what()) : error;
+}
+
 }  // namespace
 
 Outcome<RoleSecret> find_role(const RoleList& list, const std::string& name, uint64_t start) {
@@ -142,9 +149,7 @@ void EndpointManager::run_start(const MachinePtr& machine) {
   } catch (const std::exception& error) {
     logger.error("{}: compute did not start: {}", machine->id, error.what());
     auto* known = dynamic_cast<const Error*>(&error);
-    Error told = known ? *known : Error(Errc::internal, "{}", error.what());
-    // To those who ask for a role, not_found says that there is no such role.
-    if (told.code() == Errc::not_found) told = Error(Errc::unavailable, "{}", told.what());
+    const Error told = as_failure(known ? *known : Error(Errc::internal, "{}", error.what()));
     {
       MutexLock lock(mutex_);
       machine->start_operation.reset();
@@ -269,7 +274,7 @@ void EndpointManager::run_roles(const MachinePtr& machine) {
       roles = RoleList{std::move(kept.roles)};
     }
   } catch (const Error& error) {
-    failure = error;
+    failure = as_failure(error);
     if (state == ComputeState::active && !host_.running(machine->id)) {
       state = ComputeState::idle;  // It ended under us: ask again, from the beginning.
       failure.reset();

@@ -66,8 +66,9 @@ class Endpoints {
   // False if the endpoint's project keeps a list of addresses and this one is not on it. True for
   // an endpoint that does not exist. Never blocks for long.
   virtual bool address_allowed(const std::string& endpoint_id, const IpAddress& address) = 0;
-  // not_found if there is no such role, or it has no password. May have to ask the running compute,
-  // or to start it.
+  // not_found if there is no such role, or it has no password; conflict if the endpoint is disabled
+  // or its project deleted, in words for clients that have proven nothing. May have to ask the
+  // running compute, or to start it.
   virtual void role_secret(const std::string& endpoint_id, const std::string& role,
                            std::function<void(Outcome<RoleSecret>)> done) = 0;
   // Starts the endpoint's compute unless it runs. Any number of callers share one start.

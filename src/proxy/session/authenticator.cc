@@ -227,11 +227,11 @@ Task<scram::Verifier> Authenticator::find_verifier() {
     co_return scram::parse_verifier(secret_->verifier).value_or(mock);
   }
   if (answer && answer->error && answer->error->code() == Errc::not_found) co_return mock;
-  // Nobody can prove a password to it now, so this is said before.
-  if (answer && answer->error && answer->error->code() == Errc::conflict)
-    throw Refused("55000", answer->error->what(), "", Errc::cancelled);
   std::string_view why = answer && answer->error ? answer->error->what() : "no answer in time";
   client_.log_end(fmt::format("cannot look up its role: {}", why));
+  // Nobody can prove a password to it now, so this is said before.
+  if (answer && answer->error && answer->error->code() == Errc::conflict)
+    throw Refused("55000", why, "", Errc::cancelled);
   throw Refused("57P03", "the role cannot be looked up at this moment", "Try again shortly.",
                 Errc::cancelled);
 }

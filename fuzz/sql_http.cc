@@ -82,11 +82,23 @@ void answer(std::string_view text) {
   }
 }
 
+// By its grammar: a number may be larger than any of C++'s (JavaScript makes it Infinity).
+bool is_json(std::string_view text) {
+  try {
+    (void)nlohmann::json::parse(text);
+    return true;
+  } catch (const nlohmann::json::out_of_range&) {
+    return true;
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+}
+
 void values(std::string_view text) {
   for (uint32_t type : {25, 23, 701, 1007, 1000, 1009}) {
     std::string out;
     put_json_value(out, text, type);
-    CHECK(nlohmann::json::accept(out));
+    CHECK(is_json(out));
   }
 }
 

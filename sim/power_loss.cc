@@ -2,8 +2,10 @@
 
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
+#include "sim/compute_wal.h"
 #include "sim/name_notes.h"
 #include "sim/raw.h"
 #include "sim/sector_notes.h"
@@ -33,6 +35,15 @@ FilesByInode files_below(const std::string& root) {
       files[status.st_ino] = entry.path();
   }
   return files;
+}
+
+// Of computes' data directories, in one order, so that a seed says everything.
+std::set<fs::path> notes_of_computes(const std::string& root) {
+  std::set<fs::path> folders;
+  for (const auto& entry : fs::recursive_directory_iterator(root))
+    if (entry.is_directory() && entry.path().filename() == kComputeNotes)
+      folders.insert(entry.path());
+  return folders;
 }
 
 std::vector<std::string> list_of(const char* variable) {
@@ -79,6 +90,8 @@ void lose_power(const Disk& disk, uint64_t seed) {
   prepare(disk);
   Random random(seed);
   const std::string root = fs::canonical(disk.root);
+  for (const fs::path& notes : notes_of_computes(root))
+    SectorNotes(notes).lose(files_below(root), random);
   NameNotes(disk.state).lose(root, random);
   SectorNotes(disk.state + "/sectors").lose(files_below(root), random);
   raw::unlinkat(AT_FDCWD, control_of(disk).c_str(), 0);

@@ -166,22 +166,35 @@ def test_nothing_is_lost_at_any_failpoint(history):
         platform.check_storage()
 
 
-def test_a_commit_that_is_not_synced_is_seen_to_be_lost():
+def is_seen_to_be_lost(power, platform, project):
+    """Whether something acknowledged is missing after a loss of power, or is refused as damaged."""
+    project.query("create table t (i int)")
+    for seed in range(10):
+        project.query("insert into t select generate_series(1, 1000)")
+        before = project.query("select count(*) from t")
+        platform.kill()
+        power.lose(seed)
+        if platform.up(check=False).returncode != 0:
+            return True
+        try:
+            if project.query("select count(*) from t") != before:
+                return True
+        except Exception as error:  # The log is damaged, or behind the pageserver: that is found, too.
+            print(error)
+            return True
+    return False
+
+
+def test_a_safekeeper_that_does_not_sync_is_found_out():
     """What the test above is worth: without the safekeeper's syncs it must fail."""
     with Power.running("unsynced", not_synced="safekeeper/*/0*") as (power, platform):
+        assert is_seen_to_be_lost(power, platform, platform.create_project())
+
+
+def test_a_compute_that_does_not_sync_its_log_is_found_out():
+    """The same of commits that Postgres writes in place."""
+    with Power.running("unsynced-compute") as (power, platform):
         project = platform.create_project()
-        project.query("create table t (i int)")
-        for seed in range(10):
-            project.query("insert into t select generate_series(1, 1000)")
-            before = project.query("select count(*) from t")
-            platform.kill()
-            power.lose(seed)
-            if platform.up(check=False).returncode != 0:
-                return
-            try:
-                if project.query("select count(*) from t") != before:
-                    return
-            except Exception as error:  # The log is damaged, or behind the pageserver: that is found, too.
-                print(error)
-                return
-    raise AssertionError("nothing was lost")
+        project.wake()
+        power.forget_syncs_of(project)
+        assert is_seen_to_be_lost(power, platform, project)

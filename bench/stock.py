@@ -23,8 +23,8 @@ def run(args, **kwargs):
 
 
 @contextlib.contextmanager
-def stock_postgres(port, max_connections=200):
-    """Yields the folder of its unix socket. TLS is on, with the snake-oil certificate it makes itself."""
+def stock_postgres(port, max_connections=200, preload=None):
+    """Yields the folder of its unix socket. TLS is on, with the snake-oil certificate it makes itself. With a library preloaded, if one is given."""
     root = Path(tempfile.mkdtemp(prefix="halogen-stock-", dir="/var/tmp"))
     data = root / "data"
     if os.geteuid() == 0:
@@ -37,7 +37,8 @@ def stock_postgres(port, max_connections=200):
         if os.geteuid() == 0:
             shutil.chown(data / name, "postgres", "postgres")
     options = f"-p {port} -c unix_socket_directories={root} -c listen_addresses=127.0.0.1 -c ssl=on -c max_connections={max_connections}"
-    run(as_unprivileged([PGBIN / "pg_ctl", "-D", data, "-w", "-l", root / "log", "-o", options, "start"]))
+    run(as_unprivileged([PGBIN / "pg_ctl", "-D", data, "-w", "-l", root / "log", "-o", options, "start"]),
+        env={**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {})})
     try:
         yield root
     finally:

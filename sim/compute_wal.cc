@@ -5,12 +5,11 @@
 // here. The notes are in the data directory, the one place that a compute may write to in its room;
 // lose_power() finds them there. Postgres writes and syncs WAL under one lock, so there is one
 // writer at a time in a data directory.
-#include <stdarg.h>
-
 #include <cerrno>
 #include <string_view>
 
 #include "sim/compute_wal.h"
+#include "sim/kernel_call.h"
 #include "sim/raw.h"
 #include "sim/sector_notes.h"
 
@@ -51,36 +50,14 @@ long sync_wal(int fd) {
   return 0;
 }
 
-long to_kernel(long number, const long (&given)[6]) {
-  register long r10 asm("r10") = given[3];
-  register long r8 asm("r8") = given[4];
-  register long r9 asm("r9") = given[5];
-  long result = number;
-  asm volatile("syscall"
-               : "+a"(result)
-               : "D"(given[0]), "S"(given[1]), "d"(given[2]), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
-  if (result >= 0 || result < -4095) return result;
-  errno = static_cast<int>(-result);
-  return -1;
-}
-
 }  // namespace
 }  // namespace halogen::sim
 
-#pragma GCC visibility push(default)
-// NOLINTNEXTLINE: libc's name.
-extern "C" long syscall(long number, ...) noexcept {
+HALOGEN_REPLACES_SYSCALL {
   using namespace halogen::sim;
-  va_list arguments;
-  va_start(arguments, number);
-  long given[6];
-  for (long& one : given) one = va_arg(arguments, long);
-  va_end(arguments);
   if (number == SYS_fdatasync) return sync_wal(static_cast<int>(given[0]));
   if (number == SYS_pwrite64)
     before_write(static_cast<int>(given[0]), static_cast<uint64_t>(given[3]),
                  static_cast<uint64_t>(given[2]));
   return to_kernel(number, given);
 }
-#pragma GCC visibility pop

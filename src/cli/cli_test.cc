@@ -222,5 +222,13 @@ TEST_F(CliTest, LibrariesAreKeptPerBuild) {
   EXPECT_EQ(read_file(second / "a.so"), "two");
 }
 
+TEST(MemorySharesTest, TogetherAreTheBudgetWhereItIsNotTiny) {
+  for (uint64_t all = uint64_t{2} << 30; all <= uint64_t{1} << 40; all += all / 3) {
+    const auto shares = platform::MemoryShares::of(all);
+    const uint64_t held = shares.messages + shares.bodies;
+    EXPECT_LE(shares.pages + shares.blocks + shares.indexes + shares.layers + 3 * held, all);
+  }
+}
+
 }  // namespace
 }  // namespace halogen::cli

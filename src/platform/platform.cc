@@ -21,6 +21,7 @@
 #include "pageserver/redo/redo_pool.h"
 #include "platform/checks.h"
 #include "platform/disk_watch.h"
+#include "platform/memory_shares.h"
 #include "platform/privileges.h"
 #include "proxy/proxy.h"
 #include "safekeeper/safekeeper.h"
@@ -126,10 +127,18 @@ uint64_t memory_of_machine() {
          static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-std::string describe_memory(const pageserver::Pageserver::Memory& memory, uint64_t limit) {
-  return fmt::format("{} of {} MiB: {} pages, {} blocks and {} indexes of files, {} WAL",
-                     memory.total() / kMiB, limit / kMiB, memory.pages / kMiB, memory.blocks / kMiB,
-                     memory.indexes / kMiB, memory.layers / kMiB);
+std::string describe_memory(const pageserver::Pageserver::Memory& memory, uint64_t messages,
+                            uint64_t limit) {
+  return fmt::format(
+      "{} of {} MiB: {} pages, {} blocks and {} indexes of files, {} WAL, {} messages",
+      (memory.total() + messages) / kMiB, limit / kMiB, memory.pages / kMiB, memory.blocks / kMiB,
+      memory.indexes / kMiB, memory.layers / kMiB, messages / kMiB);
+}
+
+// One endpoint, or one client's address, may have half of it.
+proxy::ByteBudget::Limits limits_of(uint64_t bytes) {
+  const uint64_t half = std::max(bytes / 2, MemoryShares::kLeastHeld);
+  return {.message = half, .endpoint = half, .all = bytes};
 }
 
 std::string describe_timelines(const pageserver::Pageserver::Counts& counts) {
@@ -267,15 +276,15 @@ void Platform::start_storage() {
                                     .scratch = layout_.home / "redo"});
   s.native_redo = std::make_unique<pageserver::NativeRedo>(
       *s.redo, pageserver::NativeRedo::mode_of(options_.native_redo));
+  const MemoryShares memory = MemoryShares::of(options_.memory_bytes);
   s.pageserver = std::make_unique<pageserver::Pageserver>(
       pageserver::Pageserver::Options{
           .home = layout_.home / "pageserver",
           .page_socket = layout_.run / "pageserver" / "pages",
-          // The rest is for buffers, which are bounded by the number of connections.
-          .page_cache_bytes = options_.memory_bytes / 4,
-          .block_cache_bytes = options_.memory_bytes / 8,
-          .index_cache_bytes = options_.memory_bytes / 16,
-          .layer_memory_bytes = options_.memory_bytes / 2,
+          .page_cache_bytes = memory.pages,
+          .block_cache_bytes = memory.blocks,
+          .index_cache_bytes = memory.indexes,
+          .layer_memory_bytes = memory.layers,
           .flush_bytes = options_.layer_bytes,
           .merge_files = options_.merge_files,
           .history_interval = options_.history_interval,
@@ -334,6 +343,7 @@ void Platform::start_control() {
                                 .compute = *s.agent,
                                 .layers = options_.layers,
                                 .console = options_.console});
+  const MemoryShares memory = MemoryShares::of(options_.memory_bytes);
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{
           .hosts = listen_hosts(options_.host),
@@ -344,9 +354,11 @@ void Platform::start_control() {
           .certificate_directory = layout_.certificates,
           .domain = options_.domain,
           .region = options_.region,
+          .held_bytes = limits_of(memory.messages),
           .web = {.port = options_.sql_port,
                   .max_request = options_.max_request,
-                  .max_response = options_.max_response}},
+                  .max_response = options_.max_response,
+                  .bytes = limits_of(memory.bodies)}},
       s.control->endpoints());
   s.control->set_pooler(*s.proxy);
   s.control->set_sql_door(*s.proxy);
@@ -369,7 +381,8 @@ void Platform::describe() {
         return std::vector<control::Component>{
             {"safekeeper", "running", "embedded, one"},
             {"pageserver", "running", describe_timelines(s.pageserver->counts())},
-            {"memory", "running", describe_memory(s.pageserver->memory(), options_.memory_bytes)},
+            {"memory", "running",
+             describe_memory(s.pageserver->memory(), s.proxy->held_bytes(), options_.memory_bytes)},
             {"compute", "running", fmt::format("{} running", s.agent->processes().size())},
             {"control", "running", fmt::format("API on port {}", s.control->http_port())},
             {"proxy", "running",

@@ -548,6 +548,9 @@ void Proxy::take_in(UniqueFd socket, ssl_st* tls, std::string heard) {
   impl_->take_in(std::move(socket), tls, std::move(heard));
 }
 size_t Proxy::room_for_clients() const { return impl_->shared->descriptors.clients(); }
+size_t Proxy::held_bytes() const {
+  return impl_->shared->held_bytes.held() + impl_->shared->web_bytes.held();
+}
 fs::path Proxy::ca_file() const { return impl_->ca_file; }
 
 }  // namespace halogen::proxy

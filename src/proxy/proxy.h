@@ -46,6 +46,8 @@ class Proxy : public Pooler, public SqlDoor {
   int sql_port() const;
   // How many clients there are file descriptors for. After start().
   size_t room_for_clients() const;
+  // Bytes of large messages, and of bodies and answers over HTTP, that are held in memory.
+  size_t held_bytes() const;
   // What clients give as sslrootcert for sslmode=verify-full.
   fs::path ca_file() const;
 

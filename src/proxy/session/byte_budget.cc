@@ -7,6 +7,11 @@ namespace halogen::proxy {
 ByteBudget::ByteBudget(Limits limits, const std::string& metric, const std::string& help)
     : limits_(limits), gauge_(metrics::gauge(metric, help)) {}
 
+size_t ByteBudget::held() const {
+  MutexLock lock(mutex_);
+  return held_;
+}
+
 bool ByteBudget::take(const std::string& endpoint, size_t bytes) {
   MutexLock lock(mutex_);
   auto found = by_endpoint_.find(endpoint);

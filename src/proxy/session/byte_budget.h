@@ -23,6 +23,7 @@ class ByteBudget {
   ByteBudget(Limits limits, const std::string& metric, const std::string& help);
 
   const Limits& limits() const { return limits_; }
+  size_t held() const;
 
   // What one client holds. Given back when it is destroyed.
   class Share {
@@ -49,7 +50,7 @@ class ByteBudget {
 
   const Limits limits_;
   metrics::Gauge gauge_;  // `held_`, for /metrics.
-  Mutex mutex_;
+  mutable Mutex mutex_;
   size_t held_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<std::string, size_t> by_endpoint_ GUARDED_BY(mutex_);  // None is 0.
 };

@@ -15,6 +15,7 @@
 #include "cli/target.h"
 #include "cli/words.h"
 #include "platform/checks.h"
+#include "platform/memory_shares.h"
 #include "platform/privileges.h"
 
 namespace halogen::cli {

@@ -21,13 +21,13 @@ constexpr int64_t kFine = Monitor::kFineStep.count();
 constexpr int64_t kCoarse = Monitor::kCoarseStep.count();
 constexpr int64_t kMostSamples = 2000;
 constexpr size_t kMostProcesses = 2000;
+constexpr int64_t kAskAgainAfter = 600;
 
 constexpr std::array<std::string_view, kMeasures> kNames{
-    "active_us",       "cpu_us",       "queries",        "transactions",
-    "request_us",      "wait_us",      "received",       "sent",
-    "wal_bytes",       "wakes",        "memory_bytes",   "active_clients",
-    "waiting_clients", "idle_clients", "pinned_clients", "servers",
-    "logical_bytes",   "own_bytes"};
+    "active_us",    "cpu_us",         "queries",      "transactions",   "request_us",
+    "wait_us",      "received",       "sent",         "wal_bytes",      "wakes",
+    "blocks_hit",   "blocks_read",    "memory_bytes", "active_clients", "waiting_clients",
+    "idle_clients", "pinned_clients", "servers",      "logical_bytes",  "own_bytes"};
 
 std::string columns(const std::function<std::string(std::string_view, bool is_sum)>& each) {
   std::string text;
@@ -36,6 +36,17 @@ std::string columns(const std::function<std::string(std::string_view, bool is_su
 }
 
 int64_t& of(Measures& values, Measure measure) { return values[static_cast<size_t>(measure)]; }
+
+std::string insert_into_samples() {
+  return "INSERT OR REPLACE INTO samples (endpoint, tier, at, seconds" +
+         columns([](std::string_view name, bool) { return std::string(name); }) + ")";
+}
+
+// Counted since before this program began.
+bool is_older(Measure measure) {
+  return measure == Measure::wal_bytes || measure == Measure::blocks_hit ||
+         measure == Measure::blocks_read;
+}
 
 // The fields of /proc/<pid>/stat behind the name, which may have anything in it but is in
 // parentheses: the first is the third of proc(5).
@@ -120,14 +131,15 @@ void Monitor::run() {
   }
 }
 
-// What is there may be damaged, or of a release with other columns: then it is made anew.
+// What is there may be damaged: then it is made anew.
 void Monitor::open() {
   MutexLock lock(mutex_);
   const std::string schema =
       "CREATE TABLE IF NOT EXISTS samples (endpoint TEXT NOT NULL, tier INTEGER NOT NULL, "
       "at INTEGER NOT NULL, seconds INTEGER NOT NULL" +
-      columns(
-          [](std::string_view name, bool) { return fmt::format("{} INTEGER NOT NULL", name); }) +
+      columns([](std::string_view name, bool) {
+        return fmt::format("{} INTEGER NOT NULL DEFAULT 0", name);
+      }) +
       ", PRIMARY KEY (endpoint, tier, at)) WITHOUT ROWID;"
       "CREATE INDEX IF NOT EXISTS samples_by_age ON samples (tier, at)";
   const std::string all = "SELECT at" +
@@ -137,6 +149,7 @@ void Monitor::open() {
     try {
       db_ = std::make_unique<Database>(options_.file);
       db_->exec(schema);
+      add_missing_columns();
       db_->query(all).step();
       return;
     } catch (const Error& error) {
@@ -148,6 +161,16 @@ void Monitor::open() {
         fs::remove(options_.file.native() + part, ignored);
     }
   }
+}
+
+// A file of an earlier release has fewer.
+void Monitor::add_missing_columns() {
+  std::set<std::string> there;
+  Statement known = db_->query("SELECT name FROM pragma_table_info('samples')");
+  while (known.step()) there.emplace(known.text(0));
+  for (std::string_view name : kNames)
+    if (!there.contains(std::string(name)))
+      db_->exec(fmt::format("ALTER TABLE samples ADD COLUMN {} INTEGER NOT NULL DEFAULT 0", name));
 }
 
 void Monitor::pass(int64_t now) {
@@ -216,12 +239,33 @@ Measures Monitor::read(const Endpoint& endpoint, int pid) {
   return values;
 }
 
-// The proxy's counters begin with this program, a compute's with its start. Those of WAL are
-// positions, so the first tells nothing, and a restored branch's may be an earlier one.
+// A backend for the question costs some milliseconds: not for a compute that nobody has used.
+void Monitor::add_block_use(const Endpoint& endpoint, int pid, int64_t now, Counters* counters) {
+  auto before = last_.find(endpoint.id);
+  if (before != last_.end()) {
+    const Counters& last = before->second;
+    for (Measure measure : {Measure::blocks_hit, Measure::blocks_read})
+      of(counters->values, measure) = last.values[static_cast<size_t>(measure)];
+    counters->blocks_after = last.blocks_after;
+    constexpr auto kQueries = static_cast<size_t>(Measure::queries);
+    if (last.values[kQueries] == counters->values[kQueries] || now < last.blocks_after) return;
+  }
+  if (pid == 0) return;
+  if (std::optional<BlockUse> use = options_.host.block_use(endpoint.id)) {
+    of(counters->values, Measure::blocks_hit) = use->hit;
+    of(counters->values, Measure::blocks_read) = use->read;
+  } else {
+    counters->blocks_after = now + kAskAgainAfter;
+  }
+}
+
+// The proxy's counters begin with this program, a compute's with its start. Those of WAL and of
+// blocks are older, so the first tells nothing, and a restored branch's may be lower than before.
 void Monitor::take(const Endpoint& endpoint, int pid, int64_t now) {
-  Sample sample{.at = now, .seconds = kFine, .values = read(endpoint, pid)};
-  const Measures counters = sample.values;
   const Micros started = endpoint.started_at.value_or(0);
+  Counters counters{.at = now, .started_at = started, .values = read(endpoint, pid)};
+  add_block_use(endpoint, pid, now, &counters);
+  Sample sample{.at = now, .seconds = kFine, .values = counters.values};
   auto last = last_.find(endpoint.id);
   if (last != last_.end()) sample.seconds = std::clamp<int64_t>(now - last->second.at, 1, kFine);
   for (size_t i = 0; i < kSums; ++i) {
@@ -229,14 +273,14 @@ void Monitor::take(const Endpoint& endpoint, int pid, int64_t now) {
     const bool anew =
         last == last_.end() || (measure == Measure::cpu_us && last->second.started_at != started);
     const int64_t before = anew ? 0 : last->second.values[i];
-    sample.values[i] = std::max<int64_t>(counters[i] - before, 0);
-    if (measure == Measure::wal_bytes && last == last_.end()) sample.values[i] = 0;
+    sample.values[i] = std::max<int64_t>(counters.values[i] - before, 0);
+    if (is_older(measure) && before == 0) sample.values[i] = 0;
   }
   const int64_t end = pid != 0 ? now : endpoint.suspended_at.value_or(0) / 1'000'000;
   const int64_t begin = std::max(started / 1'000'000, now - sample.seconds);
   of(sample.values, Measure::active_us) =
       std::clamp<int64_t>(end - begin, 0, sample.seconds) * 1'000'000;
-  last_[endpoint.id] = {now, started, counters};
+  last_[endpoint.id] = counters;
   MutexLock lock(mutex_);
   insert(endpoint.id, kFine, sample);
 }
@@ -244,7 +288,7 @@ void Monitor::take(const Endpoint& endpoint, int pid, int64_t now) {
 void Monitor::insert(const std::string& endpoint_id, int64_t tier, const Sample& sample) {
   std::string values;
   for (int64_t value : sample.values) values += fmt::format(", {}", value);
-  db_->run(fmt::format("INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?{})", values), endpoint_id,
+  db_->run(fmt::format("{} VALUES (?, ?, ?, ?{})", insert_into_samples(), values), endpoint_id,
            tier, sample.at, sample.seconds);
 }
 
@@ -255,10 +299,9 @@ void Monitor::make_coarse(int64_t until) {
     return fmt::format("CAST({}({}) AS INTEGER)", is_sum ? "sum" : "avg", name);
   });
   db_->run(
-      fmt::format("INSERT OR REPLACE INTO samples SELECT endpoint, {0}, (at + {0} - 1) / {0} * "
-                  "{0}, {0}{1} FROM samples WHERE tier = {2} AND at > ? AND at <= ? GROUP BY "
-                  "endpoint, (at + {0} - 1) / {0}",
-                  kCoarse, cast, kFine),
+      fmt::format("{3} SELECT endpoint, {0}, (at + {0} - 1) / {0} * {0}, {0}{1} FROM samples "
+                  "WHERE tier = {2} AND at > ? AND at <= ? GROUP BY endpoint, (at + {0} - 1) / {0}",
+                  kCoarse, cast, kFine, insert_into_samples()),
       from, until);
   coarse_until_ = until;
 }

@@ -38,6 +38,8 @@ enum class Measure {
   sent,
   wal_bytes,
   wakes,
+  blocks_hit,    // In Postgres' shared buffers.
+  blocks_read,   // From files.
   memory_bytes,  // From here on averages.
   active_clients,
   waiting_clients,
@@ -47,8 +49,8 @@ enum class Measure {
   logical_bytes,
   own_bytes,
 };
-constexpr size_t kMeasures = 18;
-constexpr size_t kSums = 10;
+constexpr size_t kMeasures = 20;
+constexpr size_t kSums = 12;
 std::string_view measure_name(Measure measure);
 
 using Measures = std::array<int64_t, kMeasures>;
@@ -101,13 +103,18 @@ class Monitor {
     int64_t at = 0;
     Micros started_at = 0;
     Measures values{};
+    int64_t blocks_after =
+        0;  // When it is asked again for its use of blocks, after it had no answer.
   };
 
   void run();
   void open();
+  void add_missing_columns() REQUIRES(mutex_);
   // `pid`: 0 if it does not run any more.
   void take(const Endpoint& endpoint, int pid, int64_t now);
   Measures read(const Endpoint& endpoint, int pid);
+  // Asks the compute for it, unless nothing was asked of it since its last sample.
+  void add_block_use(const Endpoint& endpoint, int pid, int64_t now, Counters* counters);
   void insert(const std::string& endpoint_id, int64_t tier, const Sample& sample) REQUIRES(mutex_);
   void make_coarse(int64_t until) REQUIRES(mutex_);
   void forget_old(int64_t now) REQUIRES(mutex_);

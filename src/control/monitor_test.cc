@@ -25,7 +25,13 @@ class CountingPooler : public Pooler {
 class RunningHost : public FakeHost {
  public:
   std::vector<ComputeProcess> processes() override { return running; }
+  std::optional<BlockUse> block_use(const std::string&) override {
+    ++questions;
+    return blocks;
+  }
   std::vector<ComputeProcess> running;
+  std::optional<BlockUse> blocks;
+  int questions = 0;
 };
 
 class MonitorTest : public testing::Test {
@@ -82,6 +88,53 @@ TEST_F(MonitorTest, SamplesTellWhatCameSinceTheOneBefore) {
   EXPECT_EQ(value(samples[0], Measure::queries), 5);
   EXPECT_EQ(value(samples[1], Measure::queries), 7);
   EXPECT_EQ(samples[1].seconds, kStep);
+}
+
+TEST_F(MonitorTest, ItsUseOfBlocksIsAskedForWhereItWasUsed) {
+  host_.running[0].pid = ::getpid();
+  host_.blocks = BlockUse{1'000'000, 5'000};  // Of former lives: it tells nothing of this time.
+  monitor_->pass(kNow);
+  monitor_->pass(kNow + kStep);
+  EXPECT_EQ(host_.questions, 1) << "nothing was asked of it";
+  host_.blocks = BlockUse{1'000'090, 5'010};
+  add_queries(1);
+  monitor_->pass(kNow + 2 * kStep);
+  host_.blocks.reset();  // It does not answer: it is left alone for a while.
+  for (int i = 3; i < 6; ++i) {
+    add_queries(1);
+    monitor_->pass(kNow + i * kStep);
+  }
+  EXPECT_EQ(host_.questions, 3);
+  auto samples = monitor_->samples(endpoint_, kNow - 3600, kNow + 3600);
+  ASSERT_EQ(samples.size(), 6u);
+  std::vector<int64_t> hit, read;
+  for (const Sample& sample : samples) {
+    hit.push_back(value(sample, Measure::blocks_hit));
+    read.push_back(value(sample, Measure::blocks_read));
+  }
+  EXPECT_EQ(hit, (std::vector<int64_t>{0, 0, 90, 0, 0, 0}));
+  EXPECT_EQ(read, (std::vector<int64_t>{0, 0, 10, 0, 0, 0}));
+}
+
+TEST_F(MonitorTest, WhatAnEarlierReleaseHasKeptStays) {
+  monitor_.reset();
+  fs::remove(folder_ / "metrics.db");
+  {
+    Database old(folder_ / "metrics.db");
+    old.exec(
+        "CREATE TABLE samples (endpoint TEXT NOT NULL, tier INTEGER NOT NULL, at INTEGER NOT "
+        "NULL, seconds INTEGER NOT NULL, queries INTEGER NOT NULL, PRIMARY KEY (endpoint, "
+        "tier, at)) WITHOUT ROWID");
+    old.run("INSERT INTO samples VALUES (?, 30, ?, 30, 7)", endpoint_, kNow);
+  }
+  begin();
+  add_queries(5);
+  monitor_->pass(kNow + kStep);
+  auto samples = monitor_->samples(endpoint_, kNow - 3600, kNow + 3600);
+  ASSERT_EQ(samples.size(), 2u);
+  EXPECT_EQ(value(samples[0], Measure::queries), 7);
+  EXPECT_EQ(value(samples[0], Measure::blocks_hit), 0);
+  EXPECT_EQ(value(samples[1], Measure::queries), 5);
 }
 
 TEST_F(MonitorTest, AComputeAtRestHasNoSamples) {

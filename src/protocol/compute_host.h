@@ -78,6 +78,12 @@ struct ComputeProcess {
   std::string problem;  // Why its commits wait, for an operator; or empty.
 };
 
+// Blocks of tables and indexes that its backends asked for, since its statistics began.
+struct BlockUse {
+  int64_t hit = 0;   // Found in Postgres' shared buffers.
+  int64_t read = 0;  // Read from files: from the machine's memory, its disk or our storage.
+};
+
 class ComputeHost {
  public:
   virtual ~ComputeHost() = default;
@@ -114,6 +120,10 @@ class ComputeHost {
   virtual std::vector<std::vector<std::string>> query(const std::string& endpoint_id,
                                                       const std::string& database,
                                                       const std::string& sql) = 0;
+  // nullopt: it does not run, or does not answer within two seconds.
+  virtual std::optional<BlockUse> block_use(const std::string& /*endpoint_id*/) {
+    return std::nullopt;
+  }
   // A database's schema as SQL text; the same schema gives the same text. not_found.
   virtual std::string dump_schema(const std::string& endpoint_id, const std::string& database,
                                   Deadline deadline) = 0;

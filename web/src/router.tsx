@@ -9,17 +9,23 @@ import { Root } from "./shell/root";
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({ component: Root, notFoundComponent: () => <NotFound /> });
 
+const text = (search: Record<string, unknown>, name: string) => (typeof search[name] === "string" ? { [name]: search[name] } : {});
+const createSearch = (search: Record<string, unknown>): { create?: string } => text(search, "create");
+
 const signIn = createRoute({ getParentRoute: () => root, path: "/sign-in", component: ProjectsPage });
-const projects = createRoute({ getParentRoute: () => root, path: "/", component: ProjectsPage });
+const projects = createRoute({ getParentRoute: () => root, path: "/", validateSearch: createSearch, component: ProjectsPage });
 const account = createRoute({
   getParentRoute: () => root,
   path: "/account",
+  validateSearch: createSearch,
   component: lazyRouteComponent(() => import("./pages/account"), "AccountPage"),
 });
 
 export interface ProjectSearch {
   branch?: string; // Its id; without: the default one.
+  compute?: string; // Its id; without: the branch's that writes.
   connect?: boolean; // The dialog is open.
+  create?: string; // What a dialog shall make, once: useCreating.
 }
 
 const project = createRoute({
@@ -27,7 +33,9 @@ const project = createRoute({
   path: "/projects/$project",
   component: ProjectLayout,
   validateSearch: (search: Record<string, unknown>): ProjectSearch => ({
-    ...(typeof search.branch === "string" && { branch: search.branch }),
+    ...text(search, "branch"),
+    ...text(search, "compute"),
+    ...text(search, "create"),
     ...(search.connect === true && { connect: true }),
   }),
 });
@@ -52,19 +60,28 @@ const compare = createRoute({
   path: "compare",
   component: lazyRouteComponent(() => import("./pages/compare"), "ComparePage"),
 });
+const snapshots = createRoute({
+  getParentRoute: () => project,
+  path: "snapshots",
+  component: lazyRouteComponent(() => import("./pages/snapshots"), "SnapshotsPage"),
+});
+const computes = createRoute({
+  getParentRoute: () => project,
+  path: "computes",
+  component: lazyRouteComponent(() => import("./pages/computes"), "ComputesPage"),
+});
 const sql = createRoute({
   getParentRoute: () => project,
   path: "sql",
-  validateSearch: (search: Record<string, unknown>): { database?: string } =>
-    typeof search.database === "string" ? { database: search.database } : {},
+  validateSearch: (search: Record<string, unknown>): { database?: string } => text(search, "database"),
   component: lazyRouteComponent(() => import("./pages/sql"), "SqlPage"),
 });
 const tables = createRoute({
   getParentRoute: () => project,
   path: "tables",
   validateSearch: (search: Record<string, unknown>): { database?: string; table?: string } => ({
-    ...(typeof search.database === "string" && { database: search.database }),
-    ...(typeof search.table === "string" && { table: search.table }),
+    ...text(search, "database"),
+    ...text(search, "table"),
   }),
   component: lazyRouteComponent(() => import("./pages/tables"), "TablesPage"),
 });
@@ -93,7 +110,7 @@ const tree = root.addChildren([
   signIn,
   projects,
   account,
-  project.addChildren([dashboard, branches, restore, compare, sql, tables, monitoring, roles, operations, settings]),
+  project.addChildren([dashboard, branches, snapshots, computes, restore, compare, sql, tables, monitoring, roles, operations, settings]),
 ]);
 
 export function createConsoleRouter(queryClient: QueryClient) {

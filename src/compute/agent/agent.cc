@@ -275,6 +275,22 @@ std::vector<std::vector<std::string>> ComputeAgent::query(const std::string& end
   return connection.query(sql, deadline);
 }
 
+std::optional<BlockUse> ComputeAgent::block_use(const std::string& endpoint_id) {
+  std::shared_ptr<Compute> compute = find(endpoint_id);
+  if (!compute) return std::nullopt;
+  try {
+    Deadline deadline = Deadline::after(std::chrono::seconds(2));
+    SqlConnection connection(compute->address(), "postgres", deadline);
+    std::vector<SqlRow> rows = connection.query(
+        "SELECT coalesce(sum(blks_hit), 0)::bigint, coalesce(sum(blks_read), 0)::bigint "
+        "FROM pg_stat_database",
+        deadline);
+    return BlockUse{std::stoll(rows.at(0).at(0)), std::stoll(rows.at(0).at(1))};
+  } catch (const Error&) {
+    return std::nullopt;  // It is being stopped, or stuck: whoever needs it says so.
+  }
+}
+
 std::string ComputeAgent::dump_schema(const std::string& endpoint_id, const std::string& database,
                                       Deadline deadline) {
   constexpr int kMajor = 15;

@@ -58,6 +58,7 @@ class ComputeAgent : public ComputeHost {
   std::vector<StoredDatabase> databases(const std::string& endpoint_id) override;
   void execute(const std::string& endpoint_id, const std::string& database,
                const std::string& sql) override;
+  std::optional<BlockUse> block_use(const std::string& endpoint_id) override;
   std::vector<std::vector<std::string>> query(const std::string& endpoint_id,
                                               const std::string& database,
                                               const std::string& sql) override;

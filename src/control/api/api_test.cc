@@ -272,6 +272,10 @@ TEST_F(ApiTest, TheOverviewsTellStatesAndSizes) {
   EXPECT_EQ(one["project_id"], project);
   EXPECT_EQ(one["branches"], 2);
   EXPECT_EQ(one["computes"]["idle"], 2);
+  json named = get("/api/v2/console/branches")["branches"];
+  ASSERT_EQ(named.size(), 2u);
+  EXPECT_EQ(named[1]["name"], "dev");
+  EXPECT_EQ(named[1]["project_id"], project);
   std::string endpoint = made["endpoints"][0]["id"];
   manager_->wake(endpoint, [](const auto&) {});
   while (manager_->state(endpoint) != ComputeState::active) std::this_thread::yield();

@@ -198,6 +198,7 @@ Response create_statistics(Services&, const Request&);
 Response get_endpoint_metrics(Services&, const Request&);
 // overview.cc
 Response get_overview(Services&, const Request&);
+Response get_all_branches(Services&, const Request&);
 Response get_project_overview(Services&, const Request&);
 // keys.cc
 Response list_keys(Services&, const Request&);

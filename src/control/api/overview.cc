@@ -35,6 +35,8 @@ json branch_overview(Services& services, const Branch& branch) {
     shape["last_record_lsn"] = storage->last_record_lsn.str();
     shape["logical_bytes"] = storage->logical_bytes;
     shape["own_bytes"] = storage->physical_bytes;
+    shape["history_bytes"] = storage->history_bytes;
+    shape["shared_bytes"] = storage->shared_bytes;
   }
   return shape;
 }
@@ -85,6 +87,17 @@ Response get_overview(Services& services, const Request&) {
   for (const Project& project : services.catalog.projects())
     if (project.state == "ready") listed.push_back(project_overview(services, project));
   return json_response(200, {{"projects", std::move(listed)}});
+}
+
+// For finding one by its name: of thousands, a few words each.
+Response get_all_branches(Services& services, const Request&) {
+  json listed = json::array();
+  for (const Project& project : services.catalog.projects()) {
+    if (project.state != "ready") continue;
+    for (const Branch& branch : shown_branches(services, project.id))
+      listed.push_back({{"id", branch.id}, {"name", branch.name}, {"project_id", project.id}});
+  }
+  return json_response(200, {{"branches", std::move(listed)}});
 }
 
 Response get_project_overview(Services& services, const Request& request) {

@@ -60,6 +60,7 @@ void add_accounts(std::vector<Route>& table) {
           open("DELETE", CONSOLE "/session", delete_console_session, Route::Key::not_needed),
           platform("POST", CONSOLE "/sign_in_links", create_sign_in_link),
           platform("GET", CONSOLE "/overview", get_overview),
+          platform("GET", CONSOLE "/branches", get_all_branches),
           platform("GET", CONSOLE "/platform", get_status),
           open("GET", API "/openapi.json", get_description, Route::Key::not_needed),
           about(Kind::identity, "GET", API "/auth", get_auth),

@@ -1,9 +1,9 @@
 // Branches, computes, roles, databases, settings: made, changed and deleted; and back to a moment, with a look before.
-import { launch, open, projectPage, signIn, steps } from "./browser.mjs";
+import { assert, launch, open, projectPage, signIn, steps } from "./browser.mjs";
 
 const browser = await launch();
 // What the server refuses here on purpose, the browser logs as errors.
-const page = await open(browser, { allow: (text) => /status of 40[09]/.test(text) });
+const page = await open(browser, { allow: (text) => /status of (40[09]|422)/.test(text) });
 const dialog = page.getByRole("dialog");
 const row = (name) => page.locator(`[data-branch="${name}"]`);
 const choose = async (branch, action) => {
@@ -63,6 +63,25 @@ await steps({
     await row("main").getByText("default").waitFor();
     await page.shot("branches-tree");
     await page.axe("branches");
+  },
+  "it is protected, which keeps it from being deleted": async () => {
+    await choose("past", "Protect");
+    await row("past").getByLabel("Protected").waitFor();
+    await choose("past", "Delete");
+    await dialog.getByLabel(/Type/).fill("past");
+    await dialog.getByRole("button", { name: "Delete branch" }).click();
+    await dialog.getByRole("alert").getByText("protected").waitFor();
+    await page.keyboard.press("Escape");
+    await choose("past", "Unprotect");
+    await row("past").getByLabel("Protected").waitFor({ state: "detached" });
+  },
+  "it gets a time to expire at, and is kept after all": async () => {
+    await choose("past", "Expiration");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await row("past").getByText("7 d").waitFor();
+    await choose("past", "Expiration");
+    await dialog.getByRole("button", { name: "Keep for ever" }).click();
+    await row("past").getByText("7 d").waitFor({ state: "detached" });
   },
   "it is reset from its parent": async () => {
     await choose("past", "Reset from parent");
@@ -154,6 +173,27 @@ await steps({
     await page.getByRole("option", { name: /kept/ }).waitFor();
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Compute of kept" }).waitFor();
+  },
+  "so are tables, once the compute is awake or may be woken": async () => {
+    await page.keyboard.press("Control+k");
+    const find = page.getByPlaceholder("A project, branch, table");
+    const wake = page.getByRole("option", { name: "Look for tables" });
+    await page.getByRole("option", { name: "ledger" }).or(wake).first().waitFor();
+    await page.shot("palette");
+    await page.axe("palette");
+    if (await wake.isVisible()) await wake.click();
+    await find.fill("ledger");
+    await page.getByRole("option", { name: "ledger" }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("gridcell", { name: "4", exact: true }).waitFor();
+  },
+  "and what can be made": async () => {
+    await page.keyboard.press("Control+k");
+    await page.getByPlaceholder("A project, branch, table").fill("take snapshot");
+    await page.keyboard.press("Enter");
+    await dialog.getByRole("heading", { name: "Take a snapshot" }).waitFor();
+    await page.keyboard.press("Escape");
+    assert.doesNotMatch(page.url(), /create/);
   },
 });
 page.check();

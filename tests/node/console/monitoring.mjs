@@ -30,6 +30,15 @@ await steps({
     await dialog.getByRole("button", { name: "End connection" }).click();
     await session.waitFor({ state: "detached" });
   },
+  "pg_stat_statements is switched on, and shows what took how long": async () => {
+    await page.getByRole("button", { name: "Switch it on" }).click();
+    await dialog.getByRole("button", { name: "Restart and switch on" }).click();
+    await dialog.waitFor({ state: "detached", timeout: 30_000 });
+    await page.getByRole("region", { name: "Statements" }).getByText("pg_stat_statements").first().waitFor();
+    await page.getByRole("region", { name: "Statements" }).scrollIntoViewIfNeeded();
+    await page.shot("statements");
+    await page.axe("statements");
+  },
 });
 page.check();
 await browser.close();

@@ -1,12 +1,15 @@
-// From an empty page to strings and snippets, with nothing to read before. Prints the snippets for the test to run.
-import { assert, launch, open, signIn, steps } from "./browser.mjs";
+// From the link that `up` prints to strings and snippets, with nothing to read before. Prints the snippets for the test to run.
+import { assert, launch, open, steps } from "./browser.mjs";
 
 const browser = await launch();
 const page = await open(browser);
 await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
 const snippets = {};
-await signIn(page);
 await steps({
+  "the link signs in": async () => {
+    await page.goto(process.env.CONSOLE_LINK);
+    await page.getByRole("heading", { name: "Projects" }).waitFor();
+  },
   "a project is made, and how to connect is shown at once": async () => {
     await page.getByRole("button", { name: "New project" }).first().click();
     await page.getByLabel("Name").fill("newcomer");
@@ -26,6 +29,10 @@ await steps({
       snippets[name] = await page.evaluate(() => navigator.clipboard.readText());
       assert.doesNotMatch(await page.getByRole("tabpanel").innerText(), /npg_/);
     }
+    await page.getByRole("tab", { name: "Prisma" }).click();
+    await page.getByRole("button", { name: "Copy schema.prisma" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    snippets["schema.prisma"] = await page.evaluate(() => navigator.clipboard.readText());
     await page.getByRole("tab", { name: "psql" }).click();
     await page.getByRole("button", { name: "Show password" }).click();
     assert.match(await page.getByRole("tabpanel").innerText(), /npg_/);

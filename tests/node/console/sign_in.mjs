@@ -42,6 +42,23 @@ await steps({
     await page.reload();
     await page.getByRole("heading", { name: "Projects" }).waitFor();
   },
+  "a key is made, shown once, and revoked": async () => {
+    const dialog = page.getByRole("dialog");
+    const lists = async (key) => (await fetch(`${home}/api/v2/projects`, { headers: { Authorization: `Bearer ${key}` } })).status;
+    await page.goto(`${home}/account`);
+    await page.getByRole("button", { name: "New key" }).click();
+    await dialog.getByLabel("Name").fill("ci");
+    await dialog.getByRole("button", { name: "Create key" }).click();
+    const key = await dialog.getByText("napi_").innerText();
+    assert.equal(await lists(key), 200);
+    await page.shot("api-key");
+    await page.keyboard.press("Escape");
+    const listed = page.getByRole("listitem").filter({ hasText: "ci" }).filter({ hasText: "made" });
+    await listed.getByRole("button", { name: "Revoke" }).click();
+    await dialog.getByRole("button", { name: "Revoke key" }).click();
+    await listed.waitFor({ state: "detached" });
+    assert.equal(await lists(key), 401);
+  },
 });
 page.check();
 await browser.close();

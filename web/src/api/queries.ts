@@ -2,11 +2,11 @@
 import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ApiError, http, path } from "./client";
 import type {
+  Answer,
   Branch,
   Database,
   Endpoint,
   Operation,
-  Overview,
   PlatformStatus,
   Pooler,
   Project,
@@ -59,8 +59,15 @@ export const recoverableQuery = queryOptions({
 
 export const overviewQuery = queryOptions({
   queryKey: ["overview"],
-  queryFn: async ({ signal }) => (await http.get<Overview>("/api/v2/console/overview", signal)).projects,
+  queryFn: async ({ signal }) => (await http.get<Answer<"getConsoleOverview">>("/api/v2/console/overview", signal)).projects,
   refetchInterval: 5000,
+});
+
+// By name only, of all projects: for finding one.
+export const allBranchesQuery = queryOptions({
+  queryKey: ["branches"],
+  queryFn: async ({ signal }) => (await http.get<Answer<"getConsoleBranches">>("/api/v2/console/branches", signal)).branches,
+  staleTime: 5000,
 });
 
 export const projectQuery = (id: string) =>
@@ -125,6 +132,20 @@ export const passwordQuery = (id: string, branch: string, role: string) =>
     },
     enabled: branch !== "" && role !== "",
     staleTime: 30_000,
+  });
+
+export const snapshotsQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["project", id, "snapshots"],
+    queryFn: async ({ signal }) => (await http.get<Answer<"listSnapshots">>(path`/projects/${id}/snapshots`, signal)).snapshots,
+    refetchInterval: kSlow, // Schedules take some by themselves.
+  });
+
+export const scheduleQuery = (id: string, branch: string) =>
+  queryOptions({
+    queryKey: ["project", id, "branch", branch, "schedule"],
+    queryFn: async ({ signal }) =>
+      (await http.get<Answer<"getSnapshotSchedule">>(path`/projects/${id}/branches/${branch}/backup_schedule`, signal)).schedule,
   });
 
 export const operationsQuery = (id: string) =>

@@ -5,6 +5,7 @@ import { type FormEvent, useState } from "react";
 import { ApiError, http } from "@/api/client";
 import { statusQuery, useChange } from "@/api/queries";
 import type { ApiKey } from "@/api/types";
+import { useCreating } from "@/shell/use-creating";
 import { Badge, Button, Card, CardHead, CopyButton, Empty, Field, Input, Problem, Skeleton } from "@/ui/basics";
 import { ago, moment } from "@/ui/format";
 import { Confirm, Dialog, DialogActions } from "@/ui/overlays";
@@ -28,7 +29,7 @@ function ApiKeys() {
     queryKey: ["api_keys"],
     queryFn: ({ signal }) => http.get<ApiKey[]>("/api/v2/api_keys", signal),
   });
-  const [creating, setCreating] = useState(false);
+  const [creating, setCreating] = useCreating("key");
   const [name, setName] = useState("");
   const [made, setMade] = useState<string | null>(null);
   const [revoking, setRevoking] = useState<ApiKey | null>(null);
@@ -126,9 +127,9 @@ function PlatformCard() {
         <>
           <ul>
             {status.components.map((part) => (
-              <li key={part.name} className="flex flex-wrap items-baseline gap-x-3 border-b px-5 py-2.5">
-                <span className="w-28 font-medium">{part.name}</span>
-                <span className="min-w-0 flex-1 text-[13px] text-muted">{part.detail}</span>
+              <li key={part.name} className="grid grid-cols-[1fr_auto] items-baseline gap-x-3 border-b px-5 py-2.5 sm:grid-cols-[7rem_1fr_auto]">
+                <span className="font-medium">{part.name}</span>
+                <span className="min-w-0 text-[13px] text-muted max-sm:order-last max-sm:col-span-2">{part.detail}</span>
                 <Badge tone={part.state === "running" ? "ok" : "bad"}>{part.state}</Badge>
               </li>
             ))}

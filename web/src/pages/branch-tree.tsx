@@ -1,11 +1,11 @@
 // Branches as a tree on a time axis: each line begins at the moment of its parent that it was made from.
 import { Link, useParams } from "@tanstack/react-router";
 import clsx from "clsx";
-import { Shield } from "lucide-react";
+import { Shield, Timer } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Branch, ComputeState, ProjectOverview } from "@/api/types";
 import { Badge, Tip } from "@/ui/basics";
-import { ago, bytes, moment } from "@/ui/format";
+import { ago, bytes, moment, until } from "@/ui/format";
 import { Lamp } from "@/ui/state";
 
 const kRow = 44;
@@ -85,7 +85,7 @@ export function BranchTree({ branches, overview, actions }: Props) {
   return (
     <div className="scroll-thin overflow-x-auto">
       <div className="min-w-0 px-2 py-2 sm:px-3" role="table" aria-label="Branches">
-        <div className="flex h-6 items-end text-2xs text-faint" aria-hidden>
+        <div className="flex h-6 items-end text-2xs text-faint max-sm:hidden" aria-hidden>
           <div className="w-64 shrink-0 max-sm:hidden" />
           <div className="relative h-full flex-1 max-sm:hidden">
             {axisMarks(from, now).map((mark) => (
@@ -107,18 +107,31 @@ export function BranchTree({ branches, overview, actions }: Props) {
           >
             <div role="cell" className="flex w-64 min-w-0 items-center gap-2.5 max-sm:flex-1" style={{ paddingLeft: row.depth * 14 }}>
               <Lamp state={stateOf(row.branch.id)} />
-              <Link
-                to="/projects/$project"
-                params={{ project }}
-                search={{ branch: row.branch.id }}
-                className="truncate rounded text-[13px] font-medium hover:underline hover:underline-offset-2"
-              >
-                {row.branch.name}
-              </Link>
+              <div className="min-w-0">
+                <Link
+                  to="/projects/$project"
+                  params={{ project }}
+                  search={{ branch: row.branch.id }}
+                  className="block truncate rounded text-[13px] font-medium hover:underline hover:underline-offset-2"
+                >
+                  {row.branch.name}
+                </Link>
+                <p className="truncate text-2xs text-muted sm:hidden">
+                  {row.branch.parent_timestamp ? `from ${ago(row.begin)}` : `made ${ago(row.branch.created_at)}`} · {bytes(sizeOf(row.branch.id))}
+                </p>
+              </div>
               {row.branch.default && <Badge tone="accent">default</Badge>}
               {row.branch.protected && (
                 <Tip text="Protected: cannot be deleted or reset">
                   <Shield className="size-3.5 shrink-0 text-muted" aria-label="Protected" />
+                </Tip>
+              )}
+              {row.branch.expires_at && (
+                <Tip text={`Deleted by itself ${moment(row.branch.expires_at)}`}>
+                  <span className="inline-flex shrink-0 items-center gap-1 text-2xs text-muted">
+                    <Timer className="size-3.5" aria-label="Expires in" />
+                    {until(row.branch.expires_at)}
+                  </span>
                 </Tip>
               )}
             </div>

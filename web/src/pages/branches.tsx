@@ -1,6 +1,6 @@
 // A project's branches: making, naming, resetting, deleting them.
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { useNavigate } from "@tanstack/react-router";
 import { CalendarClock, GitBranchPlus, History, MoreHorizontal, Pencil, Plug, RotateCcw, Shield, ShieldOff, Star, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { toast } from "sonner";
@@ -9,10 +9,12 @@ import { finished, projectOverviewQuery, useChange } from "@/api/queries";
 import type { Branch, Operation } from "@/api/types";
 import { useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
+import { useCreating } from "@/shell/use-creating";
 import { Button, Card, Field, Input, Problem, Select, Skeleton } from "@/ui/basics";
 import { localInput, moment } from "@/ui/format";
 import { Confirm, Dialog, DialogActions, Menu, MenuItem, MenuLine } from "@/ui/overlays";
 import { BranchTree } from "./branch-tree";
+import { type Moment, MomentFields, momentMissing, now } from "./moment-fields";
 
 type Dialogs = "rename" | "delete" | "reset" | "expire";
 
@@ -20,7 +22,8 @@ export function BranchesPage() {
   const { project, branches } = useCurrent();
   const overview = useQuery(projectOverviewQuery(project)).data;
   const navigate = useNavigate();
-  const [creating, setCreating] = useState<Branch | "default" | null>(null);
+  const [creating, setCreating] = useCreating("branch");
+  const [parent, setParent] = useState<Branch | null>(null); // Null: the default one.
   const [dialog, setDialog] = useState<{ what: Dialogs; branch: Branch } | null>(null);
   const setDefault = useChange(
     (branch: Branch) => http.post(path`/projects/${project}/branches/${branch.id}/set_as_default`),
@@ -40,7 +43,13 @@ export function BranchesPage() {
         >
           Connect
         </MenuItem>
-        <MenuItem icon={<GitBranchPlus aria-hidden />} onSelect={() => setCreating(branch)}>
+        <MenuItem
+          icon={<GitBranchPlus aria-hidden />}
+          onSelect={() => {
+            setParent(branch);
+            setCreating(true);
+          }}
+        >
           Branch from it
         </MenuItem>
         <MenuLine />
@@ -80,7 +89,7 @@ export function BranchesPage() {
   return (
     <>
       <PageHead title="Branches" hint="A branch is a copy of the data at a moment that costs nothing until it changes: for a feature, a test, a look at last Tuesday.">
-        <Button look="solid" icon={<GitBranchPlus className="size-4" aria-hidden />} onClick={() => setCreating("default")}>
+        <Button look="solid" icon={<GitBranchPlus className="size-4" aria-hidden />} onClick={() => setCreating(true)}>
           New branch
         </Button>
       </PageHead>
@@ -91,8 +100,11 @@ export function BranchesPage() {
         <CreateBranch
           project={project}
           branches={branches}
-          parent={creating === "default" ? (branches.find((one) => one.default) ?? branches[0]) : creating}
-          onClose={() => setCreating(null)}
+          parent={parent ?? branches.find((one) => one.default) ?? branches[0]}
+          onClose={() => {
+            setCreating(false);
+            setParent(null);
+          }}
         />
       )}
       {dialog?.what === "rename" && <RenameBranch project={project} branch={dialog.branch} onClose={close} />}
@@ -103,23 +115,19 @@ export function BranchesPage() {
   );
 }
 
-type From = "now" | "time" | "lsn";
-
 function CreateBranch({ project, branches, parent, onClose }: { project: string; branches: Branch[]; parent: Branch; onClose: () => void }) {
   const navigate = useNavigate();
   const [name, setName] = useState("");
   const [parentId, setParent] = useState(parent.id);
-  const [from, setFrom] = useState<From>("now");
-  const [time, setTime] = useState(() => localInput(new Date()));
-  const [lsn, setLsn] = useState("");
+  const [at, setAt] = useState<Moment>(now);
   const create = useChange(
     async () => {
       const answer = await http.post<{ branch: Branch; operations: Operation[] }>(path`/projects/${project}/branches`, {
         branch: {
           name: name.trim(),
           parent_id: parentId,
-          ...(from === "time" && { parent_timestamp: new Date(time).toISOString() }),
-          ...(from === "lsn" && { parent_lsn: lsn.trim() }),
+          ...(at.kind === "time" && { parent_timestamp: new Date(at.time).toISOString() }),
+          ...(at.kind === "lsn" && { parent_lsn: at.lsn.trim() }),
         },
         endpoints: [{ type: "read_write" }],
       });
@@ -143,42 +151,22 @@ function CreateBranch({ project, branches, parent, onClose }: { project: string;
         <Field label="Name">
           {(props) => <Input {...props} autoFocus placeholder="feature/search" value={name} onChange={(event) => setName(event.target.value)} />}
         </Field>
-        <div className="grid grid-cols-2 gap-3">
-          <Field label="Parent">
-            {(props) => (
-              <Select {...props} value={parentId} onChange={(event) => setParent(event.target.value)}>
-                {branches.map((one) => (
-                  <option key={one.id} value={one.id}>
-                    {one.name}
-                  </option>
-                ))}
-              </Select>
-            )}
-          </Field>
-          <Field label="With its data">
-            {(props) => (
-              <Select {...props} value={from} onChange={(event) => setFrom(event.target.value as From)}>
-                <option value="now">as it is now</option>
-                <option value="time">as of a time</option>
-                <option value="lsn">as of an LSN</option>
-              </Select>
-            )}
-          </Field>
-        </div>
-        {from === "time" && (
-          <Field label="Time" hint="In your time zone. What was committed by then is there.">
-            {(props) => <Input {...props} type="datetime-local" step={1} value={time} onChange={(event) => setTime(event.target.value)} />}
-          </Field>
-        )}
-        {from === "lsn" && (
-          <Field label="LSN" hint="As pg_current_wal_lsn() tells it.">
-            {(props) => <Input {...props} className="font-mono" placeholder="0/1A2B3C4D" value={lsn} onChange={(event) => setLsn(event.target.value)} />}
-          </Field>
-        )}
+        <Field label="Parent">
+          {(props) => (
+            <Select {...props} value={parentId} onChange={(event) => setParent(event.target.value)}>
+              {branches.map((one) => (
+                <option key={one.id} value={one.id}>
+                  {one.name}
+                </option>
+              ))}
+            </Select>
+          )}
+        </Field>
+        <MomentFields value={at} onChange={setAt} />
         {create.error && <Problem error={create.error} />}
         <DialogActions>
           <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" look="solid" busy={create.isPending} disabled={name.trim() === "" || (from === "lsn" && lsn.trim() === "")}>
+          <Button type="submit" look="solid" busy={create.isPending} disabled={name.trim() === "" || momentMissing(at)}>
             Create branch
           </Button>
         </DialogActions>
@@ -278,8 +266,4 @@ function ResetBranch({ project, branches, branch, onClose }: { project: string; 
       </p>
     </Confirm>
   );
-}
-
-export function useProjectId() {
-  return useParams({ from: "/projects/$project" }).project;
 }

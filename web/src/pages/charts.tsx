@@ -2,22 +2,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { ApiError, http, path } from "@/api/client";
+import type { Metrics } from "@/api/types";
 import { Problem, Skeleton } from "@/ui/basics";
 import type { Series } from "@/ui/chart";
 import { bytes, milliseconds } from "@/ui/format";
 
 const Chart = lazy(() => import("@/ui/chart").then((module) => ({ default: module.Chart })));
 
-interface Metrics {
-  from: number;
-  to: number;
-  times: number[];
-  seconds: number[];
-  series: Record<string, number[]>;
-}
-
 // Lines break where a sample is missing: at its beginning and its end there is a point of nothing.
-function withGaps(metrics: Metrics, values: (index: number) => number): { times: number[]; values: (number | null)[] } {
+function withGaps(metrics: Metrics, values: Value): { times: number[]; values: (number | null)[] } {
   const times: number[] = [];
   const out: (number | null)[] = [];
   metrics.times.forEach((at, i) => {
@@ -31,6 +24,9 @@ function withGaps(metrics: Metrics, values: (index: number) => number): { times:
   });
   return { times, values: out };
 }
+
+// Null: there was nothing to take a share of.
+type Value = (index: number) => number | null;
 
 const share = (value: number) => `${Math.round(value * 100)} %`;
 const plain = (value: number) => (value >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(value < 1 ? 2 : 1));
@@ -81,7 +77,7 @@ function chartsOf(metrics: Metrics): ChartOf[] {
   const chart = (
     title: string,
     format: (value: number) => string,
-    lines: [string, (index: number) => number, number, boolean?][],
+    lines: [string, Value, number, boolean?][],
     most?: number,
   ): ChartOf => {
     const drawn = lines.map(([name, values, colour, fill]) => ({ name, colour, fill, ...withGaps(metrics, values) }));
@@ -103,6 +99,12 @@ function chartsOf(metrics: Metrics): ChartOf[] {
       ["with all waiting", each("request_us", "queries"), 1, true],
       ["of it waiting", each("wait_us", "queries"), 5],
     ]),
+    chart(
+      "Cache hit",
+      share,
+      [["of blocks found in Postgres' memory", (i) => (of.blocks_hit?.[i] || of.blocks_read?.[i] ? of.blocks_hit[i] / (of.blocks_hit[i] + of.blocks_read[i]) : null), 3]],
+      1,
+    ),
     chart("CPU, cores", cores, [["used", (i) => (of.cpu_us[i] ?? 0) / 1e6 / metrics.seconds[i], 2, true]]),
     chart("Memory", wholeBytes, [["used", level("memory_bytes"), 2, true]]),
     chart("Write-ahead log", bytesPerSecond, [["written", rate("wal_bytes"), 3, true]]),
@@ -115,5 +117,6 @@ function chartsOf(metrics: Metrics): ChartOf[] {
       ["own storage", level("own_bytes"), 3],
     ]),
     chart("Server connections", plain, [["open", level("servers"), 2, true]]),
+    chart("Wakes", plain, [["in each sample", level("wakes"), 1]]),
   ];
 }

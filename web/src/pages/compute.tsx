@@ -1,18 +1,16 @@
 // A compute: what it does now, why, and what one can do about it.
-import { Moon, MoreHorizontal, Power, RotateCw, Timer, Zap } from "lucide-react";
+import { Moon, MoreHorizontal, Power, RotateCw, Timer, Trash2, Zap } from "lucide-react";
 import { useState } from "react";
 import { toast } from "sonner";
 import { http, path } from "@/api/client";
 import { finished, useChange } from "@/api/queries";
-import type { ComputeState, Endpoint, Operation, ProjectOverview } from "@/api/types";
+import type { ComputeOverview, ComputeState, Endpoint, Operation } from "@/api/types";
 import { Button, Field, Problem, Select } from "@/ui/basics";
 import { ago, seconds } from "@/ui/format";
 import { Confirm, Dialog, DialogActions, Menu, MenuItem, MenuLine } from "@/ui/overlays";
 import { timeouts } from "./projects";
 
-type Compute = ProjectOverview["computes"][number];
-
-export function WhatKeepsAwake({ compute, state, timeout }: { compute: Compute | undefined; state: ComputeState; timeout: number }) {
+export function WhatKeepsAwake({ compute, state, timeout }: { compute: ComputeOverview | undefined; state: ComputeState; timeout: number }) {
   if (compute?.problem) return <Problem error={new Error(compute.problem)} />;
   let text: string;
   if (state === "active")
@@ -40,9 +38,14 @@ interface ActionProps {
 
 export function ComputeActions({ project, endpoint, state }: ActionProps) {
   const [asking, setAsking] = useState<"suspend" | "restart" | null>(null);
+  const [deleting, setDeleting] = useState(false);
   const [editing, setEditing] = useState(false);
   const act = useChange(async (what: "start" | "suspend" | "restart") => {
     const answer = await http.post<{ operations: Operation[] }>(path`/projects/${project}/endpoints/${endpoint.id}` + `/${what}`);
+    await finished(project, answer.operations);
+  });
+  const remove = useChange(async () => {
+    const answer = await http.delete<{ operations?: Operation[] }>(path`/projects/${project}/endpoints/${endpoint.id}`);
     await finished(project, answer.operations);
   });
   const failed = (error: Error) => toast.error(error.message);
@@ -71,6 +74,10 @@ export function ComputeActions({ project, endpoint, state }: ActionProps) {
         <MenuItem icon={<Timer aria-hidden />} onSelect={() => setEditing(true)}>
           Suspend timeout
         </MenuItem>
+        <MenuLine />
+        <MenuItem icon={<Trash2 aria-hidden />} danger onSelect={() => setDeleting(true)}>
+          Delete
+        </MenuItem>
       </Menu>
       <Confirm
         open={asking !== null}
@@ -81,6 +88,19 @@ export function ComputeActions({ project, endpoint, state }: ActionProps) {
         onConfirm={() => act.mutateAsync(asking!)}
       >
         <p>Open connections stay open. What is under way in them is cut off: running statements end with an error, open transactions are rolled back. The next query goes on as if nothing had been.</p>
+      </Confirm>
+      <Confirm
+        open={deleting}
+        onOpenChange={setDeleting}
+        title={endpoint.type === "read_only" ? "Delete the read replica" : "Delete the compute"}
+        action={endpoint.type === "read_only" ? "Delete replica" : "Delete compute"}
+        typed={endpoint.type === "read_only" ? undefined : endpoint.id}
+        onConfirm={() => remove.mutateAsync(undefined)}
+      >
+        <p>
+          Its connection strings are refused from then on, and whoever is connected by them is disconnected. The branch and its data stay; another
+          compute of it has another host name.
+        </p>
       </Confirm>
       <TimeoutDialog open={editing} onOpenChange={setEditing} project={project} endpoint={endpoint} />
     </>

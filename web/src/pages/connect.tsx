@@ -1,8 +1,8 @@
 // The dialog that everybody copies from.
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import clsx from "clsx";
-import { Eye, EyeOff, RefreshCw } from "lucide-react";
+import { RefreshCw } from "lucide-react";
 import { useEffect, useMemo, useState } from "react";
 import { toast } from "sonner";
 import { http, path } from "@/api/client";
@@ -11,9 +11,9 @@ import type { Operation } from "@/api/types";
 import { useCurrent } from "@/shell/current";
 import { snippets } from "@/snippets/snippets";
 import { Button, CopyButton, Field, Problem, Select, Skeleton, Switch } from "@/ui/basics";
-import { Code } from "@/ui/code";
 import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm, Dialog } from "@/ui/overlays";
+import { SnippetPanel } from "./connect-snippet";
 
 interface Props {
   open: boolean;
@@ -39,18 +39,18 @@ const first = <T extends { name: string }>(all: T[] | undefined, wanted: string,
 function Connect() {
   const { project } = useParams({ from: "/projects/$project" });
   const { branches, branch, endpoints } = useCurrent();
+  const { compute: wantedEndpoint } = useSearch({ from: "/projects/$project" });
   const navigate = useNavigate();
+  const choose = (change: object) => void navigate({ to: ".", search: (before: object) => ({ ...before, ...change }), replace: true });
   const [wantedRole, setRole] = useState("");
   const [wantedDatabase, setDatabase] = useState("");
-  const [wantedEndpoint, setEndpoint] = useState("");
   const [pooled, setPooled] = useState(true);
-  const [revealed, setRevealed] = useState(false);
   const [resetting, setResetting] = useState(false);
   const [chosen, setChosen] = useState(() => localStorage.getItem("halogen.snippet") ?? "psql");
 
   const branchId = branch?.id ?? "";
   const computes = endpoints?.filter((one) => one.branch_id === branchId) ?? [];
-  const endpoint = computes.find((one) => one.id === wantedEndpoint) ?? computes[0];
+  const endpoint = computes.find((one) => one.id === wantedEndpoint) ?? computes.find((one) => one.type === "read_write") ?? computes[0];
   const roles = useQuery(rolesQuery(project, branchId));
   const databases = useQuery(databasesQuery(project, branchId));
   const logins = roles.data?.filter((one) => one.authentication_method !== "no_login");
@@ -95,7 +95,7 @@ function Connect() {
             <Select
               {...props}
               value={branchId}
-              onChange={(event) => void navigate({ to: ".", search: (before: object) => ({ ...before, branch: event.target.value }), replace: true })}
+              onChange={(event) => choose({ branch: event.target.value, compute: undefined })}
             >
               {branches?.map((one) => (
                 <option key={one.id} value={one.id}>
@@ -107,11 +107,10 @@ function Connect() {
         </Field>
         <Field label="Compute">
           {(props) => (
-            <Select {...props} value={endpoint?.id ?? ""} onChange={(event) => setEndpoint(event.target.value)}>
+            <Select {...props} value={endpoint?.id ?? ""} onChange={(event) => choose({ compute: event.target.value })}>
               {computes.map((one) => (
                 <option key={one.id} value={one.id}>
-                  {one.type === "read_only" ? "Replica " : "Primary "}
-                  {one.id}
+                  {one.name || (one.type === "read_only" ? "Replica" : "Primary")}, {one.id}
                 </option>
               ))}
             </Select>
@@ -165,46 +164,7 @@ function Connect() {
             ))}
           </div>
           {snippet ? (
-            <div role="tabpanel" aria-label={snippet.name} className="space-y-3">
-              <div className="flex items-center justify-between gap-3">
-                <p className="truncate font-mono text-xs text-muted">{snippet.file || "In a terminal"}</p>
-                <div className="flex items-center gap-1">
-                  {password.data && (
-                    <Button
-                      size="sm"
-                      look="quiet"
-                      icon={revealed ? <EyeOff className="size-4" aria-hidden /> : <Eye className="size-4" aria-hidden />}
-                      onClick={() => setRevealed(!revealed)}
-                    >
-                      {revealed ? "Hide password" : "Show password"}
-                    </Button>
-                  )}
-                  <CopyButton key={snippet.id} withText label="Copy snippet" text={snippet.code} />
-                </div>
-              </div>
-              <Code code={snippet.code} hide={revealed ? null : password.data} className="max-h-80" />
-              {password.data === null && (
-                <p className="text-[13px] text-warn">
-                  This role's password was set by SQL, so only you know it. Put it into the string, or reset it.
-                </p>
-              )}
-              {(snippet.note || snippet.install || snippet.run) && (
-                <div className="space-y-2 text-[13px] text-muted">
-                  {snippet.note && <p>{snippet.note}</p>}
-                  {snippet.install && <Line name="Install" code={snippet.install} />}
-                  {snippet.run && <Line name="Run" code={snippet.run} />}
-                  {snippet.needsEnv && (
-                    <p>
-                      It reads <code className="font-mono text-xs">DATABASE_URL</code>:{" "}
-                      <button type="button" className="font-medium text-accent underline underline-offset-2" onClick={() => setChosen("env")}>
-                        the .env has it
-                      </button>
-                      .
-                    </p>
-                  )}
-                </div>
-              )}
-            </div>
+            <SnippetPanel key={snippet.id} snippet={snippet} password={password.data} onShowEnv={() => setChosen("env")} />
           ) : (
             <Skeleton className="h-28" />
           )}
@@ -229,18 +189,6 @@ function Connect() {
       >
         <p>The role gets a new password at once. Whatever connects with the old one will be refused until it has the new one; open connections stay.</p>
       </Confirm>
-    </div>
-  );
-}
-
-function Line({ name, code }: { name: string; code: string }) {
-  return (
-    <div className="flex items-start gap-3">
-      <span className="w-12 shrink-0 pt-1.5">{name}</span>
-      <code className="scroll-thin min-w-0 flex-1 overflow-x-auto rounded-md bg-sunken px-2 py-1.5 font-mono text-xs whitespace-pre text-ink" tabIndex={0}>
-        {code}
-      </code>
-      <CopyButton text={code} label={`Copy: ${name}`} />
     </div>
   );
 }

@@ -6,15 +6,17 @@ import { operationsQuery, poolerQuery, projectOverviewQuery, useProject } from "
 import { useCompute, useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
 import { Card, CardHead, CopyButton, Problem, Skeleton } from "@/ui/basics";
-import { ago, bytes, count, suspendTimeout } from "@/ui/format";
+import { ago, count, suspendTimeout } from "@/ui/format";
 import { BranchTree } from "./branch-tree";
 import { ComputeActions, WhatKeepsAwake } from "./compute";
+import { ComputeList } from "./compute-list";
 import { OperationRow } from "./operations";
+import { StorageCard } from "./storage-card";
 import { AddCompute } from "@/ui/needs-compute";
 import { StateLabel } from "@/ui/state";
 
 export function DashboardPage() {
-  const { project, branches, branch } = useCurrent();
+  const { project, branches, branch, endpoints } = useCurrent();
   const about = useProject(project).data;
   const overview = useQuery(projectOverviewQuery(project));
   return (
@@ -55,6 +57,12 @@ export function DashboardPage() {
           </CardHead>
           {branches ? <BranchTree branches={branches} overview={overview.data} /> : <Skeleton className="m-5 h-24" />}
         </Card>
+        {endpoints && endpoints.length > 1 && branches && (
+          <Card>
+            <CardHead title="Computes" hint="Awake ones first, and what keeps them awake." />
+            <ComputeList project={project} endpoints={endpoints} branches={branches} computes={overview.data?.computes ?? []} />
+          </Card>
+        )}
         <RecentOperations />
       </PageBody>
     </>
@@ -119,42 +127,6 @@ function Fact({ name, children }: { name: string; children: React.ReactNode }) {
       <p className="text-xs text-muted">{name}</p>
       <div className="tabular mt-1 text-[15px] font-semibold">{children}</div>
     </div>
-  );
-}
-
-function StorageCard() {
-  const { project, branches, branch } = useCurrent();
-  const overview = useQuery(projectOverviewQuery(project)).data;
-  const about = useProject(project).data;
-  const of = (id: string | undefined) => overview?.branches.find((one) => one.branch_id === id);
-  const own = of(branch?.id)?.own_bytes;
-  const logical = of(branch?.id)?.logical_bytes;
-  const all = overview?.branches.reduce((sum, one) => sum + (one.own_bytes ?? 0), 0);
-  const share = all ? Math.max(2, Math.round(((own ?? 0) / all) * 100)) : 0;
-  return (
-    <Card className="flex h-full flex-col">
-      <CardHead title="Storage" hint={`History: ${Math.round((about?.history_retention_seconds ?? 604800) / 86400)} days, for restore and branches.`} />
-      <div className="flex-1 space-y-4 px-5 py-5">
-        <div className="flex items-baseline justify-between">
-          <span className="text-[13px] text-muted">Data of {branch?.name}, as Postgres sees it</span>
-          <span className="tabular font-semibold">{bytes(logical)}</span>
-        </div>
-        <div>
-          <div className="flex items-baseline justify-between">
-            <span className="text-[13px] text-muted">
-              Its own storage{branch?.parent_id ? ": what it changed" : ", with its history"}
-            </span>
-            <span className="tabular font-semibold">{bytes(own)}</span>
-          </div>
-          <div className="mt-2 h-1.5 overflow-hidden rounded-full bg-hover" aria-hidden>
-            <div className="h-full rounded-full bg-glow transition-[width] duration-500" style={{ width: `${share}%` }} />
-          </div>
-          <p className="mt-2 text-xs text-muted">
-            of {bytes(all)} in all {branches?.length ?? 0} branches{branch?.parent_id && "; the rest it shares with its parent"}
-          </p>
-        </div>
-      </div>
-    </Card>
   );
 }
 

@@ -35,10 +35,10 @@ export function ExtensionsCard() {
   return (
     <Card>
       <CardHead title="Extensions">
-        <Select aria-label="Database" className="max-w-44" value={sql.database} onChange={(event) => setDatabase(event.target.value)}>
+        <Select aria-label="Database" className="w-36! sm:w-44!" value={sql.database} onChange={(event) => setDatabase(event.target.value)}>
           {sql.databases?.map((one) => <option key={one.name}>{one.name}</option>)}
         </Select>
-        <Input aria-label="Filter extensions" placeholder="Filter" className="max-w-36" value={filter} onChange={(event) => setFilter(event.target.value)} />
+        <Input aria-label="Filter extensions" placeholder="Filter" className="w-32! sm:w-44!" value={filter} onChange={(event) => setFilter(event.target.value)} />
       </CardHead>
       {(sql.error || list.error) && <Problem error={sql.error ?? list.error} className="m-4" retry={() => void list.refetch()} />}
       {sql.passwordMissing && <p className="p-5 text-sm text-muted">The password of {sql.role} is known to nobody here: reset it to see extensions.</p>}

@@ -1,11 +1,12 @@
 // What a compute does and did: charts, sessions, statements, wakes.
 import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import clsx from "clsx";
 import { type ReactNode, useState } from "react";
 import { operationsQuery, poolerQuery } from "@/api/queries";
 import { useCompute, useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
-import { Card, CardHead, Skeleton } from "@/ui/basics";
+import { Card, CardHead, Select, Skeleton } from "@/ui/basics";
 import { ago, count, milliseconds, moment } from "@/ui/format";
 import { NeedsCompute } from "@/ui/needs-compute";
 import { StateLabel } from "@/ui/state";
@@ -22,12 +23,30 @@ const ranges = [
 ];
 
 export function MonitoringPage() {
-  const { project, branch, endpoint } = useCurrent();
+  const { project, branch, endpoint: primary, endpoints } = useCurrent();
+  const { compute: wanted } = useSearch({ from: "/projects/$project" });
+  const navigate = useNavigate();
+  const ofBranch = endpoints?.filter((one) => one.branch_id === branch?.id) ?? [];
+  const endpoint = ofBranch.find((one) => one.id === wanted) ?? primary;
   const { compute, state } = useCompute(project, endpoint?.id);
   const [range, setRange] = useState(3600);
   return (
     <>
       <PageHead title="Monitoring" hint={branch && `The compute of ${branch.name}. While it sleeps there is nothing to draw.`}>
+        {ofBranch.length > 1 && (
+          <Select
+            aria-label="Compute"
+            className="max-w-52"
+            value={endpoint?.id}
+            onChange={(event) => void navigate({ to: ".", search: (before: object) => ({ ...before, compute: event.target.value }), replace: true })}
+          >
+            {ofBranch.map((one) => (
+              <option key={one.id} value={one.id}>
+                {one.name || (one.type === "read_only" ? `Replica ${one.id}` : "Primary")}
+              </option>
+            ))}
+          </Select>
+        )}
         <div role="group" aria-label="Range" className="flex rounded-lg border bg-surface p-0.5">
           {ranges.map((one) => (
             <button
@@ -56,7 +75,7 @@ export function MonitoringPage() {
             <Charts project={project} endpoint={endpoint.id} range={range} />
             <Connections project={project} endpoint={endpoint.id} />
             <Sessions key={endpoint.id} project={project} endpoint={endpoint.id} awake={state === "active"} />
-            <Statements key={branch?.id} awake={state === "active"} />
+            {endpoint === primary && <Statements key={branch?.id} awake={state === "active"} />}
             <Wakes project={project} endpoint={endpoint.id} />
           </>
         )}

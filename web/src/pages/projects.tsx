@@ -9,8 +9,9 @@ import { finished, overviewQuery, projectsQuery, recoverableQuery, useChange } f
 import type { Operation, Overview, Project } from "@/api/types";
 import { AccountMenu } from "@/shell/account-menu";
 import { openPalette } from "@/shell/palette-state";
+import { useCreating } from "@/shell/use-creating";
 import { Button, Card, Empty, Field, IconButton, Input, Problem, Select, Skeleton } from "@/ui/basics";
-import { ago, bytes, moment } from "@/ui/format";
+import { ago, bytes, moment, plural } from "@/ui/format";
 import { Logo } from "@/ui/logo";
 import { Dialog, DialogActions } from "@/ui/overlays";
 import { StateLabel } from "@/ui/state";
@@ -37,7 +38,7 @@ export function TopBar() {
 export function ProjectsPage() {
   const projects = useQuery(projectsQuery);
   const overview = useQuery(overviewQuery).data;
-  const [creating, setCreating] = useState(false);
+  const [creating, setCreating] = useCreating("project");
   const [filter, setFilter] = useState("");
   const shown = projects.data?.filter((one) => `${one.name} ${one.id}`.toLowerCase().includes(filter.toLowerCase()));
   return (
@@ -91,7 +92,7 @@ export function ProjectsPage() {
   );
 }
 
-function ProjectTable({ projects, overview }: { projects: Project[]; overview: Overview["projects"] | undefined }) {
+function ProjectTable({ projects, overview }: { projects: Project[]; overview: Overview[] | undefined }) {
   if (projects.length === 0) return <p className="p-8 text-center text-sm text-muted">Nothing matches.</p>;
   return (
     <table className="w-full text-left text-sm">
@@ -121,7 +122,12 @@ function ProjectTable({ projects, overview }: { projects: Project[]; overview: O
                   {project.name}
                 </Link>
                 <p className="text-xs text-muted">
-                  {project.id} · PostgreSQL {project.pg_version}
+                  <span className="max-sm:hidden">
+                    {project.id} · PostgreSQL {project.pg_version}
+                  </span>
+                  <span className="flex items-center gap-2 sm:hidden">
+                    <StateLabel state={state} /> · {plural(about?.branches ?? 0, "branch")} · {bytes(about?.logical_bytes)}
+                  </span>
                 </p>
               </td>
               <td className="max-sm:hidden">

@@ -13,7 +13,7 @@ import { schemaText } from "@/sql/schema";
 import { useSqlTarget } from "@/sql/use-target";
 import { Button, Card, CardHead, Field, Input, Problem, Select, Skeleton, TextArea } from "@/ui/basics";
 import { DiffView } from "@/ui/diff-view";
-import { ago, localInput, moment } from "@/ui/format";
+import { ago, localInput, moment, nameOfTime } from "@/ui/format";
 import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm } from "@/ui/overlays";
 import { ResultGrid } from "@/ui/result-grid";
@@ -44,7 +44,7 @@ function Restore({ branch }: { branch: Branch }) {
   const [at, setAt] = useState(() => Math.max(oldest, now - Math.min(3600_000, (now - oldest) / 2)));
   const [lsn, setLsn] = useState("");
   const [asking, setAsking] = useState(false);
-  const [keepAs, setKeepAs] = useState(() => `${branch.name}_before_restore_${new Date().toISOString().slice(0, 16).replace(/[-:]/g, "").replace("T", "_")}`);
+  const [keepAs, setKeepAs] = useState(() => `${branch.name}_before_restore_${nameOfTime(new Date())}`);
   const byLsn = lsn.trim() !== "";
   const wanted = byLsn ? `LSN ${lsn.trim()}` : moment(at);
   const restore = useChange(

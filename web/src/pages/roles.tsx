@@ -8,6 +8,7 @@ import { databasesQuery, finished, rolesQuery, useChange } from "@/api/queries";
 import type { Operation, Role } from "@/api/types";
 import { useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
+import { useCreating } from "@/shell/use-creating";
 import { Badge, Button, Card, CardHead, CopyButton, Empty, Field, Input, Problem, Select, Skeleton } from "@/ui/basics";
 import { NeedsCompute } from "@/ui/needs-compute";
 import { Confirm, Dialog, DialogActions, Menu, MenuItem, MenuLine } from "@/ui/overlays";
@@ -40,7 +41,7 @@ interface OfBranch {
 
 function RolesCard({ project, branch }: OfBranch) {
   const roles = useQuery(rolesQuery(project, branch));
-  const [creating, setCreating] = useState(false);
+  const [creating, setCreating] = useCreating("role");
   const [resetting, setResetting] = useState<Role | null>(null);
   const [deleting, setDeleting] = useState<Role | null>(null);
   const [shown, setShown] = useState<{ name: string; password: string } | null>(null);
@@ -161,7 +162,7 @@ function CreateRole({ open, onOpenChange, create }: { open: boolean; onOpenChang
 function DatabasesCard({ project, branch }: OfBranch) {
   const databases = useQuery(databasesQuery(project, branch));
   const roles = useQuery(rolesQuery(project, branch)).data ?? [];
-  const [creating, setCreating] = useState(false);
+  const [creating, setCreating] = useCreating("database");
   const [deleting, setDeleting] = useState<string | null>(null);
   const [name, setName] = useState("");
   const [owner, setOwner] = useState("");

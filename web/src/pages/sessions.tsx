@@ -33,7 +33,7 @@ const column = createColumnHelper<Session>();
 
 export function Sessions({ project, endpoint, awake }: { project: string; endpoint: string; awake: boolean }) {
   const pooler = useQuery(poolerQuery(project, endpoint, true));
-  const sql = useSqlTarget(undefined);
+  const sql = useSqlTarget(undefined, endpoint);
   const [ending, setEnding] = useState<Session | null>(null);
   // Asked only while the compute runs anyway: looking wakes nothing.
   const busy = (pooler.data?.client_list ?? []).some((one) => one.server_pid !== 0 && one.application_name !== "Halogen console");

@@ -98,12 +98,12 @@ function General({ project }: { project: Project }) {
 }
 
 function AllowList({ project }: { project: Project }) {
-  const allowed = project.settings?.allowed_ips ?? { ips: [], protected_branches_only: false };
-  const [text, setText] = useState(allowed.ips.join("\n"));
-  const [only, setOnly] = useState(allowed.protected_branches_only);
+  const { ips: allowed = [], protected_branches_only: onlyProtected = false } = project.settings?.allowed_ips ?? {};
+  const [text, setText] = useState(allowed.join("\n"));
+  const [only, setOnly] = useState(onlyProtected);
   const save = usePatchProject(project);
   const ips = text.split(/[\s,]+/).filter(Boolean);
-  const changed = ips.join("\n") !== allowed.ips.join("\n") || only !== allowed.protected_branches_only;
+  const changed = ips.join("\n") !== allowed.join("\n") || only !== onlyProtected;
   function submit(event: FormEvent) {
     event.preventDefault();
     save.mutate({ settings: { allowed_ips: { ips, protected_branches_only: only } } });
@@ -111,7 +111,7 @@ function AllowList({ project }: { project: Project }) {
   return (
     <Card>
       <CardHead title="IP allow-list" hint="From where clients may connect. It counts at once, for new connections.">
-        <Badge tone={allowed.ips.length ? "ok" : "neutral"}>{allowed.ips.length ? `${allowed.ips.length} allowed` : "everybody"}</Badge>
+        <Badge tone={allowed.length ? "ok" : "neutral"}>{allowed.length ? `${allowed.length} allowed` : "everybody"}</Badge>
       </CardHead>
       <form onSubmit={submit} className="space-y-4 p-5">
         <Field label="Addresses and networks" hint="One a line: 203.0.113.7, 10.0.0.0/8, 198.51.100.20-198.51.100.30, 2001:db8::/32. Empty: from anywhere. The console itself connects from this machine (127.0.0.1).">

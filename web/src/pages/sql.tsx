@@ -2,37 +2,26 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import clsx from "clsx";
-import { Bookmark, Clock, Download, History, ListTree, Play, Square, Trash2, X } from "lucide-react";
+import { Bookmark, Clock, History, ListTree, Play, Square, X } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
-import { type FormEvent, lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useCompute, useCurrent } from "@/shell/current";
 import { PageHead } from "@/shell/project-layout";
-import { Connection, type Result, SqlError, type TransactionState } from "@/sql/connection";
+import { Connection, SqlError, type TransactionState } from "@/sql/connection";
 import type { EditorHandle } from "@/sql/editor";
-import { csv, download, json } from "@/sql/export";
 import { useNotebook } from "@/sql/notebook";
-import type { Column, Rows } from "@/sql/rows";
 import { type Span, split, statementAt } from "@/sql/split";
 import { useTables } from "@/sql/use-tables";
 import { useSqlTarget } from "@/sql/use-target";
-import { Badge, Button, Field, IconButton, Input, Kbd, Problem, Select, Spinner, Tip } from "@/ui/basics";
-import { ago, count, localInput, milliseconds, moment as shownMoment } from "@/ui/format";
+import { Badge, Button, IconButton, Kbd, Problem, Select, Spinner, Tip } from "@/ui/basics";
+import { moment as shownMoment } from "@/ui/format";
 import { NeedsCompute } from "@/ui/needs-compute";
-import { Dialog, DialogActions, MenuContent, MenuItem } from "@/ui/overlays";
-import { ResultGrid } from "@/ui/result-grid";
-import { parsePlan, PlanTree } from "./explain";
+import { Dialog, MenuContent, MenuItem } from "@/ui/overlays";
+import { parsePlan } from "./explain";
+import { Outcome, Results } from "./sql-results";
+import { AskPassword, HistoryList, SavedList, MomentDialog } from "./sql-dialogs";
 
 const Editor = lazy(() => import("@/sql/editor"));
-
-interface Outcome {
-  id: number;
-  sql: string;
-  state: "running" | "done" | "failed";
-  result?: Result;
-  live?: { rows: Rows; columns: Column[]; version: number };
-  plan?: ReturnType<typeof parsePlan>;
-  error?: SqlError;
-}
 
 let outcomes = 0;
 
@@ -313,187 +302,3 @@ function Sheet({ project, branch, branchName }: { project: string; branch: strin
     </div>
   );
 }
-
-function AskPassword({ role, onPassword }: { role: string; onPassword: (password: string) => void }) {
-  const [text, setText] = useState("");
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    onPassword(text);
-  }
-  return (
-    <form onSubmit={submit} className="flex flex-wrap items-center gap-2 border-b bg-warn-soft px-4 py-2 text-[13px] text-warn">
-      <span>The password of {role} was set by SQL: only you know it.</span>
-      <Input aria-label={`Password of ${role}`} type="password" className="h-8! w-48!" value={text} onChange={(event) => setText(event.target.value)} />
-      <Button type="submit" size="sm">
-        Use it
-      </Button>
-    </form>
-  );
-}
-
-function Results({ outcome, waking }: { outcome: Outcome | undefined; waking: boolean }) {
-  if (!outcome)
-    return <p className="m-auto px-6 text-center text-sm text-muted">Results come here. Sessions last: settings, temporary tables and transactions stay while this page is open.</p>;
-  if (outcome.state === "failed") return <Failure error={outcome.error!} />;
-  if (outcome.state === "running")
-    return outcome.live ? (
-      <>
-        <div className="min-h-0 flex-1">
-          <ResultGrid columns={outcome.live.columns} rows={outcome.live.rows} version={outcome.live.version} />
-        </div>
-        <Foot>
-          <Spinner /> {count(outcome.live.rows.length)} rows so far
-        </Foot>
-      </>
-    ) : (
-      <p className="m-auto flex items-center gap-2 text-sm text-muted" role="status">
-        <Spinner /> {waking ? "Waking the compute…" : "Running…"}
-      </p>
-    );
-  const result = outcome.result!;
-  return (
-    <>
-      <div className="min-h-0 flex-1">
-        {outcome.plan ? (
-          <PlanTree plan={outcome.plan} />
-        ) : result.columns.length > 0 ? (
-          <ResultGrid columns={result.columns} rows={result.rows} />
-        ) : (
-          <p className="p-4 font-mono text-[13px]">{result.tag || "Done"}</p>
-        )}
-      </div>
-      {result.notices.length > 0 && (
-        <pre className="scroll-thin max-h-24 shrink-0 overflow-auto border-t px-4 py-2 font-mono text-xs text-muted" tabIndex={0}>
-          {result.notices.join("\n")}
-        </pre>
-      )}
-      <Foot>
-        <span className="tabular" data-testid="result-summary">
-          {result.columns.length > 0 ? `${count(result.rows.length)} ${result.rows.length === 1 ? "row" : "rows"}` : result.tag} in {milliseconds(result.milliseconds)}
-        </span>
-        {result.columns.length > 0 && (
-          <DropdownMenu.Root modal={false}>
-            <DropdownMenu.Trigger asChild>
-              <Button size="sm" look="quiet" className="ml-auto h-7!" icon={<Download className="size-3.5" aria-hidden />}>
-                Export
-              </Button>
-            </DropdownMenu.Trigger>
-            <MenuContent align="end">
-              <MenuItem onSelect={() => download("result.csv", "text/csv", csv(result.columns, result.rows))}>CSV</MenuItem>
-              <MenuItem onSelect={() => download("result.json", "application/json", json(result.columns, result.rows))}>JSON</MenuItem>
-            </MenuContent>
-          </DropdownMenu.Root>
-        )}
-      </Foot>
-    </>
-  );
-}
-
-function Foot({ children }: { children: React.ReactNode }) {
-  return <div className="flex h-9 shrink-0 items-center gap-2 border-t bg-sunken px-4 text-xs text-muted">{children}</div>;
-}
-
-function Failure({ error }: { error: SqlError }) {
-  const { detail, hint, code, where } = error.fields;
-  return (
-    <div role="alert" className="scroll-thin m-3 space-y-1.5 overflow-auto rounded-lg bg-bad-soft p-4 text-sm text-bad" data-testid="sql-error">
-      <p className="font-medium break-words">
-        {error.fields.severity ?? "Error"}: {error.message}
-      </p>
-      {detail && <p>{detail}</p>}
-      {hint && <p>Hint: {hint}</p>}
-      {where && <p className="font-mono text-xs whitespace-pre-wrap">{where}</p>}
-      {code && <p className="font-mono text-xs">SQLSTATE {code}</p>}
-    </div>
-  );
-}
-
-function HistoryList({ runs, onPick, onClear }: { runs: ReturnType<typeof useNotebook>["runs"]; onPick: (sql: string) => void; onClear: () => void }) {
-  const [filter, setFilter] = useState("");
-  const shown = runs.filter((run) => run.sql.toLowerCase().includes(filter.toLowerCase()));
-  if (runs.length === 0) return <p className="py-6 text-center text-sm text-muted">Nothing was run yet.</p>;
-  return (
-    <>
-      <div className="mb-3 flex gap-2">
-        <Input aria-label="Filter history" placeholder="Filter" value={filter} onChange={(event) => setFilter(event.target.value)} />
-        <Button onClick={onClear}>Clear</Button>
-      </div>
-      <ul className="space-y-1">
-        {shown.map((run) => (
-          <li key={run.at}>
-            <button type="button" onClick={() => onPick(run.sql)} className="w-full rounded-lg px-3 py-2 text-left hover:bg-hover">
-              <code className="line-clamp-2 font-mono text-xs break-all">{run.sql}</code>
-              <span className={clsx("text-xs", run.error ? "text-bad" : "text-muted")}>
-                {ago(run.at)} · {run.branch} · {run.database} · {run.error ? "failed" : milliseconds(run.milliseconds)}
-              </span>
-            </button>
-          </li>
-        ))}
-      </ul>
-    </>
-  );
-}
-
-function SavedList({ notebook, text, onPick }: { notebook: ReturnType<typeof useNotebook>; text: () => string; onPick: (sql: string) => void }) {
-  const [name, setName] = useState("");
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    notebook.save(name.trim(), text());
-    setName("");
-  }
-  return (
-    <>
-      <form onSubmit={submit} className="mb-4 flex items-end gap-2">
-        <Field label="Save what is in the editor as" className="flex-1">
-          {(props) => <Input {...props} placeholder="Orders of today" value={name} onChange={(event) => setName(event.target.value)} />}
-        </Field>
-        <Button type="submit" look="solid" disabled={name.trim() === "" || text().trim() === ""}>
-          Save
-        </Button>
-      </form>
-      <ul className="space-y-1">
-        {notebook.saved.map((one) => (
-          <li key={one.id} className="flex items-center gap-1">
-            <button type="button" onClick={() => onPick(one.sql)} className="min-w-0 flex-1 rounded-lg px-3 py-2 text-left hover:bg-hover">
-              <span className="block truncate text-sm font-medium">{one.name}</span>
-              <code className="block truncate font-mono text-xs text-muted">{one.sql}</code>
-            </button>
-            <IconButton label={`Forget ${one.name}`} onClick={() => notebook.forget(one.id)}>
-              <Trash2 aria-hidden />
-            </IconButton>
-          </li>
-        ))}
-      </ul>
-      {notebook.saved.length === 0 && <p className="text-sm text-muted">None yet.</p>}
-    </>
-  );
-}
-
-function MomentDialog({ open, onClose, onMoment }: { open: boolean; onClose: () => void; onMoment: (moment: string) => void }) {
-  const [time, setTime] = useState(() => localInput(new Date(Date.now() - 60_000)));
-  const [lsn, setLsn] = useState("");
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    onMoment(lsn.trim() ? `neon_lsn:${lsn.trim()}` : `neon_timestamp:${new Date(time).toISOString()}`);
-    onClose();
-  }
-  return (
-    <Dialog open={open} onOpenChange={onClose} title="Run at a moment of the past" description="Queries read the data as it was then. Nothing can be changed there.">
-      <form onSubmit={submit} className="space-y-4">
-        <Field label="Time" hint="In your time zone.">
-          {(props) => <Input {...props} type="datetime-local" step={1} value={time} onChange={(event) => setTime(event.target.value)} />}
-        </Field>
-        <Field label="or LSN">
-          {(props) => <Input {...props} className="font-mono" placeholder="0/1A2B3C4D" value={lsn} onChange={(event) => setLsn(event.target.value)} />}
-        </Field>
-        <DialogActions>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" look="solid">
-            Go there
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
-  );
-}
-

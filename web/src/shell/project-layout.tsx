@@ -4,7 +4,9 @@ import { Link, Outlet, useNavigate, useParams, useRouterState, useSearch } from 
 import clsx from "clsx";
 import {
   Activity,
+  Camera,
   ChevronsUpDown,
+  Cpu,
   GitBranch,
   GitCompare,
   History,
@@ -36,10 +38,12 @@ import { ApiError } from "@/api/client";
 const places = [
   { to: "/projects/$project", name: "Dashboard", icon: LayoutDashboard, group: "Project" },
   { to: "/projects/$project/branches", name: "Branches", icon: GitBranch, group: "Project" },
+  { to: "/projects/$project/snapshots", name: "Snapshots", icon: Camera, group: "Project" },
   { to: "/projects/$project/operations", name: "Operations", icon: ScrollText, group: "Project" },
   { to: "/projects/$project/settings", name: "Settings", icon: Settings, group: "Project" },
   { to: "/projects/$project/sql", name: "SQL Editor", icon: SquareTerminal, group: "Branch" },
   { to: "/projects/$project/tables", name: "Tables", icon: Table2, group: "Branch" },
+  { to: "/projects/$project/computes", name: "Computes", icon: Cpu, group: "Branch" },
   { to: "/projects/$project/monitoring", name: "Monitoring", icon: Activity, group: "Branch" },
   { to: "/projects/$project/roles", name: "Roles & Databases", icon: Users, group: "Branch" },
   { to: "/projects/$project/restore", name: "Restore", icon: History, group: "Branch" },

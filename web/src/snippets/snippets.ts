@@ -13,6 +13,7 @@ export interface Snippet {
   language: "shell" | "python" | "js" | "yaml" | "go" | "java" | "prisma" | "env";
   file: string; // What it is the content of; for a shell, empty.
   code: string;
+  before?: { file: string; code: string }; // Another file that it needs.
   install?: string; // Brings what it needs.
   run?: string; // Runs it, where .env is beside it.
   note?: string;
@@ -173,19 +174,32 @@ DATABASES = {
     {
       id: "prisma",
       name: "Prisma",
-      language: "prisma",
-      file: "schema.prisma",
-      install: "npm install prisma @prisma/client",
-      code: `datasource db {
+      language: "js",
+      file: "app.mjs",
+      install: "npm install prisma@6 @prisma/client@6 @prisma/adapter-pg@6",
+      before: {
+        file: "schema.prisma",
+        code: `datasource db {
   provider = "postgresql"
   url      = env("DATABASE_URL")
 }
 
 generator client {
-  provider = "prisma-client-js"
+  provider   = "prisma-client-js"
+  engineType = "client"
 }
 `,
-      run: "npx prisma db pull",
+      },
+      code: `import { PrismaPg } from "@prisma/adapter-pg";
+import { PrismaClient } from "@prisma/client";
+
+const adapter = new PrismaPg({ connectionString: process.env.DATABASE_URL });
+const prisma = new PrismaClient({ adapter });
+const [row] = await prisma.$queryRaw\`SELECT version()\`;
+console.log(row.version);
+await prisma.$disconnect();
+`,
+      run: `npx prisma generate\n${node(caFile, "app.mjs")}`,
       note: "Migrations work over the pooled string, too: no directUrl is needed.",
       needsEnv: true,
     },

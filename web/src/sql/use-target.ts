@@ -18,8 +18,10 @@ export interface SqlTarget {
   error: unknown;
 }
 
-export function useSqlTarget(wantedDatabase: string | undefined): SqlTarget {
-  const { project, branch, endpoint } = useCurrent();
+// `compute`: another of the branch's than the one that writes.
+export function useSqlTarget(wantedDatabase: string | undefined, compute?: string): SqlTarget {
+  const { project, branch, endpoint: primary, endpoints } = useCurrent();
+  const endpoint = (compute && endpoints?.find((one) => one.id === compute)) || primary;
   const [wantedRole, setRole] = useState("");
   const branchId = branch?.id ?? "";
   const databases = useQuery(databasesQuery(project, branchId));

@@ -86,7 +86,12 @@ export function Chart({ title, times, series, from, to, format, most, sync }: Pr
           </span>
         ))}
       </figcaption>
-      <div ref={place} className="h-[150px]" aria-hidden />
+      <div className="relative">
+        <div ref={place} className="h-[150px]" aria-hidden />
+        {!series.some((one) => one.values.some((value) => value !== null)) && (
+          <p className="absolute inset-0 flex items-center justify-center bg-surface/70 pb-6 text-[13px] text-muted">No samples in this time</p>
+        )}
+      </div>
       <div ref={tip} className="tabular h-4 truncate text-2xs text-muted" aria-hidden />
     </figure>
   );

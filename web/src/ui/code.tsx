@@ -25,12 +25,23 @@ function coloured(code: string): ReactNode[] {
   return out;
 }
 
-export function Code({ code, hide, className }: { code: string; hide?: string | null; className?: string }) {
+interface Props {
+  code: string;
+  hide?: string | null; // A secret in it.
+  wrap?: boolean;
+  className?: string;
+}
+
+export function Code({ code, hide, wrap, className }: Props) {
   const shown = hide ? code.replaceAll(hide, "•".repeat(12)) : code;
   return (
     <pre
       tabIndex={0}
-      className={clsx("scroll-thin overflow-x-auto rounded-lg border bg-sunken p-3.5 font-mono text-[12.5px] leading-relaxed", className)}
+      className={clsx(
+        "scroll-thin overflow-x-auto rounded-lg border bg-sunken p-3.5 font-mono text-[12.5px] leading-relaxed",
+        wrap && "break-all whitespace-pre-wrap",
+        className,
+      )}
     >
       <code>{coloured(shown)}</code>
     </pre>

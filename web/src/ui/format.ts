@@ -17,6 +17,9 @@ export function count(value: number): string {
   return value.toLocaleString("en-US");
 }
 
+// 1 table, 2,000 tables.
+export const plural = (value: number, noun: string) => `${count(value)} ${noun}${value === 1 ? "" : noun.endsWith("ch") ? "es" : "s"}`;
+
 export function seconds(value: number): string {
   if (value < 60) return `${value} s`;
   const parts: [number, string][] = [
@@ -53,6 +56,12 @@ export function ago(time: string | number | Date, now = Date.now()): string {
   return new Date(time).toLocaleDateString("en-CA");
 }
 
+// How long it is until then.
+export function until(time: string | number | Date, now = Date.now()): string {
+  const left = Math.max(0, Math.round((new Date(time).getTime() - now) / 1000));
+  return left >= 86400 ? `${Math.round(left / 86400)} d` : seconds(left);
+}
+
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export function moment(time: string | number | Date): string {
@@ -63,6 +72,11 @@ export function moment(time: string | number | Date): string {
 export function suspendTimeout(value: number): string {
   if (value === -1) return "never suspends";
   return `suspends after ${seconds(value === 0 ? 300 : value)} idle`;
+}
+
+// For names of what is kept: 20260131_1504.
+export function nameOfTime(time: Date): string {
+  return time.toISOString().slice(0, 16).replace(/[-:]/g, "").replace("T", "_");
 }
 
 // As datetime-local has it, in the browser's zone.

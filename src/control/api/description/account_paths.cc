@@ -34,29 +34,6 @@ void add_keys(json& paths, const std::string& path, bool of_organization) {
       .answers(200, ref("ApiKey"));
 }
 
-// Of Halogen.
-void add_console(json& paths) {
-  const std::string path = "/console";
-  OperationDescription(paths, "GET", path + "/session", "getConsoleSession",
-                       "Whether this browser is signed in at the console")
-      .answers(200, object({required("signed_in", flag())}));
-  OperationDescription(paths, "POST", path + "/session", "createConsoleSession",
-                       "Signs in at the console")
-      .body(object(
-          {optional("api_key", text()), optional("password", text()), optional("link", text())}))
-      .answers(201, object({required("signed_in", flag())}));
-  OperationDescription(paths, "DELETE", path + "/session", "deleteConsoleSession", "Signs out")
-      .answers(200, object({required("signed_in", flag())}));
-  OperationDescription(paths, "POST", path + "/sign_in_links", "createSignInLink",
-                       "A link that signs in once")
-      .answers(201, object({required("url", text())}));
-  OperationDescription(paths, "GET", path + "/overview", "getConsoleOverview",
-                       "What the console's list of projects shows")
-      .answers(200, object({required("projects", list(object({})))}));
-  OperationDescription(paths, "GET", path + "/platform", "getPlatform", "The platform's state")
-      .answers(200, object({}));
-}
-
 }  // namespace
 
 void add_account_paths(json& paths) {
@@ -78,7 +55,6 @@ void add_account_paths(json& paths) {
                    "regions", list(object({required("region_id", text()), required("name", text()),
                                            required("default", flag()), required("geo_lat", text()),
                                            required("geo_long", text())})))}));
-  add_console(paths);
   OperationDescription(paths, "GET", "/openapi.json", "getDescription", "This document")
       .answers(200, object({}));
   add_keys(paths, "/api_keys", false);

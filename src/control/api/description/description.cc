@@ -22,6 +22,9 @@ json make_description() {
   parts::add_content_paths(paths);
   parts::add_endpoint_paths(paths);
   parts::add_snapshot_paths(paths);
+  parts::add_console_paths(paths);
+  json schemas = parts::components();
+  schemas.update(parts::console_components());
   return {{"openapi", "3.0.3"},
           {"info",
            {{"title", "Halogen"},
@@ -32,7 +35,7 @@ json make_description() {
           {"paths", std::move(paths)},
           {"components",
            {{"securitySchemes", {{"BearerAuth", {{"type", "http"}, {"scheme", "bearer"}}}}},
-            {"schemas", parts::components()}}}};
+            {"schemas", std::move(schemas)}}}};
 }
 
 // "/api/v2/projects/:project_id" as "/projects/{project_id}".

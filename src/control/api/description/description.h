@@ -21,6 +21,8 @@ void check_request(const std::string& method, const std::string& pattern,
 // Parts of it, by resource: the schemas of objects, and the paths.
 namespace parts {
 nlohmann::json components();
+nlohmann::json console_components();  // Of routes of our own.
+void add_console_paths(nlohmann::json& paths);
 void add_account_paths(nlohmann::json& paths);
 void add_project_paths(nlohmann::json& paths);
 void add_branch_paths(nlohmann::json& paths);

@@ -43,11 +43,11 @@ void add_actions(json& paths) {
   OperationDescription(paths, "GET", path + "/metrics", "getEndpointMetrics",
                        "Of Halogen: samples of its compute's past")
       .query({{"from", whole()}, {"to", whole()}})
-      .answers(200, object({}));
+      .answers(200, object({required("metrics", ref("EndpointMetrics"))}));
   OperationDescription(paths, "GET", path + "/pooler", "getPooler",
                        "Of Halogen: its clients and server connections")
       .query({{"clients", whole(0, 1)}})
-      .answers(200, object({}));
+      .answers(200, object({required("pooler", ref("Pooler"))}));
   OperationDescription(paths, "DELETE", path + "/pooler/clients/{client_id}", "endClient",
                        "Of Halogen: ends one client's connection")
       .answers(200, object({}));

@@ -107,7 +107,7 @@ void add_project_paths(json& paths) {
       .answers(200, object({required("uri", text())}));
   OperationDescription(paths, "GET", std::string(kPath) + "/overview", "getProjectOverview",
                        "Of Halogen: what the console shows of its branches and computes")
-      .answers(200, object({}));
+      .answers(200, ref("ProjectOverview"));
   add_operations(paths);
 }
 

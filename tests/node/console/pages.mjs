@@ -35,7 +35,8 @@ async function firstPaint() {
   for (let i = 0; i < 3; ++i) {
     await page.goto(home);
     await page.getByRole("heading", { name: "Projects" }).waitFor();
-    times.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+    const paint = await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
+    times.push(await paint.jsonValue());
   }
   await page.context().close();
   return Math.min(...times);

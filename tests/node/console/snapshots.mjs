@@ -56,7 +56,7 @@ await steps({
     await page.getByLabel("How long they stay").nth(1).selectOption({ label: "keep for a day" });
     await page.getByRole("button", { name: "Save schedule" }).click();
     await page.getByText("It counts from now on.").waitFor();
-    await page.shot("snapshots");
+    await page.shot("snapshots-list");
     await page.reload();
     await page.getByLabel("How often").nth(1).waitFor();
     assert.equal(await page.getByLabel("Day", { exact: true }).inputValue(), "7");

@@ -25,9 +25,9 @@ export function SnippetPanel({ snippet, password, onShowEnv }: Props) {
           <Code code={snippet.before.code} hide={hide} />
         </>
       )}
-      <div className="flex items-center justify-between gap-3">
-        <p className="truncate font-mono text-xs text-muted">{snippet.file || "In a terminal"}</p>
-        <div className="flex items-center gap-1">
+      <div className="flex flex-wrap items-center justify-between gap-x-3 gap-y-1">
+        <p className="font-mono text-xs text-muted">{snippet.file || "In a terminal"}</p>
+        <div className="ml-auto flex items-center gap-1">
           {password && snippet.code.includes(password) && (
             <Button
               size="sm"

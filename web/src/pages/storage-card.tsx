@@ -40,7 +40,7 @@ export function StorageCard() {
           <Line dot="bg-(--chart-2)" name="History: versions that newer ones superseded">
             {bytes(here && history)}
           </Line>
-          <Line dot="bg-line-strong" name={branch?.parent_id ? "Shared with its ancestors: free" : "Shared with ancestors"}>
+          <Line dot="bg-line-strong" name={branch?.parent_id ? "Shared with its ancestors: free" : "Shared: what each project begins with"}>
             {bytes(here && shared)}
           </Line>
         </dl>

@@ -144,6 +144,10 @@ def test_a_read_replica_is_made_used_and_deleted(drive, project):
         assert "authentication failed" in str(refused)
 
 
+def test_what_is_wrong_is_said_and_passes(drive, project):
+    drive("errors", project)
+
+
 def test_on_a_phone(drive, project):
     project.query("CREATE TABLE orders (id int PRIMARY KEY, item text)")
     project.query("INSERT INTO orders VALUES (1, 'lamp'), (2, 'desk')")

@@ -12,7 +12,10 @@ import { useTheme } from "./shell/theme";
 
 const queryClient = new QueryClient({
   defaultOptions: {
+    // Without a network this machine is there all the same.
+    mutations: { networkMode: "always" },
     queries: {
+      networkMode: "always",
       staleTime: 1000,
       // What the server has refused it will refuse again; what was not reached may come back.
       retry: (failures, error) => failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500),

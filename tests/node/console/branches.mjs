@@ -165,6 +165,9 @@ await steps({
   "what was done is listed": async () => {
     await page.goto(projectPage("operations"));
     await page.getByText("Branch created").first().waitFor();
+    await page.getByLabel("Which").selectOption("Computes");
+    await page.getByText("Branch created").first().waitFor({ state: "detached" });
+    await page.getByText("Compute woken").first().waitFor();
     await page.shot("operations");
   },
   "everything is found by typing": async () => {

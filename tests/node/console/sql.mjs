@@ -104,9 +104,10 @@ await steps({
     });
     await run.click();
     await summary.getByText("1,000,000 rows in").waitFor({ timeout: 60_000 });
+    assert.equal((await exported("CSV")).split("\r\n").length, 1_000_002);
     const pause = await page.evaluate(() => window.longestPause);
-    console.log(`longest pause with a million rows: ${Math.round(pause)} ms`);
-    assert(pause < 1000, `the page froze for ${pause} ms`);
+    console.log(`longest pause while a million rows came and were exported: ${Math.round(pause)} ms`);
+    assert(pause < 500, `the page froze for ${pause} ms`);
     const grid = page.getByRole("grid");
     assert((await page.getByRole("row").count()) < 100);
     await grid.evaluate((element) => (element.scrollTop = element.scrollHeight));

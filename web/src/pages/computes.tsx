@@ -5,7 +5,7 @@ import { CopyPlus, Cpu, Plug } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { toast } from "sonner";
 import { http, path } from "@/api/client";
-import { endpointsQuery, finished, poolerQuery, useChange } from "@/api/queries";
+import { finished, poolerQuery, useChange } from "@/api/queries";
 import type { Answer, Branch, Endpoint } from "@/api/types";
 import { useCompute, useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
@@ -19,10 +19,9 @@ import { ComputeActions, WhatKeepsAwake } from "./compute";
 import { timeouts } from "./projects";
 
 export function ComputesPage() {
-  const { project, branch } = useCurrent();
-  const endpoints = useQuery(endpointsQuery(project));
+  const { project, branch, endpoints } = useCurrent();
   const [adding, setAdding] = useCreating("replica");
-  const ofBranch = endpoints.data?.filter((one) => one.branch_id === branch?.id) ?? [];
+  const ofBranch = endpoints?.filter((one) => one.branch_id === branch?.id) ?? [];
   const primary = ofBranch.find((one) => one.type === "read_write");
   const replicas = ofBranch.filter((one) => one.type === "read_only");
   return (
@@ -33,9 +32,8 @@ export function ComputesPage() {
         </Button>
       </PageHead>
       <PageBody>
-        {endpoints.error && <Problem error={endpoints.error} retry={() => void endpoints.refetch()} />}
-        {!endpoints.data || !branch ? (
-          !endpoints.error && <Skeleton className="h-40" />
+        {!endpoints || !branch ? (
+          <Skeleton className="h-40" />
         ) : (
           <>
             {primary ? (

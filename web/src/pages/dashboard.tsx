@@ -5,7 +5,7 @@ import { ArrowRight, History, SquareTerminal, Table2 } from "lucide-react";
 import { operationsQuery, poolerQuery, projectOverviewQuery, useProject } from "@/api/queries";
 import { useCompute, useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
-import { Card, CardHead, CopyButton, Problem, Skeleton } from "@/ui/basics";
+import { Card, CardHead, CopyButton, Skeleton } from "@/ui/basics";
 import { ago, count, suspendTimeout } from "@/ui/format";
 import { BranchTree } from "./branch-tree";
 import { ComputeActions, WhatKeepsAwake } from "./compute";
@@ -35,7 +35,6 @@ export function DashboardPage() {
         }
       />
       <PageBody>
-        {overview.error && <Problem error={overview.error} retry={() => void overview.refetch()} />}
         <div className="grid gap-6 lg:grid-cols-5">
           <div className="lg:col-span-3">
             <ComputeCard />

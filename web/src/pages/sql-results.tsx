@@ -1,6 +1,7 @@
 // What a statement came to: rows, a plan, a tag, an error.
 import { Download } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
+import { useState } from "react";
 import { type Result, SqlError } from "@/sql/connection";
 import { csv, download, json } from "@/sql/export";
 import type { Column, Rows } from "@/sql/rows";
@@ -39,7 +40,18 @@ export function Results({ outcome, waking }: { outcome: Outcome | undefined; wak
         <Spinner /> {waking ? "Waking the compute…" : "Running…"}
       </p>
     );
+  return <Done key={outcome.id} outcome={outcome} />;
+}
+
+function Done({ outcome }: { outcome: Outcome }) {
   const result = outcome.result!;
+  const [saving, setSaving] = useState(false);
+  async function save(format: "csv" | "json") {
+    setSaving(true);
+    if (format === "csv") download("result.csv", "text/csv", await csv(result.columns, result.rows));
+    else download("result.json", "application/json", await json(result.columns, result.rows));
+    setSaving(false);
+  }
   return (
     <>
       <div className="min-h-0 flex-1">
@@ -63,13 +75,13 @@ export function Results({ outcome, waking }: { outcome: Outcome | undefined; wak
         {result.columns.length > 0 && (
           <DropdownMenu.Root modal={false}>
             <DropdownMenu.Trigger asChild>
-              <Button size="sm" look="quiet" className="ml-auto h-7!" icon={<Download className="size-3.5" aria-hidden />}>
+              <Button size="sm" look="quiet" className="ml-auto h-7!" busy={saving} icon={<Download className="size-3.5" aria-hidden />}>
                 Export
               </Button>
             </DropdownMenu.Trigger>
             <MenuContent align="end">
-              <MenuItem onSelect={() => download("result.csv", "text/csv", csv(result.columns, result.rows))}>CSV</MenuItem>
-              <MenuItem onSelect={() => download("result.json", "application/json", json(result.columns, result.rows))}>JSON</MenuItem>
+              <MenuItem onSelect={() => void save("csv")}>CSV</MenuItem>
+              <MenuItem onSelect={() => void save("json")}>JSON</MenuItem>
             </MenuContent>
           </DropdownMenu.Root>
         )}

@@ -23,7 +23,7 @@ import {
 } from "lucide-react";
 import { Dialog as RadixDialog, DropdownMenu } from "radix-ui";
 import { type ReactNode, useState } from "react";
-import { projectQuery, projectsQuery } from "@/api/queries";
+import { branchesQuery, endpointsQuery, projectOverviewQuery, projectQuery, projectsQuery } from "@/api/queries";
 import { ConnectDialog } from "@/pages/connect";
 import { NotFound } from "@/pages/not-found";
 import { Button, Kbd, Problem } from "@/ui/basics";
@@ -228,9 +228,22 @@ export function ProjectLayout() {
         </RadixDialog.Portal>
       </RadixDialog.Root>
       <main id="content" tabIndex={-1} className="min-w-0 outline-none">
+        <Trouble project={project} />
         <Outlet />
       </main>
       <ConnectDialog open={search.connect === true} onOpenChange={connect} />
+    </div>
+  );
+}
+
+// What every page of a project needs could not be had, or not anew: what is shown may be old.
+function Trouble({ project }: { project: string }) {
+  const asked = [useQuery(branchesQuery(project)), useQuery(endpointsQuery(project)), useQuery(projectOverviewQuery(project))];
+  const failed = asked.filter((one) => one.error);
+  if (failed.length === 0) return null;
+  return (
+    <div className="sticky top-14 z-20 bg-bg px-4 pt-4 sm:px-8 lg:top-0">
+      <Problem error={failed[0].error} retry={() => failed.forEach((one) => void one.refetch())} />
     </div>
   );
 }

@@ -173,7 +173,7 @@ await steps({
   "everything is found by typing": async () => {
     await page.keyboard.press("Control+k");
     await page.getByPlaceholder("A project, branch, table").fill("kept");
-    await page.getByRole("option", { name: /kept/ }).waitFor();
+    await page.getByRole("option", { name: /kept/ }).first().waitFor();
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Compute of kept" }).waitFor();
   },

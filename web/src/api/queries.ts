@@ -180,7 +180,7 @@ export function useChange<Input, Output = unknown>(
       await after?.(output, input);
       // First what there is, then what it is like: nothing that is gone is asked for.
       await client.invalidateQueries({ predicate: (query) => kWhatThereIs.has(String(query.queryKey[2] ?? query.queryKey[0])) });
-      await client.invalidateQueries();
+      void client.invalidateQueries(); // Nobody has to wait for it.
     },
   });
 }

@@ -7,7 +7,7 @@ import { Dialog as RadixDialog } from "radix-ui";
 import { useState } from "react";
 import { allBranchesQuery, projectsQuery } from "@/api/queries";
 import { useSignOut } from "./account-menu";
-import { Group, Item } from "./palette-parts";
+import { few, Group, Item, score } from "./palette-parts";
 import { ProjectItems } from "./palette-project";
 import { setTheme, useTheme } from "./theme";
 
@@ -33,19 +33,6 @@ export default function PaletteDialog({ open, onOpenChange }: Props) {
   );
 }
 
-// Each word must be in it, at the beginning of one of its words at best. What merely has the letters somewhere is not meant.
-function score(value: string, search: string): number {
-  const text = value.toLowerCase();
-  let sum = 0;
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const word of words) {
-    const at = text.indexOf(word);
-    if (at < 0) return 0;
-    sum += at === 0 || /[^a-z0-9]/.test(text[at - 1]) ? 1 : 0.5;
-  }
-  return words.length === 0 ? 1 : sum / words.length;
-}
-
 function Finder({ close }: { close: () => void }) {
   const navigate = useNavigate();
   const { dark } = useTheme();
@@ -53,8 +40,11 @@ function Finder({ close }: { close: () => void }) {
   const projects = useQuery(projectsQuery).data ?? [];
   const location = useRouterState({ select: (state) => state.location });
   const project = /^\/projects\/([^/]+)/.exec(location.pathname)?.[1];
-  const branches = useQuery(allBranchesQuery).data ?? [];
+  const all = useQuery(allBranchesQuery).data ?? [];
+  // Those of the project that is open come first.
+  const branches = [...all.filter((one) => one.project_id === project), ...all.filter((one) => one.project_id !== project)];
   const [wake, setWake] = useState(false);
+  const [search, setSearch] = useState("");
   const go = (action: () => void) => () => {
     close();
     action();
@@ -66,15 +56,17 @@ function Finder({ close }: { close: () => void }) {
         <Search className="size-4 text-faint" aria-hidden />
         <Command.Input
           autoFocus
+          value={search}
+          onValueChange={setSearch}
           placeholder="A project, branch, table, page, action…"
           className="h-12 flex-1 bg-transparent text-sm outline-none placeholder:text-faint"
         />
       </div>
       <Command.List className="scroll-thin max-h-[52dvh] overflow-y-auto p-2">
         <Command.Empty className="px-3 py-8 text-center text-sm text-muted">Nothing is called that.</Command.Empty>
-        {project && <ProjectItems project={project} name={projectName(project)} go={go} wake={wake} onWake={() => setWake(true)} />}
+        {project && <ProjectItems project={project} name={projectName(project)} go={go} search={search} wake={wake} onWake={() => setWake(true)} />}
         <Group name="Branches">
-          {branches.map((branch) => (
+          {few(branches, search, (one) => `branch ${one.name} ${projectName(one.project_id)} ${one.id}`).map((branch) => (
             <Item
               key={branch.id}
               icon={<GitBranch aria-hidden />}
@@ -87,7 +79,7 @@ function Finder({ close }: { close: () => void }) {
           ))}
         </Group>
         <Group name="Projects">
-          {projects.map((one) => (
+          {few(projects, search, (one) => `project ${one.name} ${one.id}`).map((one) => (
             <Item
               key={one.id}
               icon={<Database aria-hidden />}

@@ -2,6 +2,26 @@
 import { Command } from "cmdk";
 import type { ReactNode } from "react";
 
+// Each word must be in it, at the beginning of one of its words at best. What merely has the letters somewhere is not meant.
+export function score(value: string, search: string): number {
+  const text = value.toLowerCase();
+  let sum = 0;
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const word of words) {
+    const at = text.indexOf(word);
+    if (at < 0) return 0;
+    sum += at === 0 || /[^a-z0-9]/.test(text[at - 1]) ? 1 : 0.5;
+  }
+  return words.length === 0 ? 1 : sum / words.length;
+}
+
+const kMost = 100;
+
+// Of thousands, those that match: as many as one might look through.
+export function few<T>(all: T[], search: string, value: (one: T) => string): T[] {
+  return all.filter((one) => score(value(one), search) > 0).slice(0, kMost);
+}
+
 export function Group({ name, children }: { name: string; children: ReactNode }) {
   return (
     <Command.Group

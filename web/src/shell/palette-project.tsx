@@ -6,7 +6,7 @@ import type { TableInfo } from "@/sql/schema";
 import { useTables } from "@/sql/use-tables";
 import { useSqlTarget } from "@/sql/use-target";
 import { useCompute, useCurrent } from "./current";
-import { Group, Item } from "./palette-parts";
+import { few, Group, Item } from "./palette-parts";
 import { projectPlaces } from "./project-layout";
 import type { Creatable } from "./use-creating";
 
@@ -21,12 +21,13 @@ const made = [
 interface Props {
   project: string;
   name: string;
+  search: string;
   go: (action: () => void) => () => void;
   wake: boolean; // Tables are looked for even where that wakes the compute.
   onWake: () => void;
 }
 
-export function ProjectItems({ project, name, go, wake, onWake }: Props) {
+export function ProjectItems({ project, name, search, go, wake, onWake }: Props) {
   const navigate = useNavigate();
   const { branch } = useSearch({ from: "/projects/$project" });
   const here = branch ? { branch } : {};
@@ -61,7 +62,7 @@ export function ProjectItems({ project, name, go, wake, onWake }: Props) {
           </Item>
         ))}
       </Group>
-      <Tables project={project} go={go} here={here} wake={wake} onWake={onWake} />
+      <Tables project={project} search={search} go={go} here={here} wake={wake} onWake={onWake} />
     </>
   );
 }
@@ -70,6 +71,8 @@ interface Found {
   table: Pick<TableInfo, "schema" | "name">;
   database: string;
 }
+
+const tableText = ({ table, database }: Found) => `table ${table.schema}.${table.name} ${database}`;
 
 // Those of the usual database, and of others that were looked at before. A sleeping compute is left alone unless it is asked for.
 function useFoundTables(project: string, wake: boolean): { found: Found[]; asleep: boolean; looking: boolean } {
@@ -85,17 +88,17 @@ function useFoundTables(project: string, wake: boolean): { found: Found[]; aslee
   return { found, asleep: endpoint !== undefined && !tables.data && !tables.isFetching, looking: tables.isFetching && !tables.data };
 }
 
-function Tables({ project, go, here, wake, onWake }: Omit<Props, "name"> & { here: { branch?: string } }) {
+function Tables({ project, search, go, here, wake, onWake }: Omit<Props, "name"> & { here: { branch?: string } }) {
   const navigate = useNavigate();
   const { found, asleep, looking } = useFoundTables(project, wake);
   if (found.length === 0 && !asleep && !looking) return null;
   return (
     <Group name="Tables">
-      {found.slice(0, 1000).map(({ table, database }) => (
+      {few(found, search, tableText).map(({ table, database }) => (
         <Item
           key={`${database}/${table.schema}.${table.name}`}
           icon={<Table2 aria-hidden />}
-          value={`table ${table.schema}.${table.name} ${database}`}
+          value={tableText({ table, database })}
           hint={database}
           onSelect={go(
             () =>

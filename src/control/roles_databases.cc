@@ -285,4 +285,17 @@ DatabaseChange RolesAndDatabases::delete_database(const Branch& branch, const st
   return {gone, operation};
 }
 
+std::string RolesAndDatabases::create_extension(const Branch& branch, const std::string& name,
+                                                const std::string& extension) {
+  const DatabaseRecord found = database(branch, name);
+  const std::string endpoint = catalog_.endpoint_of_branch(branch.id).id;
+  endpoints_.while_running(endpoint, [&] {
+    host_.execute(endpoint, found.name,
+                  fmt::format("BEGIN; SET LOCAL ROLE {}; CREATE EXTENSION IF NOT EXISTS {} SCHEMA "
+                              "public; COMMIT",
+                              quoted(found.owner), quoted(extension)));
+  });
+  return found.name;
+}
+
 }  // namespace halogen::control

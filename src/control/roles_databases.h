@@ -55,6 +55,10 @@ class RolesAndDatabases {
                                  const std::string& new_name, const std::string& new_owner);
   // Ends its sessions.
   DatabaseChange delete_database(const Branch& branch, const std::string& name);
+  // As the database's owner would, so that it is the owner's. No effect if it is there. Returns the
+  // database's name.
+  std::string create_extension(const Branch& branch, const std::string& database,
+                               const std::string& extension);
 
  private:
   template <typename T>

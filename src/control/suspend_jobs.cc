@@ -7,6 +7,7 @@
 #include "base/log_trace.h"
 #include "base/metrics.h"
 #include "control/settings/endpoint_settings.h"
+#include "control/settings/preload_libraries.h"
 #include "control/suspend_machine.h"
 
 namespace halogen::control {
@@ -39,6 +40,10 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
   spec.outgoing_traffic = outgoing_traffic(settings);
   spec.settings = settings_guard ? allowed_settings_of(endpoint) : postgres_values(settings);
+  std::string libraries =
+      libraries_to_start_with(spec.settings["shared_preload_libraries"],
+                              nlohmann::json::parse(project.settings), project.pg_version);
+  spec.settings["shared_preload_libraries"] = std::move(libraries);
   if (branch.is_look || endpoint.read_only) {
     spec.settings["halogen.read_only"] = "on";
     spec.settings["default_transaction_read_only"] = "on";

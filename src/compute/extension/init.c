@@ -1,6 +1,7 @@
 // init.c: where postgres enters. Does nothing visible unless asked.
 #include "commit_guard.h"
 #include "epoch.h"
+#include "extension_rights.h"
 #include "log_mask.h"
 #include "login.h"
 #include "read_only.h"
@@ -22,6 +23,7 @@ void _PG_init(void) {
   hg_epoch_init();
   hg_read_only_init();
   hg_role_guard_init();
+  hg_extension_rights_init();
   hg_log_mask_init();
   hg_commit_guard_init();
   hg_login_init();  // Last, so that its hook is the first to see a client.

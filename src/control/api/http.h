@@ -114,6 +114,7 @@ Response get_project(Services&, const Request&);
 Response update_project(Services&, const Request&);
 Response delete_project(Services&, const Request&);
 Response recover_project(Services&, const Request&);
+Response list_preload_libraries(Services&, const Request&);
 Response get_connection_uri(Services&, const Request&);
 // branches.cc
 Response list_branches(Services&, const Request&);

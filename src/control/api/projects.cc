@@ -5,6 +5,7 @@
 
 #include "control/api/requests.h"
 #include "control/api/shapes.h"
+#include "control/settings/preload_libraries.h"
 #include "control/settings/project_settings.h"
 
 namespace halogen::control::api {
@@ -66,9 +67,10 @@ void require_offered(const json& settings) {
 }
 
 // The `settings` of a project in a request, with what is wrong in them told by a code.
-json checked_settings(const json& body) {
+json checked_settings(const json& body, int pg_version) {
   json settings = object_or_empty(body, "settings");
   require_offered(settings);
+  check_preload_libraries(settings, pg_version);
   try {
     merged_settings("{}", settings);
   } catch (const Error& error) {
@@ -112,7 +114,7 @@ Response create_project(Services& services, const Request& request) {
   wanted.branch_name = text_or(branch, "name", "");
   wanted.org_id = chosen_organization(services, request, text_or(body, "org_id", ""));
   wanted.pg_version = number_or(body, "pg_version", 15);
-  wanted.settings = checked_settings(body).dump();
+  wanted.settings = checked_settings(body, wanted.pg_version).dump();
   wanted.endpoint_defaults = endpoint_defaults(services, body).dump();
   wanted.history_retention = number_or(body, "history_retention_seconds", kDefaultHistoryRetention);
   wanted.store_passwords = flag_or(body, "store_passwords", true);
@@ -148,16 +150,30 @@ Response get_project(Services& services, const Request& request) {
 
 // A list of allowed addresses counts at once, for new connections.
 Response update_project(Services& services, const Request& request) {
-  std::string id = path_project(services, request).id;
+  const Project before = path_project(services, request);
   json body = object_or_empty(request.body_json(), "project");
-  ProjectChange change{text_or(body, "name", ""), checked_settings(body).dump(),
+  ProjectChange change{text_or(body, "name", ""), checked_settings(body, before.pg_version).dump(),
                        endpoint_defaults(services, body).dump(), std::nullopt};
   if (body.contains("history_retention_seconds"))
     change.history_retention =
         number_or(body, "history_retention_seconds", kDefaultHistoryRetention);
-  Project project = services.projects.update(id, change);
+  Project project = services.projects.update(before.id, change);
   return json_response(
       200, {{"project", project_json(services, project)}, {"operations", json::array()}});
+}
+
+// What computes may preload (`settings.preload_libraries`), as far as it is installed here.
+Response list_preload_libraries(Services& services, const Request& request) {
+  const int version = path_project(services, request).pg_version;
+  json listed = json::array();
+  for (const PreloadLibrary& library : preload_libraries())
+    if (is_installed(library, version))
+      listed.push_back({{"library_name", library.name},
+                        {"description", library.description},
+                        {"is_default", false},
+                        {"is_experimental", false},
+                        {"version", version_of(library, version)}});
+  return json_response(200, {{"libraries", listed}});
 }
 
 Response delete_project(Services& services, const Request& request) {

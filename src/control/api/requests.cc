@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/settings/endpoint_settings.h"
+#include "control/settings/preload_libraries.h"
 #include "control/timestamp.h"
 
 namespace halogen::control::api {
@@ -87,17 +88,33 @@ void checked_pg_settings(Services& services, const json& settings) {
   if (services.settings_guard) check_settings(postgres_values(joined));
 }
 
+namespace {
+
+// An endpoint's own preload_libraries are its shared_preload_libraries by another name.
+json postgres_settings_after(const json& before, const json& changes) {
+  json after = changes.contains("pg_settings") ? object_or_empty(changes, "pg_settings")
+                                               : postgres_part(before);
+  if (!changes.contains("preload_libraries")) return after;
+  std::string joined;
+  for (const std::string& name : enabled_libraries(changes))
+    joined += (joined.empty() ? "" : ",") + name;
+  after["shared_preload_libraries"] = joined;
+  return after;
+}
+
+}  // namespace
+
 json changed_settings(Services& services, const json& before, const json& changes) {
   const bool allowed = outgoing_traffic(before);
   const bool outgoing = flag_or(changes, "outgoing_traffic", allowed);
   if (outgoing && !allowed) services.host.require_outgoing_traffic();
-  json joined = joined_settings(
-      changes.contains("pg_settings") ? object_or_empty(changes, "pg_settings")
-                                      : postgres_part(before),
-      changes.contains("pgbouncer_settings") ? object_or_empty(changes, "pgbouncer_settings")
-                                             : pooler_part(before),
-      outgoing);
-  if (services.settings_guard && changes.contains("pg_settings"))
+  json joined = joined_settings(postgres_settings_after(before, changes),
+                                changes.contains("pgbouncer_settings")
+                                    ? object_or_empty(changes, "pgbouncer_settings")
+                                    : pooler_part(before),
+                                outgoing);
+  if (services.settings_guard &&
+      (changes.contains("pg_settings") || changes.contains("preload_libraries")))
     check_settings(postgres_values(joined));
   return joined;
 }

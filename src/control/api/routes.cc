@@ -91,6 +91,7 @@ void add_projects(std::vector<Route>& table) {
                    managing(project("DELETE", PROJECT, delete_project)),
                    project("POST", PROJECT "/recover", recover_project),
                    project("GET", PROJECT "/connection_uri", get_connection_uri),
+                   project("GET", PROJECT "/available_preload_libraries", list_preload_libraries),
                    project("GET", PROJECT "/operations", list_operations),
                    project("GET", PROJECT "/operations/:operation_id", get_operation),
                });

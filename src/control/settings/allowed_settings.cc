@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "control/settings/preload_libraries.h"
 
 namespace halogen::control {
 namespace {
@@ -45,7 +46,7 @@ constexpr AllowedSetting row(std::string_view name, const Type& type) {
 
 // Ranges are Postgres' own, but for what is shared memory, a process or a file from the start on,
 // and for what the safekeeper and the agent need for themselves.
-constexpr AllowedSetting kAllowed[] = {
+const AllowedSetting kAllowed[] = {
     // Memory.
     row("shared_buffers", integer(16, 262144, Unit::blocks)),
     row("work_mem", integer(64, kMost, Unit::kilobytes)),
@@ -212,7 +213,7 @@ constexpr AllowedSetting kAllowed[] = {
     row("track_wal_io_timing", boolean()),
     // Libraries that Postgres brings.
     row("shared_preload_libraries",
-        libraries("auto_explain|passwordcheck|pg_prewarm|pg_stat_statements")),
+        libraries(preload_library_names())),
     row("auto_explain.log_analyze", boolean()),
     row("auto_explain.log_buffers", boolean()),
     row("auto_explain.log_format", one_of("text|xml|json|yaml")),

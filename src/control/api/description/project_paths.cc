@@ -105,6 +105,14 @@ void add_project_paths(json& paths) {
               {"role_name", described(text(), "By default the branch's first")},
               {"pooled", flag()}})
       .answers(200, object({required("uri", text())}));
+  OperationDescription(paths, "GET", std::string(kPath) + "/available_preload_libraries",
+                       "getAvailablePreloadLibraries", "What its computes may preload")
+      .answers(200,
+               object({required(
+                   "libraries",
+                   list(object({required("library_name", text()), required("description", text()),
+                                required("is_default", flag()), required("is_experimental", flag()),
+                                required("version", text())})))}));
   OperationDescription(paths, "GET", std::string(kPath) + "/overview", "getProjectOverview",
                        "Of Halogen: what the console shows of its branches and computes")
       .answers(200, ref("ProjectOverview"));

@@ -111,7 +111,8 @@ std::string name_of_old_state(const json& branch) {
 }
 
 bool has_children(const Api& api, const json& project, const std::string& branch_id) {
-  for (const json& other : api.get(branches_path(project))["branches"])
+  const json answer = api.get(branches_path(project));
+  for (const json& other : answer.at("branches"))
     if (other.value("parent_id", "") == branch_id) return true;
   return false;
 }

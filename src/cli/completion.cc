@@ -116,12 +116,17 @@ Candidates objects_of(const std::string& type, const Reading& reading) {
     add_named(found, api.get(path + "/branches").at("branches"));
     return found;
   }
+  if (type == "SNAPSHOT") {
+    add_named(found, api.get(path + "/snapshots").at("snapshots"));
+    return found;
+  }
   if (type == "ENDPOINT") {
     add_named(found, api.get(path + "/endpoints").at("endpoints"));
     return found;
   }
   if (type == "OPERATION") {
-    for (const json& operation : api.get(path + "/operations?limit=20").at("operations"))
+    const json answer = api.get(path + "/operations?limit=20");
+    for (const json& operation : answer.at("operations"))
       found.push_back({operation.value("id", ""), operation.value("action", "")});
     return found;
   }
@@ -134,7 +139,8 @@ Candidates objects_of(const std::string& type, const Reading& reading) {
 Candidates values_for(const CLI::Option& option, const Reading& reading) {
   const std::string type = option.get_type_name();
   if (type == "PATH") return {{":files", ""}};
-  for (const char* kind : {"PROJECT", "BRANCH", "ENDPOINT", "OPERATION", "ROLE", "DATABASE"})
+  for (const char* kind :
+       {"PROJECT", "BRANCH", "SNAPSHOT", "ENDPOINT", "OPERATION", "ROLE", "DATABASE"})
     if (type == kind) return objects_of(type, reading);
   return choices_of(type);
 }

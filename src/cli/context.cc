@@ -127,6 +127,11 @@ json Api::patch(const std::string& path, const json& body) const {
   return read_answer(platform_, client.Patch(path, body.dump(), "application/json"));
 }
 
+json Api::put(const std::string& path, const json& body) const {
+  httplib::Client client = connect(platform_, key_);
+  return read_answer(platform_, client.Put(path, body.dump(), "application/json"));
+}
+
 json Api::remove(const std::string& path) const {
   httplib::Client client = connect(platform_, key_);
   return read_answer(platform_, client.Delete(path));

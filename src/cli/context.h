@@ -40,6 +40,7 @@ class Api {
   std::string get_text(const std::string& path) const;
   nlohmann::json post(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json patch(const std::string& path, const nlohmann::json& body) const;
+  nlohmann::json put(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json remove(const std::string& path) const;
   // Polls until it is over, and says so if that takes long; throws what it failed with.
   void wait_for(const nlohmann::json& operation) const;
@@ -83,8 +84,11 @@ void add_connection(CLI::App& app, Context& context);  // connection-string, psq
 void add_metrics(CLI::App& app, Context& context);     // metrics
 void add_usage(CLI::App& app, Context& context);       // usage
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
-void add_storage(CLI::App& app, Context& context);     // storage check
-void add_completion(CLI::App& app, Context& context);  // completion
+void add_api_keys(CLI::App& app, Context& context);    // api-keys list|create|revoke
+void add_snapshots(CLI::App& app, Context& context);   // snapshots create|list|restore|...
+void add_schema_diff(CLI::App& app, Context& context);  // schema-diff
+void add_storage(CLI::App& app, Context& context);      // storage check
+void add_completion(CLI::App& app, Context& context);   // completion
 
 // Prints the words that can be in the place of the last one, each with a tab and what it is.
 void complete(CLI::App& app, std::vector<std::string> words);

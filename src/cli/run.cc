@@ -42,6 +42,8 @@ void add_commands(CLI::App& app, Context& context) {
   add_use(app, context);
   add_projects(app, context);
   add_branches(app, context);
+  add_snapshots(app, context);
+  add_schema_diff(app, context);
   add_roles(app, context);
   add_databases(app, context);
   add_connection(app, context);
@@ -49,6 +51,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_operations(app, context);
   add_metrics(app, context);
   add_usage(app, context);
+  add_api_keys(app, context);
   add_keys(app, context);
   add_storage(app, context);
   add_completion(app, context);

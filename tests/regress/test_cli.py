@@ -4,9 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 import psycopg2
+import pytest
 
 from fixtures.platform import BIN, Platform, free_port
 
@@ -151,3 +155,80 @@ def test_up_in_the_foreground_prints_the_string_and_stops_on_ctrl_c():
         assert "verify-full" in err and "Ctrl-C" in err
         status = subprocess.run([BIN, "status"], env=dict(os.environ, HALOGEN_HOME=home), text=True, capture_output=True)
         assert status.returncode == 3 and "halogen up" in status.stdout
+
+
+def test_api_keys_are_made_listed_and_revoked(project, platform):
+    def answered_with(key):
+        request = urllib.request.Request(f"http://127.0.0.1:{platform.http_port}/api/v2/projects/{project.id}",
+                                         headers={"Authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def listed(*of):
+        return {key["name"]: key["id"] for key in json.loads(platform.cli("api-keys", "list", *of, "--json"))}
+
+    for of in ([], ["--org"], ["--project", project.id]):
+        key = platform.cli("api-keys", "create", "--name", "ci", *of).strip()
+        assert key.startswith("napi_") and answered_with(key) == 200
+        assert "ci" in listed(*of) and "ci" in platform.cli("api-keys", "list", *of)
+        assert all("ci" not in listed(*other) for other in ([], ["--org"], ["--project", project.id]) if other != of)
+        platform.cli("api-keys", "revoke", str(listed(*of)["ci"]), *of)
+        assert answered_with(key) == 401 and "ci" not in listed(*of)
+
+
+def test_snapshots_are_taken_restored_scheduled_and_deleted(project, platform):
+    def snapshots(command, *words):
+        return platform.cli("snapshots", command, *words, "--project", project.id)
+
+    project.query("CREATE TABLE t AS SELECT 1 a")
+    id = snapshots("create", "--name", "before").strip()
+    project.query("DROP TABLE t")
+    assert id in snapshots("list") and "before" in snapshots("list")
+    assert json.loads(snapshots("restore", "before", "--name", "look", "--json"))["name"] == "look"
+    snapshots("restore", id, "--target", "main", "--finalize")
+    assert project.query("SELECT a FROM t") == [(1,)]
+    schedule = json.loads(snapshots("schedule", "--every", "daily", "--hour", "3", "--keep-days", "2", "--json"))
+    assert schedule == [{"frequency": "daily", "hour": 3, "retention_seconds": 172800}]
+    assert "2 days" in snapshots("schedule")
+    assert json.loads(snapshots("schedule", "--off", "--json")) == []
+    snapshots("delete", "before")
+    assert id not in snapshots("list")
+    assert "no snapshot before" in platform.cli("snapshots", "delete", "before", "--project", project.id, check=False).stderr
+
+
+def test_schemas_are_compared(project, platform):
+    project.query("CREATE TABLE t (a int)")
+    project.create_branch("dev")
+    lsn = project.query("SELECT pg_current_wal_lsn()::text", branch="dev")[0][0]
+    project.query("ALTER TABLE t ADD COLUMN b text", branch="dev")
+    words = ["--project", project.id]
+    for base in ([], ["--base", "main"], ["--base", f"^self@{lsn}"]):
+        difference = platform.cli("schema-diff", "dev", *base, *words)
+        assert "+    b text" in difference, (base, difference)
+    assert json.loads(platform.cli("schema-diff", f"dev@{lsn}", "--database", "neondb", "--json", *words)) == [{"database": "neondb", "diff": ""}]
+    assert "has no parent" in platform.cli("schema-diff", "main", *words, check=False).stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may listen there")
+def test_root_serves_the_api_on_a_low_port():
+    with Platform.home_folder("low") as home:
+        platform = Platform(home, free_port(), next(filter(is_free, range(850, 1023))))
+        try:
+            platform.up()
+            assert platform.api("GET", "/api/v2/projects")["projects"]
+            # The user that it became could not have done that.
+            assert os.stat(f"/proc/{platform.pid()}").st_uid != 0
+        finally:
+            platform.down(check=False)
+
+
+def is_free(port):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

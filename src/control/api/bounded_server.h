@@ -63,6 +63,9 @@ class BoundedServer : public httplib::Server {
   // Handlers find X-Forwarded-Proto set to "https" on what came by it.
   void set_tls(std::function<ssl_st*(int)> begin) { begin_tls_ = std::move(begin); }
 
+  // In place of bind_to_port(): a socket that listens already.
+  void take_listener(UniqueFd listener) { svr_sock_ = listener.release(); }
+
   // In place of listen_after_bind() and stop(): until end(), which any thread may call, before it
   // too.
   void serve();

@@ -56,8 +56,7 @@ std::vector<std::string> databases_of(const Api& api, const std::string& branche
   if (!flags.database.empty()) return {flags.database};
   std::vector<std::string> names;
   const json answer = api.get(branches + "/" + side.branch.value("id", "") + "/databases");
-  for (const json& one : answer.at("databases"))
-    names.push_back(one.value("name", ""));
+  for (const json& one : answer.at("databases")) names.push_back(one.value("name", ""));
   return names;
 }
 

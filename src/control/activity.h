@@ -17,6 +17,7 @@ struct Activity {
   std::string project_id;
   std::string branch_id;
   std::chrono::milliseconds ran{0};
+  double units = 0.25;  // Its size.
 };
 
 class ActivityLog {

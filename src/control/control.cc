@@ -60,19 +60,28 @@ struct Control::Impl {
               for (const Branch& branch : catalog.all_branches())
                 all.push_back({branch.id, branch.project_id, branch.timeline});
               return all;
-            }};
+            },
+        .recorded = [this] { quotas.look(); }};
   }
 
   explicit Impl(const Options& options)
-      : server(options.http_host, options.http_port),
+      : server(options.http_host, options.http_port,
+               options.http_listener(options.http_host, options.http_port)),
         catalog(options.home / "catalog.db",
                 {options.key_file, options.forget_unreadable_passwords}),
         accounts(options.home / "catalog.db"),
         endpoints({catalog, options.compute, options.layers.settings_guard}),
-        projects({catalog, endpoints, options.compute, options.pageserver, options.safekeeper,
-                  options.region + "." + options.domain, options.pg_port}),
-        roles_databases(catalog, endpoints, options.compute),
         usage(options.home / "usage.db"),
+        quotas({catalog, endpoints, options.compute, options.pageserver, usage}),
+        projects({.catalog = catalog,
+                  .endpoints = endpoints,
+                  .host = options.compute,
+                  .pageserver = options.pageserver,
+                  .safekeeper = options.safekeeper,
+                  .domain = options.region + "." + options.domain,
+                  .pg_port = options.pg_port,
+                  .quotas = &quotas}),
+        roles_databases(catalog, endpoints, options.compute, projects.turns()),
         usage_meter(usage, usage_sources(options)),
         reconcile(catalog, options.pageserver, options.safekeeper, [this] { keep_house(); }),
         monitor({catalog, endpoints, options.compute, options.pageserver,
@@ -102,6 +111,8 @@ struct Control::Impl {
     endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
       return projects.looks().look_at(endpoint, moment);
     });
+    endpoints.set_more_settings(
+        [this](const Endpoint& endpoint) { return quotas.settings_of(endpoint); });
     endpoints.set_reader_timeline(
         [this](const Endpoint& reader) { return projects.branches().reader_timeline(reader); });
     keep_api_key(options.home / "api_key", accounts);
@@ -120,9 +131,10 @@ struct Control::Impl {
   Catalog catalog;
   Accounts accounts;
   EndpointManager endpoints;
+  UsageStore usage;
+  Quotas quotas;
   Projects projects;
   RolesAndDatabases roles_databases;
-  UsageStore usage;
   UsageMeter usage_meter;
   Reconcile reconcile;
   Monitor monitor;
@@ -155,6 +167,7 @@ void Control::stop() {
   impl_->monitor.stop();
   impl_->reconcile.stop();
   impl_->projects.stop();
+  impl_->quotas.stop();
   impl_->endpoints.stop();
   impl_->usage_meter.stop();
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "control/console/files.h"
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
@@ -32,7 +33,10 @@ class Control {
     std::filesystem::path home;
     std::string http_host = "127.0.0.1";
     int http_port = 8080;  // 0 = any.
-    int pg_port = 5432;    // As connection strings name it.
+    // A socket that listens there already, if there is one.
+    std::function<UniqueFd(const std::string& host, int port)> http_listener =
+        [](const std::string&, int) { return UniqueFd(); };
+    int pg_port = 5432;  // As connection strings name it.
     std::string region = "us-east-1";
     std::filesystem::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
     bool forget_unreadable_passwords = false;

@@ -120,6 +120,7 @@ void Projects::apply_access(const Project& project) {
   options_.endpoints.refuse_project(project.id, project.deleted_at ? "the project is deleted" : "");
   options_.endpoints.set_allowed_addresses(project.id, allow_list_of(settings),
                                            only_protected_branches(settings));
+  if (options_.quotas != nullptr) options_.quotas->set(project.id, quota_of(settings));
 }
 
 CreatedBranch Projects::create(const ProjectRequest& request) {
@@ -277,6 +278,7 @@ void Projects::destroy(const std::string& project_id) {
   catalog.remove_project(project_id);
   options_.endpoints.set_allowed_addresses(project_id, {}, false);
   options_.endpoints.refuse_project(project_id, "");
+  if (options_.quotas != nullptr) options_.quotas->set(project_id, {});
   logger.info("project {} is gone", project_id);
 }
 

@@ -16,6 +16,7 @@
 #include "control/history.h"
 #include "control/looks.h"
 #include "control/project_turns.h"
+#include "control/quotas.h"
 #include "control/restores.h"
 #include "control/snapshots.h"
 #include "control/suspend.h"
@@ -55,6 +56,7 @@ class Projects {
     std::string domain;  // Endpoint hosts are <endpoint>.<domain>.
     int pg_port = 5432;
     std::chrono::seconds recovery_window{7 * 86'400};  // 0: what is deleted is gone at once.
+    Quotas* quotas = nullptr;                          // Nobody: there are no limits, as in tests.
   };
   explicit Projects(Options options);
 
@@ -88,6 +90,7 @@ class Projects {
   Restores& restores() { return restores_; }
   Snapshots& snapshots() { return snapshots_; }
   ConnectionStrings& connection_strings() { return connection_strings_; }
+  ProjectTurns& turns() { return turns_; }
 
  private:
   NewBranch first_branch(const Project& project, const ProjectRequest& request);

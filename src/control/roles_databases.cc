@@ -131,6 +131,8 @@ DatabaseRecord RolesAndDatabases::noted_database(const Branch& branch, const std
 
 Operation RolesAndDatabases::change(const Branch& branch,
                                     const std::function<void(const std::string&)>& work) {
+  const ProjectTurns::Hold turn(turns_, branch.project_id, ProjectTurns::Kind::shared,
+                                Deadline::after(ProjectTurns::kPatience));
   const std::string endpoint = catalog_.endpoint_of_branch(branch.id).id;
   endpoints_.while_running(endpoint, [&] {
     work(endpoint);

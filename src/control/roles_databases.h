@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/catalog.h"
+#include "control/project_turns.h"
 #include "control/suspend.h"
 
 namespace halogen::control {
@@ -29,8 +30,9 @@ struct DatabaseChange {
 
 class RolesAndDatabases {
  public:
-  RolesAndDatabases(Catalog& catalog, EndpointManager& endpoints, ComputeHost& host)
-      : catalog_(catalog), endpoints_(endpoints), host_(host) {}
+  RolesAndDatabases(Catalog& catalog, EndpointManager& endpoints, ComputeHost& host,
+                    ProjectTurns& turns)
+      : catalog_(catalog), endpoints_(endpoints), host_(host), turns_(turns) {}
 
   // Those of the branch's users, by name.
   std::vector<StoredRole> roles(const Branch& branch);
@@ -79,6 +81,7 @@ class RolesAndDatabases {
   Catalog& catalog_;
   EndpointManager& endpoints_;
   ComputeHost& host_;
+  ProjectTurns& turns_;
 };
 
 }  // namespace halogen::control

@@ -111,6 +111,8 @@ std::optional<Error> EndpointManager::refusal(const Machine& machine) {
   if (machine.disabled) return Error(Errc::conflict, "the endpoint is disabled");
   if (auto found = refused_.find(machine.project_id); found != refused_.end())
     return Error(Errc::conflict, "{}", found->second);
+  if (auto found = limited_.find(machine.project_id); found != limited_.end())
+    return Error(Errc::conflict, "{}", found->second);
   return std::nullopt;
 }
 
@@ -172,6 +174,19 @@ void EndpointManager::refuse_project(const std::string& project_id, const std::s
     refused_[project_id] = reason;
   for (auto& [id, machine] : machines_)
     if (machine->project_id == project_id) set_open(*machine);
+}
+
+bool EndpointManager::limit_project(const std::string& project_id, const std::string& reason) {
+  MutexLock lock(mutex_);
+  auto found = limited_.find(project_id);
+  if ((found == limited_.end() ? "" : found->second) == reason) return false;
+  if (reason.empty())
+    limited_.erase(project_id);
+  else
+    limited_[project_id] = reason;
+  for (auto& [id, machine] : machines_)
+    if (machine->project_id == project_id) set_open(*machine);
+  return true;
 }
 
 void EndpointManager::set_open(Machine& machine) {
@@ -251,6 +266,7 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->use = std::make_shared<EndpointUse>(endpoint.id);
   machine->use->timeout = timeout_of(endpoint.idle_timeout);
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
+  machine->units = endpoint.most_cu;
   machine->read_only = endpoint.read_only;
   machine->asked_for = endpoint.asked_for;
   machine->disabled = endpoint.disabled;
@@ -293,6 +309,7 @@ void EndpointManager::update(const Endpoint& endpoint) {
   if (!machine) throw no_such_endpoint();
   set_timeout(*machine, endpoint.idle_timeout);
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
+  machine->units = endpoint.most_cu;
   machine->asked_for = endpoint.asked_for;
   machine->disabled = endpoint.disabled;
   set_open(*machine);
@@ -350,6 +367,8 @@ void EndpointManager::wake_and_wait(const std::string& endpoint_id) {
     MachinePtr machine = find(endpoint_id);
     if (!machine) throw no_such_endpoint();
     if (stopping_) throw shutting_down();
+    if (auto limit = limited_.find(machine->project_id); limit != limited_.end())
+      throw Error(Errc::conflict, "{}", limit->second);
     machine->wakes.emplace_back(
         [woken](Outcome<ComputeAddress> outcome) { woken->set_value(std::move(outcome)); });
     schedule(machine);
@@ -570,7 +589,7 @@ void EndpointManager::publish(Machine& m) {
   const bool runs = m.state == ComputeState::active || m.state == ComputeState::suspending;
   if (std::exchange(m.counted_as_running, runs) == runs) return;
   if (runs)
-    activity_.began({m.id, m.project_id, m.branch_id, {}});
+    activity_.began({m.id, m.project_id, m.branch_id, {}, m.units});
   else
     activity_.ended(m.id);
 }
@@ -641,6 +660,7 @@ void EndpointManager::wake_for_vacuum(const std::string& endpoint_id) {
   if (!machine || stopping_) return;
   Machine& m = *machine;
   if (!m.vacuum_due || m.state != ComputeState::idle || m.use->timeout < 0) return;
+  if (limited_.contains(m.project_id)) return;  // Nor is it when that ends: its next wake is.
   if (m.use->idle_since.load() + options_.vacuum_rest > steady_clock::now())
     return watch_for_vacuum(m);
   if (!vacuuming_.empty()) {

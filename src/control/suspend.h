@@ -31,6 +31,7 @@
 #include "control/fair_jobs.h"
 #include "control/jobs.h"
 #include "control/settings/allow_list.h"
+#include "control/settings/allowed_settings.h"
 #include "protocol/compute_host.h"
 #include "protocol/endpoints.h"
 
@@ -85,6 +86,9 @@ class EndpointManager final : public Endpoints {
   // Makes the timeline that a read-only endpoint reads from this start on: at its branch's head.
   using ReaderTimeline = std::function<TimelineId(const Endpoint& endpoint)>;
   void set_reader_timeline(ReaderTimeline make) { reader_timeline_ = std::move(make); }
+  // More settings that a compute starts with. Before start().
+  using MoreSettings = std::function<SettingValues(const Endpoint& endpoint)>;
+  void set_more_settings(MoreSettings settings) { more_settings_ = std::move(settings); }
 
   // For the API. not_found for an endpoint that was not added.
   void add(const Endpoint& endpoint);
@@ -99,6 +103,9 @@ class EndpointManager final : public Endpoints {
   void update(const Endpoint& endpoint);
   // Clients of the project's endpoints are told this reason, now and at later ones; empty: no more.
   void refuse_project(const std::string& project_id, const std::string& reason);
+  // The same because it has used all that it may; its computes are not started for the API's work
+  // either. Returns whether this is news.
+  bool limit_project(const std::string& project_id, const std::string& reason);
   ComputeState state(const std::string& endpoint_id);
   // When clients last used it: now, while they do. Nothing: it has not been active since the start
   // of this program.
@@ -194,11 +201,13 @@ class EndpointManager final : public Endpoints {
   // By project, if it has one; and why it is refused.
   std::unordered_map<std::string, Allowed> allowed_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, std::string> refused_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, std::string> limited_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::string vacuuming_ GUARDED_BY(mutex_);  // That was woken for it; "": none is.
   std::deque<std::string> waiting_for_vacuum_ GUARDED_BY(mutex_);
   Look look_;
   ReaderTimeline reader_timeline_;
+  MoreSettings more_settings_;
   Jobs looks_;    // These wait for other jobs.
   Jobs readers_;  // Likewise: starts of read-only computes.
   Jobs answers_;  // Short: callbacks of wakes that need no start.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/log_trace.h"
 #include "base/metrics.h"
+#include "control/settings/compute_size.h"
 #include "control/settings/endpoint_settings.h"
 #include "control/settings/preload_libraries.h"
 #include "control/suspend_machine.h"
@@ -43,7 +44,9 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   std::string libraries =
       libraries_to_start_with(spec.settings["shared_preload_libraries"],
                               nlohmann::json::parse(project.settings), project.pg_version);
-  spec.settings["shared_preload_libraries"] = std::move(libraries);
+  spec.settings.erase("shared_preload_libraries");
+  if (!libraries.empty()) spec.settings["shared_preload_libraries"] = std::move(libraries);
+  spec.settings.merge(settings_of_size(endpoint.most_cu, spec.settings));
   if (branch.is_look || endpoint.read_only) {
     spec.settings["halogen.read_only"] = "on";
     spec.settings["default_transaction_read_only"] = "on";
@@ -174,6 +177,8 @@ ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
   Endpoint endpoint = catalog_.endpoint(machine->id);
   ComputeSpec spec = compute_spec(catalog_, endpoint, options_.settings_guard);
   if (endpoint.read_only) spec.timeline = reader_timeline_(endpoint);
+  if (more_settings_)
+    for (const auto& [name, value] : more_settings_(endpoint)) spec.settings[name] = value;
   // The roles may change as soon as the compute takes a connection; that the catalog's copy may be
   // stale from now on becomes durable while the compute boots.
   std::future<void> noted = std::async(std::launch::async, [this, &endpoint, &operation] {

@@ -36,6 +36,7 @@ struct EndpointManager::Machine {
   std::string project_id;
   std::string branch_id;
   PoolSettings pool;
+  double units = kLeastComputeUnits;  // Of its next start.
   bool read_only = false;
   bool asked_for = true;
   bool disabled = false;

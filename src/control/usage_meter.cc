@@ -72,6 +72,7 @@ void UsageMeter::look(int64_t now) {
       batch.prune(now);
     });
     if (all_due) all_seen_ = now;
+    sources_.recorded();
   } catch (const std::exception& error) {
     logger.error("cannot record what is used: {}", error.what());
   }
@@ -82,7 +83,7 @@ UsageMeter::Seen UsageMeter::look_at(const Activity& activity,
   Seen seen{{activity.branch_id, activity.project_id, {}}, {}, {}, {}};
   seen.usage.active_ms = activity.ran.count();
   seen.usage.compute_ms =
-      static_cast<int64_t>(static_cast<double>(seen.usage.active_ms) * kComputeUnits);
+      static_cast<int64_t>(static_cast<double>(seen.usage.active_ms) * activity.units);
   if (auto sent = all_sent.find(activity.endpoint_id); sent != all_sent.end()) {
     uint64_t& counted = sent_[activity.endpoint_id];
     // Less than before: the proxy has forgotten the endpoint in between.

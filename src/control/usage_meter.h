@@ -35,9 +35,10 @@ class UsageMeter {
     // To clients, by endpoint, since this process began.
     std::function<std::map<std::string, uint64_t>()> sent;
     std::function<std::vector<Branch>()> all_branches;
+    // Called when something was recorded, or a look at all branches was due.
+    std::function<void()> recorded = [] {};
   };
   static constexpr std::chrono::seconds kInterval{5};
-  static constexpr double kComputeUnits = 0.25;  // The size of every compute as yet.
 
   UsageMeter(UsageStore& store, Sources sources);
   ~UsageMeter() { stop(); }

@@ -186,15 +186,15 @@ Usage UsageStore::of_project(const std::string& project, int64_t now) {
   return sum;
 }
 
-std::vector<UsagePeriod> UsageStore::history(const std::string& project, Granularity granularity,
-                                             int64_t from, int64_t to) {
+std::vector<UsagePeriod> UsageStore::history(const std::string& project, const std::string& branch,
+                                             Granularity granularity, int64_t from, int64_t to) {
   MutexLock lock(mutex_);
   std::vector<UsagePeriod> found;
   Statement row = db_.query(
       "SELECT begin, sum(active_ms), sum(compute_ms), sum(written_bytes), sum(transfer_bytes), "
       "sum(storage_byte_hours) FROM usage WHERE project_id = ? AND granularity = ? AND "
-      "begin >= ? AND begin < ? GROUP BY begin ORDER BY begin",
-      project, static_cast<int64_t>(granularity), from, to);
+      "begin >= ? AND begin < ? AND ? IN ('', branch_id) GROUP BY begin ORDER BY begin",
+      project, static_cast<int64_t>(granularity), from, to, branch);
   while (row.step()) found.push_back({row.integer(0), read_usage(row, 1)});
   return found;
 }

@@ -78,9 +78,10 @@ class UsageStore {
   Usage of_branch(const std::string& branch, int64_t now);
   Usage of_project(const std::string& project, int64_t now);
   std::map<std::string, Usage> of_branches(const std::string& project, int64_t now);
-  // The periods of [from, to) in which anything was used, in their order.
-  std::vector<UsagePeriod> history(const std::string& project, Granularity granularity,
-                                   int64_t from, int64_t to);
+  // The periods of [from, to) in which anything was used, in their order; of one branch, if it is
+  // not empty.
+  std::vector<UsagePeriod> history(const std::string& project, const std::string& branch,
+                                   Granularity granularity, int64_t from, int64_t to);
 
  private:
   std::map<std::string, Usage> this_month(std::string_view where, const std::string& id,

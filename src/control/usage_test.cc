@@ -47,11 +47,11 @@ TEST_F(UsageTest, WhatIsAddedIsThereAfterARestartInEachPeriod) {
   EXPECT_EQ(store_->of_project("p", kNow + kHour), (Usage{1501, 376, 12, 23, 0}));
   EXPECT_EQ(store_->of_branches("p", kNow + kHour).size(), 2u);
   EXPECT_EQ(store_->of_project("other", kNow), Usage());
-  auto hours = store_->history("p", Granularity::hourly, kNow, kNow + 2 * kHour);
+  auto hours = store_->history("p", "", Granularity::hourly, kNow, kNow + 2 * kHour);
   ASSERT_EQ(hours.size(), 2u);
   EXPECT_EQ(hours[0].begin, kNow);
   EXPECT_EQ(hours[0].usage.active_ms, 1000);
-  EXPECT_EQ(store_->history("p", Granularity::monthly, 0, kNow + kHour).size(), 1u);
+  EXPECT_EQ(store_->history("p", "", Granularity::monthly, 0, kNow + kHour).size(), 1u);
   EXPECT_EQ(store_->of_project("p", kNow + 40 * 24 * kHour), Usage()) << "another month";
 }
 
@@ -90,7 +90,7 @@ TEST_F(UsageTest, StorageCountsByTheHourAlsoWhileNobodyLooks) {
   open();
   stored(3'000'000, kNow + 2 * kHour);
   EXPECT_EQ(store_->of_branch("br-a", kNow + 3 * kHour).storage_byte_hours, 5'000'000);
-  auto hours = store_->history("p", Granularity::hourly, kNow, kNow + 3 * kHour);
+  auto hours = store_->history("p", "", Granularity::hourly, kNow, kNow + 3 * kHour);
   ASSERT_EQ(hours.size(), 2u);
   EXPECT_EQ(hours[1].usage.storage_byte_hours, 1'000'000);
   batch([](auto& batch) { batch.forget_others({"br-b"}, kNow + 3 * kHour); });
@@ -104,8 +104,8 @@ TEST_F(UsageTest, OldPeriodsGo) {
     batch.add("br-a", "p", {1000, 0, 0, 0, 0}, kNow);
     batch.prune(kNow + 30 * 24 * kHour);
   });
-  EXPECT_TRUE(store_->history("p", Granularity::hourly, 0, kNow + 1).empty());
-  EXPECT_EQ(store_->history("p", Granularity::daily, 0, kNow + 1).size(), 1u);
+  EXPECT_TRUE(store_->history("p", "", Granularity::hourly, 0, kNow + 1).empty());
+  EXPECT_EQ(store_->history("p", "", Granularity::daily, 0, kNow + 1).size(), 1u);
 }
 
 TEST(Periods, BeginOnTheHourTheDayAndTheMonth) {

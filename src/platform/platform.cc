@@ -150,23 +150,29 @@ void bind_low_ports(Options& options, const std::vector<std::string>& hosts) {
   constexpr int kFirstForAll = 1024;
   constexpr int kBacklog = 65'535;
   options.bound = std::make_shared<Options::Bound>();
-  for (int port : {options.pg_port, options.sql_port}) {
-    if (::geteuid() != 0 || port >= kFirstForAll) continue;
-    for (const std::string& host : hosts) {
-      try {
-        options.bound->emplace(std::pair(host, port), net::listen_tcp(host, port, kBacklog));
-      } catch (const Error&) {  // The proxy finds out why.
-      }
+  auto bind = [&](const std::string& host, int port) {
+    if (::geteuid() != 0 || port >= kFirstForAll) return;
+    try {
+      options.bound->emplace(std::pair(host, port), net::listen_tcp(host, port, kBacklog));
+    } catch (const Error&) {  // Who needs it finds out why.
     }
-  }
+  };
+  for (const std::string& host : hosts)
+    for (int port : {options.pg_port, options.sql_port}) bind(host, port);
+  bind(options.host, options.http_port);
 }
 
-// What root has bound, or a new one.
+// What root has bound, if it has.
+UniqueFd bound_at(Options::Bound* bound, const std::string& host, int port) {
+  if (bound == nullptr) return UniqueFd();
+  auto found = bound->find({host, port});
+  return found == bound->end() ? UniqueFd() : std::move(found->second);
+}
+
+// That, or a new one.
 UniqueFd listen_at(Options::Bound* bound, const std::string& host, int port, int backlog) {
-  if (bound != nullptr)
-    if (auto found = bound->find({host, port}); found != bound->end() && found->second.valid())
-      return std::move(found->second);
-  return net::listen_tcp(host, port, backlog);
+  UniqueFd listener = bound_at(bound, host, port);
+  return listener.valid() ? std::move(listener) : net::listen_tcp(host, port, backlog);
 }
 
 }  // namespace
@@ -327,22 +333,25 @@ void Platform::make_template() {
 void Platform::start_control() {
   progress_("Starting the control plane and the proxy");
   Services& s = *services_;
-  s.control = std::make_unique<control::Control>(
-      control::Control::Options{.home = layout_.home,
-                                .http_host = options_.host,
-                                .http_port = options_.http_port,
-                                .pg_port = options_.pg_port,
-                                .region = options_.region,
-                                .key_file = options_.key_file,
-                                .forget_unreadable_passwords = options_.forget_unreadable_passwords,
-                                .open_metrics = options_.open_metrics,
-                                .requests_per_second = options_.api_rate,
-                                .domain = options_.domain,
-                                .pageserver = *s.pageserver,
-                                .safekeeper = *s.safekeeper,
-                                .compute = *s.agent,
-                                .layers = options_.layers,
-                                .console = options_.console});
+  s.control = std::make_unique<control::Control>(control::Control::Options{
+      .home = layout_.home,
+      .http_host = options_.host,
+      .http_port = options_.http_port,
+      .http_listener = [bound = options_.bound](
+                           const std::string& host,
+                           int port) { return bound_at(bound.get(), host, port); },
+      .pg_port = options_.pg_port,
+      .region = options_.region,
+      .key_file = options_.key_file,
+      .forget_unreadable_passwords = options_.forget_unreadable_passwords,
+      .open_metrics = options_.open_metrics,
+      .requests_per_second = options_.api_rate,
+      .domain = options_.domain,
+      .pageserver = *s.pageserver,
+      .safekeeper = *s.safekeeper,
+      .compute = *s.agent,
+      .layers = options_.layers,
+      .console = options_.console});
   const MemoryShares memory = MemoryShares::of(options_.memory_bytes);
   s.proxy = std::make_unique<proxy::Proxy>(
       proxy::Proxy::Options{

@@ -3,19 +3,10 @@
 import os
 import subprocess
 
-import pytest
-
 from fixtures.platform import PSQL
 
 PG_DUMP = os.path.join(os.path.dirname(PSQL), "pg_dump")
 SOME = ["pgstattuple", "postgres_fdw", "dblink", "uuid-ossp", "earthdistance", "bloom", "amcheck", "xml2", "pg_buffercache"]
-
-
-@pytest.fixture(scope="module")
-def project(platform):
-    project = platform.create_project("extensions")
-    yield project
-    project.delete()
 
 
 def extensions(project, branch=None):

@@ -8,6 +8,7 @@
 #include "redo.h"
 #include "role_guard.h"
 #include "session.h"
+#include "size_limit.h"
 
 PG_MODULE_MAGIC;
 
@@ -22,6 +23,7 @@ void _PG_init(void) {
   hg_session_init();
   hg_epoch_init();
   hg_read_only_init();
+  hg_size_limit_init();
   hg_role_guard_init();
   hg_extension_rights_init();
   hg_log_mask_init();

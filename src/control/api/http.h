@@ -178,6 +178,10 @@ Response restart_endpoint(Services&, const Request&);
 // pooler.cc
 Response get_pooler(Services&, const Request&);
 Response end_client(Services&, const Request&);
+// consumption.cc
+Response get_consumption(Services&, const Request&);
+Response get_consumption_of_projects(Services&, const Request&);
+Response get_consumption_of_branches(Services&, const Request&);
 // operations.cc
 Response list_operations(Services&, const Request&);
 Response get_operation(Services&, const Request&);

@@ -60,10 +60,6 @@ void require_offered(const json& settings) {
        {"enable_logical_replication", "block_public_connections", "block_vpc_connections", "hipaa"})
     if (settings.value(name, json()) == true)
       throw Error(Errc::conflict, "settings.{} is not offered here", name);
-  const json quota = object_or_empty(settings, "quota");
-  for (const auto& [name, limit] : quota.items())
-    if (limit.is_number() && limit > 0)
-      throw Error(Errc::conflict, "settings.quota.{}: quotas are not offered here", name);
 }
 
 // The `settings` of a project in a request, with what is wrong in them told by a code.

@@ -31,6 +31,7 @@ Route managing(Route route) {
 
 #define API "/api/v2"
 #define CONSOLE API "/console"
+#define CONSUMPTION API "/consumption_history"
 #define ORGANIZATION API "/organizations/:org_id"
 #define PROJECT API "/projects/:project_id"
 #define BRANCH PROJECT "/branches/:branch_id"
@@ -80,21 +81,25 @@ void add_accounts(std::vector<Route>& table) {
 }
 
 void add_projects(std::vector<Route>& table) {
-  table.insert(table.end(),
-               {
-                   about(Kind::projects, "GET", API "/projects", list_projects),
-                   about(Kind::projects, "POST", API "/projects", create_project),
-                   about(Kind::user, "GET", API "/projects/shared", list_shared_projects),
-                   project("GET", PROJECT, get_project),
-                   project("GET", PROJECT "/overview", get_project_overview),
-                   project("PATCH", PROJECT, update_project),
-                   managing(project("DELETE", PROJECT, delete_project)),
-                   project("POST", PROJECT "/recover", recover_project),
-                   project("GET", PROJECT "/connection_uri", get_connection_uri),
-                   project("GET", PROJECT "/available_preload_libraries", list_preload_libraries),
-                   project("GET", PROJECT "/operations", list_operations),
-                   project("GET", PROJECT "/operations/:operation_id", get_operation),
-               });
+  table.insert(
+      table.end(),
+      {
+          about(Kind::projects, "GET", API "/projects", list_projects),
+          about(Kind::projects, "POST", API "/projects", create_project),
+          about(Kind::user, "GET", API "/projects/shared", list_shared_projects),
+          about(Kind::projects, "GET", CONSUMPTION "/projects", get_consumption),
+          about(Kind::projects, "GET", CONSUMPTION "/v2/projects", get_consumption_of_projects),
+          about(Kind::projects, "GET", CONSUMPTION "/v2/branches", get_consumption_of_branches),
+          project("GET", PROJECT, get_project),
+          project("GET", PROJECT "/overview", get_project_overview),
+          project("PATCH", PROJECT, update_project),
+          managing(project("DELETE", PROJECT, delete_project)),
+          project("POST", PROJECT "/recover", recover_project),
+          project("GET", PROJECT "/connection_uri", get_connection_uri),
+          project("GET", PROJECT "/available_preload_libraries", list_preload_libraries),
+          project("GET", PROJECT "/operations", list_operations),
+          project("GET", PROJECT "/operations/:operation_id", get_operation),
+      });
 }
 
 void add_branches(std::vector<Route>& table) {

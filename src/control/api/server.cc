@@ -105,7 +105,11 @@ Request read_request(Services& services, const httplib::Request& from, const Mat
   if (services.console != nullptr) request.session = services.console->token(from);
   request.method = from.method;
   request.body = from.body;
-  for (const auto& [name, value] : from.params) request.query[name] = value;
+  // Given more than once, it is a list, which other clients write with commas.
+  for (const auto& [name, value] : from.params) {
+    std::string& text = request.query[name];
+    text += (text.empty() ? "" : ",") + value;
+  }
   request.path = match.path;
   return request;
 }
@@ -167,7 +171,8 @@ std::optional<Refusal> Server::Impl::judge(Services& services, const httplib::Re
   return std::nullopt;
 }
 
-Server::Server(const std::string& host, int port) : impl_(std::make_unique<Impl>()) {
+Server::Server(const std::string& host, int port, UniqueFd listener)
+    : impl_(std::make_unique<Impl>()) {
   BoundedServer& http = impl_->http;
   http.set_payload_max_length(kMostBody);
   http.set_tcp_nodelay(true);
@@ -176,7 +181,10 @@ Server::Server(const std::string& host, int port) : impl_(std::make_unique<Impl>
     int yes = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
-  if (port == 0) {
+  if (listener.valid()) {
+    http.take_listener(std::move(listener));
+    impl_->port = port;
+  } else if (port == 0) {
     impl_->port = http.bind_to_any_port(host);
   } else {
     impl_->port = http.bind_to_port(host, port) ? port : -1;

@@ -6,14 +6,16 @@
 #include <memory>
 #include <string>
 
+#include "base/file.h"
 #include "control/api/http.h"
 
 namespace halogen::control::api {
 
 class Server {
  public:
-  // Port 0 = any free one. Throws unavailable if it cannot be bound.
-  Server(const std::string& host, int port);
+  // Port 0 = any free one. Throws unavailable if it cannot be bound. `listener`, if valid, listens
+  // there already.
+  Server(const std::string& host, int port, UniqueFd listener = {});
   ~Server();
 
   int port() const;

@@ -212,8 +212,7 @@ const AllowedSetting kAllowed[] = {
     row("track_io_timing", boolean()),
     row("track_wal_io_timing", boolean()),
     // Libraries that Postgres brings.
-    row("shared_preload_libraries",
-        libraries(preload_library_names())),
+    row("shared_preload_libraries", libraries(preload_library_names())),
     row("auto_explain.log_analyze", boolean()),
     row("auto_explain.log_buffers", boolean()),
     row("auto_explain.log_format", one_of("text|xml|json|yaml")),

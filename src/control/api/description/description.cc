@@ -22,6 +22,7 @@ json make_description() {
   parts::add_content_paths(paths);
   parts::add_endpoint_paths(paths);
   parts::add_snapshot_paths(paths);
+  parts::add_consumption_paths(paths);
   parts::add_console_paths(paths);
   json schemas = parts::components();
   schemas.update(parts::console_components());

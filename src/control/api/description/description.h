@@ -29,6 +29,7 @@ void add_branch_paths(nlohmann::json& paths);
 void add_content_paths(nlohmann::json& paths);  // Roles and databases.
 void add_endpoint_paths(nlohmann::json& paths);
 void add_snapshot_paths(nlohmann::json& paths);
+void add_consumption_paths(nlohmann::json& paths);
 }  // namespace parts
 
 }  // namespace halogen::control::api

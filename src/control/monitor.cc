@@ -246,9 +246,9 @@ void Monitor::add_block_use(const Endpoint& endpoint, int pid, int64_t now, Coun
     const Counters& last = before->second;
     for (Measure measure : {Measure::blocks_hit, Measure::blocks_read})
       of(counters->values, measure) = last.values[static_cast<size_t>(measure)];
-    counters->blocks_after = last.blocks_after;
+    if (last.started_at == counters->started_at) counters->blocks_after = last.blocks_after;
     constexpr auto kQueries = static_cast<size_t>(Measure::queries);
-    if (last.values[kQueries] == counters->values[kQueries] || now < last.blocks_after) return;
+    if (last.values[kQueries] == counters->values[kQueries] || now < counters->blocks_after) return;
   }
   if (pid == 0) return;
   if (std::optional<BlockUse> use = options_.host.block_use(endpoint.id)) {

@@ -133,7 +133,15 @@ await steps({
     await page.getByRole("button", { name: "New role" }).click();
     await dialog.getByLabel("Name").fill("reporter");
     await dialog.getByRole("button", { name: "Create role" }).click();
-    await dialog.getByText("npg_").waitFor();
+    const first = await dialog.getByText("npg_").innerText();
+    await page.keyboard.press("Escape");
+    await choose("reporter", "Reset password");
+    await dialog.getByRole("button", { name: "Reset password" }).click();
+    const second = await dialog.getByText("npg_").innerText();
+    assert.notEqual(second, first);
+    await page.keyboard.press("Escape");
+    await choose("reporter", "Show password");
+    assert.equal(await dialog.getByText("npg_").innerText(), second);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "New database" }).click();
     await dialog.getByLabel("Name").fill("reports");
@@ -161,6 +169,28 @@ await steps({
     await form.getByLabel("Addresses and networks").fill("127.0.0.0/8\n::1");
     await form.getByRole("button", { name: "Save" }).click();
     await page.getByText("2 allowed").waitFor();
+  },
+  "the project gets another name and window": async () => {
+    const form = page.locator("form").filter({ has: page.getByLabel("History window") });
+    await form.getByLabel("Name").fill("renamed");
+    await form.getByLabel("History window").selectOption({ label: "1 day" });
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Choose a project" }).getByText("renamed").waitFor();
+    await page.reload();
+    assert.equal(await form.getByLabel("History window").inputValue(), "86400");
+  },
+  "settings of Postgres are kept, and those that are not allowed refused": async () => {
+    const form = page.locator("form").filter({ has: page.getByLabel("PostgreSQL settings") });
+    await form.getByLabel("Suspend after").selectOption({ label: "1 hour" });
+    await form.getByLabel("PostgreSQL settings").fill("archive_command = rm");
+    await form.getByRole("button", { name: "Save" }).click();
+    await form.getByRole("alert").getByText("archive_command").waitFor();
+    await form.getByLabel("PostgreSQL settings").fill("work_mem = 8MB");
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByText("PostgreSQL settings count from").waitFor();
+    await page.reload();
+    assert.equal(await form.getByLabel("PostgreSQL settings").inputValue(), "work_mem = 8MB");
+    assert.equal(await form.getByLabel("Suspend after").inputValue(), "3600");
   },
   "what was done is listed": async () => {
     await page.goto(projectPage("operations"));

@@ -166,6 +166,11 @@ function Compute({ project, endpoint, branch }: { project: Project; endpoint: En
     event.preventDefault();
     save.mutate(undefined);
   }
+  const changed =
+    timeout !== endpoint.suspend_timeout_seconds ||
+    postgres !== lines(endpoint.settings.pg_settings) ||
+    pooler !== lines(endpoint.settings.pgbouncer_settings) ||
+    outgoing !== (endpoint.settings.outgoing_traffic ?? false);
   const listed = timeouts.some((one) => one.value === timeout) ? timeouts : [{ value: timeout, name: seconds(timeout) }, ...timeouts];
   const ignored = Object.entries(endpoint.settings.pg_settings_ignored ?? {});
   return (
@@ -198,7 +203,7 @@ function Compute({ project, endpoint, branch }: { project: Project; endpoint: En
             The compute may make connections itself <span className="text-muted">(postgres_fdw, dblink)</span>
           </span>
         </div>
-        <Save busy={save.isPending} error={save.error} disabled={false} />
+        <Save busy={save.isPending} error={save.error} disabled={!changed} />
       </form>
     </Card>
   );

@@ -179,6 +179,24 @@ await steps({
     await page.reload();
     assert.equal(await form.getByLabel("History window").inputValue(), "86400");
   },
+  "a library is preloaded, and a quota set": async () => {
+    const card = (name) => page.locator("section").filter({ has: page.getByRole("heading", { name }) });
+    const library = page.getByRole("switch", { name: "auto_explain" });
+    await library.click();
+    await card("Libraries to preload").getByRole("button", { name: "Save" }).click();
+    await page.getByText("Computes have them from their next start on.").waitFor();
+    const written = page.getByLabel(/^Written, GB/);
+    await written.fill("nonsense");
+    await page.getByText("A number, or empty").waitFor();
+    await written.fill("10");
+    await card("Usage and quotas").getByRole("button", { name: "Save" }).click();
+    await page.getByText("of 10 GB this month").waitFor();
+    await page.shot("quotas");
+    await page.reload();
+    await page.getByText("of 10 GB this month").waitFor();
+    assert.equal(await written.inputValue(), "10");
+    assert.equal(await library.getAttribute("aria-checked"), "true");
+  },
   "settings of Postgres are kept, and those that are not allowed refused": async () => {
     const form = page.locator("form").filter({ has: page.getByLabel("PostgreSQL settings") });
     await form.getByLabel("Suspend after").selectOption({ label: "1 hour" });

@@ -143,6 +143,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/consumption_history/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What projects have used, by hours, days or months */
+        get: operations["getConsumptionHistoryPerProject"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/consumption_history/v2/branches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What branches have used */
+        get: operations["getConsumptionHistoryPerBranchV2"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/consumption_history/v2/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as a list of metrics */
+        get: operations["getConsumptionHistoryPerProjectV2"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -212,6 +263,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/organizations/{org_id}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** There are none */
+        get: operations["getOrganizationInvitations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/organizations/{org_id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who belongs to it: the operator */
+        get: operations["getOrganizationMembers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/organizations/{org_id}/members/{member_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One of them */
+        get: operations["getOrganizationMember"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects": {
         parameters: {
             query?: never;
@@ -264,6 +366,23 @@ export interface paths {
         head?: never;
         /** Changes its name, settings, or what new endpoints are like */
         patch: operations["updateProject"];
+        trace?: never;
+    };
+    "/projects/{project_id}/available_preload_libraries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What its computes may preload */
+        get: operations["getAvailablePreloadLibraries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/projects/{project_id}/branches": {
@@ -797,6 +916,23 @@ export interface paths {
         };
         /** Of Halogen: what the console shows of its branches and computes */
         get: operations["getProjectOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{project_id}/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whom it is shared with: nobody */
+        get: operations["listProjectPermissions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1717,6 +1853,209 @@ export interface operations {
             };
         };
     };
+    getConsumptionHistoryPerProject: {
+        parameters: {
+            query: {
+                cursor?: string;
+                limit?: number;
+                project_ids?: string;
+                from: string;
+                to: string;
+                granularity: "hourly" | "daily" | "monthly";
+                org_id?: string;
+                include_v1_metrics?: boolean;
+                metrics?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        pagination?: {
+                            cursor: string;
+                        };
+                        projects: {
+                            periods: {
+                                consumption: {
+                                    /** Format: int64 */
+                                    active_time_seconds: number;
+                                    /** Format: int64 */
+                                    compute_time_seconds: number;
+                                    /** Format: int64 */
+                                    data_storage_bytes_hour?: number;
+                                    /** Format: int64 */
+                                    synthetic_storage_size_bytes: number;
+                                    /** Format: date-time */
+                                    timeframe_end: string;
+                                    /** Format: date-time */
+                                    timeframe_start: string;
+                                    /** Format: int64 */
+                                    written_data_bytes: number;
+                                }[];
+                                /** Format: date-time */
+                                period_end?: string;
+                                /** Format: uuid */
+                                period_id: string;
+                                period_plan: string;
+                                /** Format: date-time */
+                                period_start: string;
+                            }[];
+                            project_id: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    getConsumptionHistoryPerBranchV2: {
+        parameters: {
+            query: {
+                cursor?: string;
+                limit?: number;
+                project_ids: string;
+                branch_ids?: string;
+                from: string;
+                to: string;
+                granularity: "hourly" | "daily" | "monthly";
+                org_id?: string;
+                metrics: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        branches: {
+                            branch_id: string;
+                            periods: {
+                                consumption: {
+                                    metrics: {
+                                        metric_name: string;
+                                        /** Format: int64 */
+                                        value: number;
+                                    }[];
+                                    /** Format: date-time */
+                                    timeframe_end: string;
+                                    /** Format: date-time */
+                                    timeframe_start: string;
+                                }[];
+                                /** Format: date-time */
+                                period_end?: string;
+                                /** Format: uuid */
+                                period_id: string;
+                                period_plan: string;
+                                /** Format: date-time */
+                                period_start: string;
+                            }[];
+                            project_id: string;
+                        }[];
+                        pagination?: {
+                            cursor: string;
+                        };
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    getConsumptionHistoryPerProjectV2: {
+        parameters: {
+            query: {
+                cursor?: string;
+                limit?: number;
+                project_ids?: string;
+                from: string;
+                to: string;
+                granularity: "hourly" | "daily" | "monthly";
+                org_id?: string;
+                metrics: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        pagination?: {
+                            cursor: string;
+                        };
+                        projects: {
+                            periods: {
+                                consumption: {
+                                    metrics: {
+                                        metric_name: string;
+                                        /** Format: int64 */
+                                        value: number;
+                                    }[];
+                                    /** Format: date-time */
+                                    timeframe_end: string;
+                                    /** Format: date-time */
+                                    timeframe_start: string;
+                                }[];
+                                /** Format: date-time */
+                                period_end?: string;
+                                /** Format: uuid */
+                                period_id: string;
+                                period_plan: string;
+                                /** Format: date-time */
+                                period_start: string;
+                            }[];
+                            project_id: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
     getDescription: {
         parameters: {
             query?: never;
@@ -1874,6 +2213,133 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    getOrganizationInvitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                org_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        invitations: Record<string, never>[];
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    getOrganizationMembers: {
+        parameters: {
+            query?: {
+                sort_by?: "email" | "role" | "joined_at";
+                cursor?: string;
+                sort_order?: "asc" | "desc";
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                org_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        members: {
+                            member: {
+                                /** Format: uuid */
+                                id: string;
+                                /** Format: date-time */
+                                joined_at?: string;
+                                org_id: string;
+                                role: string;
+                                /** Format: uuid */
+                                user_id: string;
+                            };
+                            user: {
+                                email: string;
+                                has_mfa?: boolean;
+                            };
+                        }[];
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    getOrganizationMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                org_id: string;
+                member_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: uuid */
+                        id: string;
+                        /** Format: date-time */
+                        joined_at?: string;
+                        org_id: string;
+                        role: string;
+                        /** Format: uuid */
+                        user_id: string;
+                    };
                 };
             };
             /** @description An error */
@@ -2141,6 +2607,45 @@ export interface operations {
                     "application/json": {
                         operations: components["schemas"]["Operation"][];
                         project: components["schemas"]["Project"];
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    getAvailablePreloadLibraries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        libraries: {
+                            description: string;
+                            is_default: boolean;
+                            is_experimental: boolean;
+                            library_name: string;
+                            version: string;
+                        }[];
                     };
                 };
             };
@@ -3882,6 +4387,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProjectOverview"];
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    listProjectPermissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        project_permissions: Record<string, never>[];
+                    };
                 };
             };
             /** @description An error */

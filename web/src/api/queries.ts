@@ -73,7 +73,7 @@ export const allBranchesQuery = queryOptions({
 export const projectQuery = (id: string) =>
   queryOptions({
     queryKey: ["project", id],
-    queryFn: async ({ signal }) => (await http.get<{ project: Project }>(path`/projects/${id}`, signal)).project,
+    queryFn: async ({ signal }) => (await http.get<Answer<"getProject">>(path`/projects/${id}`, signal)).project,
   });
 
 export const projectOverviewQuery = (id: string) =>
@@ -132,6 +132,14 @@ export const passwordQuery = (id: string, branch: string, role: string) =>
     },
     enabled: branch !== "" && role !== "",
     staleTime: 30_000,
+  });
+
+export const preloadLibrariesQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["project", id, "preload_libraries"],
+    queryFn: async ({ signal }) =>
+      (await http.get<Answer<"getAvailablePreloadLibraries">>(path`/projects/${id}/available_preload_libraries`, signal)).libraries,
+    staleTime: 60_000,
   });
 
 export const snapshotsQuery = (id: string) =>

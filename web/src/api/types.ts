@@ -14,6 +14,8 @@ export type Answer<Name extends keyof operations> = operations[Name] extends {
 
 // An item of the list, or one whole project: what both have.
 export type Project = Described["ProjectListItem"];
+export type WholeProject = Described["Project"];
+export type Quota = Described["ProjectQuota"];
 export type Branch = Described["Branch"];
 // What an older release stored and this one does not allow, with the reason: of answers only.
 export type Endpoint = Described["Endpoint"] & { settings: { pg_settings_ignored?: Record<string, string> } };

@@ -2,17 +2,20 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Trash2 } from "lucide-react";
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type FormEvent, useState } from "react";
 import { toast } from "sonner";
 import { http, path } from "@/api/client";
 import { projectQuery, useChange } from "@/api/queries";
-import type { Endpoint, Project } from "@/api/types";
+import type { Project } from "@/api/types";
 import { useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
-import { Badge, Button, Card, CardHead, Field, Input, Problem, Select, Skeleton, Switch, TextArea } from "@/ui/basics";
+import { Badge, Button, Card, CardHead, Field, Input, Select, Skeleton, Switch, TextArea } from "@/ui/basics";
 import { seconds } from "@/ui/format";
 import { Confirm } from "@/ui/overlays";
-import { timeouts } from "./projects";
+import { ComputeSettings } from "./compute-settings";
+import { PreloadLibraries } from "./preload-libraries";
+import { Quotas } from "./quotas";
+import { Save } from "./settings-parts";
 
 export function SettingsPage() {
   const { project, branch, endpoint } = useCurrent();
@@ -27,25 +30,13 @@ export function SettingsPage() {
           <>
             <General key={`name-${about.updated_at}`} project={about} />
             <AllowList key={`ips-${about.updated_at}`} project={about} />
-            {endpoint && <Compute key={endpoint.id} project={about} endpoint={endpoint} branch={branch?.name ?? ""} />}
+            <PreloadLibraries key={`libraries-${about.updated_at}`} project={about} />
+            <Quotas key={`quotas-${about.updated_at}`} project={about} />
+            {endpoint && <ComputeSettings key={endpoint.id} project={about} endpoint={endpoint} branch={branch?.name ?? ""} />}
             <Deletion project={about} />
           </>
         )}
       </PageBody>
-    </>
-  );
-}
-
-function Save({ busy, disabled, error, children }: { busy: boolean; disabled: boolean; error: unknown; children?: ReactNode }) {
-  return (
-    <>
-      {error !== null && <Problem error={error} />}
-      <div className="flex items-center justify-end gap-3">
-        {children}
-        <Button type="submit" look="solid" size="sm" busy={busy} disabled={disabled}>
-          Save
-        </Button>
-      </div>
     </>
   );
 }
@@ -121,88 +112,6 @@ function AllowList({ project }: { project: Project }) {
           <Switch checked={only} onChange={setOnly} label="Only for protected branches" />
           Only for protected branches
         </label>
-        <Save busy={save.isPending} error={save.error} disabled={!changed} />
-      </form>
-    </Card>
-  );
-}
-
-// Lines of "name = value".
-const lines = (settings: Record<string, unknown> | undefined) =>
-  Object.entries(settings ?? {})
-    .map(([name, value]) => `${name} = ${String(value)}`)
-    .join("\n");
-
-function parsed(text: string): Record<string, string> {
-  return Object.fromEntries(
-    text
-      .split("\n")
-      .map((line) => line.trim())
-      .filter((line) => line !== "" && !line.startsWith("#"))
-      .map((line) => {
-        const at = line.indexOf("=");
-        const value = at < 0 ? "" : line.slice(at + 1).trim();
-        return [at < 0 ? line : line.slice(0, at).trim(), value.replace(/^'(.*)'$/, "$1")];
-      }),
-  );
-}
-
-function Compute({ project, endpoint, branch }: { project: Project; endpoint: Endpoint; branch: string }) {
-  const [timeout, setTimeout] = useState(endpoint.suspend_timeout_seconds);
-  const [postgres, setPostgres] = useState(lines(endpoint.settings.pg_settings));
-  const [pooler, setPooler] = useState(lines(endpoint.settings.pgbouncer_settings));
-  const [outgoing, setOutgoing] = useState(endpoint.settings.outgoing_traffic ?? false);
-  const save = useChange(
-    () =>
-      http.patch(path`/projects/${project.id}/endpoints/${endpoint.id}`, {
-        endpoint: {
-          suspend_timeout_seconds: timeout,
-          settings: { pg_settings: parsed(postgres), pgbouncer_settings: parsed(pooler), outgoing_traffic: outgoing },
-        },
-      }),
-    () => toast.success("Saved. PostgreSQL settings count from the compute's next start."),
-  );
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    save.mutate(undefined);
-  }
-  const changed =
-    timeout !== endpoint.suspend_timeout_seconds ||
-    postgres !== lines(endpoint.settings.pg_settings) ||
-    pooler !== lines(endpoint.settings.pgbouncer_settings) ||
-    outgoing !== (endpoint.settings.outgoing_traffic ?? false);
-  const listed = timeouts.some((one) => one.value === timeout) ? timeouts : [{ value: timeout, name: seconds(timeout) }, ...timeouts];
-  const ignored = Object.entries(endpoint.settings.pg_settings_ignored ?? {});
-  return (
-    <Card>
-      <CardHead title={`Compute of ${branch}`} hint={endpoint.id} />
-      <form onSubmit={submit} className="space-y-4 p-5">
-        <Field label="Suspend after" hint="Idle connections do not keep it awake, and stay open.">
-          {(props) => (
-            <Select {...props} value={timeout} onChange={(event) => setTimeout(Number(event.target.value))}>
-              {listed.map((one) => (
-                <option key={one.value} value={one.value}>
-                  {one.name}
-                </option>
-              ))}
-            </Select>
-          )}
-        </Field>
-        <div className="grid gap-4 sm:grid-cols-2">
-          <Field label="PostgreSQL settings" hint="Count from its next start. One a line.">
-            {(props) => <TextArea {...props} className="font-mono text-[13px]" placeholder="work_mem = 64MB" value={postgres} onChange={(event) => setPostgres(event.target.value)} />}
-          </Field>
-          <Field label="Pooler settings" hint="Named as PgBouncer's; count at once.">
-            {(props) => <TextArea {...props} className="font-mono text-[13px]" placeholder="default_pool_size = 20" value={pooler} onChange={(event) => setPooler(event.target.value)} />}
-          </Field>
-        </div>
-        {ignored.length > 0 && <p className="text-[13px] text-warn">Not in force: {ignored.map(([name, why]) => `${name} (${why})`).join(", ")}.</p>}
-        <div className="flex items-center gap-3 text-sm">
-          <Switch checked={outgoing} onChange={setOutgoing} label="Outgoing connections" />
-          <span>
-            The compute may make connections itself <span className="text-muted">(postgres_fdw, dblink)</span>
-          </span>
-        </div>
         <Save busy={save.isPending} error={save.error} disabled={!changed} />
       </form>
     </Card>

@@ -2,17 +2,20 @@
 //
 // A stock server makes WAL; then its walsender, which has nothing else to do, feeds a pageserver.
 // For comparison the same server replays the same WAL by crash recovery. Pages are asked for as a
-// compute asks, over the page service's socket, each page once, so that the page cache does not
-// answer.
+// compute asks, over the page service's socket; the page cache is so small that it does not answer.
 //
 // Usage: bench_storage [transactions of pgbench, per client]
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <random>
+#include <thread>
 
 #include "net/socket.h"
 #include "pageserver/pageserver.h"
+#include "pageserver/redo/native_redo.h"
 #include "pageserver/redo/redo_pool.h"
 #include "pageserver/redo/redo_test_env.h"
 #include "postgres/stock_cluster.h"
@@ -26,6 +29,7 @@ using halogen::testing::StockCluster;
 
 constexpr uint32_t kDatabase = 5;  // "postgres"
 constexpr uint32_t kChainPages = 1000;
+constexpr int kReads = 8000;
 constexpr const char* kSettings =
     "-c autovacuum=off -c full_page_writes=off -c synchronous_commit=off -c checkpoint_timeout=1d "
     "-c max_wal_size=100GB -c max_connections=50";
@@ -62,7 +66,8 @@ std::string one_line(std::string text) {
 class PageClient {
  public:
   PageClient(Pageserver& server, TimelineId timeline, Lsn lsn) : server_(server), lsn_(lsn) {
-    token_ = server.open_session(timeline, 1, lsn);
+    // Not before what it has read of a server that goes on writing.
+    token_ = server.open_session(timeline, 1, server.timeline(timeline).last_record_lsn);
     socket_ = net::connect_unix(server.page_service_socket(), in_minutes());
     Writer hello;
     hello.put(PageHello{.token = token_});
@@ -94,6 +99,38 @@ class PageClient {
   std::string buffer_;
 };
 
+// How long reads took, in microseconds.
+struct Latencies {
+  std::vector<double> all;
+  double seconds = 0;
+
+  double at(double part) {
+    auto place = all.begin() + static_cast<ptrdiff_t>(part * static_cast<double>(all.size() - 1));
+    std::nth_element(all.begin(), place, all.end());
+    return *place;
+  }
+};
+
+// Our own code, or always a process of Postgres.
+class SwitchedRedo : public Redo {
+ public:
+  explicit SwitchedRedo(RedoPool& processes)
+      : processes_(processes), native_(processes, NativeRedo::Mode::on) {}
+
+  void use_processes() { now_ = &processes_; }
+  std::string replay(const PageKey& key, std::optional<Bytes> base,
+                     std::span<const RedoRecord> records, Deadline deadline) override {
+    return now_.load()->of(tenant_).replay(key, base, records, deadline);
+  }
+  Redo& of(TenantId /*tenant*/) override { return *this; }
+
+ private:
+  RedoPool& processes_;
+  NativeRedo native_;
+  std::atomic<Redo*> now_ = &native_;
+  const TenantId tenant_ = TenantId::random();
+};
+
 class StorageBench {
  public:
   explicit StorageBench(int transactions) : transactions_(transactions) {
@@ -103,6 +140,7 @@ class StorageBench {
     Pageserver::Options options;
     options.home = folder_.path() / "home";
     options.page_socket = folder_.path() / "pages";
+    options.page_cache_bytes = 1 << 20;
     server_ = std::make_unique<Pageserver>(options, redo_);
     start_ = stock_.end();
     server_->import_template(15, stock_.data(), start_);
@@ -114,19 +152,19 @@ class StorageBench {
   void run() {
     make_wal();
     ingest();
-    fmt::print("\n| page reads over the page service | pages/s |\n|---|---|\n");
-    for (int length : {1, 10, 100}) {
-      std::string table = fmt::format("chain_{}", length);
-      std::string what = fmt::format("chains of {}, in memory", length);
-      read_pages(table, 0, kChainPages / 2, 1, what + ", one at a time");
-      read_pages(table, kChainPages / 2, kChainPages / 2, 100, what + ", 100 in a request");
-    }
+    fmt::print("\n| page reads over the page service, one client | pages/s |\n|---|---|\n");
+    read_pages("chain_10", kChainPages, 1, "chains of 10, in memory, one at a time");
+    read_pages("chain_10", kChainPages, 100, "chains of 10, in memory, 100 in a request");
     flush();
-    uint32_t pages = std::min<uint32_t>(pages_of("pgbench_accounts"), 20'000);
-    read_pages("pgbench_accounts", 0, pages / 4, 1,
-               "pgbench's accounts, from files, one at a time");
-    read_pages("pgbench_accounts", pages / 4, pages - pages / 4, 128,
-               "pgbench's accounts, from files, 128 in a request");
+    const uint32_t pages = std::min<uint32_t>(pages_of("pgbench_accounts"), 15'000);
+    read_pages("pgbench_accounts", pages, 1, "pgbench's accounts, from files, one at a time");
+    read_pages("pgbench_accounts", pages, 128, "pgbench's accounts, from files, 128 in a request");
+    fmt::print(
+        "\n| a page that is not cached, us: p50 / p99 (pages/s) | 1 client | 8 | 32 "
+        "|\n|---|---|---|---|\n");
+    show_latencies("our own code");
+    redo_.use_processes();
+    show_latencies("a process of Postgres");
     compare_with_recovery();
   }
 
@@ -137,8 +175,20 @@ class StorageBench {
     stock_.as_postgres(fmt::format("{}pgbench -n -c 4 -j 2 -M prepared -t {} {}", kPostgresBin,
                                    transactions_, target));
     for (int length : {1, 10, 100}) make_chains(length);
-    stock_.sql("SET synchronous_commit = on; CREATE TABLE last();");
-    end_ = *Lsn::parse(one_line(stock_.sql("SELECT pg_current_wal_flush_lsn();")));
+    parts_.emplace_back("pgbench -i, TPC-B, row locks", flushed());
+    stock_.sql(
+        "CREATE TABLE narrow (id int, pad text);"
+        "INSERT INTO narrow SELECT i, repeat('x', 100) FROM generate_series(1, 500000) i;");
+    parts_.emplace_back("rows of 100 bytes", flushed());
+    stock_.sql(
+        "CREATE TABLE wide (id int, pad text); ALTER TABLE wide ALTER pad SET STORAGE plain;"
+        "INSERT INTO wide SELECT i, repeat('x', 8000) FROM generate_series(1, 12000) i;");
+    parts_.emplace_back("rows of 8 kB", flushed());
+    end_ = parts_.back().second;
+  }
+  Lsn flushed() {
+    stock_.sql("SET synchronous_commit = on; CREATE TABLE last(); DROP TABLE last;");
+    return *Lsn::parse(one_line(stock_.sql("SELECT pg_current_wal_flush_lsn();")));
   }
 
   // Pages that take `length` records since they were empty: the row, and in-place changes of it.
@@ -156,16 +206,20 @@ class StorageBench {
   }
 
   void ingest() {
-    double megabytes = static_cast<double>(end_ - start_) / 1e6;
-    Stopwatch watch;
+    fmt::print("| WAL ingest, files of 64 MB written meanwhile | MB | MB/s | CPU s per GB |\n");
+    fmt::print("|---|---|---|---|\n");
+    Stopwatch whole;
     server_->attach_wal(id_, stock_.folder().string(), 5432);
-    server_->wait_for_lsn(id_, end_, in_minutes());
-    ingest_rate_ = megabytes / watch.seconds();
-    fmt::print("| WAL ingest | MB | MB/s | CPU s per GB |\n|---|---|---|---|\n");
-    fmt::print(
-        "| pgbench -i, TPC-B, row locks; files of 64 MB written meanwhile | {:.0f} | {:.0f} "
-        "| {:.1f} |\n",
-        megabytes, ingest_rate_, watch.cpu() / megabytes * 1000);
+    Lsn from = start_;
+    for (const auto& [what, end] : parts_) {
+      Stopwatch watch;
+      server_->wait_for_lsn(id_, end, in_minutes());
+      const double megabytes = static_cast<double>(end - from) / 1e6;
+      fmt::print("| {} | {:.0f} | {:.0f} | {:.1f} |\n", what, megabytes,
+                 megabytes / watch.seconds(), watch.cpu() / megabytes * 1000);
+      from = end;
+    }
+    ingest_rate_ = static_cast<double>(end_ - start_) / 1e6 / whole.seconds();
   }
 
   RelTag tag_of(const std::string& table) {
@@ -177,14 +231,47 @@ class StorageBench {
     return static_cast<uint32_t>(std::stoul(bytes) / kPageSize);
   }
 
-  void read_pages(const std::string& table, uint32_t first, uint32_t count, uint32_t batch,
+  void read_pages(const std::string& table, uint32_t count, uint32_t batch,
                   const std::string& what) {
     RelTag tag = tag_of(table);
     PageClient client(*server_, id_, end_);
     Stopwatch watch;
     for (uint32_t at = 0; at < count; at += batch)
-      client.read(tag, first + at, std::min(batch, count - at));
+      client.read(tag, at, std::min(batch, count - at));
     fmt::print("| {} | {:.0f} |\n", what, count / watch.seconds());
+  }
+
+  // Pages in an order of chance, by so many clients at once.
+  Latencies latencies(const RelTag& tag, int clients) {
+    std::vector<std::vector<double>> each(static_cast<size_t>(clients));
+    Stopwatch whole;
+    std::vector<std::jthread> threads;
+    for (auto& mine : each)
+      threads.emplace_back([&, seed = threads.size()] {
+        PageClient client(*server_, id_, end_);
+        std::mt19937 chance(static_cast<unsigned>(seed));
+        for (int i = 0; i < kReads / clients; i++) {
+          Stopwatch watch;
+          client.read(tag, static_cast<uint32_t>(chance() % kChainPages), 1);
+          mine.push_back(watch.seconds() * 1e6);
+        }
+      });
+    threads.clear();
+    Latencies answer{.all = {}, .seconds = whole.seconds()};
+    for (const auto& mine : each) answer.all.insert(answer.all.end(), mine.begin(), mine.end());
+    return answer;
+  }
+
+  void show_latencies(std::string_view by) {
+    for (int length : {1, 10, 100}) {
+      fmt::print("| {} records, by {} |", length, by);
+      for (int clients : {1, 8, 32}) {
+        Latencies measured = latencies(tag_of(fmt::format("chain_{}", length)), clients);
+        const double rate = static_cast<double>(measured.all.size()) / measured.seconds;
+        fmt::print(" {:.0f} / {:.0f} ({:.0f}) |", measured.at(0.5), measured.at(0.99), rate);
+      }
+      fmt::print("\n");
+    }
   }
 
   void flush() {
@@ -213,10 +300,12 @@ class StorageBench {
 
   const int transactions_;
   testing::TestFolder folder_;
-  RedoPool redo_{folder_.pool_options()};
+  RedoPool processes_{folder_.pool_options()};
+  SwitchedRedo redo_{processes_};
   StockCluster stock_;
   TimelineId id_ = TimelineId::random();
   Lsn start_;
+  std::vector<std::pair<std::string, Lsn>> parts_;  // Of the WAL, and where each ends.
   Lsn end_;
   double ingest_rate_ = 0;
   std::unique_ptr<Pageserver> server_;  // Ends before the server that feeds it.

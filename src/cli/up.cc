@@ -46,6 +46,14 @@ struct UpFlags {
   bool open_metrics = false;
   double api_rate = 0;
   std::string log_format = "text";
+  std::string object_store;
+  std::string object_store_endpoint;
+  std::string object_store_region;
+  std::string object_store_credentials;
+  std::string object_store_key_file;
+  std::string from;
+  int64_t object_store_interval_ms = 2000;
+  int64_t object_store_grace_ms = 600'000;
 };
 
 // A signal asks to stop by a byte in a pipe: nothing else is safe in a handler, and a blocked mask
@@ -207,6 +215,17 @@ void detach(const Context& context, const platform::Options& options,
               platform::Layout(options.home).log.string());
 }
 
+platform::ObjectStoreFlags store_flags(const UpFlags& flags) {
+  return {.url = flags.object_store,
+          .endpoint = flags.object_store_endpoint,
+          .region = flags.object_store_region,
+          .credentials_file = flags.object_store_credentials,
+          .key_file = flags.object_store_key_file,
+          .from = flags.from,
+          .interval = std::chrono::milliseconds(flags.object_store_interval_ms),
+          .grace = std::chrono::milliseconds(flags.object_store_grace_ms)};
+}
+
 void up(const Context& context, const UpFlags& flags) {
   platform::Options options;
   options.home = context.layout().home;
@@ -232,6 +251,7 @@ void up(const Context& context, const UpFlags& flags) {
   options.native_redo = flags.native_redo;
   options.history_interval = std::chrono::milliseconds(flags.history_interval_ms);
   options.wal = flags.wal == "pull" ? WalPath::pull : WalPath::in_place;
+  options.store_flags = store_flags(flags);
   platform::prepare(options);
   std::chrono::seconds drain_time(flags.drain_seconds);
   if (flags.detach) return detach(context, options, drain_time);
@@ -241,6 +261,47 @@ void up(const Context& context, const UpFlags& flags) {
         print_result(context, result);
         fmt::print(stderr, "\nCtrl-C stops it; the data stays.\n");
       });
+}
+
+void add_store_options(CLI::App* command, UpFlags& flags) {
+  command
+      ->add_option("--object-store", flags.object_store,
+                   "Copy all that is stored there, within seconds: file:///path or "
+                   "s3://bucket/prefix. Remembered; none: no more")
+      ->type_name("URL")
+      ->envname("HALOGEN_OBJECT_STORE");
+  command
+      ->add_option("--from", flags.from,
+                   "Begin with what this object store has, in an empty home, and go on copying "
+                   "there")
+      ->type_name("URL");
+  command
+      ->add_option("--object-store-endpoint", flags.object_store_endpoint,
+                   "Of an S3 service that is not Amazon's: http(s)://host:port. Remembered")
+      ->type_name("URL");
+  command->add_option("--object-store-region", flags.object_store_region,
+                      "Of the bucket; by default us-east-1. Remembered");
+  command
+      ->add_option("--object-store-credentials", flags.object_store_credentials,
+                   "A file as ~/.aws/credentials is; by default AWS_ACCESS_KEY_ID and "
+                   "AWS_SECRET_ACCESS_KEY in the environment. Remembered")
+      ->type_name("PATH");
+  command
+      ->add_option("--object-store-key-file", flags.object_store_key_file,
+                   "A file with a long random line. It seals the keys of passwords and "
+                   "certificates, which go to the store only with it. Keep a copy elsewhere. "
+                   "Remembered")
+      ->type_name("PATH");
+  command
+      ->add_option("--object-store-interval-ms", flags.object_store_interval_ms,
+                   "Between two copies of WAL and the catalog: what a lost machine loses")
+      ->check(CLI::Range(100, 60000))
+      ->capture_default_str();
+  command
+      ->add_option("--object-store-grace-ms", flags.object_store_grace_ms,
+                   "Before what nothing names any more is removed from the store")
+      ->check(CLI::Range(0, 86'400'000))
+      ->group("");
 }
 
 }  // namespace
@@ -331,6 +392,7 @@ void add_up(CLI::App& app, Context& context) {
       ->envname("HALOGEN_LOG_FORMAT")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  add_store_options(command, *flags);
   // For tests/isolation: each attack must succeed once the layer that stops it is out.
   command->add_option("--unsafe-without", flags->without, "Layers of isolation to leave out")
       ->delimiter(',')

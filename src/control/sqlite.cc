@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -122,6 +123,23 @@ void Database::rewrite() {
   Statement checkpoint = query("PRAGMA wal_checkpoint(TRUNCATE)");
   if (!checkpoint.step() || checkpoint.integer(0) != 0)
     throw Error(Errc::io, "catalog: its journal cannot be emptied");
+}
+
+std::string Database::image() {
+  sqlite3* copy = nullptr;
+  const auto close = [](sqlite3* db) { sqlite3_close(db); };
+  if (sqlite3_open(":memory:", &copy) != SQLITE_OK) fail(db_, "a copy in memory");
+  const std::unique_ptr<sqlite3, decltype(close)> closing(copy, close);
+  sqlite3_backup* backup = sqlite3_backup_init(copy, "main", db_, "main");
+  if (backup == nullptr) fail(copy, "backup");
+  const int stepped = sqlite3_backup_step(backup, -1);
+  sqlite3_backup_finish(backup);
+  if (stepped != SQLITE_DONE) throw Error(Errc::unavailable, "the catalog is busy");
+  sqlite3_int64 size = 0;
+  const std::unique_ptr<unsigned char, decltype(&sqlite3_free)> bytes(
+      sqlite3_serialize(copy, "main", &size, 0), &sqlite3_free);
+  if (bytes == nullptr) throw Error(Errc::unavailable, "no memory for a copy of the catalog");
+  return std::string(reinterpret_cast<const char*>(bytes.get()), static_cast<size_t>(size));
 }
 
 int64_t Database::changes() const { return sqlite3_changes(db_); }

@@ -73,6 +73,8 @@ class Database {
     }
   }
   int64_t changes() const;
+  // A copy of the database as of now, by SQLite's backup.
+  std::string image();
   // Writes the file anew without its free space and empties the journal, so that neither holds
   // anything that is no longer in the database. Not within a transaction, nor during a query.
   void rewrite();

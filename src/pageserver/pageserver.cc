@@ -259,6 +259,7 @@ Pageserver::BranchPtr Pageserver::make_branch(const Manifest& manifest) {
     remove_folder(manifest.timeline);
     throw;
   }
+  if (options_.archive) options_.archive->pages_changed(manifest.timeline);
   MutexLock lock(mutex_);
   branches_[manifest.timeline] = branch;
   return branch;
@@ -382,6 +383,12 @@ Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
                 error.what());
   }
   return skeleton;
+}
+
+// WAL from there on is needed if this folder is lost: by what the archive has, if there is one.
+Lsn Pageserver::disk_consistent_lsn(TimelineId id) {
+  const Lsn here = find(id)->timeline->store().disk_consistent_lsn();
+  return options_.archive ? std::min(here, options_.archive->archived_lsn(id)) : here;
 }
 
 TimelineInfo Pageserver::describe(const Branch& branch, Logical logical) {

@@ -19,11 +19,12 @@
 #include "base/metric_sources.h"
 #include "pageserver/follower.h"
 #include "pageserver/page_service.h"
+#include "protocol/archived.h"
 #include "protocol/pageserver_admin.h"
 
 namespace halogen::pageserver {
 
-class Pageserver : public PageserverAdmin {
+class Pageserver : public PageserverAdmin, public ArchivedPages {
  public:
   struct Options {
     fs::path home;
@@ -40,6 +41,7 @@ class Pageserver : public PageserverAdmin {
     bool asks_for_token = true;  // On the page service.
     Follower::Options following{};
     std::chrono::milliseconds stop_time{10000};  // For the last flush of all timelines.
+    ArchiveNews* archive = nullptr;              // Where copies go; outlives it. Null: nowhere.
   };
 
   // Opens what `home` holds; safekeepers that have WAL which is not here are followed. `redo` must
@@ -59,9 +61,7 @@ class Pageserver : public PageserverAdmin {
   void delete_timeline(TimelineId id) override;
   TimelineInfo timeline(TimelineId id) override;
   std::vector<TimelineInfo> timelines() override;
-  Lsn disk_consistent_lsn(TimelineId id) override {
-    return find(id)->timeline->store().disk_consistent_lsn();
-  }
+  Lsn disk_consistent_lsn(TimelineId id) override;
   Moment moment_at(TimelineId id, Lsn lsn) override;
   Moment moment_at_time(TimelineId id, int64_t time) override;
   void attach_wal(TimelineId id, const std::string& host, int port) override;
@@ -75,6 +75,11 @@ class Pageserver : public PageserverAdmin {
   void flush(TimelineId id, Deadline deadline) override;
   void set_history_retention(TenantId tenant, std::chrono::seconds retention) override;
   Moment earliest_moment(TimelineId id) override;
+
+  std::vector<TimelineId> stored_timelines() override;
+  std::optional<StoredTimeline> stored(TimelineId id) override {
+    return find(id)->timeline->store().stored();
+  }
 
   // Whether its files are being merged, for tests.
   bool merging(TimelineId id) const { return find(id)->timeline->store().merging(); }

@@ -158,12 +158,27 @@ Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const Bran
   store.compactor = compactor_;
   store.layer_cache = layer_cache_;
   store.memory = layer_memory_;
+  if (options_.archive) {
+    const TimelineId id = TimelineId::parse(folder.filename().string());
+    store.committed = [archive = options_.archive, id] { archive->pages_changed(id); };
+  }
   auto branch = std::make_shared<Branch>();
   branch->timeline =
       std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, std::move(store),
                                  folder, ancestor ? ancestor->timeline : nullptr);
   branch->follower = std::make_unique<Follower>(*branch->timeline, options_.following);
   return branch;
+}
+
+std::vector<TimelineId> Pageserver::stored_timelines() {
+  std::vector<TimelineId> ids;
+  for (const auto& entry : fs::directory_iterator(options_.home / "timelines")) {
+    try {
+      ids.push_back(TimelineId::parse(entry.path().filename().string()));
+    } catch (const Error&) {  // Not ours.
+    }
+  }
+  return ids;
 }
 
 void Pageserver::attach_known() {

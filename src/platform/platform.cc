@@ -8,12 +8,14 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "archive/archive.h"
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/log_trace.h"
 #include "compute/agent/agent.h"
 #include "compute/rooms/warden.h"
+#include "control/catalog_backup.h"
 #include "control/control.h"
 #include "net/socket.h"
 #include "pageserver/pageserver.h"
@@ -23,6 +25,7 @@
 #include "platform/disk_watch.h"
 #include "platform/memory_shares.h"
 #include "platform/privileges.h"
+#include "platform/recovery.h"
 #include "proxy/proxy.h"
 #include "safekeeper/safekeeper.h"
 
@@ -119,6 +122,7 @@ void say_what_stop_waits_for(size_t count, std::string_view what) {
   if (count > 0) logger.info("stopping: waiting for {} {}", count, what);
 }
 
+constexpr std::chrono::seconds kArchiveStop{20};
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kLeastMemory = 256 * kMiB;
 
@@ -162,6 +166,30 @@ void bind_low_ports(Options& options, const std::vector<std::string>& hosts) {
   bind(options.host, options.http_port);
 }
 
+// A store in a local folder that is not there yet is made while we may be root.
+void make_store_folder(const ObjectStore& store, const Owner& owner) {
+  constexpr std::string_view kFile = "file://";
+  if (!store.settings.config.url.starts_with(kFile)) return;
+  const fs::path folder = store.settings.config.url.substr(kFile.size());
+  if (fs::is_directory(folder.parent_path()) && !fs::exists(folder))
+    make_private_folder(folder, owner);
+}
+
+// What goes with the catalog: without it no password can be read, and clients take the new machine
+// for a stranger.
+archive::SecretFiles secrets_of(const Layout& layout, const fs::path& key_file) {
+  archive::SecretFiles files;
+  auto add = [&](const std::string& name, const fs::path& file) {
+    if (fs::is_regular_file(file)) files[name] = read_file(file);
+  };
+  add("catalog.keys", key_file.empty() ? layout.home / "catalog.keys" : key_file);
+  add("operator_password", layout.home / "operator_password");
+  if (fs::is_directory(layout.certificates))
+    for (const auto& entry : fs::directory_iterator(layout.certificates))
+      add("certificates/" + entry.path().filename().string(), entry.path());
+  return files;
+}
+
 // What root has bound, if it has.
 UniqueFd bound_at(Options::Bound* bound, const std::string& host, int port) {
   if (bound == nullptr) return UniqueFd();
@@ -196,6 +224,9 @@ void prepare(Options& options) {
   check_port(options.host, options.http_port, "--http-port");
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
+  options.store = find_object_store(layout, options.store_flags);
+  // No process that is started has them.
+  objectstore::forget_credentials_in_environment();
   if (!options.console_folder.empty())
     options.console = control::console::ConsoleFiles::load(options.console_folder);
   if (options.memory_bytes == 0)
@@ -208,6 +239,7 @@ void prepare(Options& options) {
     make_private_folder(layout.run / "pageserver", owner);
     fs::permissions(layout.run / "pageserver", fs::perms{0711});
     if (options.layers.rooms) start_warden(options, layout, owner);
+    if (options.store) make_store_folder(*options.store, owner);
     bind_low_ports(options, hosts);  // After the warden, which would have them, too.
   });
   close_process();
@@ -215,6 +247,7 @@ void prepare(Options& options) {
 
 // In the order of their dependencies; destroyed in the reverse.
 struct Platform::Services {
+  std::unique_ptr<archive::Archive> archive;
   std::unique_ptr<safekeeper::Safekeeper> safekeeper;
   std::unique_ptr<pageserver::RedoPool> redo;
   std::unique_ptr<pageserver::NativeRedo> native_redo;
@@ -251,9 +284,11 @@ void Platform::start() {
     logger.warn("tenants are not isolated from each other and from the platform: without {}", out);
   logger.info("computes: {}; shares of the machine {}", describe_rooms(options_), options_.shares);
   try {
+    take_up_store();
     start_storage();
     make_template();
     start_control();
+    start_archive();
     connection_string_ = services_->control->first_connection_string();
     describe();
     write_file_durably(layout_.description, description().to_json(), 0600);
@@ -266,6 +301,40 @@ void Platform::start() {
               options_.pg_port, options_.sql_port, options_.http_port);
 }
 
+// What it has that is not here comes first.
+void Platform::take_up_store() {
+  const RecoveryOptions recovery{options_.key_file, options_.forget_unreadable_passwords,
+                                 progress_};
+  if (!options_.store_flags.from.empty()) {
+    restore_home(layout_, *options_.store, recovery);
+    options_.store->settings.restoring = false;
+  } else if (options_.store) {
+    restore_lost_pages(layout_, *options_.store, recovery);
+  }
+  remember_object_store(layout_, options_.store);
+  if (!options_.store) return;
+  services_->archive = std::make_unique<archive::Archive>(
+      archive::Archive::Options{.store = options_.store->open(),
+                                .home = options_.store->settings.home,
+                                .passphrase = options_.store->passphrase,
+                                .interval = options_.store_flags.interval,
+                                .grace = options_.store_flags.grace});
+}
+
+void Platform::start_archive() {
+  Services& s = *services_;
+  if (!s.archive) return;
+  auto backup = std::make_shared<control::CatalogBackup>(layout_.catalog);
+  s.archive->start(
+      *s.pageserver, *s.safekeeper,
+      {.changed = [backup] { return backup->changed(); },
+       .image = [backup] { return backup->image(); },
+       .timelines = [backup] { return backup->all_timelines(); },
+       .ready = [backup] { return backup->ready_timelines(); },
+       .secrets = [layout = layout_,
+                   key_file = options_.key_file] { return secrets_of(layout, key_file); }});
+}
+
 void Platform::start_storage() {
   progress_("Starting storage");
   Services& s = *services_;
@@ -276,7 +345,8 @@ void Platform::start_storage() {
   s.safekeeper = std::make_unique<safekeeper::Safekeeper>(
       safekeeper::Safekeeper::Options{.home = layout_.home / "safekeeper",
                                       .socket_folder = layout_.run / "safekeeper",
-                                      .asks_for_token = options_.layers.storage_tokens});
+                                      .asks_for_token = options_.layers.storage_tokens,
+                                      .archive = s.archive.get()});
   s.redo = std::make_unique<pageserver::RedoPool>(
       pageserver::RedoPool::Options{.process = {.extension = options_.libraries / "halogen.so"},
                                     .scratch = layout_.home / "redo"});
@@ -300,7 +370,8 @@ void Platform::start_storage() {
                               return safekeeper.grant_wal(id, WalConsumer::pageserver).str();
                             },
                         .wal_end = [&safekeeper = *s.safekeeper](
-                                       TimelineId id) { return safekeeper.known_end(id); }}},
+                                       TimelineId id) { return safekeeper.known_end(id); }},
+          .archive = s.archive.get()},
       *s.native_redo);
   s.agent = std::make_unique<compute::ComputeAgent>(
       compute::ComputeAgent::Options{.home = layout_.home / "compute",
@@ -387,7 +458,7 @@ void Platform::describe() {
       shape.dump(),
       [this] {
         Services& s = *services_;
-        return std::vector<control::Component>{
+        std::vector<control::Component> components{
             {"safekeeper", "running", "embedded, one"},
             {"pageserver", "running", describe_timelines(s.pageserver->counts())},
             {"memory", "running",
@@ -397,6 +468,9 @@ void Platform::describe() {
             {"proxy", "running",
              fmt::format("ports {} and {}, file descriptors for {} clients", s.proxy->port(),
                          s.proxy->sql_port(), s.proxy->room_for_clients())}};
+        if (s.archive)
+          components.push_back({"object store", s.archive->status().state, s.archive->describe()});
+        return components;
       },
       [folder = layout_.home / "compute"](const std::string& endpoint_id) {
         std::vector<fs::path> kept = compute::Compute::data_directories(folder / endpoint_id);
@@ -422,10 +496,13 @@ void Platform::stop() {
   s.agent.reset();
   if (s.pageserver)
     say_what_stop_waits_for(s.pageserver->counts().awake, "branches' WAL to be in files");
+  if (s.pageserver) s.pageserver->stop();
+  if (s.archive) s.archive->stop(Deadline::after(kArchiveStop));
   s.pageserver.reset();
   s.native_redo.reset();
   s.redo.reset();
   s.safekeeper.reset();
+  s.archive.reset();
   s.disk.reset();
   logger.info("stopped");
   log::flush();

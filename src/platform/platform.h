@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "platform/home.h"
+#include "platform/object_store.h"
 #include "protocol/isolation.h"
 #include "protocol/safekeeper_admin.h"
 
@@ -48,6 +49,8 @@ struct Options {
   WalPath wal = WalPath::in_place;  // How a compute's WAL comes to the safekeeper.
   fs::path console_folder;          // Where the console was built; empty: none is served.
   std::shared_ptr<const control::console::ConsoleFiles> console;  // By prepare(): what is there.
+  ObjectStoreFlags store_flags;
+  std::optional<ObjectStore> store;  // By prepare(), with its credentials.
   fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
   // By prepare(): sockets that listen where only root may, by host and port.
   using Bound = std::map<std::pair<std::string, int>, UniqueFd>;
@@ -91,7 +94,9 @@ class Platform {
 
  private:
   struct Services;
+  void take_up_store();
   void start_storage();
+  void start_archive();
   void make_template();
   void start_control();
   void describe();

@@ -81,6 +81,11 @@ std::shared_ptr<Timeline> Safekeeper::open(TimelineId id) {
       std::make_shared<Timeline>(WalStore::Options{.folder = folder_of(id),
                                                    .want_space = [this, id] { want_space(id); },
                                                    .want_save = [this, id] { want_save(id); },
+                                                   .on_cut =
+                                                       [this, id](Lsn end) {
+                                                         if (options_.archive)
+                                                           options_.archive->wal_cut(id, end);
+                                                       },
                                                    .hook = options_.hook});
   if (timeline->store().identity().id != id)
     throw Error(Errc::corrupt, "the folder holds timeline {}",
@@ -228,6 +233,7 @@ void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_ident
                                    .term = 0,
                                    .flushed = start,
                                    .oldest = start});
+  tell_archive(id);
   MutexLock lock(mutex_);
   timelines_[id];
   timelines_gauge.add();
@@ -312,13 +318,59 @@ std::shared_ptr<Timeline> Safekeeper::open_for_reader(TimelineId id,
   return find(id);
 }
 
+std::vector<TimelineId> Safekeeper::wal_timelines() {
+  std::vector<TimelineId> ids;
+  MutexLock lock(mutex_);
+  for (const auto& [id, slot] : timelines_) ids.push_back(id);
+  return ids;
+}
+
+// Without opening it, if it is at rest and ends where its state says.
+StoredWal Safekeeper::stored_wal(TimelineId id) {
+  bool at_rest = false;
+  {
+    MutexLock lock(mutex_);
+    const Slot* slot = wait_for_slot(id);
+    at_rest = slot && !slot->timeline && slot->broken.empty();
+  }
+  if (at_rest) {
+    const DurableState state = StateFile::peek(folder_of(id) / kStateName);
+    if (known_end(id) == state.flushed)
+      return {state.system_identifier, state.start, state.oldest, state.flushed, state.term};
+  }
+  const std::shared_ptr<Timeline> timeline = find(id);
+  const WalStore& store = timeline->store();
+  const DurableState& identity = store.identity();
+  return {identity.system_identifier, identity.start, store.oldest(), store.flushed(),
+          store.term()};
+}
+
+std::string Safekeeper::read_wal(TimelineId id, Lsn from, Lsn to) {
+  const std::shared_ptr<Timeline> timeline = find(id);
+  if (to > timeline->store().flushed()) throw Error(Errc::cancelled, "the log was cut");
+  WalStore::Reader reader(timeline->store(), from);
+  std::string wal(to - from, '\0');
+  auto rest = std::as_writable_bytes(std::span(wal));
+  while (!rest.empty()) {
+    const size_t got = reader.read(rest);
+    if (got == 0) throw Error(Errc::cancelled, "the log was cut");
+    rest = rest.subspan(got);
+  }
+  return wal;
+}
+
 void Safekeeper::want_space(TimelineId id) {
   MutexLock lock(mutex_);
   need_space_.push_back(id);
   work_.notify_one();
 }
 
+void Safekeeper::tell_archive(TimelineId id) const {
+  if (options_.archive) options_.archive->wal_changed(id);
+}
+
 void Safekeeper::want_save(TimelineId id) {
+  tell_archive(id);
   MutexLock lock(mutex_);
   need_save_.emplace_back(steady_clock::now() + kSaveDelay, id);
   work_.notify_one();
@@ -365,10 +417,12 @@ void Safekeeper::background_loop() {
     std::shared_ptr<Timeline> timeline = wait_for_work(&save);
     if (!timeline) continue;
     try {
-      if (save)
+      if (save) {
         timeline->store().save_flushed();
-      else
+        tell_archive(timeline->store().identity().id);  // Of what has come since it was wanted.
+      } else {
         timeline->store().prepare_ahead();
+      }
     } catch (const Error& error) {
       // If there is still no room when it is needed, the writer says so.
       logger.debug("no {}: {}", save ? "state saved" : "room ahead", error.what());

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/mutex.h"
+#include "protocol/archived.h"
 #include "protocol/safekeeper_admin.h"
 #include "safekeeper/timeline.h"
 #include "safekeeper/wal_access.h"
@@ -23,7 +24,7 @@
 
 namespace halogen::safekeeper {
 
-class Safekeeper final : public SafekeeperAdmin {
+class Safekeeper final : public SafekeeperAdmin, public ArchivedWal {
  public:
   struct Options {
     fs::path home;              // One folder per timeline; created if missing.
@@ -31,6 +32,7 @@ class Safekeeper final : public SafekeeperAdmin {
     int port = 5454;            // The socket is <socket_folder>/.s.PGSQL.<port>.
     bool asks_for_token = true;
     std::chrono::milliseconds close_after{60000};  // A timeline that nobody writes or reads.
+    ArchiveNews* archive = nullptr;                // Where copies go; outlives it. Null: nowhere.
     // For tests: see WalStore::Options.
     std::function<void(std::string_view step)> hook;
   };
@@ -53,6 +55,9 @@ class Safekeeper final : public SafekeeperAdmin {
   std::string wal_host() override { return options_.socket_folder; }
   int wal_port() override { return options_.port; }
   Token grant_wal(TimelineId id, WalConsumer consumer) override;
+  std::vector<TimelineId> wal_timelines() override EXCLUDES(mutex_);
+  StoredWal stored_wal(TimelineId id) override EXCLUDES(mutex_);
+  std::string read_wal(TimelineId id, Lsn from, Lsn to) override;
   // How far a timeline's WAL is flushed, without opening it. At rest after a crash it may be more.
   Lsn known_end(TimelineId id) EXCLUDES(mutex_);
   size_t open_timelines() EXCLUDES(mutex_);
@@ -77,6 +82,7 @@ class Safekeeper final : public SafekeeperAdmin {
   void find_all();
   void want_space(TimelineId id) EXCLUDES(mutex_);
   void want_save(TimelineId id) EXCLUDES(mutex_);
+  void tell_archive(TimelineId id) const;
   std::shared_ptr<Timeline> wait_for_work(bool* save) EXCLUDES(mutex_);
   bool stopping() EXCLUDES(mutex_);
   void background_loop();

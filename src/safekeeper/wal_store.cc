@@ -238,6 +238,7 @@ std::optional<RecordPlace> WalStore::cut(std::optional<RecordPlace> last, Lsn be
     flushed_ = end;
     end_readers_beyond(end);
   }
+  if (end < before && options_.on_cut) options_.on_cut(end);
   // Then the term, then the bytes: a crash in between leaves a log that is opened as a longer one
   // of this term, which nobody has been told of yet.
   save([&](DurableState& state) {

@@ -36,6 +36,8 @@ class WalStore {
     std::function<void()> want_space;
     // Called by the writer when save_flushed() should run within about a second. Must not block.
     std::function<void()> want_save;
+    // Told when a term begins below what was flushed, before anything is written there.
+    std::function<void(Lsn end)> on_cut{};
     // For tests: called before "sync", "allocate" and "save" and after "read"; may throw or block.
     std::function<void(std::string_view step)> hook;
   };

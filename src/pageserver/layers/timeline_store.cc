@@ -293,6 +293,26 @@ Manifest TimelineStore::manifest() const {
   return manifest_;
 }
 
+std::optional<StoredTimeline> TimelineStore::stored() const {
+  auto files = std::make_shared<std::vector<std::shared_ptr<LayerFile>>>();
+  StoredTimeline out;
+  MutexLock lock(mutex_);
+  if (within_record_) return std::nullopt;
+  for (const RunPtr& run : view_->runs) {
+    for (const Layer& layer : run->layers) {
+      out.layers.push_back(
+          {layer.desc.id, layer.desc.bytes, layers_folder(folder_) / layer.desc.file_name()});
+      files->push_back(layer.file);
+    }
+  }
+  out.ancestor = manifest_.ancestor;
+  out.ancestor_lsn = manifest_.ancestor_lsn;
+  out.disk_consistent_lsn = manifest_.disk_consistent_lsn;
+  out.manifest = manifest_.encode();
+  out.files = std::move(files);
+  return out;
+}
+
 uint64_t TimelineStore::memory_bytes() const {
   auto view = this->view();
   uint64_t bytes = view->open->bytes();

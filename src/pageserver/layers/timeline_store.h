@@ -22,6 +22,7 @@
 #include "pageserver/layers/run.h"
 #include "pageserver/layers/store.h"
 #include "pageserver/layers/store_merger.h"
+#include "protocol/archived.h"
 
 namespace halogen::pageserver {
 
@@ -47,6 +48,8 @@ class TimelineStore : public Store,
     // Shared by all stores of a process.
     std::shared_ptr<Compactor> compactor = std::make_shared<Compactor>();
     Reconstruct reconstruct;  // None: no images are added.
+    // Told when another manifest is on disk; must not block.
+    std::function<void()> committed;
   };
 
   // Makes the folder and the first manifest, durably: the timeline exists from then on.
@@ -113,6 +116,8 @@ class TimelineStore : public Store,
   Lsn disk_consistent_lsn() const { return Lsn(disk_consistent_.load()); }
   // As of the last commit.
   Manifest manifest() const;
+  // The same, with its files; nullopt while a record is being written.
+  std::optional<StoredTimeline> stored() const;
   uint64_t memory_bytes() const;
   const fs::path& folder() const { return folder_; }
   const std::shared_ptr<const TimelineStore>& ancestor() const { return ancestor_; }
@@ -178,6 +183,7 @@ class TimelineStore : public Store,
   bool has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end) const;
   void commit(const std::function<void(Runs&)>& edit, const Frozen* flushed)
       REQUIRES(commit_mutex_);
+  void take_over(Manifest next, Runs runs, const Frozen* flushed);
   Runs with_files(Runs runs) const;
   void flush_pending();
   void report_failure(const Error& error);

@@ -172,10 +172,16 @@ void TimelineStore::commit(const std::function<void(Runs&)>& edit, const Frozen*
   next.layers = layers_of(runs);
   if (flushed != nullptr && flushed->whole) next.disk_consistent_lsn = flushed->end;
   if (!within_record) next.save(folder_);
+  take_over(std::move(next), std::move(runs), flushed);
+  if (!within_record && options_.committed) options_.committed();
+}
+
+// From now on this is what is read.
+void TimelineStore::take_over(Manifest next, Runs runs, const Frozen* flushed) {
   std::set<uint64_t> named;
   for (const LayerDesc& layer : next.layers) named.insert(layer.id);
   MutexLock lock(mutex_);
-  within_record_ = within_record;
+  within_record_ = flushed != nullptr && !flushed->whole;
   for (const RunPtr& run : view_->runs)
     for (const Layer& layer : run->layers)
       if (!named.contains(layer.desc.id)) layer.file->mark_obsolete();

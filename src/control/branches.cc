@@ -1,5 +1,7 @@
 #include "control/branches.h"
 
+#include "control/schema_copy.h"
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -126,7 +128,13 @@ CreatedBranch Branches::create(const std::string& project_id, const BranchReques
   const Project project = catalog.project(project_id);
   const Branch parent = ready_branch(project_id, request.parent_id);
   NewBranch added =
-      child_branch(parent, options_.history.find(project, parent, request.moment), request.name);
+      request.schema_only
+          ? schema_branch(project, parent, request)
+          : child_branch(parent, options_.history.find(project, parent, request.moment),
+                         request.name);
+  const TimelineId ancestor = request.schema_only
+                                  ? pageserver_.template_timeline(project.pg_version).timeline
+                                  : parent.timeline;
   added.branch.is_protected = request.is_protected;
   check_expiration(request.expires_at, added.branch);
   added.branch.expires_at = request.expires_at;
@@ -136,9 +144,12 @@ CreatedBranch Branches::create(const std::string& project_id, const BranchReques
   if (request.endpoint) added.endpoint = new_endpoint(project, added.branch, *request.endpoint);
   const Operation begun = new_operation(added.branch, "", "create_branch");
   catalog.add_branch(added, begun);
-  const Operation operation = options_.operations.run(begun, [this, turn, project, added, parent] {
+  const bool schema_only = request.schema_only;
+  const Operation operation = options_.operations.run(begun, [=, this] {
     NewBranch making = added;
-    make(project, making, parent.timeline);
+    std::function<void()> fill;
+    if (schema_only) fill = [&] { fill_with_schema(making, parent); };
+    make(project, making, ancestor, fill);
     logger.info("branch {} created from {} at {}", making.branch.id, parent.id,
                 making.branch.parent_lsn.str());
   });
@@ -148,17 +159,46 @@ CreatedBranch Branches::create(const std::string& project_id, const BranchReques
   return made;
 }
 
-void Branches::make(const Project& project, NewBranch& added, TimelineId ancestor) {
+NewBranch Branches::schema_branch(const Project& project, const Branch& parent,
+                                  const BranchRequest& request) {
+  if (!request.moment.head())
+    throw Error(Errc::invalid_argument, "init_source schema-only has the schema as it is now");
+  NewBranch added =
+      child_branch(parent, options_.history.find(project, parent, request.moment), request.name);
+  added.branch.parent_id.reset();
+  added.branch.parent_time.reset();
+  added.branch.parent_lsn = pageserver_.template_timeline(project.pg_version).last_record_lsn;
+  added.branch.init_source = "schema-only";
+  added.contents.pending.clear();
+  return added;
+}
+
+void Branches::fill_with_schema(const NewBranch& added, const Branch& parent) {
+  const std::string& endpoint = added.endpoint.id;
+  copy_schema(options_.endpoints, host_, options_.catalog.endpoint_of_branch(parent.id).id,
+              endpoint);
+  options_.endpoints.while_running(endpoint, [&] {
+    options_.catalog.set_roles_databases(added.branch.id, host_.roles(endpoint).roles,
+                                         host_.databases(endpoint));
+  });
+}
+
+void Branches::make(const Project& project, NewBranch& added, TimelineId ancestor,
+                    const std::function<void()>& fill) {
   Catalog& catalog = options_.catalog;
   try {
     options_.timelines.make(project, added.branch.timeline, ancestor, added.branch.parent_lsn);
+    if (fill) {
+      options_.endpoints.add(added.endpoint);
+      fill();
+    }
   } catch (const Error&) {
     catalog.set_branch_state(added.branch.id, "deleting");
     destroy(added.branch);
     throw;
   }
   catalog.set_branch_state(added.branch.id, "ready");
-  options_.endpoints.add(added.endpoint);
+  if (!fill) options_.endpoints.add(added.endpoint);
   if (added.branch.is_protected) options_.endpoints.set_protected(added.branch.id, true);
   added.branch.state = "ready";
 }

@@ -40,6 +40,7 @@ struct BranchRequest {
   std::optional<Micros> expires_at;
   std::optional<std::string> annotation;  // A JSON object of texts.
   Restored restored;
+  bool schema_only = false;  // A root with the parent's schema and roles, without its rows.
 };
 
 // What changes of a branch.
@@ -70,7 +71,8 @@ class Branches {
     ProjectTurns& turns;
     Operations& operations;
   };
-  explicit Branches(const Options& options) : options_(options) {}
+  Branches(const Options& options, ComputeHost& host, PageserverAdmin& pageserver)
+      : options_(options), host_(host), pageserver_(pageserver) {}
 
   // invalid_argument for what we cannot make; already_exists for a name that is taken.
   CreatedBranch create(const std::string& project_id, const BranchRequest& request);
@@ -93,15 +95,22 @@ class Branches {
   // For those who work on a project's tree, and have a turn in it.
   Branch ready_branch(const std::string& project_id, const std::string& branch_id);
   std::vector<Branch> listed_children(const std::string& branch_id);
-  // Requires: it is in the catalog. What fails is taken back.
-  void make(const Project& project, NewBranch& added, TimelineId ancestor);
+  // Requires: it is in the catalog. What fails is taken back. `fill` works on it before clients do.
+  void make(const Project& project, NewBranch& added, TimelineId ancestor,
+            const std::function<void()>& fill = nullptr);
   // From a state of `deleting` in the catalog; every step can be done again.
   void destroy(const Branch& branch);
 
  private:
   Endpoint add_reader(const Project& project, const Branch& branch, const EndpointRequest& request);
+  // A branch of the template, for the schema of `parent`; not yet in the catalog.
+  NewBranch schema_branch(const Project& project, const Branch& parent,
+                          const BranchRequest& request);
+  void fill_with_schema(const NewBranch& added, const Branch& parent);
 
   const Options options_;
+  ComputeHost& host_;
+  PageserverAdmin& pageserver_;
 };
 
 // A branch that begins there, with an endpoint that nobody has asked for; not yet in the catalog.

@@ -137,9 +137,7 @@ Response create_branch(Services& services, const Request& request) {
   wanted.moment = moment_in(branch, "parent_lsn", "parent_timestamp");
   wanted.is_protected = flag_or(branch, "protected", false);
   wanted.expires_at = time_in(branch, "expires_at");
-  if (const std::string source = text_or(branch, "init_source", "parent-data");
-      source != "parent-data")
-    throw Error(Errc::invalid_argument, "init_source must be parent-data");
+  wanted.schema_only = text_or(branch, "init_source", "parent-data") == "schema-only";
   if (flag_or(branch, "archived", false))
     throw Error(Errc::conflict, "archived: branches are not archived here");
   if (json annotation = object_or_empty(body, "annotation_value"); !annotation.empty())

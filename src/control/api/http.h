@@ -158,6 +158,11 @@ Response list_organizations(Services&, const Request&);
 Response get_organization(Services&, const Request&);
 Response list_regions(Services&, const Request&);
 Response list_shared_projects(Services&, const Request&);
+// members.cc
+Response list_members(Services&, const Request&);
+Response get_member(Services&, const Request&);
+Response list_invitations(Services&, const Request&);
+Response list_permissions(Services&, const Request&);
 // api_keys.cc
 Response list_api_keys(Services&, const Request&);
 Response create_api_key(Services&, const Request&);

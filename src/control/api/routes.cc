@@ -68,6 +68,9 @@ void add_accounts(std::vector<Route>& table) {
           about(Kind::user, "GET", API "/users/me", get_current_user),
           about(Kind::identity, "GET", API "/users/me/organizations", list_organizations),
           about(Kind::organization, "GET", ORGANIZATION, get_organization),
+          about(Kind::organization, "GET", ORGANIZATION "/members", list_members),
+          about(Kind::organization, "GET", ORGANIZATION "/members/:member_id", get_member),
+          about(Kind::organization, "GET", ORGANIZATION "/invitations", list_invitations),
           about(Kind::user, "GET", API "/regions", list_regions),
           about(Kind::user, "GET", API "/api_keys", list_api_keys),
           managing(about(Kind::user, "POST", API "/api_keys", create_api_key)),
@@ -97,6 +100,7 @@ void add_projects(std::vector<Route>& table) {
           project("POST", PROJECT "/recover", recover_project),
           project("GET", PROJECT "/connection_uri", get_connection_uri),
           project("GET", PROJECT "/available_preload_libraries", list_preload_libraries),
+          project("GET", PROJECT "/permissions", list_permissions),
           project("GET", PROJECT "/operations", list_operations),
           project("GET", PROJECT "/operations/:operation_id", get_operation),
       });

@@ -34,6 +34,34 @@ void add_keys(json& paths, const std::string& path, bool of_organization) {
       .answers(200, ref("ApiKey"));
 }
 
+json member() {
+  return object({required("id", uuid()), required("user_id", uuid()), required("org_id", id()),
+                 required("role", text()), optional("joined_at", time())});
+}
+
+void add_members(json& paths) {
+  const std::string path = "/organizations/{org_id}/members";
+  OperationDescription(paths, "GET", path, "getOrganizationMembers",
+                       "Who belongs to it: the operator")
+      .query({{"sort_by", choice({"email", "role", "joined_at"})},
+              {"cursor", text()},
+              {"sort_order", choice({"asc", "desc"})},
+              {"limit", whole(1, 500)}})
+      .answers(200, object({required(
+                        "members",
+                        list(object({required("member", member()),
+                                     required("user", object({required("email", text()),
+                                                              optional("has_mfa", flag())}))})))}));
+  OperationDescription(paths, "GET", path + "/{member_id}", "getOrganizationMember", "One of them")
+      .answers(200, member());
+  OperationDescription(paths, "GET", "/organizations/{org_id}/invitations",
+                       "getOrganizationInvitations", "There are none")
+      .answers(200, object({required("invitations", list(object({})))}));
+  OperationDescription(paths, "GET", "/projects/{project_id}/permissions", "listProjectPermissions",
+                       "Whom it is shared with: nobody")
+      .answers(200, object({required("project_permissions", list(object({})))}));
+}
+
 }  // namespace
 
 void add_account_paths(json& paths) {
@@ -48,6 +76,7 @@ void add_account_paths(json& paths) {
   OperationDescription(paths, "GET", "/organizations/{org_id}", "getOrganization",
                        "An organization")
       .answers(200, ref("Organization"));
+  add_members(paths);
   OperationDescription(paths, "GET", "/regions", "getActiveRegions", "The regions: there is one")
       .query({{"org_id", id()}})
       .answers(200,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "control/fakes.h"
 #include "control/names.h"
 #include "control/suspend.h"
@@ -120,6 +121,7 @@ void measure(int endpoints) {
 }  // namespace halogen::control
 
 int main(int argc, char** argv) {
+  halogen::log::init(halogen::log::Level::warn);  // Not a line for each start and suspend.
   std::vector<int> counts;
   for (int i = 1; i < argc; ++i) counts.push_back(std::atoi(argv[i]));
   if (counts.empty()) counts = {10, 10'000};

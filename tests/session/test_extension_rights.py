@@ -70,6 +70,23 @@ def test_the_owner_creates_each_uses_its_grants_and_drops_it(sql, name):
         sql.execute(f'DROP EXTENSION "{name}"')
 
 
+@pytest.mark.parametrize("name", INSTALLED)
+def test_no_function_runs_with_the_platforms_rights(sql, name):
+    if name != "plpgsql":
+        sql.execute(f'CREATE EXTENSION "{name}" CASCADE')
+    assert one(sql, "SELECT coalesce(string_agg(oid::regprocedure::text, ', '), '') FROM pg_proc WHERE prosecdef AND proowner = 10") == ""
+
+
+@pytest.mark.skipif("pg_repack" not in INSTALLED, reason="postgresql-15-repack is not installed")
+def test_a_trigger_that_runs_any_sql_runs_it_as_its_caller(sql):
+    """As its author made it, SECURITY DEFINER, it would take its owner, the platform, for its caller."""
+    sql.execute("CREATE EXTENSION pg_repack; CREATE TABLE said (who text); CREATE TABLE t (a int PRIMARY KEY)")
+    sql.execute("CREATE TRIGGER r AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION "
+                "repack.repack_trigger('INSERT INTO said SELECT current_user FROM (SELECT $1, $2) AS both_rows')")
+    with pytest.raises(psycopg2.Error, match="must be superuser to use repack_trigger function"):
+        sql.execute("INSERT INTO t VALUES (1)")
+
+
 def test_what_is_granted_is_the_owners_to_grant_on(sql):
     sql.execute("CREATE SCHEMA parts; CREATE EXTENSION postgres_fdw; CREATE EXTENSION amcheck; CREATE EXTENSION pg_stat_statements SCHEMA parts")
     sql.execute("CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'other'); GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO guest")

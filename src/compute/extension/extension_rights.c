@@ -56,6 +56,7 @@ typedef struct Running {
   int security;           // Of the caller, to go back to.
   const Listed* raised;   // Whose script has a superuser's rights; NULL before and without.
   Oid extension, schema;  // Of that one.
+  int settings_level;     // Of the settings that it has.
 } Running;
 
 static Running* running;
@@ -229,6 +230,10 @@ static void raise_rights(Oid extension) {
   running->extension = extension;
   running->schema = schema;
   SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, running->security | SECURITY_LOCAL_USERID_CHANGE);
+  // All is done in this process, where the script guard knows that there is a script.
+  running->settings_level = NewGUCNestLevel();
+  hg_save_setting("max_parallel_workers_per_gather", "0", PGC_USERSET, BOOTSTRAP_SUPERUSERID);
+  hg_save_setting("max_parallel_maintenance_workers", "0", PGC_USERSET, BOOTSTRAP_SUPERUSERID);
 }
 
 static void watch_extensions(ObjectAccessType access, Oid class, Oid object, int sub,
@@ -238,10 +243,28 @@ static void watch_extensions(ObjectAccessType access, Oid class, Oid object, int
   if (access == (running->creates ? OAT_POST_CREATE : OAT_POST_ALTER)) raise_rights(object);
 }
 
-// ---- What owners get ----
+// ---- What a script leaves ----
 
-// Of the extension itself, as if its script had said so: a dump leaves them out, and its restore
-// gives them again. So not to the creator, whose name would stay there when the role is dropped.
+// Functions that run with their owner's rights would run with the platform's, in the search_path of
+// whoever calls them: their authors did not think of that.
+static void take_rights_from_functions(void) {
+  static const char* const kQuery =
+      "SELECT pg_catalog.format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure)"
+      " FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid"
+      " WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = $1 AND d.deptype = 'e'"
+      " AND p.prosecdef";
+  Oid types[] = {OIDOID};
+  Datum values[] = {ObjectIdGetDatum(running->extension)};
+  if (SPI_execute_with_args(kQuery, 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+    elog(ERROR, "cannot look at the functions of extension \"%s\"", running->raised->name);
+  List* statements = NIL;
+  for (uint64 i = 0; i < SPI_processed; ++i)
+    statements = lappend(statements, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+  ListCell* cell;
+  foreach (cell, statements)
+    if (SPI_execute(lfirst(cell), false, 0) != SPI_OK_UTILITY)
+      elog(ERROR, "cannot alter the functions of extension \"%s\"", running->raised->name);
+}
 
 static char* replaced(const char* pattern, const char* word, const char* name) {
   Datum result = DirectFunctionCall3Coll(replace_text, C_COLLATION_OID,
@@ -250,21 +273,19 @@ static char* replaced(const char* pattern, const char* word, const char* name) {
   return TextDatumGetCString(result);
 }
 
+// Of the extension itself, as if its script had said so: a dump leaves them out, and its restore
+// gives them again. So not to the creator, whose name would stay there when the role is dropped.
 static void give_grants(void) {
   if (running->raised->grants[0] == '\0') return;
   if (!OidIsValid(get_role_oid("neon_superuser", true))) return;  // A server of other people's.
-  char* text =
+  const char* text =
       replaced(running->raised->grants, "@extschema@", get_namespace_name(running->schema));
-  const int level = NewGUCNestLevel();
-  hg_save_setting("search_path", "pg_catalog, pg_temp", PGC_USERSET, BOOTSTRAP_SUPERUSERID);
   creating_extension = true;
   CurrentExtensionObject = running->extension;
   PG_TRY();
   {
-    SPI_connect();
     if (SPI_execute(text, false, 0) != SPI_OK_UTILITY)
       elog(ERROR, "cannot grant the rights on extension \"%s\"", running->raised->name);
-    SPI_finish();
   }
   PG_FINALLY();
   {
@@ -272,6 +293,16 @@ static void give_grants(void) {
     CurrentExtensionObject = InvalidOid;
   }
   PG_END_TRY();
+}
+
+static void finish_script(void) {
+  CommandCounterIncrement();
+  const int level = NewGUCNestLevel();
+  hg_save_setting("search_path", "pg_catalog, pg_temp", PGC_USERSET, BOOTSTRAP_SUPERUSERID);
+  SPI_connect();
+  take_rights_from_functions();
+  if (running->creates) give_grants();
+  SPI_finish();
   AtEOXact_GUC(true, level);
 }
 
@@ -312,11 +343,11 @@ static void run_guarded(PlannedStmt* plan, const char* text, bool read_only_tree
   PG_TRY();
   {
     run_next(plan, text, read_only_tree, context, parameters, environment, destination, completion);
-    if (mine->raised != NULL && mine->creates) {
-      CommandCounterIncrement();
-      give_grants();
+    if (mine->raised != NULL) {
+      finish_script();
+      AtEOXact_GUC(true, mine->settings_level);
+      SetUserIdAndSecContext(mine->caller, mine->security);
     }
-    if (mine->raised != NULL) SetUserIdAndSecContext(mine->caller, mine->security);
     running = outer;
   }
   PG_CATCH();

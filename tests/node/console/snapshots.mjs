@@ -2,7 +2,7 @@
 import { assert, launch, open, projectPage, signIn, steps } from "./browser.mjs";
 
 const browser = await launch();
-const page = await open(browser, { theme: "dark" });
+const page = await open(browser, { theme: "dark", allow: (text) => /status of (409|422)/.test(text) });
 const dialog = page.getByRole("dialog");
 const row = (name) => page.locator(`[data-snapshot="${name}"]`);
 const choose = async (name, action) => {
@@ -71,6 +71,24 @@ await steps({
     await page.axe("restore a snapshot");
     await dialog.getByRole("button", { name: "Create branch" }).click();
     await page.getByRole("heading", { name: "Compute of then" }).waitFor();
+  },
+  "a protected branch keeps its place, and nothing is left of the attempt": async () => {
+    const protect = async (on) => {
+      await page.goto(projectPage("branches"));
+      await page.getByRole("button", { name: "Actions on main", exact: true }).click();
+      await page.getByRole("menuitem", { name: on ? "Protect" : "Unprotect" }).click();
+      await page.locator('[data-branch="main"]').getByLabel("Protected").waitFor({ state: on ? "visible" : "detached" });
+    };
+    await protect(true);
+    await page.goto(projectPage("snapshots"));
+    await choose("of then", "Restore");
+    await dialog.getByRole("radio", { name: "In a branch's place" }).click();
+    await dialog.getByRole("button", { name: "Replace main" }).click();
+    await dialog.getByRole("alert").getByText("protected").waitFor();
+    await page.keyboard.press("Escape");
+    await protect(false);
+    await page.locator('[data-branch="then"]').waitFor();
+    assert.equal(await page.locator("[data-branch]").count(), 2);
   },
   "it is restored in its branch's place, and what was there is kept": async () => {
     await page.goto(projectPage("snapshots"));

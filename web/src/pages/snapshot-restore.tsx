@@ -4,7 +4,7 @@ import clsx from "clsx";
 import { GitBranchPlus, Replace } from "lucide-react";
 import { type FormEvent, type ReactNode, useState } from "react";
 import { toast } from "sonner";
-import { http, path } from "@/api/client";
+import { ApiError, http, path } from "@/api/client";
 import { finished, useChange } from "@/api/queries";
 import type { Answer, Branch, Snapshot } from "@/api/types";
 import { Button, Field, Input, Problem, Select } from "@/ui/basics";
@@ -30,14 +30,18 @@ async function restoreAsBranch(project: string, snapshot: Snapshot, name: string
   return answer.branch.id;
 }
 
-// In two steps, so that what was there gets the name that was asked for.
+// In two steps, so that what was there gets the name that was asked for. Where the second is refused, nothing is left of the first.
 async function restoreInPlace(project: string, snapshot: Snapshot, target: string, keepAs: string): Promise<string> {
   const answer = await http.post<Answer<"restoreSnapshot">>(path`/projects/${project}/snapshots/${snapshot.id}/restore`, { target_branch_id: target });
   await finished(project, answer.operations);
-  const swap = await http.post<Answer<"finalizeRestoreBranch">>(path`/projects/${project}/branches/${answer.branch.id}/finalize_restore`, {
-    name: keepAs,
-  });
-  await finished(project, swap.operations);
+  const branch = path`/projects/${project}/branches/${answer.branch.id}`;
+  try {
+    const swap = await http.post<Answer<"finalizeRestoreBranch">>(`${branch}/finalize_restore`, { name: keepAs });
+    await finished(project, swap.operations);
+  } catch (error) {
+    if (error instanceof ApiError && error.status >= 400 && error.status < 500) await http.delete(branch);
+    throw error;
+  }
   return answer.branch.id;
 }
 

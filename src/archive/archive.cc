@@ -260,6 +260,7 @@ void Archive::copy_catalog(Work& work) {
     copy_secrets(work);
     store_.put(catalog_key(work.lease.generation()), Content::of(wrap(image)));
     dirty_catalog_.done(TimelineId());
+    if (!older_removed_) remove_older(work);
   } catch (const Error& error) {
     dirty_catalog_.put_back(TimelineId(), since);
     if (error.code() != Errc::conflict) throw;
@@ -274,6 +275,18 @@ void Archive::copy_secrets(Work& work) {
   if (all == secrets_there_) return;
   store_.put(secrets_key(work.lease.generation()), Content::of(seal(files, options_.passphrase)));
   secrets_there_ = all;
+}
+
+void Archive::remove_older(Work& work) {
+  work.lease.check(store_);
+  for (std::string_view folder : {kCatalogs, kSecrets, kGenerations}) {
+    if (folder == kSecrets && options_.passphrase.empty()) continue;  // They are the last ones.
+    for (const auto& object : store_.list(std::string(folder)))
+      if (auto generation = parse_generation(object.key, folder);
+          generation && *generation < work.lease.generation())
+        store_.remove(object.key);
+  }
+  older_removed_ = true;
 }
 
 void Archive::bulk_round(Work& work) {
@@ -305,7 +318,7 @@ bool Archive::copy_pages(Work& work) {
         throw;
       }
       logger.debug("timeline {}: not copied: {}", id.str(), error.what());
-      broken = error.code() == Errc::corrupt;
+      broken = error.code() == Errc::corrupt || error.code() == Errc::not_found;
       waits = waits || error.code() == Errc::conflict;
       if (error.code() == Errc::not_found)
         dirty_pages_.done(id);
@@ -315,7 +328,7 @@ bool Archive::copy_pages(Work& work) {
     MutexLock lock(work.mutex);
     if (!broken)
       work.broken.erase(id);
-    else if (work.broken.insert(id).second)
+    else if (work.broken.insert(id).second && dirty_pages_.has(id))
       logger.error("timeline {} cannot be copied to the object store: it is damaged", id.str());
     dirty.erase(id);
   }

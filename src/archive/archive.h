@@ -92,6 +92,8 @@ class Archive : public ArchiveNews {
   void copy_wal(Work& work);
   void copy_catalog(Work& work);
   void copy_secrets(Work& work);
+  // Catalogs and secrets of generations before ours, which has its own.
+  void remove_older(Work& work);
   // Whether some have to wait for others, and something went on.
   bool copy_pages(Work& work);
   void sweep(Work& work);
@@ -121,6 +123,7 @@ class Archive : public ArchiveNews {
   Health bulk_ GUARDED_BY(mutex_);
   std::shared_ptr<Work> work_ GUARDED_BY(mutex_);  // From when the lease is taken.
   std::string secrets_there_;                      // What was sealed last; the quick thread's.
+  bool older_removed_ = false;                     // Likewise.
   steady_clock::time_point next_check_;            // Of the lease; the quick thread's.
   steady_clock::time_point next_sweep_;            // The bulk thread's.
   metrics::Registration metrics_;

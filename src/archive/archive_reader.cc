@@ -80,12 +80,9 @@ std::map<TimelineId, ArchivedManifest> ArchiveReader::with_ancestors(
   return found;
 }
 
-void ArchiveReader::fetch_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
-                                const fs::path& file) {
+void ArchiveReader::read_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
+                               const std::function<void(Bytes)>& take) {
   const std::string key = key_of(timeline, LayerKey{id, layer.generation});
-  fs::path temporary = file;
-  temporary += ".tmp";
-  UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   uint32_t crc = 0;
   for (uint64_t at = 0; at < layer.bytes; at += kPart) {
     const std::string part = store_.get(key, {at, std::min(kPart, layer.bytes - at)});
@@ -93,11 +90,19 @@ void ArchiveReader::fetch_layer(TimelineId timeline, uint64_t id, const Archived
       throw Error(Errc::corrupt, "{} in {} ends at {}, before {}", key, store_.name(),
                   at + part.size(), layer.bytes);
     crc = at == 0 ? crc32c(as_bytes(part)) : crc32c_extend(crc, as_bytes(part));
-    write_all(fd.get(), as_bytes(part));
+    take(as_bytes(part));
   }
   if (crc != layer.crc)
     throw Error(Errc::corrupt, "{} in {} is damaged: its checksum does not match", key,
                 store_.name());
+}
+
+void ArchiveReader::fetch_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
+                                const fs::path& file) {
+  fs::path temporary = file;
+  temporary += ".tmp";
+  UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  read_layer(timeline, id, layer, [&](Bytes part) { write_all(fd.get(), part); });
   fsync_or_die(fd.get(), temporary.string());
   fs::rename(temporary, file);
   fsync_folder(file.parent_path());

@@ -2,6 +2,7 @@
 //
 // Threads: fetch_layer() and wal_piece() may be called by several.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,6 +31,9 @@ class ArchiveReader {
   ArchivedManifest manifest(TimelineId timeline);
   // These and all that they stand on, as far as they are there.
   std::map<TimelineId, ArchivedManifest> with_ancestors(const std::set<TimelineId>& wanted);
+  // Calls `take` with it, piece by piece. corrupt, at the end, if it is not what was put.
+  void read_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
+                  const std::function<void(Bytes)>& take);
   // Writes it, checked and durable. corrupt if it is not what was put.
   void fetch_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
                    const fs::path& file);

@@ -419,6 +419,7 @@ TEST_F(ArchiveTest, WhatIsMarkedGetsThereAndAStopWaitsForIt) {
   archive.pages_changed(id_);
   archive.stop(Deadline::after(std::chrono::seconds(20)));
   ArchiveReader reader(*store);
+  EXPECT_EQ(store->list("catalog/").size(), 1u);
   EXPECT_EQ(reader.catalog(), "catalog 1");
   EXPECT_EQ(reader.manifest(id_).layers.size(), 1u);
   EXPECT_EQ(unseal(reader.secrets().value(), "a key of the operator").at("catalog.keys"), "k");

@@ -36,6 +36,10 @@ class DirtySet {
     auto [at, made] = waiting_.emplace(id, since);
     if (!made) at->second = std::min(at->second, since);
   }
+  bool has(TimelineId id) const {
+    MutexLock lock(mutex_);
+    return waiting_.contains(id) || taken_.contains(id);
+  }
   size_t size() const {
     MutexLock lock(mutex_);
     return waiting_.size() + taken_.size();

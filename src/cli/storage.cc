@@ -12,17 +12,22 @@ namespace {
 
 using nlohmann::json;
 
-void check(const Context& context) {
-  const platform::StorageReport report = platform::check_storage(
-      context.layout(), [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
+void check(const Context& context, bool here_alone) {
+  const platform::StorageReport report =
+      platform::check_storage(context.layout(), here_alone,
+                              [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
   if (context.json) {
     print_json({{"problems", report.problems},
                 {"branches", report.branches},
                 {"timelines", report.timelines},
                 {"layer_files", report.layer_files},
-                {"layer_bytes", report.layer_bytes}});
+                {"layer_bytes", report.layer_bytes},
+                {"object_store", report.object_store},
+                {"object_store_bytes", report.object_store_bytes}});
   } else {
     for (const std::string& problem : report.problems) fmt::print("{}\n", problem);
+    if (!report.object_store.empty())
+      fmt::print("{}: {} bytes were read\n", report.object_store, report.object_store_bytes);
     fmt::print("{} branches, {} timelines, {} layer files of {} bytes: {}\n", report.branches,
                report.timelines, report.layer_files, report.layer_bytes,
                report.problems.empty() ? "all is whole"
@@ -48,12 +53,15 @@ void dump(const Context& context, const DumpFlags& flags) {
 void add_storage(CLI::App& app, Context& context) {
   CLI::App* storage = app.add_subcommand("storage", "What is stored");
   storage->require_subcommand(1);
-  CLI::App* checked = storage->add_subcommand(
-      "check",
-      "Read everything that is stored and say what is damaged or does not fit together; changes "
-      "nothing, and wants the platform down");
+  CLI::App* checked =
+      storage->add_subcommand("check",
+                              "Read everything that is stored, here and in the object store, and "
+                              "say what is damaged or does not fit together; changes "
+                              "nothing, and wants the platform down");
   explain(checked, {"halogen storage check"});
-  checked->callback([&context] { check(context); });
+  auto here_alone = std::make_shared<bool>(false);
+  checked->add_flag("--here-alone", *here_alone, "Not what is in the object store");
+  checked->callback([&context, here_alone] { check(context, *here_alone); });
   auto flags = std::make_shared<DumpFlags>();
   CLI::App* dump_command = storage->add_subcommand(
       "dump",

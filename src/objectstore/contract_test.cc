@@ -183,6 +183,14 @@ TEST(LocalStore, IsAwayWhereWhatItIsMountedOnIsNotThere) {
   EXPECT_EQ(code_of([&] { store.list(""); }), Errc::unavailable);
 }
 
+TEST(LocalStore, WhoOnlyLooksMakesNothing) {
+  const fs::path folder = fs::temp_directory_path() / ("objects-" + random_name(8));
+  LocalStore store(folder);
+  EXPECT_TRUE(store.list("").empty());
+  EXPECT_EQ(code_of([&] { store.get("key", {}); }), Errc::not_found);
+  EXPECT_FALSE(fs::exists(folder));
+}
+
 TEST(LocalStore, OfSeveralWhoPutIfAbsentOneWins) {
   LocalPlace place;
   auto store = place.open();

@@ -65,12 +65,15 @@ fs::path LocalStore::path_of(const std::string& key) const {
   return folder_ / key;
 }
 
+// Where the folder is, or would be made.
+void LocalStore::require_place() const {
+  const fs::path place = folder_.parent_path();
+  if (!fs::is_directory(place))
+    throw Error(Errc::unavailable, "there is no folder {}: is it mounted?", place.string());
+}
+
 void LocalStore::make_folders(const fs::path& folder) const {
-  if (folder == folder_.parent_path()) {
-    if (!fs::is_directory(folder))
-      throw Error(Errc::unavailable, "there is no folder {}: is it mounted?", folder.string());
-    return;
-  }
+  if (folder == folder_.parent_path()) return require_place();
   std::error_code failed;
   if (fs::is_directory(folder, failed)) return;
   make_folders(folder.parent_path());
@@ -120,7 +123,7 @@ std::vector<ObjectInfo> LocalStore::list(const std::string& prefix) {
   std::error_code failed;
   fs::recursive_directory_iterator at(top, failed);
   if (failed == std::errc::no_such_file_or_directory) {
-    make_folders(folder_);  // Says whether it is away.
+    require_place();
     return {};
   }
   for (; !failed && at != fs::end(at); at.increment(failed)) {

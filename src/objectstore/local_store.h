@@ -23,6 +23,7 @@ class LocalStore : public ObjectStore {
  private:
   fs::path path_of(const std::string& key) const;
   fs::path write_temporary(const fs::path& path, const Content& content) const;
+  void require_place() const;
   void make_folders(const fs::path& folder) const;
 
   const fs::path folder_;

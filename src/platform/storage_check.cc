@@ -1,7 +1,9 @@
 #include "platform/storage_check.h"
 
+#include "archive/archive_check.h"
 #include "base/error.h"
 #include "control/branch_timelines.h"
+#include "objectstore/retrying_store.h"
 #include "pageserver/storage_check.h"
 #include "pageserver/storage_dump.h"
 #include "safekeeper/wal_check.h"
@@ -37,9 +39,19 @@ void check_branch(StorageReport& report, const control::BranchTimeline& branch,
   }
 }
 
+void check_object_store(StorageReport& report, const Layout& layout, const Progress& progress) {
+  const std::optional<ObjectStore> store = find_object_store(layout, {});
+  if (!store) return;
+  objectstore::RetryingStore retrying(store->open());
+  report.object_store = retrying.name();
+  const auto checked = archive::check_archive(retrying, progress);
+  report.problems.insert(report.problems.end(), checked.problems.begin(), checked.problems.end());
+  report.object_store_bytes = checked.bytes;
+}
+
 }  // namespace
 
-StorageReport check_storage(const Layout& layout, const Progress& progress) {
+StorageReport check_storage(const Layout& layout, bool here_alone, const Progress& progress) {
   if (std::optional<int> pid = running_pid(layout))
     throw Error(Errc::conflict, "Halogen is running in {} (pid {}): `halogen down` first",
                 layout.home.string(), *pid);
@@ -58,6 +70,7 @@ StorageReport check_storage(const Layout& layout, const Progress& progress) {
       report.problems.push_back(error.what());
     }
   }
+  if (!here_alone) check_object_store(report, layout, progress);
   return report;
 }
 

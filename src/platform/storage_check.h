@@ -12,10 +12,12 @@ struct StorageReport {
   size_t timelines = 0;
   uint64_t layer_files = 0;
   uint64_t layer_bytes = 0;
+  std::string object_store;  // What else was read; empty: there is none, or it was left out.
+  uint64_t object_store_bytes = 0;
 };
 
-// Throws conflict while a platform uses the home.
-StorageReport check_storage(const Layout& layout, const Progress& progress);
+// Throws conflict while a platform uses the home. `here_alone`: not what is in the object store.
+StorageReport check_storage(const Layout& layout, bool here_alone, const Progress& progress);
 
 // A line for each thing that is in `what`, a layer file or a timeline by its id; with `page`, for
 // each version that makes this page of the timeline as of `lsn` (empty: now). Throws Error for what

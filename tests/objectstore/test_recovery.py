@@ -186,6 +186,31 @@ def test_nothing_stalls_while_the_store_is_away(folder, s3):
             wait_until_copied(platform)
 
 
+def test_the_check_finds_damage_in_the_store(folder):
+    url = f"file://{folder}/objects"
+    with Platform.create("checked", "--object-store", url, *FAST) as platform:
+        project = platform.create_project()
+        fill(project, 3000)
+        wait_until_copied(platform)
+        platform.check_storage()
+        layers, pieces = [sorted((folder / "objects").glob(f"timelines/*/{kind}/*"), key=lambda path: path.stat().st_size)
+                          for kind in ("layers", "wal")]
+        for path, problem in ((layers[-1], "its checksum does not match"), (pieces[-1], "its checksum does not match")):
+            whole = path.read_bytes()
+            path.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+            done = platform.cli("storage", "check", check=False)
+            assert done.returncode != 0 and problem in done.stdout, done.stdout
+            assert platform.cli("storage", "check", "--here-alone", check=False).returncode == 0
+            path.write_bytes(whole)
+        layers[-1].rename(folder / "away")
+        assert "there is no object" in platform.cli("storage", "check", check=False).stdout
+        (folder / "away").rename(layers[-1])
+        shutil.move(folder / "objects", folder / "moved")
+        assert platform.cli("storage", "check", check=False).returncode != 0
+        shutil.move(folder / "moved", folder / "objects")
+        platform.cli("storage", "check")
+
+
 def test_an_empty_home_and_a_used_store_are_told_apart(folder):
     url = f"file://{folder}/objects"
     with Platform.create("old", "--object-store", url, *FAST) as old:

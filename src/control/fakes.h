@@ -199,6 +199,11 @@ class FakePageserver final : public PageserverAdmin {
     for (auto& [id, info] : timelines_) all.push_back(info);
     return all;
   }
+  std::vector<TimelineInfo> timelines_of(TenantId tenant) override {
+    std::vector<TimelineInfo> all = timelines();
+    std::erase_if(all, [&](const TimelineInfo& info) { return info.tenant != tenant; });
+    return all;
+  }
   Moment moment_at(TimelineId id, Lsn lsn) override {
     MutexLock lock(mutex_);
     if (lsn > find(id).last_record_lsn)

@@ -415,10 +415,20 @@ TimelineInfo Pageserver::describe(const Branch& branch, Logical logical) {
 TimelineInfo Pageserver::timeline(TimelineId id) { return describe(*find(id), Logical::read); }
 
 std::vector<TimelineInfo> Pageserver::timelines() {
+  return describe_all([](const Branch&) { return true; });
+}
+
+std::vector<TimelineInfo> Pageserver::timelines_of(TenantId tenant) {
+  return describe_all([&](const Branch& branch) { return branch.timeline->tenant() == tenant; });
+}
+
+std::vector<TimelineInfo> Pageserver::describe_all(
+    const std::function<bool(const Branch&)>& wanted) {
   std::vector<BranchPtr> branches;
   {
     MutexLock lock(mutex_);
-    for (const auto& [id, branch] : branches_) branches.push_back(branch);
+    for (const auto& [id, branch] : branches_)
+      if (wanted(*branch)) branches.push_back(branch);
   }
   std::vector<TimelineInfo> out;
   for (const BranchPtr& branch : branches) out.push_back(describe(*branch, Logical::if_known));

@@ -61,6 +61,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   void delete_timeline(TimelineId id) override;
   TimelineInfo timeline(TimelineId id) override;
   std::vector<TimelineInfo> timelines() override;
+  std::vector<TimelineInfo> timelines_of(TenantId tenant) override;
   Lsn disk_consistent_lsn(TimelineId id) override;
   Moment moment_at(TimelineId id, Lsn lsn) override;
   Moment moment_at_time(TimelineId id, int64_t time) override;
@@ -145,6 +146,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   void add_hot_pages(Timeline& timeline, Skeleton& skeleton, Deadline deadline);
   enum class Logical { read, if_known };
   TimelineInfo describe(const Branch& branch, Logical logical);
+  std::vector<TimelineInfo> describe_all(const std::function<bool(const Branch&)>& wanted);
 
   const Options options_;
   Redo& redo_;

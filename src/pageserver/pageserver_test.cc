@@ -85,6 +85,8 @@ TEST_F(PageserverTest, AProjectIsABranchOfTheTemplateAndSurvivesARestart) {
   open();
   EXPECT_EQ(server_->timelines().size(), 2u);
   EXPECT_EQ(server_->timeline(id).tenant, tenant);
+  EXPECT_EQ(server_->timelines_of(tenant).size(), 1u);
+  EXPECT_TRUE(server_->timelines_of(TenantId::random()).empty());
   Skeleton after = server_->skeleton(id, lsn, soon());
   EXPECT_EQ(after.relations.size(), before.relations.size());
   EXPECT_EQ(after.files.size(), before.files.size());

@@ -59,6 +59,8 @@ class PageserverAdmin {
   virtual TimelineInfo timeline(TimelineId id) = 0;
   // All of them; logical_bytes only where it is known without reading.
   virtual std::vector<TimelineInfo> timelines() = 0;
+  // The same of one tenant, at a cost that the others' add next to nothing to.
+  virtual std::vector<TimelineInfo> timelines_of(TenantId tenant) = 0;
   // TimelineInfo's, without the work of the rest.
   virtual Lsn disk_consistent_lsn(TimelineId id) { return timeline(id).disk_consistent_lsn; }
 

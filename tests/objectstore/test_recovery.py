@@ -92,7 +92,7 @@ def test_a_lost_machine_comes_back_with_all_but_the_last_seconds(folder, s3, kin
             assert password(back.connection_string()) == password(string)
             assert (new.home / "certificates/ca.crt").read_text() == authority
             back.query("insert into t values (-1, 'goes on')")
-            assert store_status(new)["state"] == "running"
+            wait_until(lambda: store_status(new)["state"] == "running", seconds=60, what="the first copy from here")
             wait_until_copied(new)
             new.check_storage()
 

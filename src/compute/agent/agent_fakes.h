@@ -75,6 +75,7 @@ class FakePageserver : public PageserverAdmin {
   Moment earliest_moment(TimelineId) override { return {}; }
   TimelineInfo timeline(TimelineId) override { return {}; }
   std::vector<TimelineInfo> timelines() override { return {}; }
+  std::vector<TimelineInfo> timelines_of(TenantId) override { return {}; }
   void attach_wal(TimelineId, const std::string&, int) override {}
   void wait_for_lsn(TimelineId, Lsn, Deadline) override {}
   std::string read_page(TimelineId, const PageKey&, Lsn, Deadline) override { return {}; }

@@ -108,8 +108,7 @@ json storage_json(const TimelineInfo& info) {
 
 json storage_json(Services& services, const Project& project) {
   uint64_t own = 0, history = 0;
-  for (const TimelineInfo& info : services.pageserver.timelines()) {
-    if (info.tenant != project.tenant) continue;
+  for (const TimelineInfo& info : services.pageserver.timelines_of(project.tenant)) {
     own += info.physical_bytes;
     history += info.history_bytes;
   }

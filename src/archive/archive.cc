@@ -244,7 +244,7 @@ void Archive::copy_wal(Work& work) {
   }
 }
 
-// A catalog must not name what the store has not.
+// A catalog should not name what the store has not.
 void Archive::copy_catalog(Work& work) {
   if (catalog_.changed()) dirty_catalog_.mark(TimelineId());
   auto dirty = dirty_catalog_.take();
@@ -252,11 +252,7 @@ void Archive::copy_catalog(Work& work) {
   const auto since = dirty.begin()->second;
   try {
     const std::string image = catalog_.image();
-    for (TimelineId id : catalog_.ready()) {
-      MutexLock lock(work.mutex);
-      if (!work.pages.has(id) && !work.broken.contains(id))
-        throw Error(Errc::conflict, "timeline {} is not in the store yet", id.str());
-    }
+    if (steady_clock::now() < since + options_.catalog_patience) require_timelines(work);
     copy_secrets(work);
     store_.put(catalog_key(work.lease.generation()), Content::of(wrap(image)));
     dirty_catalog_.done(TimelineId());
@@ -264,6 +260,14 @@ void Archive::copy_catalog(Work& work) {
   } catch (const Error& error) {
     dirty_catalog_.put_back(TimelineId(), since);
     if (error.code() != Errc::conflict) throw;
+  }
+}
+
+void Archive::require_timelines(Work& work) const {
+  for (TimelineId id : catalog_.ready()) {
+    MutexLock lock(work.mutex);
+    if (!work.pages.has(id) && !work.broken.contains(id))
+      throw Error(Errc::conflict, "timeline {} is not in the store yet", id.str());
   }
 }
 

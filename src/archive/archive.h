@@ -41,7 +41,10 @@ class Archive : public ArchiveNews {
     std::string home;                                 // See Lease.
     std::string passphrase;                           // Seals secrets; empty: they stay here.
     std::chrono::milliseconds interval{2000};         // Between two copies of one timeline's WAL.
-    std::chrono::milliseconds grace{600'000};         // Before what nothing names is removed.
+    // How long a catalog waits for the branches that it names. One that cannot be copied must not
+    // keep all others' changes back.
+    std::chrono::milliseconds catalog_patience{10'000};
+    std::chrono::milliseconds grace{600'000};  // Before what nothing names is removed.
     std::chrono::milliseconds sweep_interval{60'000};
     std::chrono::milliseconds longest_pause{30'000};  // Between two attempts.
   };
@@ -91,6 +94,8 @@ class Archive : public ArchiveNews {
   void bulk_round(Work& work);
   void copy_wal(Work& work);
   void copy_catalog(Work& work);
+  // Throws conflict while one of a branch that is ready is neither in the store nor damaged.
+  void require_timelines(Work& work) const;
   void copy_secrets(Work& work);
   // Catalogs and secrets of generations before ours, which has its own.
   void remove_older(Work& work);

@@ -82,6 +82,7 @@ class FakePages : public ArchivedPages {
     fs::create_directories(folder_);
   }
   std::map<TimelineId, StoredTimeline> timelines;
+  bool being_written = false;
 
   void set_layers(TimelineId id, const std::vector<uint64_t>& layers, Lsn consistent) {
     StoredTimeline& timeline = timelines[id];
@@ -100,7 +101,10 @@ class FakePages : public ArchivedPages {
     for (const auto& [id, timeline] : timelines) ids.push_back(id);
     return ids;
   }
-  std::optional<StoredTimeline> stored(TimelineId id) override { return timelines.at(id); }
+  std::optional<StoredTimeline> stored(TimelineId id) override {
+    if (being_written) return std::nullopt;
+    return timelines.at(id);
+  }
 
  private:
   const fs::path folder_;
@@ -349,6 +353,22 @@ TEST_F(ArchiveTest, AWriterThatWasLeftBehindRemovesNothing) {
     reader.fetch_layer(id_, layer, archived, folder_ / "back");
 }
 
+TEST_F(ArchiveTest, WhatIsTakenOverIsNamedAnewSoThatNobodyReadsWhatTheOtherStillWrites) {
+  WalArchiver wal(store_, wal_, lease_.generation());
+  PageArchiver archiver = page_archiver(wal);
+  pages_.set_layers(id_, {1}, Lsn(100));
+  archiver.upload(id_);
+  const Lease other = Lease::take(store_, "other", true);
+  PageArchiver of_other({store_, pages_, wal, other, std::chrono::milliseconds(0)});
+  of_other.found(id_, ManifestKey{lease_.generation()});
+  of_other.upload(id_);  // As it was.
+  pages_.set_layers(id_, {9}, Lsn(500));
+  archiver.upload(id_);  // It does not know yet.
+  EXPECT_EQ(ArchiveReader(store_).manifest(id_).consistent, Lsn(100));
+  PageArchiver later = page_archiver(wal);
+  EXPECT_EQ(code_of([&] { later.upload(id_); }), Errc::fenced);
+}
+
 TEST_F(ArchiveTest, AManifestWaitsForItsWalAndItsAncestor) {
   WalArchiver wal(store_, wal_, lease_.generation());
   PageArchiver archiver = page_archiver(wal);
@@ -360,8 +380,8 @@ TEST_F(ArchiveTest, AManifestWaitsForItsWalAndItsAncestor) {
   auto attempt = [&] { return code_of([&] { archiver.upload(id_); }); };
   EXPECT_EQ(attempt(), Errc::conflict);
   wal_.wal.flushed = wal_.wal.start + 500;
-  wal.upload(id_);
   EXPECT_EQ(attempt(), Errc::conflict);
+  EXPECT_EQ(wal.end(id_), wal_.wal.flushed) << "it comes along";
   archiver.upload(parent);
   EXPECT_EQ(attempt(), Errc::internal);  // No error.
   EXPECT_TRUE(archiver.has(id_));
@@ -397,6 +417,28 @@ TEST_F(ArchiveTest, ADamagedLayerIsNoLayer) {
   store_.put(key_of(id_, LayerKey{1, layer.generation}), Content::of("Layer 1"));
   EXPECT_EQ(code_of([&] { reader.fetch_layer(id_, 1, layer, folder_ / "back"); }), Errc::corrupt);
   EXPECT_FALSE(fs::exists(folder_ / "back"));
+}
+
+TEST_F(ArchiveTest, ATimelineThatCannotBeCopiedKeepsTheCatalogBackForAWhileOnly) {
+  auto store = std::make_shared<objectstore::LocalStore>(folder_ / "other");
+  Archive archive({.store = store,
+                   .home = "h",
+                   .passphrase = "",
+                   .interval = std::chrono::milliseconds(5),
+                   .catalog_patience = std::chrono::milliseconds(100)});
+  pages_.set_layers(id_, {1}, wal_.wal.start);
+  pages_.being_written = true;
+  const auto begun = steady_clock::now();
+  archive.start(pages_, wal_,
+                {.changed = [] { return true; },
+                 .image = [] { return std::string("catalog"); },
+                 .timelines = [&] { return std::set<TimelineId>{id_}; },
+                 .ready = [&] { return std::set<TimelineId>{id_}; },
+                 .secrets = [] { return SecretFiles(); }});
+  while (store->list("catalog/").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_GE(steady_clock::now() - begun, std::chrono::milliseconds(100));
+  EXPECT_FALSE(ArchiveReader(*store).has(id_));
+  archive.stop(Deadline::after(std::chrono::milliseconds(0)));
 }
 
 // All of it at once, as the platform has it: what is marked gets there, and stop() waits for it.

@@ -13,6 +13,8 @@ using objectstore::Content;
 
 const log::Logger logger("archive");
 
+constexpr std::chrono::seconds kLeaseCheck{1};
+
 }  // namespace
 
 void PageArchiver::found(TimelineId timeline, const ManifestKey& key) {
@@ -68,11 +70,15 @@ void PageArchiver::learn(TimelineId timeline) {
   if (state.now) condemn_unnamed(timeline);
 }
 
-// What is behind it must be there: else what is read back would begin in the air.
+// What is behind it must be there: else what is read back would begin in the air. WAL that is not
+// is fetched along: where layers come quickly, it would be behind each time.
 void PageArchiver::require_foundation(TimelineId timeline, const StoredTimeline& stored) {
   if (!stored.ancestor) return;  // A template has no WAL.
-  const std::optional<Lsn> wal = parts_.wal.end(timeline);
-  if (!wal || *wal < stored.disk_consistent_lsn)
+  auto is_behind = [&] {
+    return parts_.wal.end(timeline).value_or(Lsn()) < stored.disk_consistent_lsn;
+  };
+  if (is_behind()) parts_.wal.upload(timeline);
+  if (is_behind())
     throw Error(Errc::conflict, "timeline {}: its WAL is not in the store yet", timeline.str());
   const TimelineId ancestor = *stored.ancestor;
   if (has(ancestor)) learn(ancestor);
@@ -99,6 +105,13 @@ ArchivedLayer PageArchiver::put_layer(TimelineId timeline, const StoredTimeline:
   return archived;
 }
 
+// Who was left behind puts nothing for long; what it does put nobody reads.
+void PageArchiver::check_lease() {
+  if (steady_clock::now() < next_check_) return;
+  parts_.lease.check(parts_.store);
+  next_check_ = steady_clock::now() + kLeaseCheck;
+}
+
 void PageArchiver::upload(TimelineId timeline) {
   const std::optional<StoredTimeline> stored = parts_.source.stored(timeline);
   if (!stored) throw Error(Errc::conflict, "timeline {} is being written", timeline.str());
@@ -107,10 +120,14 @@ void PageArchiver::upload(TimelineId timeline) {
   {
     MutexLock lock(mutex_);
     State& state = state_of(timeline);
-    if (state.now && state.now->manifest == stored->manifest) return;
+    // One of a generation before is put again: whoever had it may not know yet, and overwrite it.
+    const bool is_ours =
+        !state.manifests.empty() && state.manifests.back().generation == parts_.lease.generation();
+    if (is_ours && state.now && state.now->manifest == stored->manifest) return;
     if (state.now) there = state.now->layers;
     there.insert(state.put.begin(), state.put.end());
   }
+  check_lease();
   ArchivedManifest next{.timeline = timeline,
                         .ancestor = stored->ancestor,
                         .ancestor_lsn = stored->ancestor_lsn,

@@ -38,8 +38,9 @@ class PageArchiver {
   void found(TimelineId timeline, const ManifestKey& key);
   void found(TimelineId timeline, const LayerKey& key);
 
-  // Brings the store to what the pageserver has of it now. Throws conflict if it has to wait for
-  // WAL or an ancestor, or the manifest is about to change.
+  // Brings the store to what the pageserver has of it now, under our generation. Throws conflict
+  // if it has to wait for WAL or an ancestor, or the manifest is about to change; fenced. One at a
+  // time.
   void upload(TimelineId timeline);
   // Timelines that are in the store and not in `wanted`, nor an ancestor of one that is, are to go.
   void sweep(const std::set<TimelineId>& wanted);
@@ -63,6 +64,7 @@ class PageArchiver {
   };
 
   State& state_of(TimelineId timeline) REQUIRES(mutex_) { return states_[timeline]; }
+  void check_lease();
   void learn(TimelineId timeline);
   void require_foundation(TimelineId timeline, const StoredTimeline& stored);
   ArchivedLayer put_layer(TimelineId timeline, const StoredTimeline::Layer& layer);
@@ -72,7 +74,8 @@ class PageArchiver {
 
   const Parts parts_;
   std::atomic<uint64_t> bytes_to_go_ = 0;
-  Mutex mutex_;  // Never held across requests.
+  steady_clock::time_point next_check_;  // Of the lease; only upload()'s thread.
+  Mutex mutex_;                          // Never held across requests.
   std::map<TimelineId, State> states_ GUARDED_BY(mutex_);
   std::map<std::string, steady_clock::time_point> condemned_ GUARDED_BY(mutex_);
 };

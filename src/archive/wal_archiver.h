@@ -22,8 +22,9 @@ class WalArchiver {
 
   // A piece that was in the store when we came. Before the first upload().
   void found(TimelineId timeline, const PieceKey& piece);
-  // Puts all WAL that is durable and not there. Errors of the source and the store.
-  void upload(TimelineId timeline);
+  // Puts all WAL that is durable and not there. Errors of the source and the store. From any
+  // thread, one at a time.
+  void upload(TimelineId timeline) EXCLUDES(upload_mutex_);
   // As ArchiveNews::wal_cut.
   void cut(TimelineId timeline, Lsn end);
   // All WAL up to here is in the store. nullopt: it has nothing of this timeline.
@@ -49,14 +50,16 @@ class WalArchiver {
   };
 
   std::optional<Position> position(TimelineId timeline, const StoredWal& wal);
-  void put(TimelineId timeline, const StoredWal& wal, Lsn from, Lsn to, uint64_t cuts);
+  void put(TimelineId timeline, const StoredWal& wal, Lsn from, Lsn to, uint64_t cuts)
+      REQUIRES(upload_mutex_);
   void remove(TimelineId timeline, const std::vector<PieceKey>& pieces);
   std::vector<PieceKey> take_below(TimelineId timeline, Lsn from, Lsn to, uint64_t before);
 
   objectstore::ObjectStore& store_;
   ArchivedWal& source_;
   const Generation generation_;
-  uint64_t sequence_ = 0;  // Of the last piece.
+  Mutex upload_mutex_;
+  uint64_t sequence_ GUARDED_BY(upload_mutex_) = 0;  // Of the last piece.
   Mutex mutex_;
   std::map<TimelineId, State> states_ GUARDED_BY(mutex_);
 };

@@ -127,8 +127,8 @@ def test_a_pageserver_that_lost_its_disk_comes_back_and_nothing_is_lost(folder):
     with Platform.create("pages", "--object-store", url, *FAST) as platform:
         project = platform.create_project()
         fill(project)
-        wait_until_copied(platform)
         project.create_branch("dev")
+        wait_until_copied(platform)
         # Not waited for: this is in the safekeeper's WAL.
         project.query("update t set filler = 'late' where i < 5000")
         project.query("delete from t where i > 100", branch="dev")

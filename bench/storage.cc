@@ -65,9 +65,10 @@ std::string one_line(std::string text) {
 // A compute's connection to the page service.
 class PageClient {
  public:
-  PageClient(Pageserver& server, TimelineId timeline, Lsn lsn) : server_(server), lsn_(lsn) {
-    // Not before what it has read of a server that goes on writing.
-    token_ = server.open_session(timeline, 1, server.timeline(timeline).last_record_lsn);
+  // Reads at the end of what has arrived.
+  PageClient(Pageserver& server, TimelineId timeline)
+      : server_(server), lsn_(server.timeline(timeline).last_record_lsn) {
+    token_ = server.open_session(timeline, 1, lsn_);
     socket_ = net::connect_unix(server.page_service_socket(), in_minutes());
     Writer hello;
     hello.put(PageHello{.token = token_});
@@ -234,7 +235,7 @@ class StorageBench {
   void read_pages(const std::string& table, uint32_t count, uint32_t batch,
                   const std::string& what) {
     RelTag tag = tag_of(table);
-    PageClient client(*server_, id_, end_);
+    PageClient client(*server_, id_);
     Stopwatch watch;
     for (uint32_t at = 0; at < count; at += batch)
       client.read(tag, at, std::min(batch, count - at));
@@ -248,7 +249,7 @@ class StorageBench {
     std::vector<std::jthread> threads;
     for (auto& mine : each)
       threads.emplace_back([&, seed = threads.size()] {
-        PageClient client(*server_, id_, end_);
+        PageClient client(*server_, id_);
         std::mt19937 chance(static_cast<unsigned>(seed));
         for (int i = 0; i < kReads / clients; i++) {
           Stopwatch watch;

@@ -10,9 +10,10 @@ import type { Branch, Operation } from "@/api/types";
 import { useCurrent } from "@/shell/current";
 import { PageBody, PageHead } from "@/shell/project-layout";
 import { useCreating } from "@/shell/use-creating";
-import { Button, Card, Field, Input, Problem, Select, Skeleton } from "@/ui/basics";
+import { Button, Card, Field, Input, Problem, Skeleton } from "@/ui/basics";
 import { localInput, moment } from "@/ui/format";
 import { Confirm, Dialog, DialogActions, Menu, MenuItem, MenuLine } from "@/ui/overlays";
+import { BranchSelect } from "./branch-select";
 import { BranchTree } from "./branch-tree";
 import { type Moment, MomentFields, momentMissing, now } from "./moment-fields";
 
@@ -152,15 +153,7 @@ function CreateBranch({ project, branches, parent, onClose }: { project: string;
           {(props) => <Input {...props} autoFocus placeholder="feature/search" value={name} onChange={(event) => setName(event.target.value)} />}
         </Field>
         <Field label="Parent">
-          {(props) => (
-            <Select {...props} value={parentId} onChange={(event) => setParent(event.target.value)}>
-              {branches.map((one) => (
-                <option key={one.id} value={one.id}>
-                  {one.name}
-                </option>
-              ))}
-            </Select>
-          )}
+          {(props) => <BranchSelect {...props} branches={branches} value={parentId} onChoose={setParent} />}
         </Field>
         <MomentFields value={at} onChange={setAt} />
         {create.error && <Problem error={create.error} />}

@@ -10,6 +10,7 @@ import { schemaText } from "@/sql/schema";
 import { Button, Card, Field, Input, Problem, Select } from "@/ui/basics";
 import { DiffView } from "@/ui/diff-view";
 import { moment } from "@/ui/format";
+import { BranchSelect } from "./branch-select";
 
 interface Side {
   branch: string;
@@ -77,15 +78,7 @@ function Compare({ project, branches, branch }: { project: string; branches: Bra
               ).map(([title, side, set]) => (
                 <div key={title} className="grid grid-cols-2 gap-3">
                   <Field label={`${title}: branch`}>
-                    {(props) => (
-                      <Select {...props} value={side.branch} onChange={(event) => set({ ...side, branch: event.target.value })}>
-                        {branches.map((one) => (
-                          <option key={one.id} value={one.id}>
-                            {one.name}
-                          </option>
-                        ))}
-                      </Select>
-                    )}
+                    {(props) => <BranchSelect {...props} branches={branches} value={side.branch} onChoose={(branch) => set({ ...side, branch })} />}
                   </Field>
                   <Field label="at" hint="Empty: now">
                     {(props) => <Input {...props} type="datetime-local" step={1} value={side.time} onChange={(event) => set({ ...side, time: event.target.value })} />}

@@ -7,6 +7,7 @@ import type { Answer, Branch, Snapshot } from "@/api/types";
 import { Button, Field, Input, Problem, Select } from "@/ui/basics";
 import { moment } from "@/ui/format";
 import { Confirm, Dialog, DialogActions } from "@/ui/overlays";
+import { BranchSelect } from "./branch-select";
 import { MomentFields, type Moment, momentMissing, now } from "./moment-fields";
 
 const lifetimes = [
@@ -57,15 +58,7 @@ export function TakeSnapshot({ project, branches, branch, onClose }: TakeProps) 
         </Field>
         <div className="grid grid-cols-2 gap-3">
           <Field label="Of branch">
-            {(props) => (
-              <Select {...props} value={branchId} onChange={(event) => setBranch(event.target.value)}>
-                {branches.map((one) => (
-                  <option key={one.id} value={one.id}>
-                    {one.name}
-                  </option>
-                ))}
-              </Select>
-            )}
+            {(props) => <BranchSelect {...props} branches={branches} value={branchId} onChoose={setBranch} />}
           </Field>
           <Field label="Kept">
             {(props) => (

@@ -7,9 +7,10 @@ import { toast } from "sonner";
 import { ApiError, http, path } from "@/api/client";
 import { finished, useChange } from "@/api/queries";
 import type { Answer, Branch, Snapshot } from "@/api/types";
-import { Button, Field, Input, Problem, Select } from "@/ui/basics";
+import { Button, Field, Input, Problem } from "@/ui/basics";
 import { moment, nameOfTime } from "@/ui/format";
 import { Dialog, DialogActions } from "@/ui/overlays";
+import { BranchSelect } from "./branch-select";
 
 type Way = "branch" | "place";
 
@@ -88,15 +89,7 @@ export function RestoreSnapshot({ project, branches, snapshot, onClose }: Props)
         ) : (
           <div className="grid gap-4 sm:grid-cols-2 sm:gap-3">
             <Field label="In the place of">
-              {(props) => (
-                <Select {...props} value={targetId} onChange={(event) => setTarget(event.target.value)}>
-                  {branches.map((one) => (
-                    <option key={one.id} value={one.id}>
-                      {one.name}
-                    </option>
-                  ))}
-                </Select>
-              )}
+              {(props) => <BranchSelect {...props} branches={branches} value={targetId} onChoose={setTarget} />}
             </Field>
             <Field label="Keep what is there as" hint="A branch of this name has all that is there now.">
               {(props) => <Input {...props} value={keepAs} onChange={(event) => setKeepAs(event.target.value)} />}

@@ -17,7 +17,7 @@ await signIn(page);
 await steps({
   "it is deleted, which needs its name": remove,
   "it is brought back": async () => {
-    await page.getByRole("button", { name: "Recover" }).first().click();
+    await page.getByRole("button", { name: "Recover newcomer" }).click();
     await page.getByRole("link", { name: "newcomer" }).click();
     await page.getByRole("heading", { name: "newcomer" }).waitFor();
   },

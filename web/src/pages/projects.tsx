@@ -164,7 +164,13 @@ function Recoverable() {
               <p className="font-medium">{project.name}</p>
               <p className="text-xs text-muted">until {moment(project.recoverable_until!)}</p>
             </div>
-            <Button size="sm" icon={<RotateCcw className="size-4" aria-hidden />} busy={recover.isPending} onClick={() => recover.mutate(project)}>
+            <Button
+              size="sm"
+              icon={<RotateCcw className="size-4" aria-hidden />}
+              aria-label={`Recover ${project.name}`}
+              busy={recover.isPending && recover.variables.id === project.id}
+              onClick={() => recover.mutate(project)}
+            >
               Recover
             </Button>
           </div>

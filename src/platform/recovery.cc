@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
+#include <set>
 #include <thread>
 
 #include "archive/archive_reader.h"
@@ -57,6 +59,18 @@ void fetch_all(ArchiveReader& reader, const fs::path& home, const std::deque<Lay
   if (failure) std::rethrow_exception(failure);
 }
 
+// Ancestors first: where a timeline is there, all that it stands on is, wherever this is cut short.
+void name_timelines(const fs::path& home, const std::map<TimelineId, ArchivedManifest>& manifests) {
+  std::set<TimelineId> named;
+  std::function<void(TimelineId)> name = [&](TimelineId id) {
+    auto found = manifests.find(id);
+    if (found == manifests.end() || !named.insert(id).second) return;
+    if (found->second.ancestor) name(*found->second.ancestor);
+    pageserver::restore_timeline(home, id, found->second.manifest);
+  };
+  for (const auto& [id, manifest] : manifests) name(id);
+}
+
 void restore_pages(ArchiveReader& reader, const fs::path& home,
                    const std::map<TimelineId, ArchivedManifest>& manifests,
                    const RecoveryOptions& options) {
@@ -72,8 +86,7 @@ void restore_pages(ArchiveReader& reader, const fs::path& home,
   options.progress(fmt::format("Fetching {} timelines, {} layer files of {} MiB", manifests.size(),
                                all.size(), bytes >> 20));
   fetch_all(reader, home, all);
-  for (const auto& [id, manifest] : manifests)
-    pageserver::restore_timeline(home, id, manifest.manifest);
+  name_timelines(home, manifests);
 }
 
 // A log that fits to what the pageserver has.

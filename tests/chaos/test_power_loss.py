@@ -1,7 +1,7 @@
 """Power is lost, or the platform killed, at any step of storage and catalog: nothing acknowledged is lost, and all of history is
 as Postgres had it.
 
-HALOGEN_SEED repeats a run. HALOGEN_CHAOS_ROUNDS makes it longer (default 6; 300 takes half an hour and comes by every failpoint
+HALOGEN_SEED repeats a run. HALOGEN_CHAOS_ROUNDS makes it longer (default 4; 300 takes half an hour and comes by every failpoint
 several times).
 """
 
@@ -19,7 +19,7 @@ from fixtures.platform import is_gone, wait_until
 from fixtures.power import Power
 from fixtures.replay import compare_pages, take_pages
 
-ROUNDS = int(os.environ.get("HALOGEN_CHAOS_ROUNDS", 6))
+ROUNDS = int(os.environ.get("HALOGEN_CHAOS_ROUNDS", 4))
 TINY_LAYERS = ("--layer-kb", "256", "--merge-files", "4")
 TIMELINE = "pageserver/timelines/*"
 # A step of the platform and the files that it is on.
@@ -94,8 +94,9 @@ def branches_are_whole(platform, project):
         platform.cli("branches", "delete", branch["name"], "--project", project.id)
 
 
-def fail_once(power, platform, project, chance, round, failpoint):
-    step, path = FAILPOINTS[failpoint]
+def fail_once(power, platform, project, chance, round, failpoint, points=None):
+    """The platform is killed at this step, or later if it does not come about, and power may be lost. It is down afterwards."""
+    step, path = (points or FAILPOINTS)[failpoint]
     lost = chance.random() < 0.7
     print(f"round {round}: {failpoint}, {'power lost' if lost else 'killed'}", flush=True)
     pid = platform.pid()
@@ -112,7 +113,6 @@ def fail_once(power, platform, project, chance, round, failpoint):
     power.disarm()
     if lost:
         power.lose(chance.getrandbits(32))
-    platform.up()
 
 
 def oldest_lsn(project):
@@ -151,6 +151,7 @@ def test_nothing_is_lost_at_any_failpoint(history):
             platform.cli("branches", "create", "--name", f"kept-{round}", "--project", project.id)
             kept[f"kept-{round}"] = load_of(project, f"kept-{round}")
             fail_once(power, platform, project, chance, round, order[round % len(order)])
+            platform.up()
             before = [writer.acknowledged for writer in writers]
             wait_until(lambda: all(w.acknowledged > b for w, b in zip(writers, before)), seconds=90, what="commits after it")
             branches_are_whole(platform, project)

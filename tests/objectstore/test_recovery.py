@@ -12,7 +12,7 @@ import pytest
 
 from fixtures.load import start_writers, stop_writers
 from fixtures.platform import Platform, wait_until
-from fixtures.s3 import FaultyProxy, credentials, service
+from fixtures.s3 import BUCKET, FaultyProxy
 
 INTERVAL_MS = 300
 FAST = ("--object-store-interval-ms", str(INTERVAL_MS), "--layer-kb", "256")
@@ -27,12 +27,6 @@ def folder():
     key.write_text("a long random line of the operator\n")
     yield path
     shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def s3():
-    with service() as port:
-        yield port
 
 
 def store_status(platform):
@@ -64,12 +58,12 @@ def lose_home(platform):
     shutil.rmtree(platform.home)
 
 
-@pytest.mark.parametrize("kind", ["file", "s3"])
-def test_a_lost_machine_comes_back_with_all_but_the_last_seconds(folder, s3, kind):
-    with FaultyProxy(s3, rate=0.1) as proxy:
-        url = f"file://{folder}/objects" if kind == "file" else f"s3://bucket/{folder.name}"
+@pytest.mark.parametrize("kind", ["file", "s3", "rgw", "openstack"])
+def test_a_lost_machine_comes_back_with_all_but_the_last_seconds(folder, kind, request):
+    with FaultyProxy(request.getfixturevalue("s3" if kind == "file" else kind), rate=0.1, delay=0.01) as proxy:
+        url = f"file://{folder}/objects" if kind == "file" else f"s3://{BUCKET}/{folder.name}"
         more = () if kind == "file" else ("--object-store-endpoint", f"http://127.0.0.1:{proxy.port}")
-        environment = None if kind == "file" else credentials()
+        environment = None if kind == "file" else proxy.service.credentials()
         with Platform.create("old", "--object-store", url, "--object-store-key-file", str(folder / "key"), *more, *FAST,
                              environment=environment) as old:
             project = old.create_project()
@@ -166,8 +160,8 @@ def test_a_platform_that_was_left_behind_overwrites_nothing(folder):
 
 def test_nothing_stalls_while_the_store_is_away(folder, s3):
     with FaultyProxy(s3) as proxy:
-        with Platform.create("away", "--object-store", f"s3://bucket/{folder.name}", "--object-store-endpoint",
-                             f"http://127.0.0.1:{proxy.port}", *FAST, environment=credentials()) as platform:
+        with Platform.create("away", "--object-store", f"s3://{BUCKET}/{folder.name}", "--object-store-endpoint",
+                             f"http://127.0.0.1:{proxy.port}", *FAST, environment=s3.credentials()) as platform:
             project = platform.create_project()
             fill(project, 1000)
             wait_until_copied(platform)

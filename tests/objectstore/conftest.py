@@ -1,0 +1,32 @@
+import pytest
+
+from fixtures import ceph, swift
+from fixtures.s3 import s3rver
+
+
+@pytest.fixture(scope="session")
+def s3():
+    with s3rver() as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def rgw():
+    if ceph.MISSING:
+        pytest.skip(ceph.MISSING)
+    with ceph.rgw() as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def openstack():
+    if swift.MISSING:
+        pytest.skip(swift.MISSING)
+    with swift.swift() as service:
+        yield service
+
+
+@pytest.fixture(params=["s3", "rgw", "openstack"])
+def service(request):
+    """Each of the services."""
+    return request.getfixturevalue(request.param)

@@ -51,6 +51,7 @@ void create_branch(const Context& context, const BranchFlags& flags) {
   add_moment(body["branch"], "parent", flags.at);
   Progress progress("Creating the branch");
   json made = api.post(branches_path(project), body);
+  api.wait_for_operations(made);
   if (context.json) return print_json(made);
   fmt::print(stderr, "Branch {} ({}) created from {} at {}.\n", made["branch"].value("name", ""),
              made["branch"].value("id", ""), parent.value("name", ""), beginning(made["branch"]));
@@ -127,7 +128,7 @@ void restore(const Context& context, const Api& api, const json& project, const 
   add_moment(body, "source", flags.at);
   Progress progress("Restoring " + branch.value("name", ""));
   json answer = api.post(branches_path(project) + "/" + id + "/restore", body);
-  for (const json& operation : answer["operations"]) api.wait_for(operation);
+  api.wait_for_operations(answer);
   if (!keep_as.empty()) {  // So that people can look at it.
     json endpoint = {{"branch_id", find_branch(api, project, keep_as)["id"]},
                      {"type", "read_write"}};
@@ -164,6 +165,7 @@ void delete_branch(const Context& context, const BranchFlags& flags) {
   json branch = find_branch(api, project, flags.name);
   Progress progress("Deleting " + branch.value("name", ""));
   json answer = api.remove(branches_path(project) + "/" + branch.value("id", ""));
+  api.wait_for_operations(answer);
   if (context.json) return print_json(answer["branch"]);
   fmt::print(stderr, "Branch {} ({}) deleted.\n", branch.value("name", ""), branch.value("id", ""));
 }

@@ -137,6 +137,10 @@ json Api::remove(const std::string& path) const {
   return read_answer(platform_, client.Delete(path));
 }
 
+void Api::wait_for_operations(const json& answer) const {
+  for (const json& operation : answer.value("operations", json::array())) wait_for(operation);
+}
+
 void Api::wait_for(const json& operation) const {
   std::string path = fmt::format("{}/projects/{}/operations/{}", kApi,
                                  operation.at("project_id").get<std::string>(),

@@ -42,12 +42,15 @@ class Api {
   nlohmann::json patch(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json put(const std::string& path, const nlohmann::json& body) const;
   nlohmann::json remove(const std::string& path) const;
-  // Polls until it is over, and says so if that takes long; throws what it failed with.
-  void wait_for(const nlohmann::json& operation) const;
+  // Polls until all that an answer began is over, and says so if that takes long; throws what one
+  // failed with.
+  void wait_for_operations(const nlohmann::json& answer) const;
 
   const platform::Description& platform() const { return platform_; }
 
  private:
+  void wait_for(const nlohmann::json& operation) const;
+
   platform::Description platform_;
   std::string key_;
 };

@@ -58,7 +58,7 @@ void operate(const Context& context, const EndpointFlags& flags, const std::stri
   std::string path = endpoints_path(project) + "/" + endpoint.value("id", "");
   Progress progress("Waiting for endpoint " + endpoint.value("id", ""));
   json answer = api.post(path + "/" + verb, json::object());
-  for (const json& operation : answer["operations"]) api.wait_for(operation);
+  api.wait_for_operations(answer);
   if (context.json) return print_json(api.get(path)["endpoint"]);
   fmt::print(stderr, "Endpoint {} is {}.\n", endpoint.value("id", ""), done);
 }

@@ -31,6 +31,7 @@ void create_project(const Context& context, const ProjectFlags& flags) {
   if (flags.history) body["project"]["history_retention_seconds"] = *flags.history;
   Progress progress("Creating the project");
   json made = api.post("/api/v2/projects", body);
+  api.wait_for_operations(made);
   if (context.json) return print_json(made);
   fmt::print(stderr, "Project {} ({}) created.\n", made["project"].value("name", ""),
              made["project"].value("id", ""));

@@ -45,7 +45,9 @@ void list_roles(const Context& context, const Flags& flags) {
 void create_role(const Context& context, const Flags& flags) {
   Api api(context);
   json body = {{"role", {{"name", flags.name}, {"no_login", flags.no_login}}}};
-  json role = api.post(path_of(api, flags, "roles"), body)["role"];
+  json made = api.post(path_of(api, flags, "roles"), body);
+  api.wait_for_operations(made);
+  json role = made["role"];
   if (context.json) return print_json(role);
   fmt::print(stderr, "Role {} created{}\n", flags.name, flags.no_login ? "." : "; its password:");
   tell_password(role);
@@ -55,7 +57,9 @@ void reset_password(const Context& context, const Flags& flags) {
   Api api(context);
   std::string path =
       path_of(api, flags, "roles") + "/" + url_encoded(flags.name) + "/reset_password";
-  json role = api.post(path, json::object())["role"];
+  json changed = api.post(path, json::object());
+  api.wait_for_operations(changed);
+  json role = changed["role"];
   if (context.json) return print_json(role);
   fmt::print(stderr, "The new password of {}:\n", flags.name);
   tell_password(role);
@@ -74,7 +78,9 @@ void list_databases(const Context& context, const Flags& flags) {
 void create_database(const Context& context, const Flags& flags) {
   Api api(context);
   json body = {{"database", {{"name", flags.name}, {"owner_name", flags.owner}}}};
-  json database = api.post(path_of(api, flags, "databases"), body)["database"];
+  json made = api.post(path_of(api, flags, "databases"), body);
+  api.wait_for_operations(made);
+  json database = made["database"];
   if (context.json) return print_json(database);
   fmt::print(stderr, "Database {} created, owned by {}.\n", flags.name, flags.owner);
 }
@@ -84,6 +90,7 @@ void delete_one(const Context& context, const Flags& flags, const std::string& k
   Api api(context);
   json answer = api.remove(path_of(api, flags, kind + "s") + "/" + url_encoded(flags.name));
   if (!answer.contains(kind)) throw Error(Errc::not_found, "{} not found", kind);
+  api.wait_for_operations(answer);
   if (context.json) return print_json(answer[kind]);
   fmt::print(stderr, "Deleted {} {}.\n", kind, flags.name);
 }

@@ -72,7 +72,7 @@ void create_snapshot(const Context& context, const SnapshotFlags& flags) {
   const json made = api.post(fmt::format("{}/branches/{}/snapshot{}", project_path(project),
                                          branch.value("id", ""), query),
                              json::object());
-  for (const json& operation : made.at("operations")) api.wait_for(operation);
+  api.wait_for_operations(made);
   if (context.json) return print_json(made.at("snapshot"));
   fmt::print(stderr, "Snapshot {} of branch {} taken at {}.\n",
              made["snapshot"].value("name", made["snapshot"].value("id", "")),
@@ -92,7 +92,7 @@ void restore_snapshot(const Context& context, const SnapshotFlags& flags) {
   const json made = api.post(
       fmt::format("{}/snapshots/{}/restore", project_path(project), snapshot.value("id", "")),
       body);
-  for (const json& operation : made.at("operations")) api.wait_for(operation);
+  api.wait_for_operations(made);
   if (context.json) return print_json(made.at("branch"));
   fmt::print(stderr, "Branch {} ({}) is as snapshot {} has it.\n", made["branch"].value("name", ""),
              made["branch"].value("id", ""), flags.snapshot);
@@ -103,7 +103,7 @@ void delete_snapshot(const Context& context, const SnapshotFlags& flags) {
   const json project = find_project(api, flags.target.project);
   const json snapshot = find_snapshot(api, project, flags.snapshot);
   const json gone = api.remove(project_path(project) + "/snapshots/" + snapshot.value("id", ""));
-  for (const json& operation : gone.at("operations")) api.wait_for(operation);
+  api.wait_for_operations(gone);
   if (context.json) return print_json(snapshot);
   fmt::print(stderr, "Snapshot {} ({}) deleted.\n", snapshot.value("name", ""),
              snapshot.value("id", ""));

@@ -142,21 +142,19 @@ CreatedBranch Branches::create(const std::string& project_id, const BranchReques
   added.annotation = request.annotation;
   added.branch.restored = request.restored;
   if (request.endpoint) added.endpoint = new_endpoint(project, added.branch, *request.endpoint);
+  for (const EndpointRequest& reader : request.readers)
+    added.readers.push_back(new_endpoint(project, added.branch, reader));
   const Operation begun = new_operation(added.branch, "", "create_branch");
-  catalog.add_branch(added, begun);
+  begin(added, begun);
   const bool schema_only = request.schema_only;
   const Operation operation = options_.operations.run(begun, [=, this] {
-    NewBranch making = added;
     std::function<void()> fill;
-    if (schema_only) fill = [&] { fill_with_schema(making, parent); };
-    make(project, making, ancestor, fill);
-    logger.info("branch {} created from {} at {}", making.branch.id, parent.id,
-                making.branch.parent_lsn.str());
+    if (schema_only) fill = [&] { fill_with_schema(added, parent); };
+    make(project, added, ancestor, begun.id, fill);
+    logger.info("branch {} created from {} at {}", added.branch.id, parent.id,
+                added.branch.parent_lsn.str());
   });
-  CreatedBranch made{catalog.branch(added.branch.id), added.endpoint, operation, {}};
-  for (const EndpointRequest& reader : request.readers)
-    made.readers.push_back(add_reader(project, made.branch, reader));
-  return made;
+  return {catalog.branch(added.branch.id), added.endpoint, operation, added.readers};
 }
 
 NewBranch Branches::schema_branch(const Project& project, const Branch& parent,
@@ -183,24 +181,29 @@ void Branches::fill_with_schema(const NewBranch& added, const Branch& parent) {
   });
 }
 
-void Branches::make(const Project& project, NewBranch& added, TimelineId ancestor,
-                    const std::function<void()>& fill) {
+void Branches::begin(const NewBranch& added, const Operation& operation) {
+  options_.catalog.add_branch(added, operation);
+  options_.endpoints.add(added.endpoint);
+  for (const Endpoint& reader : added.readers) options_.endpoints.add(reader);
+  if (added.branch.is_protected) options_.endpoints.set_protected(added.branch.id, true);
+}
+
+void Branches::make(const Project& project, const NewBranch& added, TimelineId ancestor,
+                    const std::string& operation_id, const std::function<void()>& fill) {
   Catalog& catalog = options_.catalog;
   try {
-    options_.timelines.make(project, added.branch.timeline, ancestor, added.branch.parent_lsn);
-    if (fill) {
-      options_.endpoints.add(added.endpoint);
-      fill();
-    }
+    options_.endpoints.make_ready(added.endpoint.id, [&] {
+      options_.timelines.make(project, added.branch.timeline, ancestor, added.branch.parent_lsn);
+      if (!fill) catalog.finish_creation(added.branch, operation_id);
+    });
+    if (!fill) return;
+    fill();
+    catalog.finish_creation(added.branch, operation_id);
   } catch (const Error&) {
     catalog.set_branch_state(added.branch.id, "deleting");
     destroy(added.branch);
     throw;
   }
-  catalog.set_branch_state(added.branch.id, "ready");
-  if (!fill) options_.endpoints.add(added.endpoint);
-  if (added.branch.is_protected) options_.endpoints.set_protected(added.branch.id, true);
-  added.branch.state = "ready";
 }
 
 Branch Branches::update(const std::string& branch_id, const BranchChange& change) {
@@ -288,6 +291,8 @@ void Branches::destroy(const Branch& branch) {
 TimelineId Branches::reader_timeline(const Endpoint& endpoint) {
   const Project project = options_.catalog.project(endpoint.project_id);
   const Branch branch = options_.catalog.branch(endpoint.branch_id);
+  if (branch.state == "init")  // Its making has its endpoint to itself.
+    options_.endpoints.exclusively(options_.catalog.endpoint_of_branch(branch.id).id, [](bool) {});
   const Beginning head = options_.history.find(project, branch, {});
   const TimelineId timeline = TimelineId::random();
   options_.catalog.set_reader_timeline(endpoint.id, {timeline, project.id});
@@ -296,41 +301,45 @@ TimelineId Branches::reader_timeline(const Endpoint& endpoint) {
   return timeline;
 }
 
-Endpoint Branches::add_reader(const Project& project, const Branch& branch,
-                              const EndpointRequest& request) {
-  const Endpoint endpoint = new_endpoint(project, branch, request);
-  options_.catalog.add_endpoint(endpoint);
-  options_.endpoints.add(endpoint);
-  if (branch.is_protected) options_.endpoints.set_protected(branch.id, true);
-  return endpoint;
-}
-
 Endpoint Branches::create_endpoint(const std::string& branch_id, const EndpointRequest& request) {
   Catalog& catalog = options_.catalog;
   const Branch branch = catalog.branch(branch_id);
   auto turn = turn_in(options_.turns, branch.project_id, ProjectTurns::Kind::alone);
   ready_branch(branch.project_id, branch_id);
-  if (request.read_only) return add_reader(catalog.project(branch.project_id), branch, request);
+  Endpoint endpoint = new_endpoint(catalog.project(branch.project_id), branch, request);
+  if (request.read_only) {
+    catalog.add_endpoint(endpoint);
+    options_.endpoints.add(endpoint);
+    if (branch.is_protected) options_.endpoints.set_protected(branch.id, true);
+    return endpoint;
+  }
   const Endpoint hidden = catalog.endpoint_of_branch(branch_id);
   if (hidden.asked_for) throw Error(Errc::already_exists, "read_write endpoint already exists");
-  Endpoint endpoint = new_endpoint(catalog.project(branch.project_id), branch, request);
   endpoint.id = hidden.id;
   catalog.update_endpoint(endpoint);
   options_.endpoints.update(endpoint);
   return catalog.endpoint(endpoint.id);
 }
 
-// The branch gets another, of which nobody knows: its host name must not come back to life.
-void Branches::remove_endpoint(const std::string& endpoint_id) {
+Operation Branches::remove_endpoint(const std::string& endpoint_id) {
   Catalog& catalog = options_.catalog;
   const Branch branch = catalog.branch(catalog.endpoint(endpoint_id).branch_id);
   auto turn = turn_in(options_.turns, branch.project_id, ProjectTurns::Kind::alone);
   const Endpoint endpoint = catalog.endpoint(endpoint_id);
   if (branch.is_protected)
     throw Error(Errc::conflict, "cannot delete an endpoint of a protected branch");
+  const Operation begun = new_operation(branch, endpoint_id, "suspend_compute");
+  catalog.put_operation(begun);
+  return options_.operations.run(begun, [this, turn, endpoint] { destroy_endpoint(endpoint); });
+}
+
+// A branch gets another read-write one, of which nobody knows: the host name of this one must not
+// come back to life.
+void Branches::destroy_endpoint(const Endpoint& endpoint) {
+  Catalog& catalog = options_.catalog;
+  options_.endpoints.retire(endpoint.id);
   if (endpoint.read_only) {
-    options_.endpoints.retire(endpoint_id);
-    catalog.remove_endpoint(endpoint_id);
+    catalog.remove_endpoint(endpoint.id);
     return options_.timelines.sweep(endpoint.project_id);
   }
   Endpoint hidden;
@@ -339,8 +348,7 @@ void Branches::remove_endpoint(const std::string& endpoint_id) {
   hidden.branch_id = endpoint.branch_id;
   hidden.asked_for = false;
   hidden.created_at = hidden.updated_at = now_micros();
-  options_.endpoints.retire(endpoint_id);
-  catalog.replace_endpoint(endpoint_id, hidden);
+  catalog.replace_endpoint(endpoint.id, hidden);
   options_.endpoints.add(hidden);
 }
 

@@ -89,20 +89,24 @@ class Branches {
   TimelineId reader_timeline(const Endpoint& endpoint);
   // already_exists if it is to be read-write and the branch has one.
   Endpoint create_endpoint(const std::string& branch_id, const EndpointRequest& request);
-  // Its connections end. conflict if the branch is protected.
-  void remove_endpoint(const std::string& endpoint_id);
+  // Its connections end. It is gone when the operation is over. conflict if the branch is
+  // protected.
+  Operation remove_endpoint(const std::string& endpoint_id);
 
   // For those who work on a project's tree, and have a turn in it.
   Branch ready_branch(const std::string& project_id, const std::string& branch_id);
   std::vector<Branch> listed_children(const std::string& branch_id);
-  // Requires: it is in the catalog. What fails is taken back. `fill` works on it before clients do.
-  void make(const Project& project, NewBranch& added, TimelineId ancestor,
-            const std::function<void()>& fill = nullptr);
+  // Puts it into the catalog. Whatever connects to it from now on waits for make().
+  void begin(const NewBranch& added, const Operation& operation);
+  // Requires: begin(). It is ready with the operation's end. What fails is taken back. `fill` works
+  // on it before that.
+  void make(const Project& project, const NewBranch& added, TimelineId ancestor,
+            const std::string& operation_id, const std::function<void()>& fill = nullptr);
   // From a state of `deleting` in the catalog; every step can be done again.
   void destroy(const Branch& branch);
 
  private:
-  Endpoint add_reader(const Project& project, const Branch& branch, const EndpointRequest& request);
+  void destroy_endpoint(const Endpoint& endpoint);
   // A branch of the template, for the schema of `parent`; not yet in the catalog.
   NewBranch schema_branch(const Project& project, const Branch& parent,
                           const BranchRequest& request);

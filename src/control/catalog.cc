@@ -10,7 +10,7 @@ namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 8;
+constexpr int64_t kSchemaVersion = 9;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -140,6 +140,16 @@ UPDATE databases SET created_at = (SELECT created_at FROM branches WHERE id = br
   updated_at = (SELECT created_at FROM branches WHERE id = branch_id);
 )sql";
 
+// Changes of roles and databases that go on after a crash.
+constexpr const char* kSchema9 = R"sql(
+CREATE TABLE planned_changes (
+  operation_id TEXT PRIMARY KEY,
+  branch_id TEXT NOT NULL REFERENCES branches(id) ON DELETE CASCADE, kind TEXT NOT NULL,
+  name TEXT NOT NULL, new_name TEXT NOT NULL, owner TEXT NOT NULL, verifier TEXT NOT NULL,
+  can_login INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX planned_changes_branch ON planned_changes(branch_id);
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
     "created_at, updated_at, history_retention, org_id, endpoint_defaults, store_passwords, "
@@ -249,6 +259,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 7) db_.exec(kSchema7);
   if (version < 8) db_.exec(kSchema8);
   if (version < 8) add_first_accounts(db_);
+  if (version < 9) db_.exec(kSchema9);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
@@ -298,6 +309,7 @@ void Catalog::insert_branch(const NewBranch& added) {
       branch.restored.from, branch.restored.as, branch.restored.status);
   insert_contents(branch.id, added.contents);
   insert_endpoint(added.endpoint);
+  for (const Endpoint& reader : added.readers) insert_endpoint(reader);
   if (added.annotation) put_annotation(branch.id, *added.annotation);
   if (!added.snapshot) return;
   const Snapshot& snapshot = *added.snapshot;
@@ -341,6 +353,19 @@ void Catalog::add_branch(const NewBranch& branch, const Operation& operation) {
   transaction.commit();
 }
 
+void Catalog::finish_creation(const Branch& branch, const std::string& operation_id) {
+  const Micros now = now_micros();
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  db_.run("UPDATE projects SET state = 'ready', updated_at = ? WHERE id = ? AND state = 'init'",
+          now, branch.project_id);
+  db_.run(
+      "UPDATE branches SET state = 'ready', updated_at = ?1, state_changed_at = ?1 WHERE id = ?2",
+      now, branch.id);
+  end_operation(operation_id, "finished", "");
+  transaction.commit();
+}
+
 void Catalog::begin_removal(const std::string& id, const Operation& operation) {
   MutexLock lock(mutex_);
   Transaction transaction(db_);
@@ -380,13 +405,14 @@ void Catalog::update_project(const Project& project) {
 
 std::vector<Project> Catalog::project_page(const ProjectPage& page) {
   MutexLock lock(mutex_);
-  Statement rows = db_.query(
-      fmt::format("SELECT {} FROM projects WHERE (created_at, id) > (?1, ?2) AND state = ?3 AND "
-                  "(?4 = '' OR org_id = ?4) AND (?5 = '' OR instr(lower(name), lower(?5)) OR "
-                  "instr(id, lower(?5))) ORDER BY created_at, id LIMIT ?6",
-                  kProjectColumns),
-      page.after_created, page.after_id, page.recoverable ? "deleted" : "ready", page.org_id,
-      page.search, page.limit);
+  Statement rows =
+      db_.query(fmt::format("SELECT {} FROM projects WHERE (created_at, id) > (?1, ?2) AND "
+                            "(state = ?3 OR (state = 'init' AND ?3 = 'ready')) AND (?4 = '' OR "
+                            "org_id = ?4) AND (?5 = '' OR instr(lower(name), lower(?5)) OR "
+                            "instr(id, lower(?5))) ORDER BY created_at, id LIMIT ?6",
+                            kProjectColumns),
+                page.after_created, page.after_id, page.recoverable ? "deleted" : "ready",
+                page.org_id, page.search, page.limit);
   std::vector<Project> projects;
   while (rows.step()) projects.push_back(read_project(rows));
   return projects;
@@ -544,6 +570,11 @@ Branch Catalog::branch(const std::string& id) {
       db_.query(fmt::format("SELECT {} FROM branches WHERE id = ?", kBranchColumns), id);
   if (!row.step()) throw Error(Errc::not_found, "branch not found");
   return read_branch(row);
+}
+
+bool Catalog::is_being_made(const std::string& branch_id) {
+  MutexLock lock(mutex_);
+  return db_.query("SELECT 1 FROM branches WHERE id = ? AND state = 'init'", branch_id).step();
 }
 
 Branch Catalog::default_branch(const std::string& project_id) {

@@ -183,10 +183,35 @@ struct BranchContents {
   std::vector<PendingSql> pending;
 };
 
+// A change of a branch's roles or databases.
+enum class ChangeKind {
+  create_role,
+  reset_password,
+  delete_role,
+  create_database,
+  update_database,
+  delete_database,
+};
+
+// One that has been found possible. From when it is in the catalog until its operation is over its
+// SQL may have run or not: after a crash it goes on.
+struct PlannedChange {
+  std::string operation_id;
+  std::string branch_id;
+  ChangeKind kind = ChangeKind::create_role;
+  std::string name;      // Of the role or database.
+  std::string new_name;  // What a database is called afterwards,
+  std::string owner;     // and whose it is. Empty: as it is.
+  std::string verifier;  // Of a password of ours; empty: none.
+  bool can_login = true;
+  std::optional<std::string> password;  // To be kept once it works.
+};
+
 // All that comes into being with a branch, in one transaction.
 struct NewBranch {
   Branch branch;
   Endpoint endpoint;
+  std::vector<Endpoint> readers;  // Read-only endpoints.
   BranchContents contents;
   std::optional<std::string> annotation;  // A JSON object of texts.
   std::optional<Snapshot> snapshot;       // It is one.
@@ -223,13 +248,16 @@ class Catalog {
   // The operation that makes it begins in the same transaction.
   void add_project(const Project& project, const NewBranch& branch, const Operation& operation);
   void add_branch(const NewBranch& branch, const Operation& operation);
+  // It is `ready`, its project too if that is new, and the operation is finished.
+  void finish_creation(const Branch& branch, const std::string& operation_id);
   // With its branches: they come and go together.
   void set_project_state(const std::string& id, const std::string& state);
   // `deleted`, with its branches as they are, from that time on; or `ready` again.
   void set_project_deleted(const std::string& id, std::optional<Micros> at);
   // Its name, settings, endpoint defaults and retention.
   void update_project(const Project& project);
-  // Those that are `ready`, or can be recovered, of one organization (empty: of all), oldest first.
+  // Those that are there or being made, or can be recovered, of one organization (empty: of all),
+  // oldest first.
   struct ProjectPage {
     std::string org_id;
     std::string search;  // In the name or id.
@@ -280,6 +308,7 @@ class Catalog {
   Project project(const std::string& id);  // not_found; likewise below.
   std::vector<Project> projects();         // Oldest first; likewise below.
   Branch branch(const std::string& id);
+  bool is_being_made(const std::string& branch_id);
   Branch default_branch(const std::string& project_id);
   std::vector<Branch> branches(const std::string& project_id);
   std::vector<Branch> all_branches();
@@ -320,6 +349,19 @@ class Catalog {
   void set_roles_databases(const std::string& branch_id, const std::vector<StoredRole>& roles,
                            const std::vector<StoredDatabase>& databases);
   void set_databases(const std::string& branch_id, const std::vector<StoredDatabase>& databases);
+  // One that is being made, and cannot be asked for: it gets its id before it is there. If its
+  // operation fails, it goes.
+  DatabaseRecord expect_database(const PlannedChange& change);
+  // Changes of roles and databases. The operation begins in the same transaction.
+  void plan_change(const Operation& operation, const PlannedChange& change);
+  std::vector<PlannedChange> planned_changes();
+  // What came of it; the operation is finished. Its password is kept if the project wants that.
+  void finish_change(const PlannedChange& change, const std::vector<StoredRole>& roles,
+                     const std::vector<StoredDatabase>& databases);
+  // It is given up; the operation has failed.
+  void drop_change(const PlannedChange& change, const std::string& error);
+  // Of projects that do not want them stored: told once, when they are made.
+  void forget_unwanted_passwords();
   std::vector<PendingSql> pending_sql(const std::string& branch_id);
   void remove_pending_sql(int64_t id);
 
@@ -328,14 +370,17 @@ class Catalog {
   // One that was over before anybody could ask for it.
   Operation record_finished(const Branch& branch, const std::string& endpoint_id,
                             const std::string& action);
+  // No effect on one that is over, or not known.
   void finish_operation(const std::string& id, const std::string& status,
                         const std::string& error = "");
+  void begin_operation(const Operation& operation);  // No effect on one that is known.
   Operation operation(const std::string& id);
   // Newest first, those before `cursor` (an operation's id) if that is not empty.
   std::vector<Operation> operations(const std::string& project_id, int64_t limit,
                                     const std::string& cursor);
-  // At a start, when nothing of them runs any more: all have failed but those that delete a branch,
-  // which go on. These are settled when that was tried: finished, if the branch is gone.
+  // At a start, when nothing of them runs any more: all have failed but those that delete a branch
+  // and planned changes, which go on. The former are settled when that was tried: finished, if the
+  // branch is gone.
   void fail_interrupted_operations();
   void settle_interrupted_removals();
   // Deletes those that were over before that time, a thousand at most.
@@ -361,6 +406,9 @@ class Catalog {
       REQUIRES(mutex_);
   void put_databases(const std::string& branch_id, const std::vector<StoredDatabase>& databases)
       REQUIRES(mutex_);
+  void end_operation(const std::string& id, const std::string& status, const std::string& error)
+      REQUIRES(mutex_);
+  void remove_plan(const PlannedChange& change) REQUIRES(mutex_);
 
   Mutex mutex_;
   Database db_ GUARDED_BY(mutex_);

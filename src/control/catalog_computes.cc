@@ -1,4 +1,6 @@
 // The catalog's other half: endpoints, roles, operations.
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -13,6 +15,19 @@ constexpr const char* kEndpointColumns =
     "suspended_at, vacuum_due, read_only, name, least_cu, most_cu, disabled, asked_for, timeline";
 constexpr const char* kOperationColumns =
     "id, project_id, branch_id, endpoint_id, action, status, error, created_at, updated_at";
+
+// In the order of ChangeKind.
+constexpr std::array<const char*, 6> kChangeKinds = {"create_role",     "reset_password",
+                                                     "delete_role",     "create_database",
+                                                     "update_database", "delete_database"};
+
+const char* name_of(ChangeKind kind) { return kChangeKinds.at(static_cast<size_t>(kind)); }
+
+ChangeKind change_kind(const std::string& name) {
+  auto found = std::ranges::find(kChangeKinds, name, [](const char* one) { return one; });
+  if (found == kChangeKinds.end()) throw Error(Errc::corrupt, "no kind of change is \"{}\"", name);
+  return static_cast<ChangeKind>(found - kChangeKinds.begin());
+}
 
 Endpoint read_endpoint(const Statement& row) {
   Endpoint endpoint;
@@ -275,8 +290,8 @@ std::vector<DatabaseRecord> Catalog::databases(const std::string& branch_id) {
       "ORDER BY id",
       branch_id);
   while (rows.step())
-    found.push_back(
-        {rows.integer(0), rows.text(1), rows.text(2), rows.integer(3), rows.integer(4)});
+    found.push_back({rows.integer(0), rows.text(1), rows.text(2),
+                     rows.integer(3) == 0 ? rows.integer(4) : rows.integer(3), rows.integer(4)});
   return found;
 }
 
@@ -298,6 +313,7 @@ void Catalog::set_databases(const std::string& branch_id,
   transaction.commit();
 }
 
+// What is expected has not been seen: its `created_at` is 0.
 void Catalog::put_databases(const std::string& branch_id,
                             const std::vector<StoredDatabase>& databases) {
   nlohmann::json names = nlohmann::json::array();
@@ -306,12 +322,94 @@ void Catalog::put_databases(const std::string& branch_id,
     db_.run(
         "INSERT INTO databases (branch_id, name, owner, created_at, updated_at) "
         "VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (branch_id, name) DO UPDATE SET owner = "
-        "excluded.owner, updated_at = excluded.updated_at WHERE owner <> excluded.owner",
+        "excluded.owner, updated_at = excluded.updated_at, created_at = CASE created_at WHEN 0 "
+        "THEN excluded.created_at ELSE created_at END WHERE owner <> excluded.owner OR created_at "
+        "= 0",
         branch_id, database.name, database.owner, now_micros());
   }
   db_.run(
       "DELETE FROM databases WHERE branch_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
       branch_id, names.dump());
+}
+
+DatabaseRecord Catalog::expect_database(const PlannedChange& change) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  Statement row = db_.query(
+      "INSERT INTO databases (branch_id, name, owner, created_at, updated_at) SELECT branch_id, ?, "
+      "?, 0, ? FROM operations WHERE id = ? AND status <> 'failed' ON CONFLICT (branch_id, name) "
+      "DO UPDATE SET name = name RETURNING id, name, owner, updated_at",
+      change.name, change.owner, now_micros(), change.operation_id);
+  DatabaseRecord expected{0, change.name, change.owner, now_micros(), now_micros()};
+  while (row.step())
+    expected = {row.integer(0), row.text(1), row.text(2), row.integer(3), row.integer(3)};
+  transaction.commit();
+  return expected;
+}
+
+void Catalog::plan_change(const Operation& operation, const PlannedChange& change) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  upsert_operation(operation);
+  db_.run("INSERT INTO planned_changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", change.operation_id,
+          change.branch_id, name_of(change.kind), change.name, change.new_name, change.owner,
+          change.verifier, int64_t{change.can_login});
+  if (change.password)
+    passwords_->insert_planned(change.branch_id, change.operation_id, *change.password);
+  transaction.commit();
+}
+
+std::vector<PlannedChange> Catalog::planned_changes() {
+  MutexLock lock(mutex_);
+  std::vector<PlannedChange> found;
+  Statement rows = db_.query(
+      "SELECT operation_id, branch_id, kind, name, new_name, owner, verifier, can_login FROM "
+      "planned_changes");
+  while (rows.step())
+    found.push_back({rows.text(0), rows.text(1), change_kind(rows.text(2)), rows.text(3),
+                     rows.text(4), rows.text(5), rows.text(6), rows.integer(7) != 0,
+                     passwords_->planned(rows.text(1), rows.text(0))});
+  return found;
+}
+
+void Catalog::remove_plan(const PlannedChange& change) {
+  db_.run("DELETE FROM planned_changes WHERE operation_id = ?", change.operation_id);
+  passwords_->remove_planned(change.branch_id, change.operation_id);
+}
+
+void Catalog::finish_change(const PlannedChange& change, const std::vector<StoredRole>& roles,
+                            const std::vector<StoredDatabase>& databases) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  remove_plan(change);
+  if (change.password || change.kind == ChangeKind::delete_role)
+    passwords_->remove(change.branch_id, change.name);
+  if (change.password)
+    passwords_->insert(change.branch_id, change.name, *change.password, now_micros());
+  put_roles(change.branch_id, roles);
+  put_databases(change.branch_id, databases);
+  end_operation(change.operation_id, "finished", "");
+  transaction.commit();
+}
+
+// A role that may have been made keeps its password: it is told only if it works.
+void Catalog::drop_change(const PlannedChange& change, const std::string& error) {
+  MutexLock lock(mutex_);
+  Transaction transaction(db_);
+  remove_plan(change);
+  if (change.password && change.kind == ChangeKind::create_role) {
+    passwords_->remove(change.branch_id, change.name);
+    passwords_->insert(change.branch_id, change.name, *change.password, now_micros());
+  }
+  end_operation(change.operation_id, "failed", error);
+  transaction.commit();
+}
+
+void Catalog::forget_unwanted_passwords() {
+  MutexLock lock(mutex_);
+  db_.run(
+      "DELETE FROM passwords WHERE branch_id IN (SELECT b.id FROM branches b JOIN projects p ON "
+      "p.id = b.project_id WHERE NOT p.store_passwords)");
 }
 
 std::vector<PendingSql> Catalog::pending_sql(const std::string& branch_id) {
@@ -351,11 +449,34 @@ Operation Catalog::record_finished(const Branch& branch, const std::string& endp
   return operation;
 }
 
+// What it was to make and has not made is not expected any more.
+void Catalog::end_operation(const std::string& id, const std::string& status,
+                            const std::string& error) {
+  if (status == "failed")
+    db_.run(
+        "DELETE FROM databases WHERE created_at = 0 AND branch_id = (SELECT branch_id FROM "
+        "operations WHERE id = ?)",
+        id);
+  db_.run(
+      "UPDATE operations SET status = ?, error = ?, updated_at = ? WHERE id = ? AND status IN "
+      "('scheduling', 'running')",
+      status, error, now_micros(), id);
+}
+
 void Catalog::finish_operation(const std::string& id, const std::string& status,
                                const std::string& error) {
   MutexLock lock(mutex_);
-  db_.run("UPDATE operations SET status = ?, error = ?, updated_at = ? WHERE id = ?", status, error,
-          now_micros(), id);
+  Transaction transaction(db_);
+  end_operation(id, status, error);
+  transaction.commit();
+}
+
+void Catalog::begin_operation(const Operation& operation) {
+  MutexLock lock(mutex_);
+  if (Statement known = db_.query("SELECT 1 FROM operations WHERE id = ?", operation.id);
+      known.step())
+    return;
+  upsert_operation(operation);
 }
 
 Operation Catalog::operation(const std::string& id) {
@@ -381,10 +502,16 @@ std::vector<Operation> Catalog::operations(const std::string& project_id, int64_
 
 void Catalog::fail_interrupted_operations() {
   MutexLock lock(mutex_);
+  Transaction transaction(db_);
   db_.run(
       "UPDATE operations SET status = 'failed', error = 'interrupted by a restart', updated_at = ? "
-      "WHERE status IN ('scheduling', 'running') AND action <> 'delete_timeline'",
+      "WHERE status IN ('scheduling', 'running') AND action <> 'delete_timeline' AND id NOT IN "
+      "(SELECT operation_id FROM planned_changes)",
       now_micros());
+  db_.run(
+      "DELETE FROM databases WHERE created_at = 0 AND (branch_id, name) NOT IN (SELECT branch_id, "
+      "name FROM planned_changes)");
+  transaction.commit();
 }
 
 void Catalog::settle_interrupted_removals() {

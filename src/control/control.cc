@@ -81,7 +81,8 @@ struct Control::Impl {
                   .domain = options.region + "." + options.domain,
                   .pg_port = options.pg_port,
                   .quotas = &quotas}),
-        roles_databases(catalog, endpoints, options.compute, projects.turns()),
+        roles_databases(catalog, endpoints, options.compute, projects.turns(),
+                        projects.operations()),
         usage_meter(usage, usage_sources(options)),
         reconcile(catalog, options.pageserver, options.safekeeper, [this] { keep_house(); }),
         monitor({catalog, endpoints, options.compute, options.pageserver,
@@ -154,6 +155,7 @@ void Control::start() {
   impl_->endpoints.start();
   impl_->projects.restore_access();
   impl_->projects.finish_interrupted();
+  impl_->roles_databases.go_on();
   impl_->reconcile.start();
   impl_->monitor.start();
   impl_->usage_meter.start();

@@ -13,13 +13,14 @@ const log::Logger logger("control");
 
 }  // namespace
 
-void FairJobs::add(const std::string& key, std::function<void()> job) {
+bool FairJobs::add(const std::string& key, std::function<void()> job) {
   MutexLock lock(mutex_);
-  if (stopping_) return;
+  if (stopping_) return false;
   Lane& lane = lanes_[key];
   lane.jobs.push_back(std::move(job));
   give_turn(key, lane);
   need_a_thread();
+  return true;
 }
 
 void FairJobs::give_turn(const std::string& key, Lane& lane) {

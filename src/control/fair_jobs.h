@@ -34,8 +34,8 @@ class FairJobs {
   FairJobs(const FairJobs&) = delete;
   FairJobs& operator=(const FairJobs&) = delete;
 
-  // A job must catch its own errors. Dropped after stop().
-  void add(const std::string& key, std::function<void()> job);
+  // A job must catch its own errors. Returns false, and drops it, after stop().
+  bool add(const std::string& key, std::function<void()> job);
   // Runs what has been added, then ends the threads.
   void stop();
   size_t threads() const;

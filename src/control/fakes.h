@@ -66,8 +66,9 @@ class FakeHost : public ComputeHost {
     return databases_;
   }
   void execute(const std::string& id, const std::string&, const std::string& sql) override {
+    if (!running(id)) throw Error(Errc::not_found, "not running");
+    if (on_execute) on_execute(sql);
     MutexLock lock(mutex_);
-    if (!running_.contains(id)) throw Error(Errc::not_found, "not running");
     executed_.push_back(sql);
   }
   std::vector<std::vector<std::string>> query(const std::string& id, const std::string&,
@@ -131,6 +132,8 @@ class FakeHost : public ComputeHost {
     return destroyed_.contains(id);
   }
 
+  // What a statement does; it may throw. Set while nothing is executed.
+  std::function<void(const std::string& sql)> on_execute;
   std::atomic<int> starts = 0;
   std::atomic<int> suspends = 0;
   std::atomic<int> role_reads = 0;
@@ -170,6 +173,7 @@ class FakePageserver final : public PageserverAdmin {
   }
   void create_timeline(TenantId tenant, TimelineId id, TimelineId ancestor, Lsn lsn,
                        Deadline) override {
+    while (create_gate) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (fail_creates) throw Error(Errc::timed_out, "WAL did not arrive");
     MutexLock lock(mutex_);
     const TenantId owner = find(ancestor).tenant;
@@ -273,6 +277,7 @@ class FakePageserver final : public PageserverAdmin {
   }
 
   std::atomic<bool> fail_creates = false;
+  std::atomic<bool> create_gate = false;  // While true, no timeline is made.
 
  private:
   const TimelineInfo& find(TimelineId id) REQUIRES(mutex_) {

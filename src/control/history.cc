@@ -97,6 +97,8 @@ BranchContents History::contents_of_past(const Branch& source, const Moment& mom
 }
 
 std::optional<std::vector<StoredRole>> History::roles_now(const Endpoint& endpoint) {
+  // One that is being made has no work done on it but that: its roles are those it was given.
+  if (catalog_.is_being_made(endpoint.branch_id)) return catalog_.roles(endpoint.branch_id).roles;
   std::optional<std::vector<StoredRole>> roles;
   try {
     endpoints_.exclusively(endpoint.id, [&](bool running) {

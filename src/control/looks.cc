@@ -60,9 +60,8 @@ std::string Looks::look_at(const std::string& endpoint_id, const WantedMoment& w
   added.endpoint.asked_for = true;
   added.branch.is_look = true;
   const Operation operation = new_operation(added.branch, "", "create_branch");
-  catalog.add_branch(added, operation);
-  branches_.make(project, added, source.timeline);
-  catalog.finish_operation(operation.id, "finished");
+  branches_.begin(added, operation);
+  branches_.make(project, added, source.timeline, operation.id);
   logger.info("{}: looks at {} of {}", added.endpoint.id, found.lsn.str(), source.id);
   return added.endpoint.id;
 }

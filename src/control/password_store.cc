@@ -19,6 +19,9 @@ std::string place_of(const std::string& branch_id, const std::string& role) {
   return std::string("passwords") + '\0' + branch_id + '\0' + role;
 }
 
+// In the place of a role's name, that of an operation begins with this.
+constexpr char kPlanned = '\1';
+
 std::string joined(const std::set<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
@@ -107,9 +110,28 @@ std::vector<std::pair<std::string, std::string>> PasswordStore::of_branch(
       db_.query("SELECT role, password FROM passwords WHERE branch_id = ?", branch_id);
   std::vector<std::pair<std::string, std::string>> passwords;
   while (found.step())
-    passwords.emplace_back(found.text(0),
-                           keys_.decrypt(found.text(1), place_of(branch_id, found.text(0))));
+    if (!found.text(0).starts_with(kPlanned))
+      passwords.emplace_back(found.text(0),
+                             keys_.decrypt(found.text(1), place_of(branch_id, found.text(0))));
   return passwords;
+}
+
+void PasswordStore::insert_planned(const std::string& branch_id, const std::string& operation_id,
+                                   const std::string& password) {
+  insert(branch_id, kPlanned + operation_id, password, 0);
+}
+
+std::optional<std::string> PasswordStore::planned(const std::string& branch_id,
+                                                  const std::string& operation_id) {
+  const std::string name = kPlanned + operation_id;
+  Statement found =
+      db_.query("SELECT password FROM passwords WHERE branch_id = ? AND role = ?", branch_id, name);
+  if (!found.step()) return std::nullopt;
+  return keys_.decrypt(found.text(0), place_of(branch_id, name));
+}
+
+void PasswordStore::remove_planned(const std::string& branch_id, const std::string& operation_id) {
+  remove(branch_id, kPlanned + operation_id);
 }
 
 void PasswordStore::encrypt_all(bool from_clear_text) {

@@ -41,6 +41,11 @@ class PasswordStore {
               int64_t given_at);
   void remove(const std::string& branch_id, const std::string& role);
   std::vector<std::pair<std::string, std::string>> of_branch(const std::string& branch_id);
+  // Of an operation that has yet to give it to a role. Not among those of the branch.
+  void insert_planned(const std::string& branch_id, const std::string& operation_id,
+                      const std::string& password);
+  std::optional<std::string> planned(const std::string& branch_id, const std::string& operation_id);
+  void remove_planned(const std::string& branch_id, const std::string& operation_id);
 
   // Encrypts all with a new key. Older ones stay in the file, for older copies of the catalog.
   void rotate();

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/names.h"
 #include "control/settings/project_settings.h"
+#include "control/sql_names.h"
 #include "postgres/scram.h"
 
 namespace halogen::control {
@@ -40,6 +41,24 @@ void take_endpoint_defaults(Project& project, const nlohmann::json& changes) {
   new_endpoint(project, {}, {});
 }
 
+// Once, however often it is run.
+std::string rename_if_there(const std::string& look, const std::string& rename) {
+  return "DO " +
+         quoted_literal(fmt::format("BEGIN IF EXISTS ({}) THEN {}; END IF; END", look, rename));
+}
+
+std::string rename_role(const std::string& from, const std::string& to) {
+  return rename_if_there(
+      fmt::format("SELECT FROM pg_roles WHERE rolname = {}", quoted_literal(from)),
+      fmt::format("ALTER ROLE {} RENAME TO {}", quoted_name(from), quoted_name(to)));
+}
+
+std::string rename_database(const std::string& from, const std::string& to) {
+  return rename_if_there(
+      fmt::format("SELECT FROM pg_database WHERE datname = {}", quoted_literal(from)),
+      fmt::format("ALTER DATABASE {} RENAME TO {}", quoted_name(from), quoted_name(to)));
+}
+
 void check_retention(int64_t seconds) {
   if (seconds < 0 || seconds > kMostRetention)
     throw Error(Errc::invalid_argument, "history_retention_seconds must be from 0 to {}",
@@ -53,7 +72,7 @@ Projects::Projects(Options options)
       history_(options_.catalog, options_.endpoints, options_.host, options_.pageserver,
                options_.safekeeper),
       timelines_(options_.catalog, options_.pageserver, options_.safekeeper),
-      operations_({.catalog = options_.catalog}),
+      operations_({.catalog = options_.catalog, .patience = options_.patience}),
       branches_({options_.catalog, options_.endpoints, history_, timelines_, turns_, operations_},
                 options_.host, options_.pageserver),
       looks_({options_.catalog, options_.endpoints, history_, timelines_, turns_, operations_},
@@ -78,6 +97,7 @@ void Projects::bound_history(const Project& project) {
 void Projects::finish_interrupted() {
   for (const Project& project : options_.catalog.projects()) finish_project(project.id);
   options_.catalog.settle_interrupted_removals();
+  options_.catalog.forget_unwanted_passwords();
 }
 
 void Projects::finish_project(const std::string& project_id) {
@@ -128,6 +148,8 @@ CreatedBranch Projects::create(const ProjectRequest& request) {
   check_object_name("project", request.name);
   check_object_name("branch", request.branch_name);
   check_retention(request.history_retention);
+  check_first_role(request.role);
+  check_first_database(request.database);
   if (request.pg_version != 15)
     throw Error(Errc::invalid_argument, "pg_version {} is not supported yet: use 15",
                 request.pg_version);
@@ -146,24 +168,34 @@ CreatedBranch Projects::create(const ProjectRequest& request) {
   project.created_at = project.updated_at = now_micros();
   NewBranch added = first_branch(project, request);
   added.branch.parent_lsn = model.last_record_lsn;
-  const Operation operation = new_operation(added.branch, "", "create_timeline");
-  options_.catalog.add_project(project, added, operation);
-  try {
-    timelines_.make(project, added.branch.timeline, model.timeline, added.branch.parent_lsn);
-  } catch (const Error& error) {
-    options_.catalog.finish_operation(operation.id, "failed", error.what());
-    destroy(project.id);
-    throw;
-  }
-  options_.catalog.set_project_state(project.id, "ready");
-  bound_history(project);
+  auto turn = turn_in(turns_, project.id, ProjectTurns::Kind::alone);
+  const Operation begun = new_operation(added.branch, "", "create_timeline");
+  options_.catalog.add_project(project, added, begun);
   apply_access(project);
   options_.endpoints.add(added.endpoint);
-  added.branch.state = "ready";
+  const Operation operation =
+      operations_.run(begun, [this, turn, project, added, model = model.timeline, id = begun.id] {
+        make(project, added, model, id);
+      });
+  return {options_.catalog.branch(added.branch.id), added.endpoint, operation, {}};
+}
+
+// The endpoint's clients wait until there is storage for it.
+void Projects::make(const Project& project, const NewBranch& added, TimelineId model,
+                    const std::string& operation_id) {
+  try {
+    options_.endpoints.make_ready(added.endpoint.id, [&] {
+      timelines_.make(project, added.branch.timeline, model, added.branch.parent_lsn);
+      bound_history(project);
+      options_.catalog.finish_creation(added.branch, operation_id);
+    });
+  } catch (const Error& error) {
+    options_.catalog.finish_operation(operation_id, "failed", error.what());
+    destroy_alone(project.id);
+    throw;
+  }
   logger.info("project {} created with branch {} and endpoint {}", project.id, added.branch.id,
               added.endpoint.id);
-  options_.catalog.finish_operation(operation.id, "finished");
-  return {added.branch, added.endpoint, options_.catalog.operation(operation.id)};
 }
 
 Project Projects::update(const std::string& project_id, const ProjectChange& change) {
@@ -193,15 +225,21 @@ NewBranch Projects::first_branch(const Project& project, const ProjectRequest& r
   branch.created_at = branch.updated_at = project.created_at;
   added.annotation = request.annotation;
   added.endpoint = new_endpoint(project, branch, {});
-  // The template's owner role has no password. Ours counts at once, in the proxy; Postgres hears of
-  // it at the first start.
+  // The template's owner role has no password. Ours counts at once, in the proxy, as names do;
+  // Postgres hears of them at the first start.
   std::string password = new_password();
   std::string verifier = scram::make_verifier(password).str();
-  added.contents.roles = {true, {{kOwnerRole, verifier, true}}};
-  added.contents.passwords = {{kOwnerRole, password}};
-  added.contents.databases = {{0, kFirstDatabase, kOwnerRole}};
-  added.contents.pending = {
-      {0, "postgres", fmt::format("ALTER ROLE {} PASSWORD '{}'", kOwnerRole, verifier)}};
+  added.contents.roles = {true, {{request.role, verifier, true}}};
+  added.contents.passwords = {{request.role, password}};
+  added.contents.databases = {{0, request.database, request.role}};
+  if (request.role != kOwnerRole)
+    added.contents.pending.push_back({0, "postgres", rename_role(kOwnerRole, request.role)});
+  added.contents.pending.push_back(
+      {0, "postgres",
+       fmt::format("ALTER ROLE {} PASSWORD '{}'", quoted_name(request.role), verifier)});
+  if (request.database != kFirstDatabase)
+    added.contents.pending.push_back(
+        {0, "postgres", rename_database(kFirstDatabase, request.database)});
   return added;
 }
 
@@ -229,6 +267,8 @@ void Projects::discard(const std::string& project_id) {
 
 Project Projects::remove(const std::string& project_id) {
   Catalog& catalog = options_.catalog;
+  if (catalog.project(project_id).state == "init")  // Waits for it.
+    turn_in(turns_, project_id, ProjectTurns::Kind::alone);
   MutexLock lock(mutex_);
   Project project = present(project_id);
   require_leave_to_remove(project_id);
@@ -269,8 +309,12 @@ void Projects::remove_expired() {
 }
 
 void Projects::destroy(const std::string& project_id) {
-  Catalog& catalog = options_.catalog;
   ProjectTurns::Hold turn(turns_, project_id, ProjectTurns::Kind::alone);
+  destroy_alone(project_id);
+}
+
+void Projects::destroy_alone(const std::string& project_id) {
+  Catalog& catalog = options_.catalog;
   catalog.set_project_state(project_id, "deleting");
   timelines_.sweep(project_id);
   for (const Branch& branch : children_first(catalog.branches(project_id)))

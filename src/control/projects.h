@@ -27,8 +27,10 @@
 namespace halogen::control {
 
 struct ProjectRequest {
-  std::string name;         // Empty: its id.
-  std::string branch_name;  // Empty: main.
+  std::string name;                       // Empty: its id.
+  std::string branch_name;                // Empty: main.
+  std::string role = kOwnerRole;          // What its first role
+  std::string database = kFirstDatabase;  // and its first database are called.
   std::string org_id;
   int64_t pg_version = 15;
   std::string settings = "{}";
@@ -57,6 +59,7 @@ class Projects {
     int pg_port = 5432;
     std::chrono::seconds recovery_window{7 * 86'400};  // 0: what is deleted is gone at once.
     Quotas* quotas = nullptr;                          // Nobody: there are no limits, as in tests.
+    std::chrono::milliseconds patience{2000};          // Of who waits for an operation.
   };
   explicit Projects(Options options);
 
@@ -69,11 +72,12 @@ class Projects {
   // At start, before the proxy listens: who may connect to what.
   void restore_access();
 
-  // invalid_argument for what we cannot make.
+  // invalid_argument for what we cannot make. Who connects before the operation is over waits.
   CreatedBranch create(const ProjectRequest& request);
   // Counts at once, for new connections.
   Project update(const std::string& project_id, const ProjectChange& change);
-  // Nobody connects from now on; its computes are suspended. conflict with a protected branch.
+  // Nobody connects from now on; its computes are suspended. conflict with a protected branch,
+  // ProjectBusy while it is being made.
   Project remove(const std::string& project_id);
   // The same without a way back.
   void discard(const std::string& project_id);
@@ -91,11 +95,16 @@ class Projects {
   Snapshots& snapshots() { return snapshots_; }
   ConnectionStrings& connection_strings() { return connection_strings_; }
   ProjectTurns& turns() { return turns_; }
+  Operations& operations() { return operations_; }
 
  private:
   NewBranch first_branch(const Project& project, const ProjectRequest& request);
+  void make(const Project& project, const NewBranch& added, TimelineId model,
+            const std::string& operation_id);
   void require_leave_to_remove(const std::string& project_id);
   void destroy(const std::string& project_id);
+  // Requires: nobody else changes its tree of branches.
+  void destroy_alone(const std::string& project_id);
   void finish_project(const std::string& project_id);
   void apply_access(const Project& project);
   void bound_history(const Project& project);

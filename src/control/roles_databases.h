@@ -4,14 +4,21 @@
 // of one at rest the catalog's copy counts, if it is exact; else the compute is woken. Changes are
 // SQL, for which it is woken. What belongs to the platform is neither shown nor touched.
 //
-// Threads: any. Calls block, for a wake at worst.
+// A change is an operation: looked at with the compute, then planned in the catalog
+// (PlannedChange), then done as SQL, and over with one transaction of the catalog. A crash before
+// the plan leaves nothing; after it the change goes on at the next start, by what it finds done.
+// One change at a time works on a branch.
+//
+// Threads: any. Calls that look block, for a wake at worst; changes as Operations::run() does.
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "control/catalog.h"
+#include "control/operations.h"
 #include "control/project_turns.h"
 #include "control/suspend.h"
 
@@ -31,17 +38,22 @@ struct DatabaseChange {
 class RolesAndDatabases {
  public:
   RolesAndDatabases(Catalog& catalog, EndpointManager& endpoints, ComputeHost& host,
-                    ProjectTurns& turns)
-      : catalog_(catalog), endpoints_(endpoints), host_(host), turns_(turns) {}
+                    ProjectTurns& turns, Operations& operations)
+      : catalog_(catalog),
+        endpoints_(endpoints),
+        host_(host),
+        turns_(turns),
+        operations_(operations) {}
+
+  // At start, before anybody can ask for a change: those that a crash interrupted go on, in the
+  // background.
+  void go_on();
 
   // Those of the branch's users, by name.
   std::vector<StoredRole> roles(const Branch& branch);
   std::vector<DatabaseRecord> databases(const Branch& branch);
   StoredRole role(const Branch& branch, const std::string& name);  // not_found.
   DatabaseRecord database(const Branch& branch, const std::string& name);
-
-  // Of a new branch: the names that its only role and its only database have from now on.
-  Operation name_first(const Branch& branch, const std::string& role, const std::string& database);
 
   // One as neondb_owner is, with a password of ours if it may log in. already_exists.
   RoleChange create_role(const Branch& branch, const std::string& name, bool can_login);
@@ -70,18 +82,36 @@ class RolesAndDatabases {
   std::vector<DatabaseRecord> noted_databases(const Branch& branch,
                                               const std::vector<StoredDatabase>& now);
   DatabaseRecord noted_database(const Branch& branch, const std::string& name);
-  // Runs `work` with the endpoint's id while its compute runs, and takes note of what came of it.
-  Operation change(const Branch& branch, const std::function<void(const std::string&)>& work);
+  using Turns = std::vector<std::shared_ptr<ProjectTurns::Hold>>;
+  Turns turns_for_change(const Branch& branch);
+  // As an operation. `found` gets the role that it is about, before the operation is over.
+  Operation change(const Branch& branch, PlannedChange wanted, std::shared_ptr<StoredRole> found);
+  // Does it while the compute runs, again if that is lost in between. `planned`: it is in the
+  // catalog, and may have been done in part.
+  void carry_out(const Operation& operation, const PlannedChange& wanted, bool planned,
+                 StoredRole& found);
+  // Throws unless it can be done.
+  void require_possible(const std::string& endpoint, const PlannedChange& wanted,
+                        StoredRole& found);
+  // Of what a plan for a database says.
+  void require_possible_name(const std::string& endpoint, const std::string& database);
+  StoredDatabase require_database(const std::string& endpoint, const std::string& name);
+  // `again`: some of it may be done.
+  void apply(const std::string& endpoint, const PlannedChange& wanted, bool again);
+  void update_database(const std::string& endpoint, const PlannedChange& wanted, bool again);
+  bool has_role(const std::string& endpoint, const std::string& name);
+  bool has_database(const std::string& endpoint, const std::string& name);
   // Of what the role owns, what another may have goes to its database's owner.
   void hand_over(const std::string& endpoint, const std::string& role);
-  // So that it can be told again, if the project wants that.
-  void keep_password(const Branch& branch, const std::string& role, const std::string& password);
-  void require_role(const std::string& endpoint, const std::string& name);
+  // What is to be kept of it, so that it can be told again: nothing, if the project wants that.
+  std::optional<std::string> to_be_kept(const Branch& branch, const std::string& password);
+  StoredRole require_role(const std::string& endpoint, const std::string& name);
 
   Catalog& catalog_;
   EndpointManager& endpoints_;
   ComputeHost& host_;
   ProjectTurns& turns_;
+  Operations& operations_;
 };
 
 }  // namespace halogen::control

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/catalog.h"
+#include "control/sql_names.h"
 
 namespace halogen::control {
 namespace {
@@ -84,15 +85,6 @@ struct Schema {
   std::vector<std::string> settings;
 };
 
-std::string literal(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) {
-    if (c == '\'') out += c;
-    out += c;
-  }
-  return out + "'";
-}
-
 void append_first(std::vector<std::string>& to, const std::vector<std::vector<std::string>>& rows) {
   for (const auto& row : rows) to.push_back(row.at(0));
 }
@@ -125,8 +117,8 @@ void write(ComputeHost& host, const std::string& endpoint, const Schema& schema)
     run(kMaintenanceDatabase, database.creation);
     run(database.name, database.schema);
     for (const auto& [extension, owner] : database.extensions)
-      run(database.name,
-          fmt::format(fmt::runtime(kGiveExtension), literal(extension), literal(owner)));
+      run(database.name, fmt::format(fmt::runtime(kGiveExtension), quoted_literal(extension),
+                                     quoted_literal(owner)));
   }
   for (const std::string& statement : schema.settings) run(kMaintenanceDatabase, statement);
 }

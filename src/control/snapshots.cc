@@ -38,11 +38,11 @@ CreatedSnapshot Snapshots::create(const std::string& branch_id, const SnapshotRe
   snapshot.manual = request.manual;
   added.branch.id = added.branch.name = added.endpoint.branch_id = snapshot.id;
   const Operation begun = new_operation(source, "", "create_branch");
-  catalog.add_branch(added, begun);
-  const Operation operation = options_.operations.run(begun, [this, turn, project, added, source] {
-    NewBranch making = added;
-    branches_.make(project, making, source.timeline);
-  });
+  branches_.begin(added, begun);
+  const Operation operation =
+      options_.operations.run(begun, [this, turn, project, added, source, id = begun.id] {
+        branches_.make(project, added, source.timeline, id);
+      });
   logger.info("snapshot {} of {} at {}", snapshot.id, branch_id, snapshot.lsn.str());
   return {snapshot, operation};
 }

@@ -474,6 +474,19 @@ void EndpointManager::exclusively(const std::string& endpoint_id,
   done.get();
 }
 
+void EndpointManager::make_ready(const std::string& endpoint_id,
+                                 const std::function<void()>& work) {
+  exclusively(endpoint_id, [&](bool) {
+    try {
+      work();
+    } catch (...) {
+      MutexLock lock(mutex_);
+      if (MachinePtr machine = find(endpoint_id)) machine->retired = true;
+      throw;
+    }
+  });
+}
+
 bool EndpointManager::while_suspended(const std::string& endpoint_id, std::function<void()> work) {
   std::future<bool> done;
   {
@@ -503,8 +516,8 @@ void EndpointManager::retire(const std::string& endpoint_id) {
   MachinePtr machine;
   {
     MutexLock lock(mutex_);
-    machine = find(endpoint_id);
-    if (machine) {
+    if (auto found = machines_.find(endpoint_id); found != machines_.end()) {
+      machine = found->second;
       machine->retired = true;
       machine->exclusive.push_back(std::move(task));
       schedule(machine);
@@ -563,6 +576,7 @@ EndpointManager::Job EndpointManager::next_job(Machine& m) {
     m.suspend_wanted = false;  // A use began while it waited.
   if (!m.exclusive.empty() || (m.exit_seen && m.state == ComputeState::active))
     return &EndpointManager::run_exclusive;
+  if (m.retired) return nullptr;  // Who waits for it is told so by retire().
   if (m.suspend_wanted && (m.suspend_force || keep_uses_out(m))) {
     if (m.state == ComputeState::active) m.state = ComputeState::suspending;
     return &EndpointManager::run_suspend;

@@ -121,6 +121,9 @@ class EndpointManager final : public Endpoints {
   // Runs `work` while nothing else is done to the endpoint and waits for it; it is told whether the
   // compute runs. What it throws, this throws.
   void exclusively(const std::string& endpoint_id, std::function<void(bool running)> work);
+  // The same for work without which nothing can start: if it throws, nothing is started from then
+  // on, and all that is left to do is retire().
+  void make_ready(const std::string& endpoint_id, const std::function<void()>& work);
   // Suspends the compute, runs `work` before anything can start it again, and waits for it. Clients
   // wait meanwhile as in any suspend; the next query starts it. Returns whether it was running.
   // What `work` throws, this throws, and what keeps the compute from being suspended.

@@ -25,7 +25,8 @@ class ApiTest : public testing::Test {
         EndpointManager::Options{.catalog = *catalog_, .host = host_});
     projects_ = std::make_unique<Projects>(Projects::Options{
         *catalog_, *manager_, host_, pageserver_, safekeeper_, "us-east-1.localhost", 5433});
-    objects_ = std::make_unique<RolesAndDatabases>(*catalog_, *manager_, host_, projects_->turns());
+    objects_ = std::make_unique<RolesAndDatabases>(*catalog_, *manager_, host_, projects_->turns(),
+                                                   projects_->operations());
     services_ = std::make_unique<Services>(Services{*catalog_, *accounts_, *projects_, *objects_,
                                                     *manager_, host_, pageserver_, safekeeper_});
     audit_log_ = std::make_unique<AuditLog>(folder_ / "audit.log");

@@ -88,11 +88,9 @@ Response delete_endpoint(Services& services, const Request& request) {
   return unless_gone([&] {
     Endpoint endpoint = path_endpoint(services, request);
     json shape = endpoint_json(services, endpoint);
-    services.projects.branches().remove_endpoint(endpoint.id);
+    const Operation operation = services.projects.branches().remove_endpoint(endpoint.id);
     shape["current_state"] = "idle";
     shape.erase("pending_state");
-    Operation operation = services.catalog.record_finished(
-        services.catalog.branch(endpoint.branch_id), endpoint.id, "suspend_compute");
     return json_response(
         200, {{"endpoint", shape}, {"operations", json::array({operation_json(operation)})}});
   });

@@ -181,6 +181,50 @@ TEST_F(LivesTest, WhatTakesLongGoesOnInTheBackgroundAndLocksTheProject) {
   make_branch({{"name", "other"}});
 }
 
+TEST_F(LivesTest, AProjectThatTakesLongIsToldAtOnceAndItsClientsWait) {
+  pageserver_.create_gate = true;
+  json made = post("/projects", {{"project", {{"name", "slow"}}}}, 201);
+  EXPECT_EQ(made["operations"][0]["status"], "running");
+  EXPECT_EQ(made["branch"]["current_state"], "init");
+  EXPECT_EQ(made["branch"]["pending_state"], "ready");
+  EXPECT_EQ(made["endpoints"][0]["current_state"], "init");
+  EXPECT_EQ(made["connection_uris"].size(), 1u);
+  EXPECT_EQ(made["roles"][0]["name"], "neondb_owner");
+  EXPECT_EQ(get("/api/v2/projects?search=slow")["projects"].size(), 1u);
+  project_ = "/projects/" + made["project"]["id"].get<std::string>();
+  endpoint_ = made["endpoints"][0]["id"];
+  auto client = std::async(std::launch::async, [&] { return refusal(); });
+  std::promise<std::string> woken;
+  manager_->wake(endpoint_, [&](const Outcome<ComputeAddress>& outcome) {
+    woken.set_value(outcome.error ? outcome.error->what() : "");
+  });
+  drop(project_, 423);
+  pageserver_.create_gate = false;
+  EXPECT_EQ(client.get(), "");
+  EXPECT_EQ(woken.get_future().get(), "");
+  EXPECT_EQ(wait_for(made["operations"][0])["status"], "finished");
+  const std::string branch_path = branch(made["branch"]["id"]);
+  EXPECT_EQ(get("/api/v2" + branch_path)["branch"]["current_state"], "ready");
+  drop(project_);
+}
+
+TEST_F(LivesTest, WhatCannotBeMadeLetsItsClientsGo) {
+  pageserver_.create_gate = pageserver_.fail_creates = true;
+  const std::string dev = make_branch({{"name", "dev"}}, 201, true)["branch"]["id"];
+  endpoint_ = catalog_->endpoint_of_branch(dev).id;
+  std::promise<std::string> woken;
+  manager_->wake(endpoint_, [&](const Outcome<ComputeAddress>& outcome) {
+    woken.set_value(outcome.error ? outcome.error->what() : "");
+  });
+  const int starts = host_.starts;
+  pageserver_.create_gate = false;
+  EXPECT_EQ(woken.get_future().get(), "endpoint not found");
+  EXPECT_EQ(host_.starts, starts);
+  projects_->stop();
+  get("/api/v2" + branch(dev), 404);
+  EXPECT_FALSE(manager_->exists(endpoint_));
+}
+
 TEST_F(LivesTest, FiftyProjectsAreMadeSideBySide) {
   std::vector<std::thread> threads;
   std::atomic<int> made = 0;

@@ -99,8 +99,6 @@ std::optional<std::string> annotation_in(const json& object, const char* key) {
 Response create_project(Services& services, const Request& request) {
   json body = object_or_empty(request.body_json(), "project");
   json branch = object_or_empty(body, "branch");
-  const std::string database = text_or(branch, "database_name", kFirstDatabase);
-  const std::string role = text_or(branch, "role_name", kOwnerRole);
   const std::string region = text_or(body, "region_id", services.region);
   if (region != services.region)
     throw Error(Errc::invalid_argument, "region_id must be {}: there is no other region here",
@@ -108,6 +106,8 @@ Response create_project(Services& services, const Request& request) {
   ProjectRequest wanted;
   wanted.name = text_or(body, "name", "");
   wanted.branch_name = text_or(branch, "name", "");
+  wanted.database = text_or(branch, "database_name", kFirstDatabase);
+  wanted.role = text_or(branch, "role_name", kOwnerRole);
   wanted.org_id = chosen_organization(services, request, text_or(body, "org_id", ""));
   wanted.pg_version = number_or(body, "pg_version", 15);
   wanted.settings = checked_settings(body, wanted.pg_version).dump();
@@ -116,24 +116,16 @@ Response create_project(Services& services, const Request& request) {
   wanted.store_passwords = flag_or(body, "store_passwords", true);
   wanted.annotation = annotation_in(branch, "annotations");
   CreatedBranch made = services.projects.create(wanted);
-  std::vector<Operation> operations = {made.operation};
-  try {
-    if (database != kFirstDatabase || role != kOwnerRole)
-      operations.push_back(services.roles_databases.name_first(made.branch, role, database));
-  } catch (const Error&) {
-    services.projects.discard(made.branch.project_id);
-    throw;
-  }
   Project project = services.catalog.project(made.branch.project_id);
   json answer = {{"project", project_json(services, project)},
                  {"connection_uris", connection_uris_json(services, made.branch, made.endpoint)},
                  {"roles", roles_json(services, made.branch, made.endpoint)},
                  {"databases", databases_json(services, made.branch)},
-                 {"operations", operations_json(operations)},
+                 {"operations", operations_json({made.operation})},
                  {"branch", branch_json(services, made.branch)},
                  {"endpoints", endpoints_json(services, {made.endpoint})}};
   // Told this once, and kept nowhere.
-  if (!project.store_passwords) services.catalog.remove_password(made.branch.id, role);
+  if (!project.store_passwords) services.catalog.remove_password(made.branch.id, wanted.role);
   return json_response(201, answer);
 }
 

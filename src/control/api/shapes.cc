@@ -128,6 +128,7 @@ json branch_json(Services& services, const Branch& branch) {
                 {"protected", branch.is_protected},
                 {"created_at", rfc3339(branch.created_at)},
                 {"updated_at", rfc3339(branch.updated_at)}};
+  if (branch.state == "init") shape["pending_state"] = "ready";
   Usage usage;
   if (services.usage != nullptr)
     usage = services.usage->of_branch(branch.id, now_micros() / 1'000'000);
@@ -203,6 +204,7 @@ json endpoint_json(Services& services, const Endpoint& endpoint) {
                 {"proxy_host", strings.domain()},
                 {"suspend_timeout_seconds", endpoint.idle_timeout},
                 {"provisioner", "halogen"}};
+  if (!up && services.catalog.is_being_made(endpoint.branch_id)) shape["current_state"] = "init";
   if (!endpoint.name.empty()) shape["name"] = endpoint.name;
   if (state == ComputeState::starting) shape["pending_state"] = "active";
   if (state == ComputeState::suspending) shape["pending_state"] = "idle";

@@ -81,11 +81,21 @@ std::optional<Principal> Accounts::principal_of(const std::string& secret) {
 
 std::optional<Principal> Accounts::principal_of_hash(const std::string& hash) {
   MutexLock lock(mutex_);
-  Statement row =
-      db_.query("SELECT kind, id, user_id, org_id, project_id FROM api_keys WHERE hash = ?", hash);
+  Statement row = db_.query(
+      "SELECT k.kind, k.id, k.user_id, k.org_id, k.project_id, m.org_id, m.role, k.user_id = "
+      "(SELECT id FROM users ORDER BY created_at, id LIMIT 1) FROM api_keys k LEFT JOIN members m "
+      "ON m.user_id = k.user_id WHERE hash = ?",
+      hash);
   if (!row.step()) return std::nullopt;
-  return Principal{parse_key_kind(row.text(0)), row.integer(1), row.text(2), row.text(3),
-                   row.text(4)};
+  Principal found{parse_key_kind(row.text(0)), row.integer(1), row.text(2), row.text(3),
+                  row.text(4)};
+  const bool is_operators = row.integer(7) != 0;
+  if (found.kind != KeyKind::personal || is_operators) return found;
+  if (row.is_null(5)) return std::nullopt;  // Of somebody who is no member any more.
+  found.kind = KeyKind::member;
+  found.org_id = row.text(5);
+  found.role = parse_member_role(row.text(6));
+  return found;
 }
 
 void Accounts::note_use(int64_t key_id, const std::string& address) {

@@ -10,7 +10,7 @@ namespace halogen::control {
 namespace {
 
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 9;
+constexpr int64_t kSchemaVersion = 10;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -150,6 +150,20 @@ CREATE TABLE planned_changes (
 CREATE INDEX planned_changes_branch ON planned_changes(branch_id);
 )sql";
 
+// Whoever there was is an administrator.
+constexpr const char* kSchema10 = R"sql(
+CREATE TABLE members (
+  id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organizations(id),
+  user_id TEXT NOT NULL REFERENCES users(id), role TEXT NOT NULL, joined_at INTEGER NOT NULL,
+  UNIQUE (org_id, user_id)) WITHOUT ROWID;
+CREATE INDEX members_user ON members(user_id);
+INSERT INTO members SELECT u.id, o.id, u.id, 'admin', o.created_at FROM users u, organizations o;
+CREATE TABLE invitations (
+  id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organizations(id), email TEXT NOT NULL,
+  role TEXT NOT NULL, invited_by TEXT NOT NULL, invited_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL, hash TEXT NOT NULL UNIQUE, UNIQUE (org_id, email)) WITHOUT ROWID;
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
     "created_at, updated_at, history_retention, org_id, endpoint_defaults, store_passwords, "
@@ -260,6 +274,7 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 8) db_.exec(kSchema8);
   if (version < 8) add_first_accounts(db_);
   if (version < 9) db_.exec(kSchema9);
+  if (version < 10) db_.exec(kSchema10);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();

@@ -9,6 +9,7 @@
 #include "control/api/console.h"
 #include "control/api/server.h"
 #include "control/catalog.h"
+#include "control/members.h"
 #include "control/monitor.h"
 #include "control/names.h"
 #include "control/projects.h"
@@ -70,6 +71,7 @@ struct Control::Impl {
         catalog(options.home / "catalog.db",
                 {options.key_file, options.forget_unreadable_passwords}),
         accounts(options.home / "catalog.db"),
+        members(options.home / "catalog.db"),
         endpoints({catalog, options.compute, options.layers.settings_guard}),
         usage(options.home / "usage.db"),
         quotas({catalog, endpoints, options.compute, options.pageserver, usage}),
@@ -95,6 +97,7 @@ struct Control::Impl {
         audit_log(options.home / "audit.log"),
         services{.catalog = catalog,
                  .accounts = accounts,
+                 .members = members,
                  .projects = projects,
                  .roles_databases = roles_databases,
                  .endpoints = endpoints,
@@ -131,6 +134,7 @@ struct Control::Impl {
   api::Server server;
   Catalog catalog;
   Accounts accounts;
+  Members members;
   EndpointManager endpoints;
   UsageStore usage;
   Quotas quotas;

@@ -57,6 +57,8 @@ std::string new_endpoint_id() { return fmt::format("ep-{}-{}", two_words(), rand
 
 std::string new_organization_id() { return "org-" + new_project_id(); }
 
+std::string new_invitation_token() { return "ninv_" + random_name(48); }
+
 std::string new_snapshot_id() { return fmt::format("snap-{}-{}", two_words(), random_name(8)); }
 
 std::string new_password() { return "npg_" + random_name(20); }

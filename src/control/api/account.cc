@@ -26,7 +26,7 @@ Response get_description(Services&, const Request&) { return json_response(200, 
 
 Response get_auth(Services&, const Request& request) {
   const Principal& principal = request.principal;
-  if (principal.kind == KeyKind::personal)
+  if (principal.kind == KeyKind::personal || principal.kind == KeyKind::member)
     return json_response(200, {{"account_id", principal.user_id}, {"auth_method", "api_key_user"}});
   json answer = {{"account_id", principal.org_id}, {"auth_method", "api_key_org"}};
   if (principal.kind == KeyKind::project) answer["auth_data"] = principal.project_id;

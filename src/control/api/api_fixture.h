@@ -20,6 +20,7 @@ class ApiTest : public testing::Test {
     folder_ = ::mkdtemp(folder.data());
     catalog_ = std::make_unique<Catalog>(folder_ / "catalog.db");
     accounts_ = std::make_unique<Accounts>(folder_ / "catalog.db");
+    members_ = std::make_unique<Members>(folder_ / "catalog.db");
     accounts_->set_operator_key("test", "napi_test");
     manager_ = std::make_unique<EndpointManager>(
         EndpointManager::Options{.catalog = *catalog_, .host = host_});
@@ -27,8 +28,9 @@ class ApiTest : public testing::Test {
         *catalog_, *manager_, host_, pageserver_, safekeeper_, "us-east-1.localhost", 5433});
     objects_ = std::make_unique<RolesAndDatabases>(*catalog_, *manager_, host_, projects_->turns(),
                                                    projects_->operations());
-    services_ = std::make_unique<Services>(Services{*catalog_, *accounts_, *projects_, *objects_,
-                                                    *manager_, host_, pageserver_, safekeeper_});
+    services_ =
+        std::make_unique<Services>(Services{*catalog_, *accounts_, *members_, *projects_, *objects_,
+                                            *manager_, host_, pageserver_, safekeeper_});
     audit_log_ = std::make_unique<AuditLog>(folder_ / "audit.log");
     services_->audit_log = audit_log_.get();
     manager_->set_reader_timeline(
@@ -76,6 +78,7 @@ class ApiTest : public testing::Test {
   FakeSafekeeper safekeeper_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Accounts> accounts_;
+  std::unique_ptr<Members> members_;
   std::unique_ptr<EndpointManager> manager_;
   std::unique_ptr<Projects> projects_;
   std::unique_ptr<RolesAndDatabases> objects_;

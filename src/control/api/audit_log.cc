@@ -38,7 +38,7 @@ void AuditLog::note(const std::string& method, const std::string& target, const 
                          {"path", target},
                          {"status", status},
                          {"key_id", by.key_id},
-                         {"key_kind", key_kind_name(by.kind)},
+                         {"key_kind", by.user_id.empty() ? "none" : key_kind_name(by.kind)},
                          {"from", request.address},
                          {"request_id", request_id}};
   if (!by.user_id.empty()) line["user_id"] = by.user_id;

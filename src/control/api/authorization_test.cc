@@ -68,7 +68,8 @@ class AuthorizationTest : public ApiTest {
   }
   static bool is_open(const Route& route) {
     return is_of(route, {"GET /healthz", "GET /api/v2/openapi.json", "GET /api/v2/console/session",
-                         "POST /api/v2/console/session", "DELETE /api/v2/console/session"});
+                         "POST /api/v2/console/session", "DELETE /api/v2/console/session",
+                         "POST /api/v2/invitations/accept"});
   }
   static bool is_in_project(const Route& route) {
     return std::string_view(route.pattern).starts_with("/api/v2/projects/:project_id");
@@ -82,9 +83,40 @@ class AuthorizationTest : public ApiTest {
     return !pattern.starts_with("/api/") || pattern.starts_with("/api/v2/api_keys") ||
            pattern.starts_with("/api/v2/console/") ||
            is_of(route,
-                 {"GET /api/v2/users/me", "GET /api/v2/regions", "GET /api/v2/projects/shared",
-                  "POST /api/v2/organizations/:org_id/api_keys",
-                  "DELETE /api/v2/organizations/:org_id/api_keys/:key_id"});
+                 {"GET /api/v2/users/me", "GET /api/v2/regions", "GET /api/v2/projects/shared"}) ||
+           is_administration(route);
+  }
+  static bool is_administration(const Route& route) {
+    return is_of(route, {"POST /api/v2/organizations/:org_id/api_keys",
+                         "DELETE /api/v2/organizations/:org_id/api_keys/:key_id",
+                         "PATCH /api/v2/organizations/:org_id/members/:member_id",
+                         "DELETE /api/v2/organizations/:org_id/members/:member_id",
+                         "POST /api/v2/organizations/:org_id/invitations",
+                         "DELETE /api/v2/organizations/:org_id/invitations/:invitation_id"});
+  }
+  static bool is_of_the_platform(const Route& route) {
+    const std::string_view pattern = route.pattern;
+    return !pattern.starts_with("/api/") || pattern.starts_with("/api/v2/console/");
+  }
+  // What a member must be at least.
+  static MemberRole role_for(const Route& route) {
+    const std::string_view pattern = route.pattern;
+    if (is_administration(route)) return MemberRole::admin;
+    if (is_of(route, {"POST /api/v2/projects", "DELETE /api/v2/projects/:project_id"}))
+      return MemberRole::member;
+    if (!is_in_project(route)) return MemberRole::viewer;
+    const bool reads = std::string_view(route.method) == "GET";
+    const bool tells_password =
+        pattern.ends_with("/connection_uri") || pattern.ends_with("/reveal_password");
+    return reads && !tells_password ? MemberRole::viewer : MemberRole::editor;
+  }
+  // Whose key is napi_<role>.
+  Member add_member(MemberRole role) {
+    const std::string name(member_role_name(role));
+    Invitation invitation{.org_id = org_, .email = name + "@example.com", .role = role};
+    invitation.invited_by = accounts_->operator_user().id;
+    members_->invite(invitation, "ninv_" + name);
+    return members_->accept("ninv_" + name, name, "napi_" + name);
   }
 
   std::string org_;
@@ -133,6 +165,94 @@ TEST_F(AuthorizationTest, AProjectsKeyReachesThatProjectAndCannotDeleteIt) {
     }
     if (is_in_project(route)) EXPECT_EQ(refusal_of(route, "napi_project", other_), kOutside);
   }
+}
+
+TEST_F(AuthorizationTest, AMemberReachesWhatTheRoleAllows) {
+  using enum MemberRole;
+  for (MemberRole role : {viewer, editor, member, admin}) {
+    add_member(role);
+    const std::string name(member_role_name(role));
+    for (const Route& route : routes()) {
+      SCOPED_TRACE(fmt::format("{}: {} {}", name, route.method, route.pattern));
+      const bool may = role >= role_for(route);
+      if (is_open(route)) continue;
+      if (may && is_of(route, {"DELETE /api/v2/projects/:project_id"})) continue;  // It would.
+      const std::string refused = refusal_of(route, "napi_" + name, project_);
+      if (is_of_the_platform(route))
+        EXPECT_EQ(refused, "not allowed for members of an organization");
+      else
+        EXPECT_EQ(refused == "not allowed for the role " + name + " in this organization", !may)
+            << refused;
+    }
+  }
+  const Principal stranger{.kind = KeyKind::member, .org_id = "org-x", .role = admin};
+  for (Object::Kind kind : {Object::Kind::organization, Object::Kind::projects,
+                            Object::Kind::project, Object::Kind::platform})
+    EXPECT_THROW(authorize(stranger, {.kind = kind, .org_id = org_}, Verb::view), Error);
+}
+
+TEST_F(AuthorizationTest, ARoleCountsAtOnceAndARemovedMembersKeysAreGone) {
+  const std::string members = "/organizations/" + org_ + "/members/";
+  const Member one = add_member(MemberRole::viewer);
+  client_->set_bearer_token_auth("napi_viewer");
+  EXPECT_EQ(get("/api/v2/projects")["projects"].size(), 2u);
+  EXPECT_EQ(get("/api/v2/users/me")["email"], "viewer@example.com");
+  EXPECT_EQ(get("/api/v2/auth")["account_id"], one.user_id);
+  EXPECT_EQ(get("/api/v2/users/me/organizations")["organizations"].size(), 1u);
+  post("/projects", {{"project", json::object()}}, 404);
+  patch(members + one.id, {{"role", "admin"}}, 404);
+  client_->set_bearer_token_auth("napi_test");
+  patch(members + one.id, {{"role", "collaborator"}}, 400);
+  EXPECT_EQ(patch(members + one.id, {{"role", "admin"}})["role"], "admin");
+  client_->set_bearer_token_auth("napi_viewer");
+  const json second = post("/api_keys", {{"key_name", "mine"}}, 200);
+  const std::string operators = accounts_->operator_user().id;
+  drop(members + operators, 422);
+  patch(members + operators, {{"role", "viewer"}}, 422);
+  drop(members + one.id);
+  get("/api/v2/projects", 401);
+  client_->set_bearer_token_auth(second["key"].get<std::string>());
+  get("/api/v2/projects", 401);
+  client_->set_bearer_token_auth("napi_test");
+  EXPECT_EQ(get("/api/v2/organizations/" + org_ + "/members")["members"].size(), 1u);
+}
+
+TEST_F(AuthorizationTest, AnInvitationIsAcceptedOnceByWhoeverHasItsToken) {
+  const std::string path = "/organizations/" + org_ + "/invitations";
+  auto invite = [&](const json& email, int status = 200) {
+    return post(path, {{"invitations", {{{"email", email}, {"role", "editor"}}}}}, status);
+  };
+  for (const char* wrong : {"nobody", "@x", "a@", "a b@c", "a@b@c"}) invite(wrong, 400);
+  invite(7, 400);
+  invite("operator@localhost", 409);
+  json first = invite("New@Example.com")["invitations"][0];
+  EXPECT_EQ(first["email"], "new@example.com");
+  json second = invite("new@example.com")["invitations"][0];
+  json listed = get("/api/v2" + path)["invitations"];
+  ASSERT_EQ(listed.size(), 1u) << "the second took the place of the first";
+  EXPECT_FALSE(listed[0].contains("token"));
+  client_->set_bearer_token_auth("");
+  auto accept = [&](const json& token, int status) {
+    return post("/invitations/accept", {{"token", token}, {"name", "New"}}, status);
+  };
+  accept(first["token"], 404);
+  accept("", 404);
+  accept(7, 400);
+  json accepted = accept(second["token"], 201);
+  EXPECT_EQ(accepted["member"]["role"], "editor");
+  accept(second["token"], 404);
+  client_->set_bearer_token_auth(accepted["api_key"].get<std::string>());
+  EXPECT_EQ(get("/api/v2/users/me")["name"], "New");
+  patch("/projects/" + project_, {{"project", {{"name", "renamed"}}}});
+  client_->set_bearer_token_auth("napi_test");
+  EXPECT_EQ(get("/api/v2" + path)["invitations"], json::array());
+  invite("new@example.com", 409);
+  json third = invite("third@example.com")["invitations"][0];
+  drop(path + "/" + third["id"].get<std::string>());
+  accept(third["token"], 404);
+  const std::string text = read_file(folder_ / "audit.log");
+  EXPECT_EQ(text.find("ninv_"), std::string::npos);
+  EXPECT_NE(text.find("/invitations/accept"), std::string::npos);
 }
 
 TEST_F(AuthorizationTest, AnOrganizationsKeyListsAndMakesProjectsOfItsOwnOnly) {

@@ -15,6 +15,7 @@
 #include "control/api/audit_log.h"
 #include "control/api/request.h"
 #include "control/catalog.h"
+#include "control/members.h"
 #include "control/projects.h"
 #include "control/roles_databases.h"
 #include "control/suspend.h"
@@ -69,6 +70,7 @@ class Console;
 struct Services {
   Catalog& catalog;
   Accounts& accounts;
+  Members& members;
   Projects& projects;
   RolesAndDatabases& roles_databases;
   EndpointManager& endpoints;
@@ -161,6 +163,11 @@ Response list_shared_projects(Services&, const Request&);
 // members.cc
 Response list_members(Services&, const Request&);
 Response get_member(Services&, const Request&);
+Response update_member(Services&, const Request&);
+Response remove_member(Services&, const Request&);
+Response create_invitations(Services&, const Request&);
+Response delete_invitation(Services&, const Request&);
+Response accept_invitation(Services&, const Request&);
 Response list_invitations(Services&, const Request&);
 Response list_permissions(Services&, const Request&);
 // api_keys.cc

@@ -29,6 +29,11 @@ Route managing(Route route) {
   return route;
 }
 
+Route revealing(Route route) {
+  route.verb = Verb::reveal;
+  return route;
+}
+
 #define API "/api/v2"
 #define CONSOLE API "/console"
 #define CONSUMPTION API "/consumption_history"
@@ -70,7 +75,16 @@ void add_accounts(std::vector<Route>& table) {
           about(Kind::organization, "GET", ORGANIZATION, get_organization),
           about(Kind::organization, "GET", ORGANIZATION "/members", list_members),
           about(Kind::organization, "GET", ORGANIZATION "/members/:member_id", get_member),
+          managing(about(Kind::organization, "PATCH", ORGANIZATION "/members/:member_id",
+                         update_member)),
+          managing(about(Kind::organization, "DELETE", ORGANIZATION "/members/:member_id",
+                         remove_member)),
           about(Kind::organization, "GET", ORGANIZATION "/invitations", list_invitations),
+          managing(
+              about(Kind::organization, "POST", ORGANIZATION "/invitations", create_invitations)),
+          managing(about(Kind::organization, "DELETE", ORGANIZATION "/invitations/:invitation_id",
+                         delete_invitation)),
+          open("POST", API "/invitations/accept", accept_invitation, Route::Key::not_needed),
           about(Kind::user, "GET", API "/regions", list_regions),
           about(Kind::user, "GET", API "/api_keys", list_api_keys),
           managing(about(Kind::user, "POST", API "/api_keys", create_api_key)),
@@ -98,7 +112,7 @@ void add_projects(std::vector<Route>& table) {
           project("PATCH", PROJECT, update_project),
           managing(project("DELETE", PROJECT, delete_project)),
           project("POST", PROJECT "/recover", recover_project),
-          project("GET", PROJECT "/connection_uri", get_connection_uri),
+          revealing(project("GET", PROJECT "/connection_uri", get_connection_uri)),
           project("GET", PROJECT "/available_preload_libraries", list_preload_libraries),
           project("GET", PROJECT "/permissions", list_permissions),
           project("GET", PROJECT "/operations", list_operations),
@@ -134,7 +148,7 @@ void add_branches(std::vector<Route>& table) {
           project("POST", BRANCH "/roles", create_role),
           project("GET", BRANCH "/roles/:role_name", get_role),
           project("DELETE", BRANCH "/roles/:role_name", delete_role),
-          project("GET", BRANCH "/roles/:role_name/reveal_password", reveal_password),
+          revealing(project("GET", BRANCH "/roles/:role_name/reveal_password", reveal_password)),
           project("POST", BRANCH "/roles/:role_name/reset_password", reset_password),
           project("GET", BRANCH "/databases", list_databases),
           project("POST", BRANCH "/databases", create_database),

@@ -127,7 +127,8 @@ Object object_of(Services& services, const Route& route, const Request& request)
   if (object.kind == Object::Kind::project) {
     object.project_id = request.at("project_id");
     // A project's key knows only one; others need not be looked for.
-    if (request.principal.kind == KeyKind::organization)
+    const KeyKind kind = request.principal.kind;
+    if (kind == KeyKind::organization || kind == KeyKind::member)
       object.org_id = services.catalog.project(object.project_id).org_id;
   }
   return object;

@@ -39,10 +39,40 @@ json member() {
                  required("role", text()), optional("joined_at", time())});
 }
 
+json role() { return choice({"admin", "member", "editor", "viewer"}); }
+
+json invitation() {
+  return object({required("id", uuid()), required("email", text()), required("org_id", id()),
+                 required("invited_by", uuid()), required("invited_at", time()),
+                 optional("expires_at", time()), required("role", role()),
+                 optional("token", text())});
+}
+
+void add_invitations(json& paths) {
+  const std::string path = "/organizations/{org_id}/invitations";
+  const json invitations = object({required("invitations", list(invitation()))});
+  OperationDescription(paths, "GET", path, "getOrganizationInvitations",
+                       "The invitations that can be accepted")
+      .answers(200, invitations);
+  OperationDescription(paths, "POST", path, "createOrganizationInvitations",
+                       "Invites; each answer's token is for the one who is invited, told this once")
+      .body(object(
+          {required("invitations",
+                    list(object({required("email", text(256)), required("role", role())}), 100))}))
+      .answers(200, invitations);
+  OperationDescription(paths, "DELETE", path + "/{invitation_id}", "deleteOrganizationInvitation",
+                       "Takes an invitation back")
+      .answers(200, object({}));
+  OperationDescription(paths, "POST", "/invitations/accept", "acceptOrganizationInvitation",
+                       "With an invitation's token, and without a key: makes its member and a "
+                       "personal API key")
+      .body(object({required("token", text(256)), optional("name", text(256))}))
+      .answers(201, object({required("member", member()), required("api_key", text())}));
+}
+
 void add_members(json& paths) {
   const std::string path = "/organizations/{org_id}/members";
-  OperationDescription(paths, "GET", path, "getOrganizationMembers",
-                       "Who belongs to it: the operator")
+  OperationDescription(paths, "GET", path, "getOrganizationMembers", "Who belongs to it")
       .query({{"sort_by", choice({"email", "role", "joined_at"})},
               {"cursor", text()},
               {"sort_order", choice({"asc", "desc"})},
@@ -54,9 +84,13 @@ void add_members(json& paths) {
                                                               optional("has_mfa", flag())}))})))}));
   OperationDescription(paths, "GET", path + "/{member_id}", "getOrganizationMember", "One of them")
       .answers(200, member());
-  OperationDescription(paths, "GET", "/organizations/{org_id}/invitations",
-                       "getOrganizationInvitations", "There are none")
-      .answers(200, object({required("invitations", list(object({})))}));
+  OperationDescription(paths, "PATCH", path + "/{member_id}", "updateOrganizationMember",
+                       "Gives a member another role")
+      .body(object({required("role", role())}))
+      .answers(200, member());
+  OperationDescription(paths, "DELETE", path + "/{member_id}", "removeOrganizationMember",
+                       "Removes a member, whose personal API keys are gone with that")
+      .answers(200, object({}));
   OperationDescription(paths, "GET", "/projects/{project_id}/permissions", "listProjectPermissions",
                        "Whom it is shared with: nobody")
       .answers(200, object({required("project_permissions", list(object({})))}));
@@ -77,6 +111,7 @@ void add_account_paths(json& paths) {
                        "An organization")
       .answers(200, ref("Organization"));
   add_members(paths);
+  add_invitations(paths);
   OperationDescription(paths, "GET", "/regions", "getActiveRegions", "The regions: there is one")
       .query({{"org_id", id()}})
       .answers(200,

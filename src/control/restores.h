@@ -3,7 +3,7 @@
 // A restore makes a new timeline and moves the branch to it in one transaction of the catalog,
 // while its compute is suspended and cannot start.
 //
-// Threads: any. Calls block on storage and on the compute's suspend.
+// Threads: any. A call blocks as Operations::run() does.
 #pragma once
 #include <optional>
 #include <string>
@@ -21,8 +21,7 @@ struct RestoreRequest {
 };
 
 struct RestoredBranch {
-  Branch branch;
-  std::optional<Branch> kept;
+  Branch branch;  // As it will be, `resetting`, if that takes long.
   std::vector<Operation> operations;
 };
 
@@ -37,10 +36,23 @@ class Restores {
   RestoredBranch restore(const std::string& branch_id, const RestoreRequest& request);
 
  private:
+  // All that is decided before it begins.
+  struct Plan {
+    Project project;
+    Branch branch;  // As it is.
+    Branch source;
+    MovedBranch moved;
+    std::string keep_as;
+    std::string kept_id;  // The id that the state which is left gets as a branch.
+    Operation operation;
+  };
+
   void require_leave_to_move(const Branch& branch, const RestoreRequest& request);
+  Plan plan(const std::string& branch_id, const RestoreRequest& request);
+  // Returns the start of its compute, if that was running.
+  std::optional<Operation> carry_out(Plan plan);
   // Suspends the branch's compute and has it go on on the new timeline. Returns whether it ran.
-  bool move(const Branch& branch, MovedBranch& moved, const std::string& keep_as,
-            const Operation& operation);
+  bool move(Plan& plan);
 
   const Branches::Options options_;
   Branches& branches_;

@@ -116,10 +116,11 @@ json storage_json(Services& services, const Project& project) {
 }
 
 json branch_json(Services& services, const Branch& branch) {
+  const bool is_settled = branch.state == "ready" || branch.state == "resetting";
   json shape = {{"id", branch.id},
                 {"project_id", branch.project_id},
                 {"name", branch.name},
-                {"current_state", branch.state == "ready" ? "ready" : "init"},
+                {"current_state", is_settled ? branch.state : "init"},
                 {"state_changed_at", rfc3339(branch.state_changed_at != 0 ? branch.state_changed_at
                                                                           : branch.created_at)},
                 {"creation_source", "api"},
@@ -128,7 +129,7 @@ json branch_json(Services& services, const Branch& branch) {
                 {"protected", branch.is_protected},
                 {"created_at", rfc3339(branch.created_at)},
                 {"updated_at", rfc3339(branch.updated_at)}};
-  if (branch.state == "init") shape["pending_state"] = "ready";
+  if (branch.state == "init" || branch.state == "resetting") shape["pending_state"] = "ready";
   Usage usage;
   if (services.usage != nullptr)
     usage = services.usage->of_branch(branch.id, now_micros() / 1'000'000);

@@ -68,8 +68,8 @@ class CatalogSecrets : public testing::Test {
   }
 
   static void undo_schemas_since_7(Database& db) {
-    for (const char* table :
-         {"users", "organizations", "annotations", "snapshots", "backup_schedules"})
+    for (const char* table : {"planned_changes", "members", "invitations", "users", "organizations",
+                              "annotations", "snapshots", "backup_schedules"})
       db.exec(fmt::format("DROP TABLE {}", table));
     for (const char* index : {"projects_created", "endpoints_project"})
       db.exec(fmt::format("DROP INDEX {}", index));

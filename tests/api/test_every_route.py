@@ -101,8 +101,9 @@ def problems_of(call, method, template, body, offered):
         return [f"{what}: we do not describe it"]
     if offered and status >= 400 and answer.get("message") == NOT_HERE:
         return [f"{what}: we describe it"]
-    if status >= 400 and not (answer.get("message") and "code" in answer and answer.get("request_id")):
-        return [what]
+    if status >= 400:
+        good = all(isinstance(answer.get(name), str) for name in ("request_id", "code", "message")) and answer["message"]
+        return [] if good else [what]
     return openapi.problems(method, call.path(template), status, answer)
 
 
@@ -113,7 +114,7 @@ def test_every_route_is_answered_as_the_document_has_it(platform, call):
     assert len(routes) > 100
     for method, template in routes:
         offered = (method, re.sub(r"\{[^}]+\}", "{}", template)) in described
-        for body in ({}, {"branch": 7, "endpoint": [], "project": "x", "role": None, "database": {"name": []}}, [1]):
+        for body in ({}, {"branch": 7, "endpoint": [], "project": "x", "role": None, "database": {"name": []}}):
             found += problems_of(call, method.upper(), template, body, offered)
             if method in ("get", "delete"):
                 break  # No body.

@@ -194,6 +194,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** With an invitation's token, and without a key: makes its member and a personal API key */
+        post: operations["acceptOrganizationInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -270,11 +287,29 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** There are none */
+        /** The invitations that can be accepted */
         get: operations["getOrganizationInvitations"];
         put?: never;
-        post?: never;
+        /** Invites; each answer's token is for the one who is invited, told this once */
+        post: operations["createOrganizationInvitations"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/organizations/{org_id}/invitations/{invitation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes an invitation back */
+        delete: operations["deleteOrganizationInvitation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -287,7 +322,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who belongs to it: the operator */
+        /** Who belongs to it */
         get: operations["getOrganizationMembers"];
         put?: never;
         post?: never;
@@ -308,10 +343,12 @@ export interface paths {
         get: operations["getOrganizationMember"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Removes a member, whose personal API keys are gone with that */
+        delete: operations["removeOrganizationMember"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Gives a member another role */
+        patch: operations["updateOrganizationMember"];
         trace?: never;
     };
     "/projects": {
@@ -2056,6 +2093,54 @@ export interface operations {
             };
         };
     };
+    acceptOrganizationInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name?: string;
+                    token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        api_key: string;
+                        member: {
+                            /** Format: uuid */
+                            id: string;
+                            /** Format: date-time */
+                            joined_at?: string;
+                            org_id: string;
+                            role: string;
+                            /** Format: uuid */
+                            user_id: string;
+                        };
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
     getDescription: {
         parameters: {
             query?: never;
@@ -2244,8 +2329,111 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        invitations: Record<string, never>[];
+                        invitations: {
+                            email: string;
+                            /** Format: date-time */
+                            expires_at?: string;
+                            /** Format: uuid */
+                            id: string;
+                            /** Format: date-time */
+                            invited_at: string;
+                            /** Format: uuid */
+                            invited_by: string;
+                            org_id: string;
+                            /** @enum {string} */
+                            role: "admin" | "member" | "editor" | "viewer";
+                            token?: string;
+                        }[];
                     };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    createOrganizationInvitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                org_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    invitations: {
+                        email: string;
+                        /** @enum {string} */
+                        role: "admin" | "member" | "editor" | "viewer";
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        invitations: {
+                            email: string;
+                            /** Format: date-time */
+                            expires_at?: string;
+                            /** Format: uuid */
+                            id: string;
+                            /** Format: date-time */
+                            invited_at: string;
+                            /** Format: uuid */
+                            invited_by: string;
+                            org_id: string;
+                            /** @enum {string} */
+                            role: "admin" | "member" | "editor" | "viewer";
+                            token?: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    deleteOrganizationInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                org_id: string;
+                invitation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
             /** @description An error */
@@ -2323,6 +2511,86 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: uuid */
+                        id: string;
+                        /** Format: date-time */
+                        joined_at?: string;
+                        org_id: string;
+                        role: string;
+                        /** Format: uuid */
+                        user_id: string;
+                    };
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    removeOrganizationMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                org_id: string;
+                member_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneralError"];
+                };
+            };
+        };
+    };
+    updateOrganizationMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                org_id: string;
+                member_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    role: "admin" | "member" | "editor" | "viewer";
+                };
+            };
+        };
         responses: {
             /** @description Done */
             200: {

@@ -157,8 +157,8 @@ def test_the_command_line_makes_and_lists_them(platform, project):
 
 def test_no_password_or_verifier_is_in_the_computes_log(project, objects):
     objects.call("POST", "/roles", {"role": {"name": "app"}}, 201)
-    objects.call("POST", "/roles", {"role": {"name": "app"}}, 409)
+    objects.call("POST", "/roles", {"role": {"name": "pg_mine"}}, 400)
     log = project.compute()["log_file"]
     text = open(log).read()
-    assert "already exists" in text
+    assert 'role name "pg_mine" is reserved' in text
     assert "SCRAM-SHA-256" not in text

@@ -199,7 +199,7 @@ std::optional<std::string> StoreMerger::make_image(const Key& key, const Chain& 
   } catch (const Error& error) {
     if (error.code() == Errc::cancelled) throw;
     logger.warn("{}: pages keep their chains in this merge, as an image could not be made: {}",
-                options_.folder.string(), error.what());
+                options_.folder, error.what());
     makes_images_ = false;
     return std::nullopt;
   }

@@ -36,7 +36,7 @@ class StoreMerger {
   };
   struct Options {
     MergeRules rules;
-    fs::path folder;  // Of layer files.
+    std::string folder;  // Of layer files.
     TimelineId timeline;
     uint64_t file_bytes = 128 << 20;
     // A longer or larger chain becomes an image at the horizon and its points, and ends with one.

@@ -71,10 +71,10 @@ void TimelineStore::create(const fs::path& folder, const Manifest& manifest) {
   manifest.save(folder);
 }
 
-TimelineStore::TimelineStore(Options options, fs::path folder,
+TimelineStore::TimelineStore(Options options, const fs::path& folder,
                              std::shared_ptr<const TimelineStore> ancestor)
     : options_(std::move(options)),
-      folder_(std::move(folder)),
+      folder_(folder.string()),
       ancestor_(std::move(ancestor)),
       open_(std::make_shared<MemoryLayer>()) {
   // A killed process may not have come to that, and the safekeeper forgets what is on disk here.
@@ -88,7 +88,7 @@ TimelineStore::TimelineStore(Options options, fs::path folder,
   timeline_ = manifest.timeline;
   view->runs = runs_of(manifest.layers, [this](const LayerDesc& desc) { return layer_file(desc); });
   view->retain = manifest.retain;
-  StoreMerger::Options merging{options_.merging, layers_folder(folder_), timeline_,
+  StoreMerger::Options merging{options_.merging, layers_folder(folder_).string(), timeline_,
                                options_.file_bytes};
   StoreMerger::Owner& owner = *this;
   merger_ = std::make_unique<StoreMerger>(std::move(merging), owner, manifest.retain);
@@ -236,7 +236,7 @@ void TimelineStore::flush(Deadline deadline) {
   while (flushes_ < target) {
     if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
     if (deadline.passed())
-      throw Error(Errc::timed_out, "{} was not written to files in time{}", folder_.string(),
+      throw Error(Errc::timed_out, "{} was not written to files in time{}", folder_,
                   failing_ ? ": writing fails, see the log" : "");
     changed_.wait_until(mutex_, steady_clock::now() + deadline.left());
   }

@@ -56,7 +56,8 @@ class TimelineStore : public Store,
   static void create(const fs::path& folder, const Manifest& manifest);
 
   // Opens `folder`, removing what its manifest does not name. `ancestor` as the manifest says.
-  TimelineStore(Options options, fs::path folder, std::shared_ptr<const TimelineStore> ancestor);
+  TimelineStore(Options options, const fs::path& folder,
+                std::shared_ptr<const TimelineStore> ancestor);
   // Drops what is in memory: flush() first to keep it.
   ~TimelineStore() override;
 
@@ -119,7 +120,6 @@ class TimelineStore : public Store,
   // The same, with its files; nullopt while a record is being written.
   std::optional<StoredTimeline> stored() const;
   uint64_t memory_bytes() const;
-  const fs::path& folder() const { return folder_; }
   const std::shared_ptr<const TimelineStore>& ancestor() const { return ancestor_; }
   Lsn ancestor_lsn() const { return ancestor_lsn_; }
 
@@ -190,7 +190,7 @@ class TimelineStore : public Store,
   void wait_before_retry(std::chrono::milliseconds delay);
 
   const Options options_;
-  const fs::path folder_;
+  const std::string folder_;  // No path: that keeps all its parts, and there are many of us.
   const std::shared_ptr<const TimelineStore> ancestor_;
   TimelineId timeline_;
   Lsn ancestor_lsn_;

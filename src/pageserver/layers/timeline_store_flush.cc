@@ -40,7 +40,7 @@ bool TimelineStore::run_once(std::chrono::milliseconds& retry) {
   }
   try {
     flush_pending();
-    if (failing_.exchange(false)) logger.info("{}: writing works again", folder_.string());
+    if (failing_.exchange(false)) logger.info("{}: writing works again", folder_);
     retry = options_.first_retry;
   } catch (const Error& error) {
     if (stopping_) return false;
@@ -60,7 +60,7 @@ void TimelineStore::report_failure(const Error& error) {
   logger.error(
       "cannot write layer files in {}: {}. Free some disk space: nothing is lost, writing is tried "
       "again every few seconds, and new data waits on the safekeeper meanwhile",
-      folder_.string(), error.what());
+      folder_, error.what());
 }
 
 void TimelineStore::wait_before_retry(std::chrono::milliseconds delay) {
@@ -86,8 +86,8 @@ void TimelineStore::flush_oldest() {
     MutexLock lock(mutex_);
     frozen = view_->frozen.back();
   }
-  RunWriter writer(
-      {folder_ / "layers", timeline_, options_.file_bytes, [this] { return next_layer_id(); }});
+  RunWriter writer({fs::path(folder_) / "layers", timeline_, options_.file_bytes,
+                    [this] { return next_layer_id(); }});
   write_layer(frozen, writer);
   auto run = std::make_shared<Run>();
   for (LayerDesc desc : writer.finish()) {
@@ -126,9 +126,8 @@ void TimelineStore::write_layer(const Frozen& frozen, RunWriter& writer) {
     images_added.add();
   }
   if (failures > 0)
-    logger.warn("{}: pages keep long chains, as {} images could not be made{}: {}",
-                folder_.string(), failures, makes_images ? "" : " and others were not tried",
-                first_failure);
+    logger.warn("{}: pages keep long chains, as {} images could not be made{}: {}", folder_,
+                failures, makes_images ? "" : " and others were not tried", first_failure);
 }
 
 // The page as it is at the end of the layer, if it ends a long chain; else nothing.

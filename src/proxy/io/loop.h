@@ -9,6 +9,8 @@
 // Why not a library: epoll is asked level-triggered, and a descriptor stays registered while nobody
 // waits, so waiting for it again costs no system call. See docs/performance.md.
 #pragma once
+#include <sys/epoll.h>
+
 #include <atomic>
 #include <chrono>
 #include <coroutine>
@@ -235,6 +237,8 @@ class Watch {
   static std::unique_ptr<Watch, Release> start(Loop& loop, Source& source);
   // Its source is, perhaps: those that wait look.
   void became_ready();
+  // Stream::undisturbed().
+  bool undisturbed() const { return loop_.is_mine() && (registered_ & EPOLLIN) != 0; }
 
  private:
   friend class Loop;

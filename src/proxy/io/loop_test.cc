@@ -218,6 +218,24 @@ TEST_F(LoopTest, TheEndAndAnErrorAreToldToWhoeverWaits) {
   EXPECT_EQ(said_, ";;");
 }
 
+// A server that has ended is not given to a request that came after that.
+TEST_F(LoopTest, WhatHasEndedBeforeAnEventIsKnownToWhoItWakes) {
+  Pair server(loop_), client(loop_);
+  std::string seen;
+  auto see = [&] { seen += server.watch->undisturbed() ? "undisturbed;" : "disturbed;"; };
+  see();  // Nobody has listened to it yet.
+  loop_.spawn(hear_once(server), [&](const std::exception_ptr&) {
+    see();
+    server.far.reset();
+    client.say("request");
+  });
+  loop_.spawn(hear(client, 1), [&](const std::exception_ptr&) { see(); });
+  server.say("answer");
+  loop_.run();
+  EXPECT_EQ(seen, "disturbed;undisturbed;disturbed;");
+  EXPECT_EQ(said_, "answer;request;");
+}
+
 // It would be told of that for ever.
 TEST_F(LoopTest, AClosedPeerThatNobodyWaitsForDoesNotKeepItBusy) {
   Pair pair(loop_);

@@ -78,6 +78,8 @@ bool Stream::quiet() {
   return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
+bool Stream::undisturbed() const { return watch_ && watch_->undisturbed(); }
+
 Connection Stream::leave() {
   watch_.reset();
   return {std::move(socket_), std::move(channel_)};

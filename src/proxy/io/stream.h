@@ -49,6 +49,9 @@ class Stream {
   bool has_unread();
   // Not encrypted; no byte and no end has come that has not been read.
   bool quiet();
+  // The loop listens to it and has seen nothing that nobody waited for: what came before the event
+  // at hand would have been seen. False: not known, ask quiet(). On any thread.
+  bool undisturbed() const;
   // For another stream of this loop. Nobody waits; this one is of no use any more.
   Connection leave();
   // A unix socket, and nobody waits on it: from now on another loop tells when it is ready.

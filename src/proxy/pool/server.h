@@ -33,11 +33,11 @@ struct Server {
       : worker(&the_worker), stream(the_worker.loop, std::move(socket)) {}
 
   // Nothing has come that would not be ours to read: it is alive, as far as one can see.
-  // Just after it was given back that is not worth a system call: one that has failed since then
-  // fails the request, as if that had come while it failed.
+  // Just after it was given back a system call is not worth it where the loop would know: what
+  // came before the request did is seen before it.
   bool quiet() {
     bool just_used = steady_clock::now() - last_used < std::chrono::milliseconds(10);
-    return unread.empty() && (just_used || stream.quiet());
+    return unread.empty() && ((just_used && stream.undisturbed()) || stream.quiet());
   }
   void move_to(Worker& another);
   void describe(PoolerServer& out) const;

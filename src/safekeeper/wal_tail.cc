@@ -24,9 +24,9 @@ namespace {
 
 const log::Logger logger("safekeeper");
 
-// Between rounds: storage need not know of a commit sooner, and each round costs what some commits
-// cost.
-constexpr std::chrono::milliseconds kPause{2};
+// Between rounds: storage need not know of a commit sooner (its readers gather for as long, and who
+// must know calls catch_up), and each round costs what some commits cost.
+constexpr std::chrono::milliseconds kPause{10};
 // A round's cost is bounded by what it reads; of a processor no more than a part goes to one tail.
 constexpr int kPausePerWork = 4;
 constexpr std::chrono::milliseconds kFailurePause{1000};

@@ -1,9 +1,12 @@
 """What branches cost: to create one at the head and in the past, the first query on it, to restore and to reset one.
 
-`--gigabytes` of a table in the parent; no figure should depend on it.
+`--gigabytes` of a table in the parent; no figure should depend on it. To load is longer than to measure: `--home` keeps what was loaded
+for the next run (`--load` does no more than that).
 """
 
 import argparse
+import contextlib
+import os
 import statistics
 import sys
 import time
@@ -13,7 +16,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__f
 
 import psycopg2  # noqa: E402
 
-from fixtures.platform import Platform  # noqa: E402
+from fixtures.platform import Platform, Project  # noqa: E402
 
 ROW_BYTES = 1000
 
@@ -76,18 +79,43 @@ class Bench:
             print(f"{name:26} p50 {statistics.median(times):7.1f} ms   p99 {times[int(len(times) * 0.99)]:7.1f} ms")
 
 
+MOMENT = "moment"  # A file in the home: the project and a moment in its past.
+
+
+@contextlib.contextmanager
+def loaded(home, gigabytes):
+    """A platform whose first project has the table: that project, and a moment after which there are some more commits."""
+    with contextlib.ExitStack() as stack:
+        if home is None:
+            home = stack.enter_context(Platform.home_folder("branches"))
+        os.makedirs(home, 0o755, exist_ok=True)
+        platform = stack.enter_context(Platform.running(home))
+        note = Path(home, MOMENT)
+        if note.exists():
+            id, moment = note.read_text().split()
+            yield Project(platform, id), moment
+        else:
+            project = platform.create_project()
+            moment = fill(project, gigabytes)
+            note.write_text(f"{project.id} {moment}")
+            yield project, moment
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--gigabytes", type=float, default=1)
     arguments.add_argument("--rounds", type=int, default=50)
+    arguments.add_argument("--home", help="what was loaded there is used again, and stays")
+    arguments.add_argument("--load", action="store_true")
     options = arguments.parse_args()
-    with Platform.create("branches") as platform:
-        project = platform.create_project()
-        moment = fill(project, options.gigabytes)
-        bench = Bench(platform, project)
+    with loaded(options.home, options.gigabytes) as (project, moment):
+        if options.load:
+            return
+        bench = Bench(project.platform, project)
         for number in range(options.rounds):
             bench.round(number, moment)
-        print(f"{options.gigabytes} GB, {options.rounds} rounds")
+        size = project.query("select pg_database_size(current_database())")[0][0]
+        print(f"a database of {size / 1e9:.1f} GB, {options.rounds} rounds")
         bench.print()
 
 

@@ -1,9 +1,16 @@
 // A store forgets what set_retain lets go, and nothing else: against a model that keeps everything.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <random>
+#include <shared_mutex>
+#include <thread>
 
 #include "pageserver/layers/page_existence.h"
 #include "pageserver/layers/test_support.h"
@@ -53,6 +60,115 @@ struct Branch {
     if (parent && lsn <= start) return parent->readable(lsn);
     return retain.readable(Lsn(lsn));
   }
+};
+
+// Lets writes to this process's files fail for some milliseconds at a time, beyond a random length,
+// as a disk does that is full.
+class FailingWrites {
+ public:
+  explicit FailingWrites(uint32_t seed) : random_(seed) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    failed = 0;
+    before_handler_ = std::signal(SIGXFSZ, [](int) { failed++; });
+    thread_ = std::thread([this] { run(); });
+  }
+  ~FailingWrites() {
+    stopping_ = true;
+    thread_.join();
+    std::signal(SIGXFSZ, before_handler_);
+  }
+  FailingWrites(const FailingWrites&) = delete;
+  FailingWrites& operator=(const FailingWrites&) = delete;
+  // While it is held, nothing fails.
+  std::unique_lock<std::mutex> calm() { return std::unique_lock(mutex_); }
+
+  static std::atomic<int> failed;
+
+ private:
+  void run() {
+    while (!stopping_) {
+      {
+        std::lock_guard lock(mutex_);
+        set_limit(random_() % 6000);
+        ::usleep(random_() % 6000);
+        set_limit(before_.rlim_cur);
+      }
+      ::usleep(random_() % 10000);
+    }
+  }
+  void set_limit(rlim_t most) {
+    const rlimit limit{.rlim_cur = most, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+
+  std::mt19937 random_;
+  rlimit before_{};
+  void (*before_handler_)(int) = nullptr;
+  std::atomic<bool> stopping_ = false;
+  std::mutex mutex_;
+  std::thread thread_;
+};
+std::atomic<int> FailingWrites::failed = 0;
+
+// Reads again and again, beside all else, what was read once: it is the same, or refused.
+class Rereader {
+ public:
+  struct Fact {
+    const Branch* branch;
+    Key key;
+    uint64_t lsn;
+    std::string page;
+  };
+
+  // `stores` is held while a branch's store is used here.
+  Rereader(uint32_t seed, std::shared_mutex& stores) : random_(seed), stores_(stores) {
+    thread_ = std::thread([this] {
+      while (!stopping_) reread();
+    });
+  }
+  ~Rereader() { stop(); }
+  Rereader(const Rereader&) = delete;
+  Rereader& operator=(const Rereader&) = delete;
+
+  void add(Fact fact) {
+    std::lock_guard lock(mutex_);
+    facts_.push_back(std::move(fact));
+  }
+  void stop() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  // After stop().
+  const std::string& problem() const { return problem_; }
+  int same() const { return same_; }
+
+ private:
+  void reread() {
+    std::optional<Fact> fact;
+    {
+      std::lock_guard lock(mutex_);
+      if (!facts_.empty()) fact = facts_[random_() % facts_.size()];
+    }
+    if (!fact) return void(::usleep(1000));
+    std::shared_lock lock(stores_);
+    try {
+      if (page_of(fact->branch->store->collect(fact->key, Lsn(fact->lsn))) == fact->page)
+        same_++;
+      else if (problem_.empty())
+        problem_ = fmt::format("{} at {} is another page", fact->branch->name, fact->lsn);
+    } catch (const Error& error) {
+      if (error.code() != Errc::gone && problem_.empty()) problem_ = error.what();
+    }
+  }
+
+  std::mt19937 random_;
+  std::shared_mutex& stores_;
+  std::mutex mutex_;
+  std::vector<Fact> facts_;
+  std::string problem_;
+  std::atomic<int> same_ = 0;
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;
 };
 
 class HistoryTest : public ::testing::TestWithParam<int> {
@@ -148,6 +264,7 @@ class HistoryTest : public ::testing::TestWithParam<int> {
 
   void restart() {
     for (auto& branch : branches_) branch->store->flush(soon());
+    std::unique_lock lock(stores_);
     for (auto branch = branches_.rbegin(); branch != branches_.rend(); ++branch)
       (*branch)->store.reset();
     for (auto& branch : branches_) {
@@ -176,25 +293,18 @@ class HistoryTest : public ::testing::TestWithParam<int> {
       ASSERT_EQ(pages, size_at(branch, rel, lsn))
           << branch.name << " size of " << rel << " at " << lsn;
       if (block >= pages) continue;
-      ASSERT_EQ(page_of(branch.store->collect(page_key(rel, block), Lsn(lsn))),
-                page_of(branch.read(page_key(rel, block), lsn)))
+      const std::string page = page_of(branch.read(page_key(rel, block), lsn));
+      ASSERT_EQ(page_of(branch.store->collect(page_key(rel, block), Lsn(lsn))), page)
           << branch.name << " page " << rel << "/" << block << " at " << lsn;
+      if (rereader_) rereader_->add({&branch, page_key(rel, block), lsn, page});
     }
   }
 
-  static bool settled(const TimelineStore& store) { return !store.merging(); }
-
-  TempFolder folder_;
-  TimelineStore::Options options_;
-  std::mt19937 random_{static_cast<uint32_t>(GetParam())};
-  std::vector<std::unique_ptr<Branch>> branches_;
-};
-
-TEST_P(HistoryTest, WhatCanBeReadIsAsItWasAndTheRestIsRefused) {
-  add_branch(nullptr);
-  for (int step = 0; step < 2500 && !HasFatalFailure(); step++) {
+  // One thing of those that happen to stores.
+  void act() {
     Branch& branch = *branches_[below(static_cast<uint32_t>(branches_.size()))];
     const uint32_t what = below(200);
+    const auto calm = failing_ && what <= 12 ? failing_->calm() : std::unique_lock<std::mutex>();
     if (what == 0)
       restart();
     else if (what < 4)
@@ -207,8 +317,55 @@ TEST_P(HistoryTest, WhatCanBeReadIsAsItWasAndTheRestIsRefused) {
       write(branch);
     if (what < 40) check(branch);
   }
+
+  static bool settled(const TimelineStore& store) { return !store.merging(); }
+
+  TempFolder folder_;
+  TimelineStore::Options options_;
+  std::mt19937 random_{static_cast<uint32_t>(GetParam())};
+  std::vector<std::unique_ptr<Branch>> branches_;
+  std::shared_mutex stores_;  // Held alone while stores are closed and opened.
+  std::unique_ptr<Rereader> rereader_;
+  std::unique_ptr<FailingWrites> failing_;
+};
+
+TEST_P(HistoryTest, WhatCanBeReadIsAsItWasAndTheRestIsRefused) {
+  add_branch(nullptr);
+  for (int step = 0; step < 2500 && !HasFatalFailure(); step++) act();
 }
+
 INSTANTIATE_TEST_SUITE_P(Seeds, HistoryTest, ::testing::Range(1, 9));
+
+class FailingHistoryTest : public HistoryTest {};
+
+TEST_P(FailingHistoryTest, WhileWritesFailAndOthersReadWhatIsRetainedStaysAsItWas) {
+  options_.freeze_bytes = 10000;
+  options_.first_retry = options_.last_retry = std::chrono::milliseconds(1);
+  options_.max_frozen = 20;
+  const auto seed = static_cast<uint32_t>(GetParam());
+  add_branch(nullptr);
+  rereader_ = std::make_unique<Rereader>(seed, stores_);
+  failing_ = std::make_unique<FailingWrites>(seed);
+  auto has_seen_enough = [&] { return FailingWrites::failed > 2 && rereader_->same() > 200; };
+  for (int step = 0; step < 2000 || (!has_seen_enough() && step < 100'000); step++) {
+    act();
+    if (HasFatalFailure()) break;
+  }
+  failing_.reset();
+  rereader_->stop();
+  EXPECT_EQ(rereader_->problem(), "") << "seed " << seed;
+  EXPECT_GT(rereader_->same(), 200);
+  EXPECT_GT(FailingWrites::failed, 2);
+  restart();
+  for (const auto& branch : branches_) check(*branch);
+}
+
+// HALOGEN_HISTORY_SEEDS: how many.
+int seeds_to_run() {
+  const char* wanted = std::getenv("HALOGEN_HISTORY_SEEDS");
+  return wanted != nullptr ? std::atoi(wanted) : 3;
+}
+INSTANTIATE_TEST_SUITE_P(Seeds, FailingHistoryTest, ::testing::Range(1, 1 + seeds_to_run()));
 
 class BoundedHistoryTest : public HistoryTest {};
 

@@ -149,13 +149,29 @@ Timeframe second_style(const std::vector<std::string>& metrics, bool child) {
   };
 }
 
-// A page of the organization's projects, or of those among them that are named.
-struct ProjectsPage {
-  std::vector<Project> projects;
-  std::string cursor;
-};
+// Those behind the cursor, which is the id of the last one that was told. Behind one that is not
+// known (any more) there is nothing.
+template <typename T>
+std::vector<T> page_of(const std::vector<T>& all, const Request& request, int64_t usual,
+                       int64_t most) {
+  const std::string cursor = request.query_or("cursor", "");
+  auto first = cursor.empty() ? all.begin() : std::ranges::find(all, cursor, &T::id);
+  if (!cursor.empty() && first != all.end()) ++first;
+  const int64_t limit = request.query_number("limit", usual, 1, most);
+  return {first, first + std::min(limit, std::ssize(all) - (first - all.begin()))};
+}
 
-ProjectsPage page_in(Services& services, const Request& request, bool newest_first) {
+template <typename T>
+Response page_response(const char* name, json listed, const std::vector<T>& page,
+                       const Request& request) {
+  const std::string cursor = page.empty() ? request.query_or("cursor", "") : page.back().id;
+  json answer = {{name, std::move(listed)}};
+  if (!cursor.empty()) answer["pagination"] = {{"cursor", cursor}};
+  return json_response(200, answer);
+}
+
+// The organization's, or those among them that are named.
+std::vector<Project> projects_in(Services& services, const Request& request, bool newest_first) {
   const std::string org = chosen_organization(services, request, request.query_or("org_id", ""));
   const std::vector<std::string> named = list_in(request, "project_ids", 100);
   std::vector<Project> all = services.catalog.projects();
@@ -167,63 +183,12 @@ ProjectsPage page_in(Services& services, const Request& request, bool newest_fir
     const auto left = std::tie(a.created_at, a.id), right = std::tie(b.created_at, b.id);
     return newest_first ? right < left : left < right;
   });
-  const std::string cursor = request.query_or("cursor", "");
-  auto first = all.begin();
-  if (!cursor.empty()) {
-    first = std::ranges::find(all, cursor, &Project::id);
-    if (first != all.end()) ++first;
-  }
-  ProjectsPage page{.cursor = cursor};
-  const int64_t limit = request.query_number("limit", 10, 1, 100);
-  for (; first != all.end() && std::ssize(page.projects) < limit; ++first)
-    page.projects.push_back(*first);
-  if (!page.projects.empty()) page.cursor = page.projects.back().id;
-  return page;
+  return all;
 }
 
-Response page_response(const char* name, json listed, const std::string& cursor) {
-  json answer = {{name, std::move(listed)}};
-  if (!cursor.empty()) answer["pagination"] = {{"cursor", cursor}};
-  return json_response(200, answer);
-}
-
-std::vector<UsagePeriod> history_of(Services& services, const std::string& project,
-                                    const std::string& branch, const Range& range) {
-  if (services.usage == nullptr) return {};
-  return services.usage->history(project, branch, range.granularity, range.from, range.to);
-}
-
-}  // namespace
-
-Response get_consumption(Services& services, const Request& request) {
-  const Range range = range_in(request);
-  const ProjectsPage page = page_in(services, request, false);
-  json listed = json::array();
-  for (const Project& project : page.projects)
-    listed.push_back(
-        {{"project_id", project.id},
-         {"periods", periods_json(project.id, history_of(services, project.id, "", range), range,
-                                  first_style)}});
-  return page_response("projects", std::move(listed), page.cursor);
-}
-
-Response get_consumption_of_projects(Services& services, const Request& request) {
-  const Range range = range_in(request);
-  const ProjectsPage page = page_in(services, request, true);
-  const Timeframe timeframe = second_style(list_in(request, "metrics", 32), false);
-  json listed = json::array();
-  for (const Project& project : page.projects)
-    listed.push_back(
-        {{"project_id", project.id},
-         {"periods", periods_json(project.id, history_of(services, project.id, "", range), range,
-                                  timeframe)}});
-  return page_response("projects", std::move(listed), page.cursor);
-}
-
-Response get_consumption_of_branches(Services& services, const Request& request) {
-  const Range range = range_in(request);
+// Of the named projects, by id; of their branches, if some are named, those.
+std::vector<Branch> branches_in(Services& services, const Request& request) {
   const std::string org = chosen_organization(services, request, request.query_or("org_id", ""));
-  const std::vector<std::string> metrics = list_in(request, "metrics", 32);
   std::vector<std::string> projects = list_in(request, "project_ids", 100);
   if (projects.empty()) throw Error(Errc::invalid_argument, "project_ids is required");
   std::ranges::sort(projects);
@@ -239,25 +204,55 @@ Response get_consumption_of_branches(Services& services, const Request& request)
           (named.empty() || std::ranges::find(named, branch.id) != named.end()))
         branches.push_back(std::move(branch));
   }
-  const std::string cursor = request.query_or("cursor", "");
-  auto at = branches.begin();
-  if (!cursor.empty()) {
-    at = std::ranges::find(branches, cursor, &Branch::id);
-    if (at != branches.end()) ++at;
-  }
+  return branches;
+}
+
+std::vector<UsagePeriod> history_of(Services& services, const std::string& project,
+                                    const std::string& branch, const Range& range) {
+  if (services.usage == nullptr) return {};
+  return services.usage->history(project, branch, range.granularity, range.from, range.to);
+}
+
+Response consumption_of_projects(Services& services, const Request& request, bool newest_first,
+                                 const Timeframe& timeframe) {
+  const Range range = range_in(request);
+  const std::vector<Project> page =
+      page_of(projects_in(services, request, newest_first), request, 10, 100);
   json listed = json::array();
-  std::string last = cursor;
-  const int64_t limit = request.query_number("limit", 100, 1, 1000);
-  for (; at != branches.end() && std::ssize(listed) < limit; ++at) {
-    last = at->id;
-    const Timeframe timeframe = second_style(metrics, at->parent_id.has_value());
+  for (const Project& project : page)
     listed.push_back(
-        {{"project_id", at->project_id},
-         {"branch_id", at->id},
-         {"periods", periods_json(at->id, history_of(services, at->project_id, at->id, range),
-                                  range, timeframe)}});
+        {{"project_id", project.id},
+         {"periods", periods_json(project.id, history_of(services, project.id, "", range), range,
+                                  timeframe)}});
+  return page_response("projects", std::move(listed), page, request);
+}
+
+}  // namespace
+
+Response get_consumption(Services& services, const Request& request) {
+  return consumption_of_projects(services, request, false, first_style);
+}
+
+Response get_consumption_of_projects(Services& services, const Request& request) {
+  return consumption_of_projects(services, request, true,
+                                 second_style(list_in(request, "metrics", 32), false));
+}
+
+Response get_consumption_of_branches(Services& services, const Request& request) {
+  const Range range = range_in(request);
+  const std::vector<std::string> metrics = list_in(request, "metrics", 32);
+  const std::vector<Branch> page = page_of(branches_in(services, request), request, 100, 1000);
+  json listed = json::array();
+  for (const Branch& branch : page) {
+    const Timeframe timeframe = second_style(metrics, branch.parent_id.has_value());
+    listed.push_back(
+        {{"project_id", branch.project_id},
+         {"branch_id", branch.id},
+         {"periods",
+          periods_json(branch.id, history_of(services, branch.project_id, branch.id, range), range,
+                       timeframe)}});
   }
-  return page_response("branches", std::move(listed), last);
+  return page_response("branches", std::move(listed), page, request);
 }
 
 }  // namespace halogen::control::api

@@ -208,6 +208,24 @@ TEST_F(LivesTest, AProjectThatTakesLongIsToldAtOnceAndItsClientsWait) {
   drop(project_);
 }
 
+TEST_F(LivesTest, ARestoreThatTakesLongIsToldAtOnce) {
+  const std::string dev = make_branch({{"name", "dev"}}, 201, true)["branch"]["id"];
+  const std::string endpoint = catalog_->endpoint_of_branch(dev).id;
+  manager_->begin_start(endpoint);
+  manager_->exclusively(endpoint, [](bool) {});
+  host_.suspend_gate = true;
+  const json wish = {{"source_branch_id", main_}, {"preserve_under_name", "before"}};
+  json restored = post(branch(dev) + "/restore", wish, 200);
+  EXPECT_EQ(restored["branch"]["current_state"], "resetting");
+  EXPECT_EQ(restored["branch"]["parent_id"], main_);
+  EXPECT_EQ(restored["operations"][0]["status"], "running");
+  host_.suspend_gate = false;
+  EXPECT_EQ(wait_for(restored["operations"][0])["status"], "finished");
+  json after = get("/api/v2" + branch(dev))["branch"];
+  EXPECT_EQ(after["current_state"], "ready");
+  EXPECT_TRUE(after.contains("last_reset_at"));
+}
+
 TEST_F(LivesTest, WhatCannotBeMadeLetsItsClientsGo) {
   pageserver_.create_gate = pageserver_.fail_creates = true;
   const std::string dev = make_branch({{"name", "dev"}}, 201, true)["branch"]["id"];

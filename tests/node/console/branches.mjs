@@ -190,12 +190,15 @@ await steps({
   "a library is preloaded, and a quota set": async () => {
     const card = (name) => page.locator("section").filter({ has: page.getByRole("heading", { name }) });
     const library = page.getByRole("switch", { name: "auto_explain" });
-    await library.click();
-    await card("Libraries to preload").getByRole("button", { name: "Save" }).click();
-    await page.getByText("Computes have them from their next start on.").waitFor();
     const written = page.getByLabel(/^Written, GB/);
+    await library.click();
     await written.fill("nonsense");
     await page.getByText("A number, or empty").waitFor();
+    const told = page.waitForResponse((answer) => answer.request().method() === "GET" && answer.url().endsWith(`/projects/${process.env.PROJECT}`));
+    await card("Libraries to preload").getByRole("button", { name: "Save" }).click();
+    await page.getByText("Computes have them from their next start on.").waitFor();
+    await told;
+    assert.equal(await written.inputValue(), "nonsense"); // One form's answer leaves the others alone.
     await written.fill("10");
     await card("Usage and quotas").getByRole("button", { name: "Save" }).click();
     await page.getByText("of 10 GB this month").waitFor();

@@ -17,6 +17,9 @@ import { PreloadLibraries } from "./preload-libraries";
 import { Quotas } from "./quotas";
 import { Save } from "./settings-parts";
 
+// A form begins anew when what it is about is another, and keeps what is being typed when the rest is.
+const state = (...about: unknown[]) => JSON.stringify(about);
+
 export function SettingsPage() {
   const { project, branch, endpoint } = useCurrent();
   const about = useQuery(projectQuery(project)).data;
@@ -28,10 +31,10 @@ export function SettingsPage() {
           <Skeleton className="h-40" />
         ) : (
           <>
-            <General key={`name-${about.updated_at}`} project={about} />
-            <AllowList key={`ips-${about.updated_at}`} project={about} />
-            <PreloadLibraries key={`libraries-${about.updated_at}`} project={about} />
-            <Quotas key={`quotas-${about.updated_at}`} project={about} />
+            <General key={state("name", about.name, about.history_retention_seconds)} project={about} />
+            <AllowList key={state("ips", about.settings?.allowed_ips)} project={about} />
+            <PreloadLibraries key={state("libraries", about.settings?.preload_libraries)} project={about} />
+            <Quotas key={state("quotas", about.settings?.quota)} project={about} />
             {endpoint && <ComputeSettings key={endpoint.id} project={about} endpoint={endpoint} branch={branch?.name ?? ""} />}
             <Deletion project={about} />
           </>

@@ -26,6 +26,8 @@ void read_all(Bytes bytes) {
   });
   corrupt_or_good([&] { CHECK(WalPiece::parse(bytes).wal.size() <= bytes.size()); });
   corrupt_or_good([&] { CHECK(unwrap(bytes).size() <= bytes.size()); });
+  corrupt_or_good(
+      [&] { CHECK(encode_layer_note({}, parse_layer_note(bytes, {})) == as_text(bytes)); });
 }
 
 }  // namespace

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "archive/layer_reader.h"
 #include "archive/lease.h"
 #include "archive/page_archiver.h"
 #include "archive/wal_archiver.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 
 namespace halogen::archive {
 namespace {
@@ -18,6 +20,8 @@ const log::Logger logger("archive");
 constexpr std::chrono::milliseconds kBulkInterval{500};
 constexpr std::chrono::milliseconds kFinishingInterval{20};
 constexpr std::chrono::milliseconds kFirstPause{500};
+constexpr size_t kCopies = 4;  // Of WAL, at a time.
+constexpr std::chrono::milliseconds kReadPause{100};
 constexpr std::chrono::seconds kLeaseCheck{10};
 
 // What one timeline's own files or fate are to blame for, so that others go on.
@@ -64,6 +68,7 @@ struct Archive::Work {
 Archive::Archive(Options options)
     : options_(std::move(options)),
       store_(options_.store),
+      reading_(options_.store, {.attempts = 2, .first_pause = kReadPause}),
       metrics_([this] { return families(); }) {}
 
 Archive::~Archive() { stop(Deadline::after(steady_clock::duration(0))); }
@@ -87,6 +92,22 @@ void Archive::wal_cut(TimelineId id, Lsn end) {
 Lsn Archive::archived_lsn(TimelineId id) {
   auto work = this->work();
   return work ? work->pages.consistent(id) : Lsn();
+}
+
+std::optional<LayerCopy> Archive::copy_of(const LayerName& name) {
+  auto work = this->work();
+  if (!work || is_lost()) return std::nullopt;
+  return work->pages.copy_of(name);
+}
+
+bool Archive::is_lost() {
+  MutexLock lock(mutex_);
+  return lost_;
+}
+
+void Archive::fetch(const LayerName& name, const LayerCopy& copy, const fs::path& file,
+                    const std::function<void()>& pause) {
+  write_layer(reading_, name.timeline, name.layer, copy, file, pause);
 }
 
 std::shared_ptr<Archive::Work> Archive::work() const {
@@ -118,6 +139,7 @@ void Archive::stop(Deadline deadline) {
     changed_.notify_all();
   }
   store_.cancel();
+  reading_.cancel();
   if (quick_thread_.joinable()) quick_thread_.join();
   if (bulk_thread_.joinable()) bulk_thread_.join();
 }
@@ -175,6 +197,7 @@ void Archive::note_failure(Kind kind, const Error& error) {
   if (stopping_) return;
   Health& now = health(kind);
   const bool is_news = quick_.problem.empty() && bulk_.problem.empty();
+  lost_ = lost_ || error.code() == Errc::fenced;
   now.state = state_of(error);
   now.problem = error.what();
   now.pause = std::clamp(now.pause * 2, kFirstPause, options_.longest_pause);
@@ -221,26 +244,36 @@ void Archive::quick_round(Work& work) {
   copy_catalog(work);
 }
 
+// A few timelines at a time: one whose requests are slow keeps no others back.
 void Archive::copy_wal(Work& work) {
-  auto dirty = dirty_wal_.take();
-  while (!dirty.empty()) {
-    const auto [id, since] = *dirty.begin();
-    try {
-      work.wal.upload(id);
-      work.wal.trim(id, work.pages.consistent(id));
+  const auto taken = dirty_wal_.take();
+  const std::vector<std::pair<TimelineId, DirtySet::Since>> dirty(taken.begin(), taken.end());
+  std::vector<std::atomic<bool>> settled(dirty.size());
+  try {
+    in_parallel(kCopies, dirty.size(), [&](size_t at) {
+      const auto& [id, since] = dirty[at];
+      copy_wal_of(work, id, since);
+      settled[at] = true;
+    });
+  } catch (...) {
+    for (size_t at = 0; at < dirty.size(); at++)
+      if (!settled[at]) dirty_wal_.put_back(dirty[at].first, dirty[at].second);
+    throw;
+  }
+}
+
+void Archive::copy_wal_of(Work& work, TimelineId id, steady_clock::time_point since) {
+  try {
+    work.wal.upload(id);
+    work.wal.trim(id, work.pages.consistent(id));
+    dirty_wal_.done(id);
+  } catch (const Error& error) {
+    if (!is_of_one_timeline(error.code())) throw;
+    logger.debug("timeline {}: its WAL was not copied: {}", id.str(), error.what());
+    if (error.code() == Errc::not_found)
       dirty_wal_.done(id);
-    } catch (const Error& error) {
-      if (!is_of_one_timeline(error.code())) {
-        for (const auto& [other, waits] : dirty) dirty_wal_.put_back(other, waits);
-        throw;
-      }
-      logger.debug("timeline {}: its WAL was not copied: {}", id.str(), error.what());
-      if (error.code() == Errc::not_found)
-        dirty_wal_.done(id);
-      else
-        dirty_wal_.put_back(id, since);
-    }
-    dirty.erase(id);
+    else
+      dirty_wal_.put_back(id, since);
   }
 }
 

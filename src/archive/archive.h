@@ -34,7 +34,7 @@ struct CatalogSource {
   std::function<SecretFiles()> secrets;             // What goes with it, sealed.
 };
 
-class Archive : public ArchiveNews {
+class Archive : public ArchiveNews, public LayerOrigin {
  public:
   struct Options {
     std::shared_ptr<objectstore::ObjectStore> store;  // Without retries of its own.
@@ -61,6 +61,11 @@ class Archive : public ArchiveNews {
   void wal_changed(TimelineId id) override;
   void wal_cut(TimelineId id, Lsn end) override;
   Lsn archived_lsn(TimelineId id) override;
+
+  std::optional<LayerCopy> copy_of(const LayerName& name) override;
+  bool is_lost() override;
+  void fetch(const LayerName& name, const LayerCopy& copy, const fs::path& file,
+             const std::function<void()>& pause) override;
 
   struct Status {
     std::string store;
@@ -93,6 +98,8 @@ class Archive : public ArchiveNews {
   void quick_round(Work& work);
   void bulk_round(Work& work);
   void copy_wal(Work& work);
+  // Throws what is the store's problem.
+  void copy_wal_of(Work& work, TimelineId id, steady_clock::time_point since);
   void copy_catalog(Work& work);
   // Throws conflict while one of a branch that is ready is neither in the store nor damaged.
   void require_timelines(Work& work) const;
@@ -113,6 +120,7 @@ class Archive : public ArchiveNews {
 
   const Options options_;
   objectstore::RetryingStore store_;
+  objectstore::RetryingStore reading_;  // For reads that wait: they hear soon that it is away.
   ArchivedPages* pages_ = nullptr;
   ArchivedWal* wal_ = nullptr;
   CatalogSource catalog_;
@@ -126,6 +134,7 @@ class Archive : public ArchiveNews {
   bool finishing_ GUARDED_BY(mutex_) = false;  // As fast as it goes.
   Health quick_ GUARDED_BY(mutex_);
   Health bulk_ GUARDED_BY(mutex_);
+  bool lost_ GUARDED_BY(mutex_) = false;           // Another platform has taken the store over.
   std::shared_ptr<Work> work_ GUARDED_BY(mutex_);  // From when the lease is taken.
   std::string secrets_there_;                      // What was sealed last; the quick thread's.
   bool older_removed_ = false;                     // Likewise.

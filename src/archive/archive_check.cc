@@ -39,6 +39,7 @@ class Check {
       attempt([&] {
         reader.read_layer(id, layer, archived, [](Bytes) {});
         checked_.layer_files++;
+        checked_.layers[{id, layer}] = archived;
         checked_.bytes += archived.bytes;
       });
     }

@@ -1,16 +1,9 @@
 #include "archive/archive_reader.h"
 
-#include <fcntl.h>
-
-#include "base/checksum.h"
+#include "archive/layer_reader.h"
 #include "base/error.h"
 
 namespace halogen::archive {
-namespace {
-
-constexpr uint64_t kPart = 8 << 20;
-
-}  // namespace
 
 ArchiveReader::ArchiveReader(objectstore::ObjectStore& store) : store_(store) {
   if (store_.list(std::string(kGenerations)).empty())
@@ -22,6 +15,8 @@ ArchiveReader::ArchiveReader(objectstore::ObjectStore& store) : store_(store) {
       auto& newest = timelines_[key->timeline].manifest;
       if (!newest || newest->generation < manifest->generation) newest = *manifest;
     }
+    if (const auto* layer = std::get_if<LayerKey>(&key->what))
+      timelines_[key->timeline].layers[*layer] = object.size;
     if (const auto* piece = std::get_if<PieceKey>(&key->what))
       timelines_[key->timeline].pieces.push_back(*piece);
   }
@@ -68,44 +63,41 @@ ArchivedManifest ArchiveReader::manifest(TimelineId timeline) {
 }
 
 std::map<TimelineId, ArchivedManifest> ArchiveReader::with_ancestors(
-    const std::set<TimelineId>& wanted) {
+    const std::set<TimelineId>& wanted, bool last_look,
+    std::map<TimelineId, std::string>& damaged) {
   std::map<TimelineId, ArchivedManifest> found;
   for (TimelineId id : wanted) {
-    while (has(id) && !found.contains(id)) {
-      const auto& manifest = found[id] = this->manifest(id);
-      if (!manifest.ancestor) break;
-      id = *manifest.ancestor;
+    while (has(id) && !found.contains(id) && !damaged.contains(id)) {
+      try {
+        found[id] = this->manifest(id);
+      } catch (const Error& error) {
+        const bool missing = error.code() == Errc::not_found;
+        if (error.code() != Errc::corrupt && !(missing && last_look)) throw;
+        damaged[id] = error.what();
+        break;
+      }
+      if (!found[id].ancestor) break;
+      id = *found[id].ancestor;
     }
   }
   return found;
 }
 
+bool ArchiveReader::has_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer) const {
+  auto found = timelines_.find(timeline);
+  if (found == timelines_.end()) return false;
+  auto size = found->second.layers.find({id, layer.generation});
+  return size != found->second.layers.end() && size->second == layer.bytes;
+}
+
 void ArchiveReader::read_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
                                const std::function<void(Bytes)>& take) {
-  const std::string key = key_of(timeline, LayerKey{id, layer.generation});
-  uint32_t crc = 0;
-  for (uint64_t at = 0; at < layer.bytes; at += kPart) {
-    const std::string part = store_.get(key, {at, std::min(kPart, layer.bytes - at)});
-    if (part.size() != std::min(kPart, layer.bytes - at))
-      throw Error(Errc::corrupt, "{} in {} ends at {}, before {}", key, store_.name(),
-                  at + part.size(), layer.bytes);
-    crc = at == 0 ? crc32c(as_bytes(part)) : crc32c_extend(crc, as_bytes(part));
-    take(as_bytes(part));
-  }
-  if (crc != layer.crc)
-    throw Error(Errc::corrupt, "{} in {} is damaged: its checksum does not match", key,
-                store_.name());
+  archive::read_layer(store_, timeline, id, layer, take);
 }
 
 void ArchiveReader::fetch_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
                                 const fs::path& file) {
-  fs::path temporary = file;
-  temporary += ".tmp";
-  UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-  read_layer(timeline, id, layer, [&](Bytes part) { write_all(fd.get(), part); });
-  fsync_or_die(fd.get(), temporary.string());
-  fs::rename(temporary, file);
-  fsync_folder(file.parent_path());
+  archive::fetch_layer(store_, timeline, id, layer, file);
 }
 
 std::vector<ChainLink> ArchiveReader::wal(TimelineId timeline) const {

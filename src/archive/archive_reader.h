@@ -29,8 +29,14 @@ class ArchiveReader {
   bool has(TimelineId timeline) const { return timelines_.contains(timeline); }
   // not_found, corrupt.
   ArchivedManifest manifest(TimelineId timeline);
-  // These and all that they stand on, as far as they are there.
-  std::map<TimelineId, ArchivedManifest> with_ancestors(const std::set<TimelineId>& wanted);
+  // These and all that they stand on, as far as they are there. Those whose manifest is damaged are
+  // left out: `damaged` says why. One that has gone since it was listed is not_found, or damaged,
+  // too, where it is the last look.
+  std::map<TimelineId, ArchivedManifest> with_ancestors(const std::set<TimelineId>& wanted,
+                                                        bool last_look,
+                                                        std::map<TimelineId, std::string>& damaged);
+  // Whether the layer was listed, with its size.
+  bool has_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer) const;
   // Calls `take` with it, piece by piece. corrupt, at the end, if it is not what was put.
   void read_layer(TimelineId timeline, uint64_t id, const ArchivedLayer& layer,
                   const std::function<void(Bytes)>& take);
@@ -44,6 +50,7 @@ class ArchiveReader {
  private:
   struct Found {
     std::optional<ManifestKey> manifest;  // The newest.
+    std::map<LayerKey, uint64_t> layers;  // And their sizes.
     std::vector<PieceKey> pieces;
   };
   std::string newest(std::string_view folder);

@@ -369,6 +369,76 @@ TEST_F(ArchiveTest, WhatIsTakenOverIsNamedAnewSoThatNobodyReadsWhatTheOtherStill
   EXPECT_EQ(code_of([&] { later.upload(id_); }), Errc::fenced);
 }
 
+TEST_F(ArchiveTest, ARestartPutsNoManifestThatIsThere) {
+  WalArchiver wal(store_, wal_, lease_.generation());
+  PageArchiver archiver = page_archiver(wal);
+  pages_.set_layers(id_, {1}, Lsn(100));
+  archiver.upload(id_);
+  const Lease again = Lease::take(store_, "home", false);
+  PageArchiver after({store_, pages_, wal, again, std::chrono::milliseconds(0)});
+  after.found(id_, ManifestKey{lease_.generation()});
+  store_.left = 0;
+  after.upload(id_);
+  EXPECT_TRUE(after.copy_of({id_, 1}));
+  store_.left = INT32_MAX;
+  pages_.set_layers(id_, {1, 2}, Lsn(200));
+  after.upload(id_);
+  EXPECT_EQ(ArchiveReader(store_).manifest(id_).consistent, Lsn(200));
+  // A generation that says nothing of those before it trusts none of them.
+  store_.put(generation_key(again.generation()), Content::of(R"({"home":"home"})"));
+  const Lease later = Lease::take(store_, "home", false);
+  EXPECT_FALSE(later.is_ours(again.generation()));
+  EXPECT_TRUE(later.is_ours(later.generation()));
+}
+
+TEST_F(ArchiveTest, OnlyWhatAManifestOfOursNamesMayLeaveTheDisk) {
+  WalArchiver wal(store_, wal_, lease_.generation());
+  PageArchiver archiver = page_archiver(wal);
+  pages_.set_layers(id_, {1, 2}, Lsn(100));
+  EXPECT_FALSE(archiver.copy_of({id_, 1}));
+  store_.left = 2;  // Both layers, and no manifest.
+  EXPECT_EQ(code_of([&] { archiver.upload(id_); }), Errc::unavailable);
+  EXPECT_FALSE(archiver.copy_of({id_, 1}));
+  store_.left = INT32_MAX;
+  archiver.upload(id_);
+  EXPECT_EQ(archiver.copy_of({id_, 1}), ArchiveReader(store_).manifest(id_).layers.at(1));
+  EXPECT_FALSE(archiver.copy_of({id_, 3}));
+  EXPECT_FALSE(archiver.copy_of({TimelineId::random(), 1}));
+  pages_.set_layers(id_, {2}, Lsn(200));
+  archiver.upload(id_);
+  EXPECT_FALSE(archiver.copy_of({id_, 1}));
+  // Another home's manifest may be overwritten by it.
+  const Lease other = Lease::take(store_, "other", true);
+  PageArchiver of_other({store_, pages_, wal, other, std::chrono::milliseconds(0)});
+  of_other.found(id_, ManifestKey{lease_.generation()});
+  of_other.sweep({id_});  // It reads the manifest.
+  EXPECT_FALSE(of_other.copy_of({id_, 2}));
+  of_other.upload(id_);
+  EXPECT_TRUE(of_other.copy_of({id_, 2}));
+}
+
+// Where the manifest in the store is damaged, files that are there alone are named anew.
+TEST_F(ArchiveTest, ADamagedManifestIsPutAnewThoughItsLayersAreThereAlone) {
+  WalArchiver wal(store_, wal_, lease_.generation());
+  PageArchiver archiver = page_archiver(wal);
+  pages_.set_layers(id_, {1, 2}, Lsn(100));
+  archiver.upload(id_);
+  const ArchivedManifest before = ArchiveReader(store_).manifest(id_);
+  const fs::path gone = pages_.timelines[id_].layers[0].file;
+  write_layer_note(gone, {id_, 1}, before.layers.at(1));
+  fs::remove(gone);
+  store_.put(key_of(id_, ManifestKey{lease_.generation()}), Content::of("damaged"));
+  auto restart = [&](bool listed) {
+    PageArchiver after({store_, pages_, wal, lease_, std::chrono::milliseconds(0)});
+    after.found(id_, ManifestKey{lease_.generation()});
+    if (listed) after.found(id_, LayerKey{1, before.layers.at(1).generation});
+    return code_of([&] { after.upload(id_); });
+  };
+  EXPECT_EQ(restart(false), Errc::not_found) << "what is nowhere is not named";
+  EXPECT_EQ(restart(true), Errc::internal);  // No error.
+  EXPECT_EQ(ArchiveReader(store_).manifest(id_).layers.at(1), before.layers.at(1));
+}
+
 TEST_F(ArchiveTest, AManifestWaitsForItsWalAndItsAncestor) {
   WalArchiver wal(store_, wal_, lease_.generation());
   PageArchiver archiver = page_archiver(wal);

@@ -6,16 +6,12 @@
 
 #include "archive/keys.h"
 #include "base/bytes.h"
+#include "protocol/layer_copy.h"
 
 namespace halogen::archive {
 
 // A layer file as it was put.
-struct ArchivedLayer {
-  Generation generation = 0;
-  uint64_t bytes = 0;
-  uint32_t crc = 0;  // Of the whole file.
-  bool operator==(const ArchivedLayer&) const = default;
-};
+using ArchivedLayer = LayerCopy;
 
 // manifest-<generation>: a pageserver's manifest, and where its layers are.
 struct ArchivedManifest {

@@ -19,12 +19,18 @@ class Lease {
   static Lease take(objectstore::ObjectStore& store, const std::string& home, bool take_over);
 
   Generation generation() const { return generation_; }
+  // Whether what has this generation in its name was put by this home, and can be replaced by it
+  // alone: all generations from then on are its own.
+  bool is_ours(Generation generation) const {
+    return generation >= since_ && generation <= generation_;
+  }
   // Throws fenced once a higher generation has been taken.
   void check(objectstore::ObjectStore& store) const;
 
  private:
-  explicit Lease(Generation generation) : generation_(generation) {}
+  Lease(Generation generation, Generation since) : generation_(generation), since_(since) {}
   const Generation generation_;
+  const Generation since_;  // Since which this home writes without another one in between.
 };
 
 }  // namespace halogen::archive

@@ -42,6 +42,19 @@ Lsn PageArchiver::consistent(TimelineId timeline) {
   return state != states_.end() && state->second.now ? state->second.now->consistent : Lsn();
 }
 
+bool PageArchiver::is_ours(const State& state) const {
+  return !state.manifests.empty() && parts_.lease.is_ours(state.manifests.back().generation);
+}
+
+std::optional<LayerCopy> PageArchiver::copy_of(const LayerName& name) {
+  MutexLock lock(mutex_);
+  auto state = states_.find(name.timeline);
+  if (state == states_.end() || !state->second.now || !is_ours(state->second)) return std::nullopt;
+  const auto& layers = state->second.now->layers;
+  auto layer = layers.find(name.layer);
+  return layer == layers.end() ? std::nullopt : std::optional(layer->second);
+}
+
 // Reads the manifest that is there, once.
 void PageArchiver::learn(TimelineId timeline) {
   ManifestKey newest;
@@ -88,6 +101,19 @@ void PageArchiver::require_foundation(TimelineId timeline, const StoredTimeline&
                 timeline.str());
 }
 
+// A file that is not on the disk any more is in the store, though its manifest there is damaged.
+ArchivedLayer PageArchiver::archive_layer(TimelineId timeline, const StoredTimeline::Layer& layer) {
+  try {
+    return put_layer(timeline, layer);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    const std::optional<LayerCopy> noted = read_layer_note(layer.file, {timeline, layer.id});
+    MutexLock lock(mutex_);
+    if (!noted || !state_of(timeline).layers.contains({layer.id, noted->generation})) throw;
+    return *noted;
+  }
+}
+
 ArchivedLayer PageArchiver::put_layer(TimelineId timeline, const StoredTimeline::Layer& layer) {
   const Content content = Content::of_file(layer.file);
   ArchivedLayer archived{.generation = parts_.lease.generation(), .bytes = content.size()};
@@ -120,10 +146,8 @@ void PageArchiver::upload(TimelineId timeline) {
   {
     MutexLock lock(mutex_);
     State& state = state_of(timeline);
-    // One of a generation before is put again: whoever had it may not know yet, and overwrite it.
-    const bool is_ours =
-        !state.manifests.empty() && state.manifests.back().generation == parts_.lease.generation();
-    if (is_ours && state.now && state.now->manifest == stored->manifest) return;
+    // Another home's is put again: it may not know yet that it was left behind, and overwrite it.
+    if (is_ours(state) && state.now && state.now->manifest == stored->manifest) return;
     if (state.now) there = state.now->layers;
     there.insert(state.put.begin(), state.put.end());
   }
@@ -140,7 +164,7 @@ void PageArchiver::upload(TimelineId timeline) {
   for (const StoredTimeline::Layer& layer : stored->layers) {
     auto found = there.find(layer.id);
     const bool is_there = found != there.end() && found->second.bytes == layer.bytes;
-    next.layers[layer.id] = is_there ? found->second : put_layer(timeline, layer);
+    next.layers[layer.id] = is_there ? found->second : archive_layer(timeline, layer);
     if (!is_there) bytes_to_go_ -= std::min<uint64_t>(bytes_to_go_, layer.bytes);
   }
   require_foundation(timeline, *stored);

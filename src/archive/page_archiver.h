@@ -51,6 +51,8 @@ class PageArchiver {
   bool has(TimelineId timeline);
   // Up to where the layers in the store go. Zero: there are none.
   Lsn consistent(TimelineId timeline);
+  // A layer that the manifest names which is in the store by us, or by this home before.
+  std::optional<LayerCopy> copy_of(const LayerName& name);
   // Of layers that the timelines which are to be uploaded have and the store has not.
   uint64_t bytes_to_go() const { return bytes_to_go_; }
 
@@ -63,10 +65,13 @@ class PageArchiver {
     bool known = false;                     // `now` was read, or there is none.
   };
 
+  // Whose manifest in the store nobody else can replace.
+  bool is_ours(const State& state) const REQUIRES(mutex_);
   State& state_of(TimelineId timeline) REQUIRES(mutex_) { return states_[timeline]; }
   void check_lease();
   void learn(TimelineId timeline);
   void require_foundation(TimelineId timeline, const StoredTimeline& stored);
+  ArchivedLayer archive_layer(TimelineId timeline, const StoredTimeline::Layer& layer);
   ArchivedLayer put_layer(TimelineId timeline, const StoredTimeline::Layer& layer);
   void put_manifest(TimelineId timeline, ArchivedManifest manifest);
   void condemn_unnamed(TimelineId timeline) REQUIRES(mutex_);

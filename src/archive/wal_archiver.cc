@@ -52,7 +52,7 @@ std::optional<WalArchiver::Position> WalArchiver::position(TimelineId timeline,
 }
 
 void WalArchiver::upload(TimelineId timeline) {
-  MutexLock uploading(upload_mutex_);
+  MutexLock uploading(uploads_[IdHash()(timeline) % uploads_.size()]);
   const StoredWal wal = source_.stored_wal(timeline);
   const std::optional<Position> at = position(timeline, wal);
   if (!at) return;

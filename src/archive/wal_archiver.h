@@ -1,8 +1,10 @@
 // wal_archiver.h: copies each timeline's WAL to the store, as pieces within one segment; a segment
 // that is finished becomes one piece, and the smaller ones go.
 //
-// Threads: one calls upload() and trim(); cut() and end() are for any.
+// Threads: any; of one timeline, one upload() and one trim() at a time.
 #pragma once
+#include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,9 +24,9 @@ class WalArchiver {
 
   // A piece that was in the store when we came. Before the first upload().
   void found(TimelineId timeline, const PieceKey& piece);
-  // Puts all WAL that is durable and not there. Errors of the source and the store. From any
-  // thread, one at a time.
-  void upload(TimelineId timeline) EXCLUDES(upload_mutex_);
+  // Puts all WAL that is durable and not there. Errors of the source and the store. Of one timeline
+  // a second one waits for the first.
+  void upload(TimelineId timeline);
   // As ArchiveNews::wal_cut.
   void cut(TimelineId timeline, Lsn end);
   // All WAL up to here is in the store. nullopt: it has nothing of this timeline.
@@ -50,16 +52,15 @@ class WalArchiver {
   };
 
   std::optional<Position> position(TimelineId timeline, const StoredWal& wal);
-  void put(TimelineId timeline, const StoredWal& wal, Lsn from, Lsn to, uint64_t cuts)
-      REQUIRES(upload_mutex_);
+  void put(TimelineId timeline, const StoredWal& wal, Lsn from, Lsn to, uint64_t cuts);
   void remove(TimelineId timeline, const std::vector<PieceKey>& pieces);
   std::vector<PieceKey> take_below(TimelineId timeline, Lsn from, Lsn to, uint64_t before);
 
   objectstore::ObjectStore& store_;
   ArchivedWal& source_;
   const Generation generation_;
-  Mutex upload_mutex_;
-  uint64_t sequence_ GUARDED_BY(upload_mutex_) = 0;  // Of the last piece.
+  std::array<Mutex, 64> uploads_;       // Each is some timelines'; held while one is uploaded.
+  std::atomic<uint64_t> sequence_ = 0;  // Of the last piece.
   Mutex mutex_;
   std::map<TimelineId, State> states_ GUARDED_BY(mutex_);
 };

@@ -22,12 +22,16 @@ void check(const Context& context, bool here_alone) {
                 {"timelines", report.timelines},
                 {"layer_files", report.layer_files},
                 {"layer_bytes", report.layer_bytes},
+                {"layer_files_away", report.layer_files_away},
                 {"object_store", report.object_store},
                 {"object_store_bytes", report.object_store_bytes}});
   } else {
     for (const std::string& problem : report.problems) fmt::print("{}\n", problem);
     if (!report.object_store.empty())
       fmt::print("{}: {} bytes were read\n", report.object_store, report.object_store_bytes);
+    if (report.layer_files_away > 0)
+      fmt::print("{} layer files are in the object store alone{}\n", report.layer_files_away,
+                 here_alone ? ", which was not read" : "");
     fmt::print("{} branches, {} timelines, {} layer files of {} bytes: {}\n", report.branches,
                report.timelines, report.layer_files, report.layer_bytes,
                report.problems.empty() ? "all is whole"

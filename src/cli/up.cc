@@ -34,6 +34,7 @@ struct UpFlags {
   unsigned room_uids = 0;
   uint64_t memory = 0;
   uint64_t cache_size = 0;
+  uint64_t layer_cache_size = 0;
   size_t layer_kb = 64 << 10;
   size_t merge_files = 8;
   int64_t history_interval_ms = 60000;
@@ -246,6 +247,7 @@ void up(const Context& context, const UpFlags& flags) {
   options.first_room_uid = flags.room_uids;
   options.memory_bytes = flags.memory;
   options.cache_bytes = flags.cache_size;
+  if (flags.layer_cache_size > 0) options.local_layer_bytes = flags.layer_cache_size;
   options.layer_bytes = flags.layer_kb << 10;
   options.merge_files = flags.merge_files;
   options.native_redo = flags.native_redo;
@@ -297,6 +299,13 @@ void add_store_options(CLI::App* command, UpFlags& flags) {
                    "Between two copies of WAL and the catalog: what a lost machine loses")
       ->check(CLI::Range(100, 60000))
       ->capture_default_str();
+  command
+      ->add_option("--layer-cache-size", flags.layer_cache_size,
+                   "How much of the layer files that the object store has stays on the disk, as "
+                   "20GB; by default as much as there is room for")
+      ->envname("HALOGEN_LAYER_CACHE_SIZE")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(uint64_t{1} << 20, uint64_t{1} << 50));
   command
       ->add_option("--object-store-grace-ms", flags.object_store_grace_ms,
                    "Before what nothing names any more is removed from the store")

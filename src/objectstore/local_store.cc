@@ -107,8 +107,10 @@ bool LocalStore::put_if_absent(const std::string& key, const Content& content) {
 std::string LocalStore::get(const std::string& key, Range range) {
   const fs::path path = path_of(key);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid() && (errno == ENOENT || errno == ENOTDIR))
+  if (!fd.valid() && (errno == ENOENT || errno == ENOTDIR)) {
+    require_place();
     throw Error(Errc::not_found, "there is no object {}", key);
+  }
   struct stat status{};
   if (!fd.valid() || ::fstat(fd.get(), &status) != 0) throw refusal(errno, path.string());
   const auto size = static_cast<uint64_t>(status.st_size);

@@ -276,6 +276,7 @@ void PageService::read(PageSession& session, const ParsedPageRequest& request, P
     if (Lsn(request.head.lsn) < session.lsn())
       throw Error(Errc::gone, "this session reads from {} on, not {}", session.lsn().str(),
                   Lsn(request.head.lsn).str());
+    const LayerReads reads(LayerReads::Patience::hurried, session.timeline().tenant());
     body = session.timeline().read_pages(request.pages, Lsn(request.head.lsn), deadline);
     if (session.note(request.pages)) session.keep_boot_set();
   } catch (const Error& error) {

@@ -80,6 +80,9 @@ Pageserver::Pageserver(Options options, Redo& redo)
       page_cache_(options_.page_cache_bytes),
       jobs_(options_.reader_threads),
       metrics_([this] { return memory_families(memory()); }) {
+  if (options_.origin)
+    local_layers_ = std::make_shared<LocalLayers>(
+        LocalLayers::Options{.limit = options_.local_layer_bytes}, *options_.origin);
   fs::create_directories(options_.home / "timelines");
   fs::create_directories(options_.home / "templates");
   fsync_folder(options_.home);
@@ -108,6 +111,7 @@ void Pageserver::stop() {
   }
   if (housekeeper_.joinable()) housekeeper_.join();
   if (historian_.joinable()) historian_.join();
+  if (local_layers_) local_layers_->stop();
   Deadline deadline = Deadline::after(options_.stop_time);
   for (auto& [id, branch] : branches) {
     branch->follower->request_stop();
@@ -183,6 +187,15 @@ Pageserver::Counts Pageserver::counts() const {
 Pageserver::Memory Pageserver::memory() const {
   return {page_cache_.bytes(), layer_cache_->blocks.bytes(), layer_cache_->opened.bytes(),
           static_cast<uint64_t>(std::max<int64_t>(layer_memory_->bytes(), 0))};
+}
+
+std::optional<LocalLayers::Status> Pageserver::local_layers() const {
+  if (!local_layers_) return std::nullopt;
+  return local_layers_->status();
+}
+
+void Pageserver::drop_layers(uint64_t bytes) {
+  if (local_layers_) local_layers_->drop(bytes);
 }
 
 Pageserver::BranchPtr Pageserver::find(TimelineId id) const {
@@ -312,6 +325,7 @@ void Pageserver::delete_timeline(TimelineId id) {
   branch->follower->request_stop();
   branch->timeline->store().stop();
   branch->follower->stop();
+  if (local_layers_) local_layers_->close_timeline(id);
   remove_folder(id);
   logger.info("timeline {} is deleted", id.str());
 }

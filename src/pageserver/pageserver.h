@@ -42,6 +42,8 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
     Follower::Options following{};
     std::chrono::milliseconds stop_time{10000};  // For the last flush of all timelines.
     ArchiveNews* archive = nullptr;              // Where copies go; outlives it. Null: nowhere.
+    LayerOrigin* origin = nullptr;               // Likewise: where they come back from.
+    uint64_t local_layer_bytes = LocalLayers::kNoLimit;  // Of files that need not come from there.
   };
 
   // Opens what `home` holds; safekeepers that have WAL which is not here are followed. `redo` must
@@ -100,6 +102,10 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
     uint64_t total() const { return pages + blocks + indexes + layers; }
   };
   Memory memory() const;
+  // nullopt: there is no object store, and all files are here.
+  std::optional<LocalLayers::Status> local_layers() const;
+  // Gives up files that the object store has, of about so many bytes: the disk is full.
+  void drop_layers(uint64_t bytes);
 
  private:
   // A timeline and where its WAL comes in. The follower ends before the timeline.
@@ -152,6 +158,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   Redo& redo_;
   std::shared_ptr<LayerCache> layer_cache_;
   std::shared_ptr<LayerMemory> layer_memory_;
+  std::shared_ptr<LocalLayers> local_layers_;
   std::shared_ptr<Compactor> compactor_ = std::make_shared<Compactor>();
   PageCache page_cache_;
   JobPool jobs_;

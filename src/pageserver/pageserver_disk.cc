@@ -157,6 +157,7 @@ Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const Bran
   store.merging.merge_files = options_.merge_files;
   store.compactor = compactor_;
   store.layer_cache = layer_cache_;
+  store.local_layers = local_layers_;
   store.memory = layer_memory_;
   if (options_.archive) {
     const TimelineId id = TimelineId::parse(folder.filename().string());

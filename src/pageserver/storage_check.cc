@@ -38,8 +38,18 @@ void check_folder(CheckedTimelines& checked, const fs::path& folder,
                 manifest.timeline.str());
   progress(fmt::format("timeline {}: {} layer files", id.str(), manifest.layers.size()));
   for (const LayerDesc& layer : manifest.layers) {
+    const fs::path file = folder / "layers" / layer.file_name();
     try {
-      check_layer(folder / "layers" / layer.file_name(), layer, id);
+      if (!fs::exists(file)) {
+        if (const auto copy = read_layer_note(file, {id, layer.id})) {
+          if (copy->bytes != layer.bytes)
+            throw Error(Errc::corrupt, "{}: its copy has {} bytes, not {}", file.string(),
+                        copy->bytes, layer.bytes);
+          checked.away.push_back({{id, layer.id}, *copy, file});
+          continue;
+        }
+      }
+      check_layer(file, layer, id);
       checked.layer_files++;
       checked.layer_bytes += layer.bytes;
     } catch (const Error& error) {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "pageserver/layers/manifest.h"
+#include "pageserver/restore.h"
 
 namespace halogen::pageserver {
 
@@ -14,6 +15,7 @@ struct CheckedTimelines {
   std::vector<std::string> problems;         // For people, each with the file.
   uint64_t layer_files = 0;
   uint64_t layer_bytes = 0;
+  std::vector<LayerAway> away;  // Not read: the object store alone has them.
 };
 
 // Reads every byte of every layer file below `home`: checksums, identity, order and what the

@@ -196,14 +196,16 @@ void dump_manifest(const fs::path& folder, const PrintLine& print) {
           "run {}, {}", layer.run,
           layer.level == kBaseLevel ? "the base" : fmt::format("level {}", layer.level)));
     run = layer.run;
-    print(fmt::format("  {}: {} to {}, {} to {}, {} entries, {} bytes, {} of them superseded",
+    const bool is_here = fs::exists(folder / "layers" / layer.file_name());
+    print(fmt::format("  {}: {} to {}, {} to {}, {} entries, {} bytes, {} of them superseded{}",
                       layer.file_name(), layer.min_lsn.str(), layer.max_lsn.str(),
                       key_text(layer.first), key_text(layer.last), layer.entries, layer.bytes,
-                      layer.superseded));
+                      layer.superseded, is_here ? "" : ", not on this disk"));
   }
 }
 
 void dump_layer(const fs::path& path, const PrintLine& print) {
+  if (!fs::exists(path) && fs::exists(layer_note(path))) throw LayerNotHere(path);
   const LayerFooter footer = read_footer(path);
   const LayerDesc desc = desc_of(path, footer);
   print(fmt::format("{} entries of {} to {}, {} to {}", footer.entries, footer.min_lsn.str(),

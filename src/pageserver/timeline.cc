@@ -99,8 +99,10 @@ template <typename Take>
 void Timeline::each_page(const std::vector<PageKey>& keys, Lsn lsn, Deadline deadline, Take take) {
   wait_for(lsn, deadline);
   auto start = steady_clock::now();
+  const LayerReads::How how = LayerReads::of_this_thread();
   size_t parts = (keys.size() + kPagesPerPart - 1) / kPagesPerPart;
   parts_.jobs.run(parts, [&](size_t part) {
+    const LayerReads reads(how);
     size_t end = std::min(keys.size(), (part + 1) * kPagesPerPart);
     for (size_t i = part * kPagesPerPart; i < end; i++)
       if (!past_end(keys[i], lsn)) take(i, read_arrived(keys[i], lsn, deadline));

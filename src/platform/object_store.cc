@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "pageserver/restore.h"
 
 namespace halogen::platform {
 namespace {
@@ -84,6 +85,18 @@ std::optional<ObjectStore> find_object_store(const Layout& layout, const ObjectS
   store.credentials = objectstore::find_credentials(store.settings.credentials_file);
   store.passphrase = read_key(store.settings.key_file);
   store.open();  // Says what is wrong with it while somebody looks.
+  return store;
+}
+
+std::optional<ObjectStore> find_store_to_leave(const Layout& layout,
+                                               const std::optional<ObjectStore>& next) {
+  const std::optional<ObjectStoreSettings> known = recall(layout);
+  if (!known || (next && next->settings.config.url == known->config.url)) return std::nullopt;
+  if (pageserver::layers_away(layout.home / "pageserver").empty()) return std::nullopt;
+  ObjectStore store{.settings = *known,
+                    .credentials = objectstore::find_credentials(known->credentials_file),
+                    .passphrase = ""};
+  store.open();
   return store;
 }
 

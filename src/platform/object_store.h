@@ -44,6 +44,10 @@ struct ObjectStore {
 // nullopt: there is no store. Throws conflict if --from is asked for in a home that has data, or is
 // not in one that was being brought back.
 std::optional<ObjectStore> find_object_store(const Layout& layout, const ObjectStoreFlags& flags);
+// The one that was remembered, if it is to be left for another or for none, and layer files are
+// there alone.
+std::optional<ObjectStore> find_store_to_leave(const Layout& layout,
+                                               const std::optional<ObjectStore>& next);
 // Remembers it; nullopt: that there is none.
 void remember_object_store(const Layout& layout, const std::optional<ObjectStore>& store);
 

@@ -125,6 +125,7 @@ void say_what_stop_waits_for(size_t count, std::string_view what) {
 constexpr std::chrono::seconds kArchiveStop{20};
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kLeastMemory = 256 * kMiB;
+constexpr uint64_t kLayersDropped = 256 * kMiB;  // Each second, while the disk is nearly full.
 
 uint64_t memory_of_machine() {
   return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
@@ -147,6 +148,24 @@ proxy::ByteBudget::Limits limits_of(uint64_t bytes) {
 
 std::string describe_timelines(const pageserver::Pageserver::Counts& counts) {
   return fmt::format("{} timelines, {} of them awake", counts.timelines, counts.awake);
+}
+
+std::string describe_lost(const std::vector<std::string>& branches) {
+  constexpr size_t kNamed = 10;
+  std::string text = fmt::format("{} were not brought back and cannot be used:", branches.size());
+  for (size_t i = 0; i < std::min(kNamed, branches.size()); i++) text += " " + branches[i];
+  return branches.size() > kNamed ? text + " and others" : text;
+}
+
+std::string describe_layers(const pageserver::LocalLayers::Status& now) {
+  std::string text = fmt::format("{} files of {} MiB here", now.files_here, now.bytes_here / kMiB);
+  if (now.limit != pageserver::LocalLayers::kNoLimit)
+    text += fmt::format(", of {} MiB at most", now.limit / kMiB);
+  if (now.files_away > 0)
+    text += fmt::format(", {} of {} MiB in the object store alone", now.files_away,
+                        now.bytes_away / kMiB);
+  if (!now.problem.empty()) text += ", which does not answer: " + now.problem;
+  return text;
 }
 
 // Before we are no longer root. What does not work here is tried again, and told, by who needs it.
@@ -225,6 +244,7 @@ void prepare(Options& options) {
   check_postgres_package(kMajor);
   check_disk_space(layout.home);
   options.store = find_object_store(layout, options.store_flags);
+  options.store_to_leave = find_store_to_leave(layout, options.store);
   // No process that is started has them.
   objectstore::forget_credentials_in_environment();
   if (!options.console_folder.empty())
@@ -257,6 +277,7 @@ struct Platform::Services {
   std::unique_ptr<control::Control> control;
   std::unique_ptr<proxy::Proxy> proxy;
   std::string started_at = now_text();
+  std::vector<std::string> lost_branches;
 };
 
 Platform::Platform(Options options, Progress progress)
@@ -305,6 +326,7 @@ void Platform::start() {
 void Platform::take_up_store() {
   const RecoveryOptions recovery{options_.key_file, options_.forget_unreadable_passwords,
                                  progress_};
+  if (options_.store_to_leave) bring_layers_back(layout_, *options_.store_to_leave, recovery);
   if (!options_.store_flags.from.empty()) {
     restore_home(layout_, *options_.store, recovery);
     options_.store->settings.restoring = false;
@@ -313,6 +335,7 @@ void Platform::take_up_store() {
   }
   remember_object_store(layout_, options_.store);
   if (!options_.store) return;
+  services_->lost_branches = lost_branches(layout_);
   services_->archive = std::make_unique<archive::Archive>(
       archive::Archive::Options{.store = options_.store->open(),
                                 .home = options_.store->settings.home,
@@ -371,7 +394,9 @@ void Platform::start_storage() {
                             },
                         .wal_end = [&safekeeper = *s.safekeeper](
                                        TimelineId id) { return safekeeper.known_end(id); }},
-          .archive = s.archive.get()},
+          .archive = s.archive.get(),
+          .origin = s.archive.get(),
+          .local_layer_bytes = options_.local_layer_bytes},
       *s.native_redo);
   s.agent = std::make_unique<compute::ComputeAgent>(
       compute::ComputeAgent::Options{.home = layout_.home / "compute",
@@ -384,7 +409,10 @@ void Platform::start_storage() {
                                      .layers = options_.layers,
                                      .cache_bytes = options_.cache_bytes});
   s.disk =
-      std::make_unique<DiskWatch>(layout_.home, [&agent = *s.agent] { agent.drop_one_kept(); });
+      std::make_unique<DiskWatch>(layout_.home, [&agent = *s.agent, &pageserver = *s.pageserver] {
+        agent.drop_one_kept();
+        pageserver.drop_layers(kLayersDropped);
+      });
 }
 
 void Platform::make_template() {
@@ -470,6 +498,11 @@ void Platform::describe() {
                          s.proxy->sql_port(), s.proxy->room_for_clients())}};
         if (s.archive)
           components.push_back({"object store", s.archive->status().state, s.archive->describe()});
+        if (!s.lost_branches.empty())
+          components.push_back({"branches", "lost", describe_lost(s.lost_branches)});
+        if (const auto layers = s.pageserver->local_layers())
+          components.push_back({"layer cache", layers->problem.empty() ? "running" : "away",
+                                describe_layers(*layers)});
         return components;
       },
       [folder = layout_.home / "compute"](const std::string& endpoint_id) {
@@ -492,6 +525,7 @@ void Platform::stop() {
   if (s.control) s.control->stop();
   s.proxy.reset();
   s.control.reset();
+  s.disk.reset();
   if (s.agent) say_what_stop_waits_for(s.agent->processes().size(), "computes to stop");
   s.agent.reset();
   if (s.pageserver)
@@ -503,7 +537,6 @@ void Platform::stop() {
   s.redo.reset();
   s.safekeeper.reset();
   s.archive.reset();
-  s.disk.reset();
   logger.info("stopped");
   log::flush();
 }

@@ -36,12 +36,13 @@ struct Options {
   IsolationLayers layers{};
   fs::path key_file;  // Of the catalog's passwords; empty: <home>/catalog.keys.
   bool forget_unreadable_passwords = false;
-  bool open_metrics = false;       // /metrics needs no key.
-  double api_rate = 0;             // Requests a second of one API key; 0: no limit.
-  bool log_json = false;           // Lines of the log are JSON (base/log_trace.h).
-  unsigned first_room_uid = 0;     // Of the users that computes run as, if we are root. 0: choose.
-  uint64_t memory_bytes = 0;       // Of caches and WAL in this process. 0: prepare() chooses.
-  uint64_t cache_bytes = 0;        // On the disk, of each running compute. 0: a share of it.
+  bool open_metrics = false;    // /metrics needs no key.
+  double api_rate = 0;          // Requests a second of one API key; 0: no limit.
+  bool log_json = false;        // Lines of the log are JSON (base/log_trace.h).
+  unsigned first_room_uid = 0;  // Of the users that computes run as, if we are root. 0: choose.
+  uint64_t memory_bytes = 0;    // Of caches and WAL in this process. 0: prepare() chooses.
+  uint64_t cache_bytes = 0;     // On the disk, of each running compute. 0: a share of it.
+  uint64_t local_layer_bytes = UINT64_MAX;  // Of layer files here that the object store has, too.
   size_t layer_bytes = 64 << 20;   // How much of a timeline's WAL is in memory, then in one file.
   size_t merge_files = 8;          // How many files of one size become one.
   std::string native_redo = "on";  // See pageserver::NativeRedo::Mode.
@@ -50,7 +51,8 @@ struct Options {
   fs::path console_folder;          // Where the console was built; empty: none is served.
   std::shared_ptr<const control::console::ConsoleFiles> console;  // By prepare(): what is there.
   ObjectStoreFlags store_flags;
-  std::optional<ObjectStore> store;  // By prepare(), with its credentials.
+  std::optional<ObjectStore> store;           // By prepare(), with its credentials.
+  std::optional<ObjectStore> store_to_leave;  // Likewise, as long as files are there alone.
   fs::path libraries;  // Where halogen.so, halogen.sql and libhalogen_shim.so were built.
   // By prepare(): sockets that listen where only root may, by host and port.
   using Bound = std::map<std::pair<std::string, int>, UniqueFd>;

@@ -1,21 +1,20 @@
 #include "platform/recovery.h"
 
-#include <atomic>
-#include <deque>
-#include <functional>
-#include <set>
-#include <thread>
+#include <algorithm>
 
 #include "archive/archive_reader.h"
+#include "archive/layer_reader.h"
 #include "archive/lease.h"
 #include "archive/secrets.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/parallel.h"
 #include "control/branch_timelines.h"
 #include "control/catalog_backup.h"
 #include "objectstore/retrying_store.h"
 #include "pageserver/restore.h"
+#include "safekeeper/durable_state.h"
 #include "safekeeper/wal_restore.h"
 
 namespace halogen::platform {
@@ -29,64 +28,65 @@ const log::Logger logger("platform");
 constexpr size_t kThreads = 4;
 constexpr int kAttempts = 5;
 
-struct LayerToFetch {
-  TimelineId timeline;
-  uint64_t id = 0;
-  archive::ArchivedLayer layer;
-};
+// What could not be brought back, and why.
+using Refused = std::map<TimelineId, std::string>;
+using Manifests = std::map<TimelineId, ArchivedManifest>;
 
-// By several threads; the first error ends it.
-void fetch_all(ArchiveReader& reader, const fs::path& home, const std::deque<LayerToFetch>& all) {
-  std::atomic<size_t> next = 0;
-  Mutex mutex;
-  std::exception_ptr failure;
-  auto work = [&] {
-    try {
-      for (size_t at = next++; at < all.size(); at = next++) {
-        const LayerToFetch& one = all[at];
-        const fs::path file = pageserver::layer_path(home, one.timeline, one.id);
-        reader.fetch_layer(one.timeline, one.id, one.layer, file);
+// What one timeline's own objects are to blame for: others go on. What has gone since it was listed
+// is listed again, unless this is the last look.
+bool is_of_one_timeline(Errc code, bool last_look) {
+  return code == Errc::corrupt || code == Errc::gone || (code == Errc::not_found && last_look);
+}
+
+// Notes of its layers, and its manifest. The files come when they are read.
+void restore_pages(ArchiveReader& reader, const fs::path& home, TimelineId id,
+                   const ArchivedManifest& manifest) {
+  for (const auto& [layer, archived] : manifest.layers)
+    if (!reader.has_layer(id, layer, archived))
+      throw Error(Errc::corrupt, "timeline {}: its layer {:016x} is not in the store, or not whole",
+                  id.str(), layer);
+  pageserver::restore_timeline(home, id, manifest.manifest, manifest.layers);
+}
+
+// Each after what it stands on; nothing that stands on what is refused.
+void restore_all_pages(ArchiveReader& reader, const fs::path& home, const Manifests& manifests,
+                       bool last_look, Refused& refused) {
+  std::set<TimelineId> done;
+  auto is_there = [&](TimelineId id) {
+    return done.contains(id) || fs::exists(home / "timelines" / id.str() / "manifest");
+  };
+  for (bool more = true; std::exchange(more, false);) {
+    for (const auto& [id, manifest] : manifests) {
+      if (done.contains(id) || refused.contains(id)) continue;
+      if (manifest.ancestor && !is_there(*manifest.ancestor)) continue;
+      more = true;
+      try {
+        restore_pages(reader, home, id, manifest);
+        done.insert(id);
+      } catch (const Error& error) {
+        if (!is_of_one_timeline(error.code(), last_look)) throw;
+        refused[id] = error.what();
+        pageserver::remove_restored(home, id);
       }
-    } catch (...) {
-      next = all.size();
-      MutexLock lock(mutex);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < kThreads; i++) threads.emplace_back(work);
-  for (std::thread& thread : threads) thread.join();
-  if (failure) std::rethrow_exception(failure);
-}
-
-// Ancestors first: where a timeline is there, all that it stands on is, wherever this is cut short.
-void name_timelines(const fs::path& home, const std::map<TimelineId, ArchivedManifest>& manifests) {
-  std::set<TimelineId> named;
-  std::function<void(TimelineId)> name = [&](TimelineId id) {
-    auto found = manifests.find(id);
-    if (found == manifests.end() || !named.insert(id).second) return;
-    if (found->second.ancestor) name(*found->second.ancestor);
-    pageserver::restore_timeline(home, id, found->second.manifest);
-  };
-  for (const auto& [id, manifest] : manifests) name(id);
-}
-
-void restore_pages(ArchiveReader& reader, const fs::path& home,
-                   const std::map<TimelineId, ArchivedManifest>& manifests,
-                   const RecoveryOptions& options) {
-  std::deque<LayerToFetch> all;
-  uint64_t bytes = 0;
-  for (const auto& [id, manifest] : manifests) {
-    fs::create_directories(home / "timelines" / id.str() / "layers");
-    for (const auto& [layer, archived] : manifest.layers) {
-      all.push_back({id, layer, archived});
-      bytes += archived.bytes;
     }
   }
-  options.progress(fmt::format("Fetching {} timelines, {} layer files of {} MiB", manifests.size(),
-                               all.size(), bytes >> 20));
-  fetch_all(reader, home, all);
-  name_timelines(home, manifests);
+  for (const auto& [id, manifest] : manifests)
+    if (!done.contains(id) && !refused.contains(id))
+      refused[id] = fmt::format("timeline {}: what it branches from, timeline {}, is not there",
+                                id.str(), manifest.ancestor->str());
+}
+
+void say_what_comes(const Manifests& manifests, const RecoveryOptions& options) {
+  size_t layers = 0;
+  uint64_t bytes = 0;
+  for (const auto& [id, manifest] : manifests) {
+    layers += manifest.layers.size();
+    for (const auto& [layer, archived] : manifest.layers) bytes += archived.bytes;
+  }
+  options.progress(
+      fmt::format("Bringing back {} timelines; their {} layer files of {} MiB are fetched when "
+                  "they are read",
+                  manifests.size(), layers, bytes >> 20));
 }
 
 // A log that fits to what the pageserver has.
@@ -140,24 +140,130 @@ void restore_secrets(ArchiveReader& reader, const Layout& layout, const ObjectSt
               sealed ? "sealed" : "not in the store");
 }
 
-void restore_all(ArchiveReader& reader, const Layout& layout, const RecoveryOptions& options) {
+// Of all timelines that are not refused yet.
+void restore_logs(ArchiveReader& reader, const fs::path& home, const Manifests& manifests,
+                  bool last_look, Refused& refused) {
+  std::vector<TimelineId> ids;
+  for (const auto& [id, manifest] : manifests) ids.push_back(id);
+  Mutex mutex;
+  in_parallel(kThreads, ids.size(), [&](size_t at) {
+    try {
+      restore_wal(reader, home, ids[at], manifests.at(ids[at]));
+    } catch (const Error& error) {
+      if (!is_of_one_timeline(error.code(), last_look)) throw;
+      MutexLock lock(mutex);
+      refused[ids[at]] = error.what();
+    }
+  });
+}
+
+void tell_refused(const Layout& layout, const Refused& refused, const RecoveryOptions& options) {
+  if (refused.empty()) return;
+  std::map<TimelineId, std::string> names;
+  for (const control::BranchTimeline& branch : control::read_branch_timelines(layout.catalog))
+    names[branch.timeline] = branch.id;
+  size_t branches = 0;
+  for (const auto& [id, why] : refused) {
+    auto name = names.find(id);
+    if (name == names.end()) {
+      logger.warn("timeline {} was not brought back: {}", id.str(), why);
+      continue;
+    }
+    branches++;
+    logger.error("branch {} was not brought back and cannot be used: {}", name->second, why);
+  }
+  if (branches > 0)
+    options.progress(
+        fmt::format("{} branches were not brought back: see the log. All others are", branches));
+}
+
+void restore_all(ArchiveReader& reader, const Layout& layout, const RecoveryOptions& options,
+                 bool last_look) {
   const fs::path catalog = layout.home / "catalog.restored";
   const std::set<TimelineId> named = control::restore_catalog(catalog, reader.catalog());
-  const auto manifests = reader.with_ancestors(named);
+  Refused refused;
+  const Manifests manifests = reader.with_ancestors(named, last_look, refused);
   for (TimelineId id : named)
-    if (!manifests.contains(id))
-      logger.warn("timeline {}: the catalog names it, but the store has not got it", id.str());
-  restore_pages(reader, layout.home / "pageserver", manifests, options);
-  options.progress("Fetching WAL");
-  for (const auto& [id, manifest] : manifests)
-    restore_wal(reader, layout.home / "safekeeper", id, manifest);
+    if (!manifests.contains(id) && !refused.contains(id))
+      refused[id] = "the store has not got it: it was made in the last seconds";
+  say_what_comes(manifests, options);
+  restore_logs(reader, layout.home / "safekeeper", manifests, last_look, refused);
+  restore_all_pages(reader, layout.home / "pageserver", manifests, last_look, refused);
+  for (const auto& [id, why] : refused) fs::remove_all(layout.home / "safekeeper" / id.str());
   fs::rename(catalog, layout.catalog);
   fsync_folder(layout.home);
+  tell_refused(layout, refused, options);
 }
 
 void remember_restoring(const Layout& layout, ObjectStore store, bool restoring) {
   store.settings.restoring = restoring;
   remember_object_store(layout, store);
+}
+
+bool has_pages(const Layout& layout, TimelineId id) {
+  return fs::exists(layout.home / "pageserver" / "timelines" / id.str() / "manifest");
+}
+
+// Whether the safekeeper has all WAL that there ever was of it.
+bool has_whole_wal(const Layout& layout, const control::BranchOrigin& origin) {
+  const fs::path state = layout.home / "safekeeper" / origin.timeline.str() / "state";
+  if (!fs::exists(state)) return false;
+  const safekeeper::DurableState found = safekeeper::StateFile::peek(state);
+  return found.id == origin.timeline && found.start == origin.lsn && found.oldest <= found.start;
+}
+
+// The template, which no branch that the store has may stand on. Projects that stand on it may be
+// made anew.
+void add_template(ArchiveReader& reader, Manifests& manifests) {
+  auto is_template = [](const auto& entry) { return !entry.second.ancestor; };
+  if (std::any_of(manifests.begin(), manifests.end(), is_template)) return;
+  Manifests found;
+  for (TimelineId id : reader.timelines()) {
+    if (manifests.contains(id)) continue;
+    try {
+      if (ArchivedManifest manifest = reader.manifest(id); !manifest.ancestor)
+        found.emplace(id, std::move(manifest));
+    } catch (const Error& error) {
+      if (!is_of_one_timeline(error.code(), true)) throw;
+    }
+  }
+  if (found.size() == 1) manifests.merge(found);
+}
+
+// Branches that were made too late to be copied begin anew where the catalog says that they began,
+// and have the rest from their safekeeper. Those that are made leave `refused`. Those of the
+// template only if it has come back with this: else it may be another one.
+void remake_branches(const Layout& layout, bool template_came, Refused& refused) {
+  std::map<TimelineId, control::BranchOrigin> origins;
+  for (control::BranchOrigin& origin : control::read_branch_origins(layout.catalog))
+    if (refused.contains(origin.timeline) && (origin.parent || template_came))
+      origins.emplace(origin.timeline, std::move(origin));
+  for (bool more = true; std::exchange(more, false);) {
+    for (auto at = origins.begin(); at != origins.end();) {
+      const auto& [id, origin] = *at;
+      if (origin.parent && !has_pages(layout, *origin.parent)) {
+        ++at;  // It may be made itself.
+        continue;
+      }
+      try {
+        if (has_whole_wal(layout, origin)) {
+          pageserver::remake_branch(layout.home / "pageserver",
+                                    {.tenant = origin.tenant,
+                                     .timeline = id,
+                                     .major = static_cast<uint32_t>(origin.pg_version),
+                                     .ancestor = origin.parent,
+                                     .lsn = origin.lsn});
+          logger.info("branch {} begins anew at {}: all its WAL is there", origin.id,
+                      origin.lsn.str());
+          refused.erase(id);
+          more = true;
+        }
+      } catch (const Error& error) {
+        refused[id] = error.what();
+      }
+      at = origins.erase(at);
+    }
+  }
 }
 
 void make_folders(const Layout& layout) {
@@ -186,7 +292,7 @@ void restore_home(const Layout& layout, const ObjectStore& store, const Recovery
     ArchiveReader reader(retrying);
     make_folders(layout);
     try {
-      restore_all(reader, layout, options);
+      restore_all(reader, layout, options, attempt == kAttempts);
       remember_restoring(layout, store, false);
       logger.info("brought back from {}", retrying.name());
       return;
@@ -201,20 +307,57 @@ void restore_lost_pages(const Layout& layout, const ObjectStore& store,
                         const RecoveryOptions& options) {
   if (!fs::exists(layout.catalog)) return;
   const fs::path home = layout.home / "pageserver";
-  auto is_there = [&](TimelineId id) {
-    return fs::exists(home / "timelines" / id.str() / "manifest");
-  };
   std::set<TimelineId> lost;
   for (const control::BranchTimeline& branch : control::read_branch_timelines(layout.catalog))
-    if (!is_there(branch.timeline)) lost.insert(branch.timeline);
+    if (!has_pages(layout, branch.timeline)) lost.insert(branch.timeline);
   if (lost.empty()) return;
   options.progress(fmt::format("The pageserver has lost {} timelines: they come back from {}",
                                lost.size(), store.settings.config.url));
   objectstore::RetryingStore retrying(store.open());
   ArchiveReader reader(retrying);
-  auto manifests = reader.with_ancestors(lost);
-  std::erase_if(manifests, [&](const auto& entry) { return is_there(entry.first); });
-  restore_pages(reader, home, manifests, options);
+  Refused refused;
+  Manifests manifests = reader.with_ancestors(lost, true, refused);
+  if (!fs::exists(home / "templates")) add_template(reader, manifests);
+  auto is_here = [&](const auto& entry) { return has_pages(layout, entry.first); };
+  std::erase_if(manifests, is_here);
+  std::erase_if(refused, is_here);
+  say_what_comes(manifests, options);
+  restore_all_pages(reader, home, manifests, true, refused);
+  const bool template_came = std::any_of(
+      manifests.begin(), manifests.end(),
+      [&](const auto& entry) { return !entry.second.ancestor && !refused.contains(entry.first); });
+  for (TimelineId id : lost)
+    if (!manifests.contains(id) && !refused.contains(id)) refused[id] = "the store has not got it";
+  remake_branches(layout, template_came, refused);
+  tell_refused(layout, refused, options);
+}
+
+std::vector<std::string> lost_branches(const Layout& layout) {
+  std::vector<std::string> lost;
+  if (!fs::exists(layout.catalog)) return lost;
+  for (const control::BranchTimeline& branch : control::read_branch_timelines(layout.catalog))
+    if (!has_pages(layout, branch.timeline)) lost.push_back(branch.id);
+  return lost;
+}
+
+void bring_layers_back(const Layout& layout, const ObjectStore& store,
+                       const RecoveryOptions& options) {
+  const auto away = pageserver::layers_away(layout.home / "pageserver");
+  if (away.empty()) return;
+  const std::string& url = store.settings.config.url;
+  options.progress(fmt::format("Fetching {} layer files that {} alone has", away.size(), url));
+  objectstore::RetryingStore retrying(store.open());
+  try {
+    in_parallel(kThreads, away.size(), [&](size_t at) {
+      const pageserver::LayerAway& one = away[at];
+      archive::fetch_layer(retrying, one.name.timeline, one.name.layer, one.copy, one.file);
+    });
+  } catch (const Error& error) {
+    throw Error(error.code(),
+                "{} layer files are in {} alone, which so is still needed, and they cannot all be "
+                "fetched: {}",
+                away.size(), url, error.what());
+  }
 }
 
 }  // namespace halogen::platform

@@ -1,6 +1,7 @@
 #include "platform/storage_check.h"
 
 #include "archive/archive_check.h"
+#include "archive/layer_reader.h"
 #include "base/error.h"
 #include "control/branch_timelines.h"
 #include "objectstore/retrying_store.h"
@@ -39,14 +40,38 @@ void check_branch(StorageReport& report, const control::BranchTimeline& branch,
   }
 }
 
-void check_object_store(StorageReport& report, const Layout& layout, const Progress& progress) {
+// What the pageserver has fetched back only when it is read must be there, as it was put.
+void check_away(StorageReport& report, objectstore::ObjectStore& store,
+                const archive::CheckedArchive& checked,
+                const std::vector<pageserver::LayerAway>& away) {
+  for (const pageserver::LayerAway& one : away) {
+    auto whole = checked.layers.find({one.name.timeline, one.name.layer});
+    if (whole != checked.layers.end() && whole->second == one.copy) continue;
+    try {
+      archive::read_layer(store, one.name.timeline, one.name.layer, one.copy, [](Bytes) {});
+      report.object_store_bytes += one.copy.bytes;
+    } catch (const Error& error) {
+      report.problems.push_back(fmt::format("{} is not here, and not in the object store: {}",
+                                            one.file.string(), error.what()));
+    }
+  }
+}
+
+void check_object_store(StorageReport& report, const Layout& layout,
+                        const std::vector<pageserver::LayerAway>& away, const Progress& progress) {
   const std::optional<ObjectStore> store = find_object_store(layout, {});
-  if (!store) return;
+  if (!store) {
+    for (const pageserver::LayerAway& one : away)
+      report.problems.push_back(one.file.string() +
+                                " is not here, and this home has no object store");
+    return;
+  }
   objectstore::RetryingStore retrying(store->open());
   report.object_store = retrying.name();
   const auto checked = archive::check_archive(retrying, progress);
   report.problems.insert(report.problems.end(), checked.problems.begin(), checked.problems.end());
   report.object_store_bytes = checked.bytes;
+  check_away(report, retrying, checked, away);
 }
 
 }  // namespace
@@ -61,6 +86,7 @@ StorageReport check_storage(const Layout& layout, bool here_alone, const Progres
   report.timelines = checked.manifests.size();
   report.layer_files = checked.layer_files;
   report.layer_bytes = checked.layer_bytes;
+  report.layer_files_away = checked.away.size();
   for (const control::BranchTimeline& branch : control::read_branch_timelines(layout.catalog)) {
     progress(fmt::format("branch {}: its WAL", branch.id));
     report.branches++;
@@ -70,7 +96,7 @@ StorageReport check_storage(const Layout& layout, bool here_alone, const Progres
       report.problems.push_back(error.what());
     }
   }
-  if (!here_alone) check_object_store(report, layout, progress);
+  if (!here_alone) check_object_store(report, layout, checked.away, progress);
   return report;
 }
 

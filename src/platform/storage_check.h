@@ -12,7 +12,8 @@ struct StorageReport {
   size_t timelines = 0;
   uint64_t layer_files = 0;
   uint64_t layer_bytes = 0;
-  std::string object_store;  // What else was read; empty: there is none, or it was left out.
+  uint64_t layer_files_away = 0;  // Which the object store alone has.
+  std::string object_store;       // What else was read; empty: there is none, or it was left out.
   uint64_t object_store_bytes = 0;
 };
 

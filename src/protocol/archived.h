@@ -1,6 +1,8 @@
 // archived.h: what the archive, which copies all that is durable to the object store, asks of those
-// who keep it. Every call may block and throw Error; all are safe from any thread.
+// who keep it, and what they ask of it. Every call may block and throw Error; all are safe from any
+// thread.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +11,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/lsn.h"
+#include "protocol/layer_copy.h"
 
 namespace halogen {
 
@@ -17,7 +20,7 @@ struct StoredTimeline {
   struct Layer {
     uint64_t id = 0;
     uint64_t bytes = 0;
-    fs::path file;  // Never changes.
+    fs::path file;  // Never changes. May be missing where its note says what the store has.
   };
 
   std::optional<TimelineId> ancestor;
@@ -65,6 +68,23 @@ class ArchiveNews {
   virtual void wal_cut(TimelineId id, Lsn end) = 0;
   // Below it WAL is in the archive's layers, and in no need to be kept for them.
   virtual Lsn archived_lsn(TimelineId id) = 0;
+};
+
+// Where layer files come back from that are no longer on the disk.
+class LayerOrigin {
+ public:
+  virtual ~LayerOrigin() = default;
+  // The layer's copy, if a manifest of this platform in the store names it, durably: then its file
+  // may be removed. nullopt also while that is not known, and once another platform has taken the
+  // store over. Makes no request.
+  virtual std::optional<LayerCopy> copy_of(const LayerName& name) = 0;
+  // Whether another platform has taken the store over, so that nothing in it is sure to stay.
+  virtual bool is_lost() = 0;
+  // Writes the copy to `file`, whole, checked and synced. `pause` is called now and then, and may
+  // throw. not_found or corrupt: the store has not got it, or not as it was put; io: the disk here;
+  // any other error: the store does not answer.
+  virtual void fetch(const LayerName& name, const LayerCopy& copy, const fs::path& file,
+                     const std::function<void()>& pause) = 0;
 };
 
 }  // namespace halogen

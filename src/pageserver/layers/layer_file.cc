@@ -106,12 +106,29 @@ LayerFile::LayerFile(fs::path path, LayerDesc desc, uint64_t identity,
       number_(next_file_number++),
       cache_(std::move(cache)) {}
 
+LayerFile::LayerFile(std::shared_ptr<LocalLayers> locals, TenantId tenant, TimelineId timeline,
+                     fs::path path, LayerDesc desc, std::shared_ptr<LayerCache> cache, bool is_here)
+    : LayerFile(std::move(path), desc, layer_identity(timeline, desc.id), std::move(cache)) {
+  locals_ = std::move(locals);
+  local_ = std::make_shared<LocalLayer>(*locals_, LocalLayer::Parts{.tenant = tenant,
+                                                                    .name = {timeline, desc.id},
+                                                                    .bytes = desc.bytes,
+                                                                    .identity = identity_,
+                                                                    .path = path_});
+  locals_->enter(local_, is_here,
+                 [cache = cache_, number = number_] { cache->opened.erase(number); });
+}
+
 LayerFile::~LayerFile() {
   close();
-  if (obsolete_) ::unlink(path_.c_str());
+  if (local_)
+    locals_->leave(*local_, obsolete_);
+  else if (obsolete_)
+    ::unlink(path_.c_str());
 }
 
 std::shared_ptr<const OpenedLayer> LayerFile::opened() const {
+  if (local_) local_->touch();
   if (auto opened = cache_->opened.get(number_)) return opened;
   // Two readers may do this at the same time; one result is kept.
   auto opened = open();
@@ -120,13 +137,26 @@ std::shared_ptr<const OpenedLayer> LayerFile::opened() const {
       number_, opened,
       sizeof(OpenedLayer) + index.blocks.size() * sizeof(BlockRef) + index.filter.bits().size(),
       decltype(cache_->opened)::Large::kept_alone);
+  // A descriptor would keep the room of a file that was removed since it was opened.
+  if (local_ && !local_->is_here()) close();
   return opened;
+}
+
+UniqueFd LayerFile::open_path() const {
+  if (local_) return local_->open();
+  try {
+    return open_file(path_, O_RDONLY);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    if (fs::exists(layer_note(path_))) throw LayerNotHere(path_);
+    throw Error(Errc::corrupt, "{}", error.what());
+  }
 }
 
 std::shared_ptr<const OpenedLayer> LayerFile::open() const {
   auto opened = std::make_shared<OpenedLayer>();
+  opened->fd = open_path();
   try {
-    opened->fd = open_file(path_, O_RDONLY);
     int fd = opened->fd.get();
     uint64_t size = file_size(fd);
     if (size < kLayerHeader.size() + kLayerFooterSize || size != desc_.bytes)
@@ -140,8 +170,7 @@ std::shared_ptr<const OpenedLayer> LayerFile::open() const {
     std::string index = pread_exact(fd, parsed.index_size, parsed.index_offset);
     opened->index = parse_index(as_bytes(index), parsed);
   } catch (const Error& error) {
-    Errc code = error.code() == Errc::not_found ? Errc::corrupt : error.code();
-    throw Error(code, "{}: {}", path_.string(), error.what());
+    throw Error(error.code(), "{}: {}", path_.string(), error.what());
   }
   return opened;
 }

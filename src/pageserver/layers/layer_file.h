@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "pageserver/layers/layer_format.h"
+#include "pageserver/layers/local_layers.h"
 #include "pageserver/layers/lru.h"
 
 namespace halogen::pageserver {
@@ -98,6 +99,9 @@ class LayerFile {
   // `identity` as it was written with: a file that has another one is `corrupt`.
   // `desc` but for its keys, which may come to be fewer while the file stays what it is.
   LayerFile(fs::path path, LayerDesc desc, uint64_t identity, std::shared_ptr<LayerCache> cache);
+  // Where the disk is a cache of an object store. `is_here`: whether the file is on the disk.
+  LayerFile(std::shared_ptr<LocalLayers> locals, TenantId tenant, TimelineId timeline,
+            fs::path path, LayerDesc desc, std::shared_ptr<LayerCache> cache, bool is_here);
   ~LayerFile();  // Unlinks the file if it is obsolete.
   LayerFile(const LayerFile&) = delete;
   LayerFile& operator=(const LayerFile&) = delete;
@@ -133,6 +137,7 @@ class LayerFile {
  private:
   std::shared_ptr<const OpenedLayer> opened() const;
   std::shared_ptr<const OpenedLayer> open() const;
+  UniqueFd open_path() const;
   std::string read_block(const OpenedLayer& opened, size_t number) const;
   std::shared_ptr<const std::string> cached_block(const OpenedLayer& opened, size_t number) const;
   size_t first_block(const OpenedLayer& opened, const Key& key) const;
@@ -142,6 +147,8 @@ class LayerFile {
   const uint64_t identity_;
   const uint64_t number_;
   const std::shared_ptr<LayerCache> cache_;
+  std::shared_ptr<LocalLayer> local_;  // Null: the file never leaves the disk.
+  std::shared_ptr<LocalLayers> locals_;
   std::atomic<bool> obsolete_ = false;
 };
 

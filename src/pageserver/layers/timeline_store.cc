@@ -22,16 +22,27 @@ constexpr std::chrono::milliseconds kLookInterval{100};
 fs::path layers_folder(const fs::path& folder) { return folder / "layers"; }
 fs::path trash_of(const fs::path& folder) { return folder / "trash"; }
 
+std::set<std::string> files_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
+  return names;
+}
+
 // What a crash left between a layer file and the manifest that would have named it, mostly. A file
 // that was not finished is nothing; a whole one may be wanted when a manifest was restored.
 void discard_strays(const fs::path& folder, const Manifest& manifest) {
   std::set<std::string> named;
-  for (const LayerDesc& layer : manifest.layers) named.insert(layer.file_name());
-  std::vector<fs::path> strays;
-  for (const auto& entry : fs::directory_iterator(layers_folder(folder)))
-    if (!named.contains(entry.path().filename().string())) strays.push_back(entry.path());
-  for (const fs::path& stray : strays) {
-    if (stray.extension() == kUnfinished) {
+  for (const LayerDesc& layer : manifest.layers) {
+    named.insert(layer.file_name());
+    named.insert(layer_note(layer.file_name()).string());
+  }
+  for (const std::string& name : files_in(layers_folder(folder))) {
+    if (named.contains(name)) continue;
+    const fs::path stray = layers_folder(folder) / name;
+    if (stray.extension() == kLayerNote) {
+      fs::remove(stray);
+    } else if (stray.extension() == kUnfinished) {
       logger.info("removing {}: it was not finished", stray.string());
       fs::remove(stray);
     } else {
@@ -86,7 +97,12 @@ TimelineStore::TimelineStore(Options options, const fs::path& folder,
   auto view = std::make_shared<View>();
   view->open = open_;
   timeline_ = manifest.timeline;
-  view->runs = runs_of(manifest.layers, [this](const LayerDesc& desc) { return layer_file(desc); });
+  tenant_ = manifest.tenant;
+  if (options_.local_layers) options_.local_layers->open_timeline(timeline_);
+  const std::set<std::string> here = files_in(layers_folder(folder_));
+  view->runs = runs_of(manifest.layers, [&](const LayerDesc& desc) {
+    return layer_file(desc, here.contains(desc.file_name()));
+  });
   view->retain = manifest.retain;
   StoreMerger::Options merging{options_.merging, layers_folder(folder_).string(), timeline_,
                                options_.file_bytes};
@@ -111,7 +127,11 @@ TimelineStore::~TimelineStore() {
   count_layers(manifest(), -1);
 }
 
-std::shared_ptr<LayerFile> TimelineStore::layer_file(const LayerDesc& desc) const {
+std::shared_ptr<LayerFile> TimelineStore::layer_file(const LayerDesc& desc, bool is_here) const {
+  if (options_.local_layers)
+    return std::make_shared<LayerFile>(options_.local_layers, tenant_, timeline_,
+                                       layers_folder(folder_) / desc.file_name(), desc,
+                                       options_.layer_cache, is_here);
   return std::make_shared<LayerFile>(layers_folder(folder_) / desc.file_name(), desc,
                                      layer_identity(timeline_, desc.id), options_.layer_cache);
 }

@@ -43,6 +43,8 @@ class TimelineStore : public Store,
     std::chrono::milliseconds first_retry{500};  // After a failed flush; doubles up to the next.
     std::chrono::milliseconds last_retry{15000};
     std::shared_ptr<LayerCache> layer_cache;  // Required.
+    // Where an object store has copies of layer files. Null: all stay here.
+    std::shared_ptr<LocalLayers> local_layers;
     // Shared by all stores of a process; by default without a limit.
     std::shared_ptr<LayerMemory> memory = std::make_shared<LayerMemory>(INT64_MAX);
     // Shared by all stores of a process.
@@ -157,7 +159,7 @@ class TimelineStore : public Store,
   void wait_for_room();
   uint64_t open_bytes() const override { return open_bytes_; }
   void freeze_open_layer() override { freeze_older_than(steady_clock::duration(0)); }
-  std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc) const;
+  std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc, bool is_here = true) const;
   static void count_layers(const Manifest& manifest, double sign);
 
   // For the merger.
@@ -193,6 +195,7 @@ class TimelineStore : public Store,
   const std::string folder_;  // No path: that keeps all its parts, and there are many of us.
   const std::shared_ptr<const TimelineStore> ancestor_;
   TimelineId timeline_;
+  TenantId tenant_;
   Lsn ancestor_lsn_;
 
   std::atomic<uint64_t> last_record_ = 0;

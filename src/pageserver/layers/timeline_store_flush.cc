@@ -115,7 +115,10 @@ void TimelineStore::write_layer(const Frozen& frozen, RunWriter& writer) {
       writer.add({key->first, version.lsn, version.kind, Bytes(version.data, version.size)});
     std::string image;
     try {
+      // What is on its way to the disk waits for nothing that only saves time.
+      const LayerReads reads(LayerReads::Patience::local_only);
       if (makes_images && !waits_cancelled_) image = make_image(*key, frozen.end);
+    } catch (const LayerNotHere&) {
     } catch (const Error& error) {
       if (failures++ == 0) first_failure = error.what();
       // Each would take as long: redo is away, or too slow. Images only save time.

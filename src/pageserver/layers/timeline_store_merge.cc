@@ -53,7 +53,8 @@ std::optional<std::chrono::milliseconds> TimelineStore::compact_once() {
       MutexLock lock(mutex_);
       merging_off_ = true;
       logger.error("merging layer files stops until the restart: {}", error.what());
-    } else if (error.code() != Errc::cancelled && error.code() != Errc::conflict) {
+    } else if (error.code() != Errc::cancelled && error.code() != Errc::conflict &&
+               error.code() != Errc::unavailable) {  // Which is told where files are fetched.
       report_failure(error);
     }
     merge_retry_ = std::clamp(merge_retry_ * 2, options_.first_retry, options_.last_retry);

@@ -178,7 +178,13 @@ uint64_t Follower::logical_bytes() {
   const Lsn lsn = store.last_record_lsn();
   if (auto known = known_logical_bytes()) return *known;
   if (!store.arrived(lsn)) return 0;
-  const uint64_t bytes = Head::load(store, lsn).logical_bytes();
+  uint64_t bytes = 0;
+  try {
+    bytes = Head::load(store, lsn).logical_bytes();
+  } catch (const Error& error) {
+    if (error.code() != Errc::unavailable) throw;
+    return 0;
+  }
   MutexLock lock(mutex_);
   logical_ = {lsn, bytes};
   return bytes;

@@ -63,7 +63,7 @@ class Follower {
   Skeleton skeleton(Lsn lsn, Deadline deadline);
   // conflict if `lsn` is not the end of the WAL there is.
   void put_file(Lsn lsn, const std::string& path, std::string content);
-  // 0 while it cannot be known, as the ancestor's WAL has yet to come.
+  // 0 while it cannot be known: the ancestor's WAL has yet to come, or files from the object store.
   uint64_t logical_bytes();
   // Without reading anything.
   std::optional<uint64_t> known_logical_bytes() EXCLUDES(mutex_);

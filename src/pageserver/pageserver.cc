@@ -458,6 +458,8 @@ TimelineInfo Pageserver::template_timeline(int major) {
       throw Error(Errc::not_found, "there is no template for PostgreSQL {}", major);
     id = found->second;
   }
+  // A start does not wait for the object store.
+  const LayerReads reads(LayerReads::Patience::local_only);
   return timeline(id);
 }
 

@@ -15,7 +15,7 @@ from fixtures.platform import Platform, Project, wait_until
 
 INTERVAL_MS = 300
 FAST = ("--object-store-interval-ms", str(INTERVAL_MS), "--layer-kb", "256")
-LIMIT = 1 << 20
+LIMIT = 2 << 20
 SMALL = ("--layer-cache-size", str(LIMIT))
 
 

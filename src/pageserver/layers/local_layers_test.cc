@@ -114,7 +114,7 @@ class LocalLayersTest : public ::testing::Test {
  protected:
   LocalLayersTest() {
     options_.layer_cache = std::make_shared<LayerCache>(64, 64);  // All is read from files.
-    options_.first_retry = std::chrono::milliseconds(10);
+    options_.first_retry = options_.last_retry = std::chrono::milliseconds(10);
   }
   ~LocalLayersTest() override {
     if (options_.local_layers) options_.local_layers->stop();

@@ -26,7 +26,11 @@ def openstack():
         yield service
 
 
-@pytest.fixture(params=["s3", "rgw", "openstack"])
+# Each that takes long to start is started once.
+SLOW = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("rgw", "openstack")]
+
+
+@pytest.fixture(params=["s3", *SLOW])
 def service(request):
     """Each of the services."""
     return request.getfixturevalue(request.param)

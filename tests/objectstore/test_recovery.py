@@ -13,6 +13,7 @@ import pytest
 from fixtures.load import start_writers, stop_writers
 from fixtures.platform import Platform, wait_until
 from fixtures.s3 import BUCKET, FaultyProxy
+from objectstore.conftest import SLOW
 
 INTERVAL_MS = 300
 FAST = ("--object-store-interval-ms", str(INTERVAL_MS), "--layer-kb", "256")
@@ -58,7 +59,7 @@ def lose_home(platform):
     shutil.rmtree(platform.home)
 
 
-@pytest.mark.parametrize("kind", ["file", "s3", "rgw", "openstack"])
+@pytest.mark.parametrize("kind", ["file", "s3", *SLOW])
 def test_a_lost_machine_comes_back_with_all_but_the_last_seconds(folder, kind, request):
     with FaultyProxy(request.getfixturevalue("s3" if kind == "file" else kind), rate=0.1, delay=0.01) as proxy:
         url = f"file://{folder}/objects" if kind == "file" else f"s3://{BUCKET}/{folder.name}"

@@ -22,10 +22,7 @@ struct ApiKeyFlags {
 // Where keys of the kind that the flags say are.
 std::string keys_path(const Api& api, const ApiKeyFlags& flags) {
   if (!flags.organization && flags.project.empty()) return "/api/v2/api_keys";
-  const json organizations = api.get("/api/v2/users/me/organizations").at("organizations");
-  if (organizations.size() != 1)
-    throw Error(Errc::conflict, "there are {} organizations: use the API", organizations.size());
-  return "/api/v2/organizations/" + organizations[0].value("id", "") + "/api_keys";
+  return organization_path(api) + "/api_keys";
 }
 
 // A project's keys are among its organization's.

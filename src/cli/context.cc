@@ -155,6 +155,13 @@ void Api::wait_for(const json& operation) const {
   }
 }
 
+std::string organization_path(const Api& api) {
+  const json organizations = api.get("/api/v2/users/me/organizations").at("organizations");
+  if (organizations.size() != 1)
+    throw Error(Errc::conflict, "there are {} organizations: use the API", organizations.size());
+  return "/api/v2/organizations/" + organizations[0].value("id", "");
+}
+
 json all_projects(const Api& api) {
   json projects = json::array();
   std::string cursor;

@@ -56,6 +56,7 @@ class Api {
 };
 
 nlohmann::json all_projects(const Api& api);
+std::string organization_path(const Api& api);  // Of the one there is.
 // By id or by name. Empty: what is in use (default_target()), else the only one there is, or for a
 // branch the default one. Errors list what there is to choose from.
 nlohmann::json find_project(const Api& api, const std::string& wanted);
@@ -88,6 +89,7 @@ void add_metrics(CLI::App& app, Context& context);     // metrics
 void add_usage(CLI::App& app, Context& context);       // usage
 void add_keys(CLI::App& app, Context& context);        // keys list|rotate|drop-older
 void add_api_keys(CLI::App& app, Context& context);    // api-keys list|create|revoke
+void add_members(CLI::App& app, Context& context);     // members list|invite|role|remove|...
 void add_snapshots(CLI::App& app, Context& context);   // snapshots create|list|restore|...
 void add_schema_diff(CLI::App& app, Context& context);  // schema-diff
 void add_storage(CLI::App& app, Context& context);      // storage check

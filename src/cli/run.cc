@@ -52,6 +52,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_metrics(app, context);
   add_usage(app, context);
   add_api_keys(app, context);
+  add_members(app, context);
   add_keys(app, context);
   add_storage(app, context);
   add_completion(app, context);

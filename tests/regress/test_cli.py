@@ -179,6 +179,24 @@ def test_api_keys_are_made_listed_and_revoked(project, platform):
         assert answered_with(key) == 401 and "ci" not in listed(*of)
 
 
+def test_members_are_invited_given_roles_and_removed(platform):
+    def members():
+        return {one["user"]["email"]: one["member"]["role"] for one in json.loads(platform.cli("members", "list", "--json"))}
+
+    token = platform.cli("members", "invite", "eve@example.com", "--role", "editor").strip()
+    assert "eve@example.com" in platform.cli("members", "invitations")
+    platform.cli("members", "withdraw", "eve@example.com")
+    platform.api("POST", "/api/v2/invitations/accept", {"token": token}, status=404)
+    token = platform.cli("members", "invite", "eve@example.com").strip()
+    platform.api("POST", "/api/v2/invitations/accept", {"token": token}, status=201)
+    assert members()["eve@example.com"] == "viewer" and "eve@example.com" in platform.cli("members", "list")
+    platform.cli("members", "role", "eve@example.com", "admin")
+    assert members()["eve@example.com"] == "admin"
+    platform.cli("members", "remove", "eve@example.com")
+    assert "eve@example.com" not in members()
+    assert "not found" in platform.cli("members", "remove", "eve@example.com", check=False).stderr
+
+
 def test_snapshots_are_taken_restored_scheduled_and_deleted(project, platform):
     def snapshots(command, *words):
         return platform.cli("snapshots", command, *words, "--project", project.id)

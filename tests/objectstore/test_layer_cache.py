@@ -1,8 +1,10 @@
 """Layer files that the object store has may leave the disk: what is read is the same, and waits while the store is away."""
 
+import contextlib
 import re
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from fixtures.platform import Platform, Project, wait_until
 
 INTERVAL_MS = 300
 FAST = ("--object-store-interval-ms", str(INTERVAL_MS), "--layer-kb", "256")
-LIMIT = 2 << 20
+LIMIT = 1 << 20
 SMALL = ("--layer-cache-size", str(LIMIT))
 
 
@@ -75,6 +77,77 @@ def forget_pages(project, *branches):
     for branch in (None, *branches):
         project.suspend(branch)
         shutil.rmtree(project.compute(branch)["data_directory"], ignore_errors=True)
+
+
+def pages_of_table(project):
+    """Where the table's pages are in storage, and as of when: (timeline, (spc, db, rel, fork), pages, LSN)."""
+    with contextlib.closing(project.superuser("neondb")) as connection, connection.cursor() as cursor:
+        cursor.execute("checkpoint")
+        cursor.execute("select (select oid from pg_database where datname = current_database()), relfilenode, "
+                       "pg_relation_size(oid) / 8192, pg_current_wal_flush_lsn() from pg_class where relname = 't'")
+        database, node, pages, lsn = cursor.fetchone()
+    return project.compute()["timeline"], (1663, database, node, 0), pages, lsn
+
+
+def read_table(platform, place):
+    timeline, tag, pages, lsn = place
+    return b"".join(platform.read_pages(timeline, tag, first, min(64, pages - first), lsn) for first in range(0, pages, 64))
+
+
+def works(call):
+    try:
+        return call()
+    except psycopg2.Error:
+        return False
+
+
+def test_what_left_the_disk_comes_back_as_it_was(folder):
+    with Platform.create("cache", "--object-store", f"file://{folder}/disk/objects", *FAST, *SMALL) as platform:
+        project = platform.create_project()
+        fill(project, 10000)
+        project.create_branch("dev")
+        project.query("delete from t where i % 2 = 0", branch="dev")
+        project.query("update t set filler = reverse(filler) where i % 3 = 0")
+        expected, of_branch = digest(project), digest(project, "dev")
+        place = pages_of_table(project)
+        pages = read_table(platform, place)
+        assert len(pages) > LIMIT
+        forget_pages(project, "dev")
+        wait_until_copied(platform)
+        platform.down()  # Nor has storage any in its memory.
+        platform.up()
+        wait_until_copied(platform)
+        wait_for_bound(platform)
+        assert len(layers(platform, ".copy")) > 3
+        assert read_table(platform, place) == pages
+        assert digest(project) == expected
+        assert digest(project, "dev") == of_branch
+        assert metric(platform, "halogen_pageserver_layer_fetches_total") > 3
+        wait_for_bound(platform)
+        assert "in the object store alone" in component(platform, "layer cache")["detail"]
+
+        # While the store is away the platform starts, and what is not here waits for it.
+        forget_pages(project, "dev")
+        wait_until_copied(platform)
+        wait_for_bound(platform)
+        platform.down()
+        (folder / "disk").rename(folder / "moved")
+        platform.up()
+        waiting = threading.Thread(target=lambda: works(lambda: digest(project)))
+        waiting.start()
+        wait_until(lambda: component(platform, "layer cache")["state"] == "away", what="the news")
+        (folder / "moved").rename(folder / "disk")
+        wait_until(lambda: works(lambda: digest(project) == expected), seconds=90, what="the store's return")
+        waiting.join()
+        assert digest(project, "dev") == of_branch
+        assert read_table(platform, place) == pages
+
+        # The check knows what is where.
+        platform.check_storage()
+        assert "layer files are in the object store alone" in platform.cli("storage", "check", "--here-alone")
+        note = next(path for path in layers(platform, ".copy") if not path.with_suffix("").exists())
+        note.unlink()
+        assert note.with_suffix("").name in platform.cli("storage", "check", "--here-alone", check=False).stdout
 
 
 def test_a_home_that_leaves_its_store_takes_all_with_it(folder):

@@ -18,6 +18,7 @@ const log::Logger logger("pageserver");
 
 constexpr size_t kFetches = 8;  // At a time.
 constexpr size_t kHurried = 2;  // Reads of one reader that wait for fetches.
+constexpr std::chrono::milliseconds kHurriedPatience{100};  // For a place among them.
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kRoomPatience{2};
 constexpr std::chrono::seconds kFailureTime{5};  // Before a damaged copy is fetched once more.
@@ -91,11 +92,16 @@ class LocalLayers::Visit {
     const LayerReads* reads = LayerReads::current_;
     if (!reads || reads->patience_ == LayerReads::Patience::patient) return;
     if (reads->patience_ == LayerReads::Patience::local_only) throw LayerNotHere(layer.parts_.path);
+    const auto until = steady_clock::now() + kHurriedPatience;
     MutexLock lock(owner_.mutex_);
-    size_t& waiting = owner_.hurried_[reads->reader_];
-    if (waiting >= kHurried)
+    auto waiting = [&]() REQUIRES(owner_.mutex_) -> size_t& {
+      return owner_.hurried_[reads->reader_];
+    };
+    while (waiting() >= kHurried && owner_.changed_.wait_until(owner_.mutex_, until)) {
+    }
+    if (waiting() >= kHurried)
       throw Error(Errc::unavailable, "other layer files are being fetched for this project");
-    waiting++;
+    waiting()++;
     reader_ = reads->reader_;
   }
   ~Visit() {
@@ -103,6 +109,7 @@ class LocalLayers::Visit {
     MutexLock lock(owner_.mutex_);
     auto waiting = owner_.hurried_.find(*reader_);
     if (--waiting->second == 0) owner_.hurried_.erase(waiting);
+    owner_.changed_.notify_all();
   }
   Visit(const Visit&) = delete;
   Visit& operator=(const Visit&) = delete;
@@ -256,11 +263,13 @@ LocalLayers::State& LocalLayers::state_to_fetch(const LocalLayer& layer) {
 bool LocalLayers::begin_fetch(LocalLayer& layer, bool vanished) {
   const bool hurried =
       LayerReads::current_ && LayerReads::current_->patience_ == LayerReads::Patience::hurried;
+  const auto until = steady_clock::now() + kHurriedPatience;
   MutexLock lock(mutex_);
-  for (;; changed_.wait(mutex_)) {
+  for (;;) {
     const State& state = state_to_fetch(layer);
     if (state.busy) {
       vanished = false;
+      changed_.wait(mutex_);
       continue;
     }
     if (state.here && !vanished) return false;
@@ -268,7 +277,10 @@ bool LocalLayers::begin_fetch(LocalLayer& layer, bool vanished) {
       throw Error(Errc::unavailable, "{} is in the object store alone, which does not answer: {}",
                   layer.parts_.path.string(), problem_);
     if (fetching_ < kFetches) break;
-    if (hurried) throw Error(Errc::unavailable, "other layer files are being fetched");
+    if (!hurried)
+      changed_.wait(mutex_);
+    else if (!changed_.wait_until(mutex_, until))
+      throw Error(Errc::unavailable, "other layer files are being fetched");
   }
   State& state = layers_.at(&layer);
   set_here(state, false);

@@ -75,10 +75,14 @@ void print_status(const json& status) {
   print_table(rows);
   fmt::print("\n");
   rows = {{"ENDPOINT", "STATE", "PROJECT", "BRANCH", "KEPT AWAKE BY", ""}};
-  for (const json& compute : status["computes"])
+  for (const json& compute : status["computes"]) {
+    std::string awake = compute.value("keeps_awake", "");
+    if (const json job = compute.value("next_job_at", json()); job.is_string())
+      awake = fmt::format("wakes for a job at {}", job.get<std::string>());
     rows.push_back({compute.value("endpoint", ""), compute.value("state", ""),
-                    compute.value("project", ""), compute.value("branch", ""),
-                    compute.value("keeps_awake", ""), compute.value("problem", "")});
+                    compute.value("project", ""), compute.value("branch", ""), awake,
+                    compute.value("problem", "")});
+  }
   print_table(rows);
   fmt::print("\n");
   print_storage(status);

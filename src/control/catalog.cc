@@ -4,13 +4,16 @@
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "control/names.h"
 
 namespace halogen::control {
 namespace {
 
+const log::Logger logger("control");
+
 // 2: passwords are encrypted. 3: roles have an OID (0 is not known) and VALID UNTIL.
-constexpr int64_t kSchemaVersion = 10;
+constexpr int64_t kSchemaVersion = 11;
 
 // Version 1. Later versions are added as further scripts, never by changing this one.
 constexpr const char* kSchema = R"sql(
@@ -164,6 +167,13 @@ CREATE TABLE invitations (
   expires_at INTEGER NOT NULL, hash TEXT NOT NULL UNIQUE, UNIQUE (org_id, email)) WITHOUT ROWID;
 )sql";
 
+// Which end of the branch's log its roles are of, if they are exact.
+constexpr const char* kSchema11 = R"sql(
+ALTER TABLE branches ADD COLUMN roles_as_of TEXT NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN next_job_at INTEGER;
+UPDATE branches SET roles_exact = 0;
+)sql";
+
 constexpr const char* kProjectColumns =
     "id, name, tenant, pg_version, system_identifier, settings, state, default_idle_timeout, "
     "created_at, updated_at, history_retention, org_id, endpoint_defaults, store_passwords, "
@@ -247,6 +257,9 @@ Catalog::Catalog(const std::filesystem::path& file, const CatalogOptions& option
   MutexLock lock(mutex_);
   migrate(complete);
   passwords_->rewrite_files();
+  remember_rows({.rows = {}, .all = true});
+  db_.watch({"projects", "branches", "endpoints", "pending_sql"},
+            [this](const Database::Changes& changes) REQUIRES(mutex_) { remember(changes); });
 }
 
 void Catalog::migrate(const CatalogOptions& options) {
@@ -275,9 +288,89 @@ void Catalog::migrate(const CatalogOptions& options) {
   if (version < 8) add_first_accounts(db_);
   if (version < 9) db_.exec(kSchema9);
   if (version < 10) db_.exec(kSchema10);
+  if (version < 11) db_.exec(kSchema11);
   open_passwords(version == 1);
   db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
+}
+
+void Catalog::remember(const Database::Changes& changes) {
+  unread_.all |= changes.all;
+  for (const auto& [table, rows] : changes.rows)
+    unread_.rows[table].insert(rows.begin(), rows.end());
+  try {
+    remember_rows(unread_);
+    unread_ = {};
+  } catch (const Error& error) {
+    logger.error("cannot read what has just been written: {}", error.what());
+    forget_rows(unread_);
+  }
+}
+
+void Catalog::remember_rows(const Database::Changes& changes) {
+  if (changes.all) {
+    memory_.clear();
+    for (auto remember : {&Catalog::remember_projects, &Catalog::remember_branches,
+                          &Catalog::remember_endpoints, &Catalog::remember_pending_sql})
+      (this->*remember)(RowRange{});
+    return;
+  }
+  for (const auto& [table, rows] : changes.rows)
+    for (int64_t row : rows) {
+      if (table == "projects") remember_projects({row, row});
+      if (table == "branches") remember_branches({row, row});
+      if (table == "endpoints") remember_endpoints({row, row});
+      if (table == "pending_sql") remember_pending_sql({row, row});
+    }
+}
+
+// SQL that is to be applied stays known: whoever does that reads it.
+void Catalog::forget_rows(const Database::Changes& changes) {
+  if (changes.all) memory_.clear();
+  for (const auto& [table, rows] : changes.rows)
+    for (int64_t row : rows) {
+      if (table == "projects") memory_.set_project(row, std::nullopt);
+      if (table == "branches") memory_.set_branch(row, std::nullopt);
+      if (table == "endpoints") memory_.set_endpoint(row, std::nullopt);
+    }
+}
+
+void Catalog::remember_projects(RowRange range) {
+  bool found = false;
+  Statement rows = db_.query(
+      fmt::format("SELECT {}, rowid FROM projects WHERE rowid BETWEEN ? AND ?", kProjectColumns),
+      range.first, range.last);
+  for (; rows.step(); found = true) memory_.set_project(rows.integer(15), read_project(rows));
+  if (!found) memory_.set_project(range.first, std::nullopt);
+}
+
+void Catalog::remember_branches(RowRange range) {
+  bool found = false;
+  Statement rows = db_.query(
+      fmt::format("SELECT {}, rowid, roles_exact, roles_as_of FROM branches WHERE rowid BETWEEN ? "
+                  "AND ?",
+                  kBranchColumns),
+      range.first, range.last);
+  for (; rows.step(); found = true) {
+    const Branch branch = read_branch(rows);
+    BranchRoles roles{rows.integer(22) != 0, {}, Lsn::parse(rows.text(23))};
+    if (roles.exact) roles.roles = read_roles(branch.id);
+    memory_.set_branch(rows.integer(21), branch);
+    memory_.set_roles(branch.id, {branch.timeline, std::move(roles)});
+  }
+  if (!found) memory_.set_branch(range.first, std::nullopt);
+}
+
+void Catalog::remember_pending_sql(RowRange range) {
+  bool found = false;
+  Statement rows = db_.query("SELECT id, branch_id FROM pending_sql WHERE id BETWEEN ? AND ?",
+                             range.first, range.last);
+  for (; rows.step(); found = true) memory_.set_pending_sql(rows.integer(0), rows.text(1));
+  if (!found) memory_.set_pending_sql(range.first, std::nullopt);
+}
+
+void Catalog::set_end_of_log(std::function<Lsn(TimelineId)> end_of_log) {
+  end_of_log_ = std::move(end_of_log);
 }
 
 std::optional<std::string> Catalog::meta(const std::string& key) {
@@ -314,14 +407,15 @@ void Catalog::insert_branch(const NewBranch& added) {
       "INSERT INTO branches (id, project_id, timeline, parent_id, parent_lsn, name, is_default, "
       "state, roles_exact, created_at, updated_at, parent_time, last_reset_at, is_look, "
       "is_protected, expires_at, expires_set_at, init_source, state_changed_at, restored_from, "
-      "restored_as, restore_status) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "restored_as, restore_status, roles_as_of) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       branch.id, branch.project_id, branch.timeline.str(), branch.parent_id,
       branch.parent_lsn.str(), branch.name, int64_t{branch.is_default}, branch.state,
       int64_t{added.contents.roles.exact}, branch.created_at, branch.updated_at, branch.parent_time,
       branch.last_reset_at, int64_t{branch.is_look}, int64_t{branch.is_protected},
       branch.expires_at, branch.expires_set_at, branch.init_source, branch.created_at,
-      branch.restored.from, branch.restored.as, branch.restored.status);
+      branch.restored.from, branch.restored.as, branch.restored.status,
+      added.contents.roles.as_of.value_or(branch.parent_lsn).str());
   insert_contents(branch.id, added.contents);
   insert_endpoint(added.endpoint);
   for (const Endpoint& reader : added.readers) insert_endpoint(reader);
@@ -512,8 +606,12 @@ void Catalog::move_branch(const MovedBranch& moved, const Operation& operation) 
   db_.run("DELETE FROM loose_timelines WHERE timeline = ?", branch.timeline.str());
   for (const char* table : {"roles", "passwords", "databases", "pending_sql"})
     db_.run(fmt::format("DELETE FROM {} WHERE branch_id = ?", table), branch.id);
-  db_.run("UPDATE branches SET timeline = ?, roles_exact = ?, updated_at = ? WHERE id = ?",
-          branch.timeline.str(), int64_t{moved.contents.roles.exact}, branch.updated_at, branch.id);
+  const BranchRoles& roles = moved.contents.roles;
+  db_.run(
+      "UPDATE branches SET timeline = ?, roles_exact = ?, roles_as_of = ?, updated_at = ? WHERE id "
+      "= ?",
+      branch.timeline.str(), int64_t{roles.exact}, roles.as_of.value_or(branch.parent_lsn).str(),
+      branch.updated_at, branch.id);
   insert_contents(branch.id, moved.contents);
   if (moved.kept) {
     insert_branch(*moved.kept);

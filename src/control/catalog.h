@@ -4,13 +4,16 @@
 // Passwords are encrypted (password_store.h), of API keys there are only hashes.
 //
 // Threads: any; one connection behind one mutex. The mutex is held across the database's own I/O,
-// the one exception to the rule, for the database is what it guards. Answers are copies.
+// the one exception to the rule, for the database is what it guards. Answers are copies. What says
+// that it is from memory takes neither that mutex nor the database.
 //
 // An object is `init` from the moment its id is chosen until storage has it, and `deleting` from
 // the moment its deletion is decided until storage has let go. After a crash both are cleaned up.
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,77 +22,19 @@
 #include "base/ids.h"
 #include "base/lsn.h"
 #include "base/mutex.h"
+#include "control/catalog_memory.h"
+#include "control/catalog_objects.h"
 #include "control/password_store.h"
 #include "control/sqlite.h"
 #include "protocol/compute_host.h"
 
 namespace halogen::control {
 
-// What every project begins with.
-inline constexpr const char* kOwnerRole = "neondb_owner";
-inline constexpr const char* kFirstDatabase = "neondb";
-
-using Micros = int64_t;  // Since 1970, UTC.
-Micros now_micros();
-
-constexpr int64_t kDefaultHistoryRetention = int64_t{7} * 24 * 3600;
-constexpr double kLeastComputeUnits = 0.25;
-
-struct Project {
-  std::string id;
-  std::string name;
-  TenantId tenant;
-  int pg_version = 15;
-  uint64_t system_identifier = 0;
-  std::string settings = "{}";  // JSON, as the API gave it.
-  std::string state = "init";
-  int64_t default_idle_timeout = 0;
-  Micros created_at = 0;
-  Micros updated_at = 0;
-  std::string org_id;
-  std::string endpoint_defaults = "{}";  // JSON: what new endpoints of it begin with.
-  int64_t history_retention = kDefaultHistoryRetention;  // Seconds.
-  bool store_passwords = true;       // Else none is kept that could be told again.
-  std::optional<Micros> deleted_at;  // While its deletion can be taken back.
-};
-
 // What people wrote about a branch.
 struct Annotation {
   std::string value = "{}";  // A JSON object of texts.
   Micros created_at = 0;
   Micros updated_at = 0;
-};
-
-// Of a branch that was restored from a snapshot.
-struct Restored {
-  std::string from;    // The snapshot. Empty: it was not.
-  std::string as;      // The branch whose place it is to take, or has taken.
-  std::string status;  // restored, finalized
-};
-
-struct Branch {
-  std::string id;
-  std::string project_id;
-  TimelineId timeline;
-  std::optional<std::string> parent_id;
-  Lsn parent_lsn;
-  std::optional<Micros> parent_time;  // Of the last commit at or below parent_lsn.
-  std::string name;
-  bool is_default = false;
-  bool is_look = false;  // A read-only look at its parent's past: not listed, and goes when idle.
-  std::string state = "init";
-  Micros created_at = 0;
-  Micros updated_at = 0;
-  std::optional<Micros> last_reset_at;  // When it was last restored or reset.
-  bool is_protected = false;
-  std::optional<Micros> expires_at;      // When it is deleted by itself,
-  std::optional<Micros> expires_set_at;  // and when that was decided.
-  std::string init_source;               // parent-data, schema-only
-  Micros state_changed_at = 0;
-  Restored restored;
-
-  // Not a look, nor a snapshot's: those have ids of their own kind.
-  bool is_listed() const { return !is_look && !id.starts_with("snap-"); }
 };
 
 struct Snapshot {
@@ -111,28 +56,6 @@ struct BranchSchedule {
   Micros checked_at = 0;     // What was due until then has been taken.
 };
 
-struct Endpoint {
-  std::string id;
-  std::string project_id;
-  std::string branch_id;
-  int64_t idle_timeout = 0;     // Seconds; 0 = default, -1 = never.
-  std::string settings = "{}";  // JSON object: Postgres settings by name.
-  Micros created_at = 0;
-  Micros updated_at = 0;
-  std::optional<Micros> started_at;
-  std::optional<Micros> suspended_at;
-  bool vacuum_due = false;  // Suspended although autovacuum had work.
-  bool read_only = false;
-  std::string name;
-  double least_cu = kLeastComputeUnits;
-  double most_cu = kLeastComputeUnits;
-  bool disabled = false;
-  TimelineId timeline;  // What a read-only one has read since its last start; else nothing.
-  // Every branch has a read-write endpoint, with which the platform works on it. Nobody sees one
-  // that was not asked for, or connects to it.
-  bool asked_for = true;
-};
-
 struct DatabaseRecord {
   int64_t id = 0;
   std::string name;
@@ -151,13 +74,6 @@ struct PendingSql {
   int64_t id = 0;
   std::string database;
   std::string statement;  // Applying it twice does no harm.
-};
-
-// A branch's roles as the catalog knows them. Not exact: a compute has run since and ended without
-// telling, so only a running compute knows.
-struct BranchRoles {
-  bool exact = false;
-  std::vector<StoredRole> roles;
 };
 
 struct Operation {
@@ -315,7 +231,8 @@ class Catalog {
   std::vector<Branch> children(const std::string& branch_id);
   std::vector<Branch> looks();
 
-  // Endpoints.
+  // Endpoints. From memory, with what it belongs to; not_found.
+  KnownEndpoint known(const std::string& endpoint_id);
   Endpoint endpoint(const std::string& id);
   // The read-write one, asked for or not.
   Endpoint endpoint_of_branch(const std::string& branch_id);
@@ -328,15 +245,23 @@ class Catalog {
   void update_endpoint(const Endpoint& endpoint);
   std::vector<Endpoint> endpoints(const std::string& project_id);
   std::vector<Endpoint> all_endpoints();
-  // After this, and durably, the catalog's copy of the branch's roles is not exact.
-  void compute_starting(const Endpoint& endpoint, const Operation& operation);
-  void compute_started(const Endpoint& endpoint);
-  // No roles: they could not be read, so the copy stays inexact.
-  void compute_suspended(const Endpoint& endpoint, const ComputeStopped& stopped);
+  // In memory: its compute is about to run, so the copy of its branch's roles is not exact; it has
+  // been suspended, with those roles (none: they could not be read, so the copy stays inexact).
+  void note_starting(const Endpoint& endpoint);
+  void note_suspended(const Endpoint& endpoint, const ComputeStopped& stopped);
+  // The same for the database, with the operation that did it; these may come later.
+  void compute_started(const Endpoint& endpoint, Micros at, const Operation& operation);
+  void compute_suspended(const Endpoint& endpoint, Micros at, const ComputeStopped& stopped,
+                         const Operation& operation);
 
   // Roles and what goes with them.
   BranchContents contents(const std::string& branch_id);
   BranchRoles roles(const std::string& branch_id);
+  // Those that are exact, from memory; nullopt: they are not.
+  std::optional<BranchRoles> exact_roles(const std::string& branch_id);
+  // Tells where the log of a timeline ends. A copy of roles is exact only if it is of that end. Set
+  // before others use this; without it, what note_starting() has not said may be taken for exact.
+  void set_end_of_log(std::function<Lsn(TimelineId)> end_of_log);
   std::vector<std::pair<std::string, std::string>> passwords(const std::string& branch_id);
   std::map<std::string, Micros> passwords_given_at(const std::string& branch_id);
   std::optional<std::string> password(const std::string& branch_id, const std::string& role);
@@ -363,7 +288,7 @@ class Catalog {
   // Of projects that do not want them stored: told once, when they are made.
   void forget_unwanted_passwords();
   std::vector<PendingSql> pending_sql(const std::string& branch_id);
-  void remove_pending_sql(int64_t id);
+  void remove_pending_sql(const std::vector<PendingSql>& pending);
 
   // Operations.
   void put_operation(const Operation& operation);  // Inserts or replaces.
@@ -410,7 +335,24 @@ class Catalog {
       REQUIRES(mutex_);
   void remove_plan(const PlannedChange& change) REQUIRES(mutex_);
 
+  // What has changed, from the database to memory. Never throws: what cannot be read is not known.
+  void remember(const Database::Changes& changes) REQUIRES(mutex_);
+  void remember_rows(const Database::Changes& changes) REQUIRES(mutex_);
+  void forget_rows(const Database::Changes& changes) REQUIRES(mutex_);
+  struct RowRange {
+    int64_t first = std::numeric_limits<int64_t>::min();
+    int64_t last = std::numeric_limits<int64_t>::max();
+  };
+  void remember_projects(RowRange range) REQUIRES(mutex_);
+  void remember_branches(RowRange range) REQUIRES(mutex_);
+  void remember_endpoints(RowRange range) REQUIRES(mutex_);
+  void remember_pending_sql(RowRange range) REQUIRES(mutex_);
+  std::vector<StoredRole> read_roles(const std::string& branch_id) REQUIRES(mutex_);
+
+  CatalogMemory memory_;
+  std::function<Lsn(TimelineId)> end_of_log_;
   Mutex mutex_;
+  Database::Changes unread_ GUARDED_BY(mutex_);  // That memory lacks.
   Database db_ GUARDED_BY(mutex_);
   std::optional<PasswordStore> passwords_ GUARDED_BY(mutex_);  // There from migrate() on.
 };

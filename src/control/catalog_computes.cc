@@ -5,14 +5,18 @@
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "control/catalog.h"
 
 namespace halogen::control {
 namespace {
 
+const log::Logger logger("control");
+
 constexpr const char* kEndpointColumns =
     "id, project_id, branch_id, idle_timeout, settings, created_at, updated_at, started_at, "
-    "suspended_at, vacuum_due, read_only, name, least_cu, most_cu, disabled, asked_for, timeline";
+    "suspended_at, vacuum_due, read_only, name, least_cu, most_cu, disabled, asked_for, timeline, "
+    "next_job_at";
 constexpr const char* kOperationColumns =
     "id, project_id, branch_id, endpoint_id, action, status, error, created_at, updated_at";
 
@@ -28,6 +32,9 @@ ChangeKind change_kind(const std::string& name) {
   if (found == kChangeKinds.end()) throw Error(Errc::corrupt, "no kind of change is \"{}\"", name);
   return static_cast<ChangeKind>(found - kChangeKinds.begin());
 }
+
+// Where the record after one that ends here begins.
+constexpr Lsn aligned(Lsn lsn) { return Lsn((lsn.value + 7) & ~uint64_t{7}); }
 
 Endpoint read_endpoint(const Statement& row) {
   Endpoint endpoint;
@@ -49,6 +56,7 @@ Endpoint read_endpoint(const Statement& row) {
   endpoint.asked_for = row.integer(15) != 0;
   if (std::string timeline = row.text(16); !timeline.empty())
     endpoint.timeline = TimelineId::parse(timeline);
+  endpoint.next_job_at = row.optional_integer(17);
   return endpoint;
 }
 
@@ -199,31 +207,65 @@ void Catalog::update_endpoint(const Endpoint& endpoint) {
   if (db_.changes() == 0) throw Error(Errc::not_found, "endpoint not found");
 }
 
-void Catalog::compute_starting(const Endpoint& endpoint, const Operation& operation) {
+void Catalog::remember_endpoints(RowRange range) {
+  bool found = false;
+  Statement rows = db_.query(
+      fmt::format("SELECT {}, rowid FROM endpoints WHERE rowid BETWEEN ? AND ?", kEndpointColumns),
+      range.first, range.last);
+  for (; rows.step(); found = true) memory_.set_endpoint(rows.integer(18), read_endpoint(rows));
+  if (!found) memory_.set_endpoint(range.first, std::nullopt);
+}
+
+KnownEndpoint Catalog::known(const std::string& endpoint_id) {
+  if (auto found = memory_.endpoint(endpoint_id)) return *std::move(found);
+  MutexLock lock(mutex_);
+  // Memory may just be made anew, or lack what could not be read.
+  if (!unread_.rows.empty() || unread_.all) {
+    remember_rows(unread_);
+    unread_ = {};
+  }
+  if (auto found = memory_.endpoint(endpoint_id)) return *std::move(found);
+  throw Error(Errc::not_found, "endpoint not found");
+}
+
+void Catalog::note_starting(const Endpoint& endpoint) {
+  if (!endpoint.read_only) memory_.forget_roles(endpoint.branch_id);
+}
+
+void Catalog::note_suspended(const Endpoint& endpoint, const ComputeStopped& stopped) {
+  if (endpoint.read_only || stopped.roles.empty()) return;
+  if (auto known = memory_.endpoint(endpoint.id))
+    memory_.set_roles(endpoint.branch_id,
+                      {known->branch.timeline, {true, stopped.roles, stopped.end}});
+}
+
+void Catalog::compute_started(const Endpoint& endpoint, Micros at, const Operation& operation) {
   MutexLock lock(mutex_);
   Transaction transaction(db_);
+  db_.run("UPDATE endpoints SET started_at = ?, vacuum_due = 0 WHERE id = ?", at, endpoint.id);
   if (!endpoint.read_only)
     db_.run("UPDATE branches SET roles_exact = 0 WHERE id = ?", endpoint.branch_id);
   upsert_operation(operation);
   transaction.commit();
 }
 
-void Catalog::compute_started(const Endpoint& endpoint) {
-  MutexLock lock(mutex_);
-  db_.run("UPDATE endpoints SET started_at = ? WHERE id = ?", now_micros(), endpoint.id);
-}
-
-void Catalog::compute_suspended(const Endpoint& endpoint, const ComputeStopped& stopped) {
+void Catalog::compute_suspended(const Endpoint& endpoint, Micros at, const ComputeStopped& stopped,
+                                const Operation& operation) {
   const std::vector<StoredRole>& roles = stopped.roles;
   MutexLock lock(mutex_);
   Transaction transaction(db_);
-  db_.run("UPDATE endpoints SET suspended_at = ?, vacuum_due = ? WHERE id = ?", now_micros(),
+  db_.run("UPDATE endpoints SET suspended_at = ?, vacuum_due = ? WHERE id = ?", at,
           int64_t{stopped.vacuum_due}, endpoint.id);
+  if (stopped.next_job)
+    db_.run("UPDATE endpoints SET next_job_at = nullif(?, 0) WHERE id = ?", *stopped.next_job,
+            endpoint.id);
   if (!roles.empty() && !endpoint.read_only) {
     put_roles(endpoint.branch_id, roles);
-    db_.run("UPDATE branches SET roles_exact = 1 WHERE id = ?", endpoint.branch_id);
+    db_.run("UPDATE branches SET roles_exact = 1, roles_as_of = ? WHERE id = ?", stopped.end.str(),
+            endpoint.branch_id);
     put_databases(endpoint.branch_id, stopped.databases);
   }
+  upsert_operation(operation);
   transaction.commit();
 }
 
@@ -232,20 +274,38 @@ BranchContents Catalog::contents(const std::string& branch_id) {
           databases(branch_id), pending_sql(branch_id)};
 }
 
-BranchRoles Catalog::roles(const std::string& branch_id) {
-  MutexLock lock(mutex_);
-  BranchRoles found;
-  Statement branch = db_.query("SELECT roles_exact FROM branches WHERE id = ?", branch_id);
-  if (!branch.step()) throw Error(Errc::not_found, "branch not found");
-  found.exact = branch.integer(0) != 0;
+std::vector<StoredRole> Catalog::read_roles(const std::string& branch_id) {
   Statement rows = db_.query(
       "SELECT name, verifier, can_login, oid, valid_until FROM roles WHERE branch_id = ? "
       "ORDER BY name",
       branch_id);
+  std::vector<StoredRole> found;
   while (rows.step())
-    found.roles.push_back({rows.text(0), rows.text(1), rows.integer(2) != 0,
-                           static_cast<uint32_t>(rows.integer(3)), rows.optional_integer(4)});
+    found.push_back({rows.text(0), rows.text(1), rows.integer(2) != 0,
+                     static_cast<uint32_t>(rows.integer(3)), rows.optional_integer(4)});
   return found;
+}
+
+BranchRoles Catalog::roles(const std::string& branch_id) {
+  if (auto exact = exact_roles(branch_id)) return *std::move(exact);
+  MutexLock lock(mutex_);
+  Statement branch = db_.query("SELECT 1 FROM branches WHERE id = ?", branch_id);
+  if (!branch.step()) throw Error(Errc::not_found, "branch not found");
+  return {false, read_roles(branch_id), {}};
+}
+
+std::optional<BranchRoles> Catalog::exact_roles(const std::string& branch_id) {
+  auto known = memory_.roles(branch_id);
+  if (!known) return std::nullopt;
+  if (!end_of_log_) return std::move(known->roles);
+  try {
+    const Lsn end = end_of_log_(known->timeline);
+    if (aligned(end) == aligned(known->roles.as_of.value_or(Lsn()))) return std::move(known->roles);
+  } catch (const Error& error) {
+    logger.info("branch {}: whether its roles are known depends on its log: {}", branch_id,
+                error.what());
+  }
+  return std::nullopt;
 }
 
 std::vector<std::pair<std::string, std::string>> Catalog::passwords(const std::string& branch_id) {
@@ -421,9 +481,11 @@ std::vector<PendingSql> Catalog::pending_sql(const std::string& branch_id) {
   return found;
 }
 
-void Catalog::remove_pending_sql(int64_t id) {
+void Catalog::remove_pending_sql(const std::vector<PendingSql>& pending) {
   MutexLock lock(mutex_);
-  db_.run("DELETE FROM pending_sql WHERE id = ?", id);
+  Transaction transaction(db_);
+  for (const PendingSql& one : pending) db_.run("DELETE FROM pending_sql WHERE id = ?", one.id);
+  transaction.commit();
 }
 
 void Catalog::upsert_operation(const Operation& operation) {

@@ -79,9 +79,10 @@ class CatalogSecrets : public testing::Test {
          {"org_id", "endpoint_defaults", "history_retention", "store_passwords", "deleted_at"}},
         {"branches",
          {"is_protected", "expires_at", "expires_set_at", "init_source", "restored_from",
-          "restored_as", "restore_status", "state_changed_at"}},
+          "restored_as", "restore_status", "state_changed_at", "roles_as_of"}},
         {"endpoints",
-         {"read_only", "name", "least_cu", "most_cu", "disabled", "asked_for", "timeline"}},
+         {"read_only", "name", "least_cu", "most_cu", "disabled", "asked_for", "timeline",
+          "next_job_at"}},
         {"roles", {"created_at", "updated_at"}},
         {"databases", {"created_at", "updated_at"}}};
     for (const auto& [table, names] : columns)

@@ -11,6 +11,8 @@
 namespace halogen::control {
 namespace {
 
+constexpr Lsn kEnd(0x1'0000'1000);
+
 class CatalogTest : public testing::Test {
  protected:
   CatalogTest() {
@@ -100,15 +102,78 @@ TEST_F(CatalogTest, RolesAreExactOnlyFromACleanSuspendToTheNextStart) {
   add_project("p");
   const std::string& branch = main_.branch.id;
   EXPECT_TRUE(catalog_->roles(branch).exact);
-  catalog_->compute_starting(main_.endpoint, {.id = random_uuid()});
+  catalog_->note_starting(main_.endpoint);
   EXPECT_FALSE(catalog_->roles(branch).exact);
-  catalog_->compute_suspended(main_.endpoint, {});
+  catalog_->compute_started(main_.endpoint, 1, {.id = random_uuid()});
+  EXPECT_FALSE(catalog_->roles(branch).exact);
+  catalog_->note_suspended(main_.endpoint, {});
+  catalog_->compute_suspended(main_.endpoint, 2, {}, {.id = random_uuid()});
   EXPECT_FALSE(catalog_->roles(branch).exact) << "they could not be read";
-  catalog_->compute_suspended(main_.endpoint, {.roles = {{"bob", "SCRAM-SHA-256$b", true}}});
-  BranchRoles roles = catalog_->roles(branch);
-  EXPECT_TRUE(roles.exact);
-  ASSERT_EQ(roles.roles.size(), 1u);
-  EXPECT_EQ(roles.roles[0].name, "bob");
+  const ComputeStopped stopped{.end = kEnd, .roles = {{"bob", "SCRAM-SHA-256$b", true}}};
+  catalog_->note_suspended(main_.endpoint, stopped);
+  for (bool written : {false, true}) {
+    if (written) catalog_->compute_suspended(main_.endpoint, 3, stopped, {.id = random_uuid()});
+    BranchRoles roles = catalog_->roles(branch);
+    EXPECT_TRUE(roles.exact);
+    ASSERT_EQ(roles.roles.size(), 1u);
+    EXPECT_EQ(roles.roles[0].name, "bob");
+  }
+}
+
+// Whatever was written, or not, before a kill.
+TEST_F(CatalogTest, RolesAreExactOnlyIfTheLogEndsWhereTheyWereRead) {
+  add_project("p");
+  const std::string& branch = main_.branch.id;
+  Lsn end = main_.branch.parent_lsn;
+  auto follow = [&] { catalog_->set_end_of_log([&](TimelineId) { return end; }); };
+  follow();
+  EXPECT_TRUE(catalog_->roles(branch).exact) << "as the branch began";
+  const ComputeStopped stopped{.end = kEnd, .roles = {{"bob", "SCRAM-SHA-256$b", true}}};
+  catalog_->compute_suspended(main_.endpoint, 3, stopped, {.id = random_uuid()});
+  end = kEnd;
+  reopen();
+  follow();
+  EXPECT_TRUE(catalog_->exact_roles(branch));
+  end = kEnd + 8;  // A compute has run, and the catalog has not heard of it.
+  EXPECT_FALSE(catalog_->exact_roles(branch));
+  EXPECT_FALSE(catalog_->roles(branch).exact);
+  catalog_->set_end_of_log([](TimelineId) -> Lsn { throw Error(Errc::corrupt, "damaged"); });
+  EXPECT_FALSE(catalog_->exact_roles(branch)) << "in doubt";
+}
+
+// The memory is that of the database after every commit, whatever it was that changed.
+TEST_F(CatalogTest, WhatAWakeNeedsIsKnownFromMemory) {
+  Project project = add_project("p");
+  const std::string& id = main_.endpoint.id;
+  KnownEndpoint known = catalog_->known(id);
+  EXPECT_EQ(known.branch.timeline, main_.branch.timeline);
+  EXPECT_EQ(known.project.tenant, project.tenant);
+  EXPECT_TRUE(known.has_pending_sql);
+  catalog_->remove_pending_sql(catalog_->pending_sql(main_.branch.id));
+  EXPECT_FALSE(catalog_->known(id).has_pending_sql);
+  Endpoint changed = main_.endpoint;
+  changed.settings = R"({"pg_settings":{"work_mem":"8MB"}})";
+  catalog_->update_endpoint(changed);
+  EXPECT_EQ(catalog_->known(id).endpoint.settings, changed.settings);
+  project.settings = R"({"quota":{}})";
+  catalog_->update_project(project);
+  EXPECT_EQ(catalog_->known(id).project.settings, project.settings);
+  MovedBranch moved{main_.branch, main_.contents, std::nullopt};
+  moved.branch.timeline = TimelineId::random();
+  catalog_->add_loose_timeline({moved.branch.timeline, project.id});
+  catalog_->move_branch(moved, {.id = random_uuid()});
+  EXPECT_EQ(catalog_->known(id).branch.timeline, moved.branch.timeline);
+  EXPECT_TRUE(catalog_->known(id).has_pending_sql);
+  Endpoint by = main_.endpoint;
+  by.id = new_endpoint_id();
+  catalog_->replace_endpoint(id, by);
+  EXPECT_THROW(catalog_->known(id), Error);
+  catalog_->drop_older_password_keys();  // Writes the database anew: rows get other numbers.
+  EXPECT_EQ(catalog_->known(by.id).branch.timeline, moved.branch.timeline);
+  catalog_->remove_branch(main_.branch.id);
+  EXPECT_THROW(catalog_->known(by.id), Error) << "with its branch";
+  reopen();
+  EXPECT_THROW(catalog_->known(by.id), Error);
 }
 
 TEST_F(CatalogTest, ABranchTakesAllOfItsOwnWithIt) {

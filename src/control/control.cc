@@ -112,6 +112,8 @@ struct Control::Impl {
                  .usage = &usage,
                  .monitor = &monitor,
                  .console = &console} {
+    catalog.set_end_of_log(
+        [&safekeeper = options.safekeeper](TimelineId id) { return safekeeper.catch_up(id); });
     endpoints.set_look([this](const std::string& endpoint, const std::string& moment) {
       return projects.looks().look_at(endpoint, moment);
     });

@@ -38,7 +38,10 @@ class FakeHost : public ComputeHost {
     if (!force && clients) throw Error(Errc::conflict, "clients are connected");
     MutexLock lock(mutex_);
     if (running_.erase(id) == 0) return {};
-    return {Lsn(1000), roles_, databases_, force && vacuum_due};
+    ComputeStopped stopped{Lsn(0x3000000 + 0x100 * suspends.load()), roles_, databases_,
+                           force && vacuum_due, std::nullopt};
+    if (next_job >= 0) stopped.next_job = next_job;
+    return stopped;
   }
   void destroy(const std::string& id) override {
     MutexLock lock(mutex_);
@@ -143,6 +146,7 @@ class FakeHost : public ComputeHost {
   std::atomic<int> fail_suspends = 0;
   std::atomic<bool> clients = false;
   std::atomic<bool> vacuum_due = false;
+  std::atomic<int64_t> next_job = -1;  // Not known.
   // While true, that call does not return.
   std::atomic<bool> start_gate = false;
   std::atomic<bool> suspend_gate = false;

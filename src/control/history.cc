@@ -34,14 +34,13 @@ Beginning History::find(const Project& project, const Branch& source, const Want
 
 Beginning History::at_head(const Branch& source) {
   Beginning found;
-  // The source's roles are those at its head only if no compute has run between the two looks.
-  const Endpoint endpoint = catalog_.endpoint_of_branch(source.id);
-  const bool exact = catalog_.roles(source.id).exact;
+  // The source's roles are those at its head only if its log ends at the same place for both looks.
+  const BranchRoles before = catalog_.roles(source.id);
   found.lsn = head(source);
   found.contents = catalog_.contents(source.id);
-  bool& exact_now = found.contents.roles.exact;
-  exact_now =
-      exact_now && exact && catalog_.endpoint(endpoint.id).suspended_at == endpoint.suspended_at;
+  BranchRoles& roles = found.contents.roles;
+  roles.exact = roles.exact && before.exact && roles.as_of == before.as_of;
+  if (!roles.exact) roles.as_of.reset();
   found.time = pageserver_.moment_at(source.timeline, found.lsn).commit_time;
   return found;
 }

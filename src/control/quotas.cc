@@ -120,7 +120,7 @@ SettingValues Quotas::settings_of(const Endpoint& endpoint) {
     if (found == quotas_.end() || found->second.branch_bytes == 0) return {};
     most = found->second.branch_bytes;
   }
-  const int64_t over = exceeded_size(options_.catalog.branch(endpoint.branch_id), most);
+  const int64_t over = exceeded_size(options_.catalog.known(endpoint.id).branch, most);
   MutexLock lock(mutex_);
   told_[endpoint.id] = over;
   return {{kSizeSetting, std::to_string(over)}};

@@ -18,6 +18,8 @@ namespace {
   int extended = sqlite3_extended_errcode(db);
   if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY)
     throw Error(Errc::already_exists, "{}", sqlite3_errmsg(db));
+  if (extended == SQLITE_CONSTRAINT_FOREIGNKEY)
+    throw Error(Errc::not_found, "catalog: {}: what it belongs to is gone", what);
   throw Error(Errc::io, "catalog: {}: {}", what, sqlite3_errmsg(db));
 }
 
@@ -116,10 +118,32 @@ Database::~Database() { sqlite3_close(db_); }
 
 void Database::exec(const std::string& sql) {
   if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) fail(db_, sql);
+  tell_if_committed();
+}
+
+void Database::watch(std::set<std::string> tables, std::function<void(const Changes&)> committed) {
+  watched_ = std::move(tables);
+  committed_ = std::move(committed);
+  auto changed = [](void* self, int, const char*, const char* table, sqlite3_int64 row) {
+    static_cast<Database*>(self)->note_change(table, row);
+  };
+  sqlite3_update_hook(db_, changed, this);
+}
+
+void Database::note_change(const char* table, int64_t row) {
+  if (watched_.contains(table)) changes_.rows[table].insert(row);
+}
+
+void Database::tell_if_committed() {
+  if ((changes_.rows.empty() && !changes_.all) || sqlite3_get_autocommit(db_) == 0) return;
+  const Changes changes = std::exchange(changes_, {});
+  if (committed_) committed_(changes);
 }
 
 void Database::rewrite() {
   exec("VACUUM");
+  changes_.all = true;
+  tell_if_committed();
   Statement checkpoint = query("PRAGMA wal_checkpoint(TRUNCATE)");
   if (!checkpoint.step() || checkpoint.integer(0) != 0)
     throw Error(Errc::io, "catalog: its journal cannot be emptied");

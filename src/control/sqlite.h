@@ -1,11 +1,15 @@
 // sqlite.h: a thin, owned handle on one SQLite database, and its statements.
 //
 // Not thread-safe: the catalog's mutex guards it. Every failure is an Error: already_exists for a
-// broken UNIQUE constraint, io for the rest.
+// broken UNIQUE constraint, not_found for a row that names another that is not there, io for the
+// rest.
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -56,6 +60,15 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // Rows that have changed, or may have, by their table and number (rowid).
+  struct Changes {
+    std::map<std::string, std::set<int64_t>> rows;
+    bool all = false;  // They may have got new numbers.
+  };
+  // Calls `committed` after each commit that changed some of these tables, before the call that
+  // committed returns. They must have row numbers.
+  void watch(std::set<std::string> tables, std::function<void(const Changes&)> committed);
+
   // One or more statements without parameters.
   void exec(const std::string& sql);
   // One statement: parameters are std::string_view, int64_t or std::optional of these.
@@ -68,9 +81,12 @@ class Database {
   }
   template <typename... Args>
   void run(std::string_view sql, const Args&... args) {
-    Statement statement = query(sql, args...);
-    while (statement.step()) {
+    {
+      Statement statement = query(sql, args...);
+      while (statement.step()) {
+      }
     }
+    tell_if_committed();
   }
   int64_t changes() const;
   // A copy of the database as of now, by SQLite's backup.
@@ -80,7 +96,13 @@ class Database {
   void rewrite();
 
  private:
+  void note_change(const char* table, int64_t row);
+  void tell_if_committed();
+
   sqlite3* db_ = nullptr;
+  std::set<std::string> watched_;
+  std::function<void(const Changes&)> committed_;
+  Changes changes_;  // Since the last commit, with those of transactions that were rolled back.
 };
 
 // Rolls back unless commit() was called.

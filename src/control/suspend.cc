@@ -17,6 +17,10 @@ namespace {
 const log::Logger logger("control");
 
 constexpr int kWakeAttempts = 10;
+// After a job that a compute was woken for: how long until it is looked whether it can go.
+constexpr std::chrono::seconds kAfterJob{15};
+// An alarm is set no further ahead: clocks may be set.
+constexpr std::chrono::seconds kLongestAlarm{3600};
 
 // Seconds, or -1, of what is set: 0 is the default.
 int64_t timeout_of(int64_t set) { return set == 0 ? kDefaultIdleTimeout : set; }
@@ -52,7 +56,6 @@ EndpointManager::EndpointManager(Options options)
       looks_(2),
       readers_(4),
       answers_(1),
-      books_(1),
       logins_(options.jobs),
       starts_of_computes_(options.jobs),
       suspends_(options.jobs),
@@ -271,10 +274,12 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machine->asked_for = endpoint.asked_for;
   machine->disabled = endpoint.disabled;
   machine->vacuum_due = endpoint.vacuum_due;
+  machine->next_job = endpoint.next_job_at.value_or(0);
   uses_.add(machine->use);
   MutexLock lock(mutex_);
   set_open(*machine);
   watch_for_vacuum(*machine);
+  watch_for_job(*machine);
   if (!endpoint.read_only) by_branch_[endpoint.branch_id] = endpoint.id;
   machines_.emplace(endpoint.id, std::move(machine));
 }
@@ -318,7 +323,11 @@ void EndpointManager::update(const Endpoint& endpoint) {
 ComputeState EndpointManager::state(const std::string& endpoint_id) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint_id);
-  return machine ? machine->state : ComputeState::idle;
+  if (!machine) return ComputeState::idle;
+  // Whoever sees that it is suspended finds in the catalog what it left.
+  if (machine->state == ComputeState::idle && machine->unrecorded > 0)
+    return ComputeState::suspending;
+  return machine->state;
 }
 
 std::optional<Micros> EndpointManager::last_active(const std::string& endpoint_id) {
@@ -338,6 +347,14 @@ std::string EndpointManager::keeps_awake(const std::string& endpoint_id) {
   if (const int uses = use.count; uses > 0) return fmt::format("sessions at work: {}", uses);
   if (use.timeout < 0) return "suspending is off";
   return use.begun == machine->kept_after ? machine->kept_awake : "";
+}
+
+std::optional<Micros> EndpointManager::next_job(const std::string& endpoint_id) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || machine->state != ComputeState::idle || machine->next_job == 0)
+    return std::nullopt;
+  return machine->next_job;
 }
 
 size_t EndpointManager::active() {
@@ -415,7 +432,7 @@ Operation EndpointManager::begin_start(const std::string& endpoint_id) {
     std::optional<Error> refused = refusal(*machine);
     if (refused && !stopping_) throw Error(Errc::conflict, "{}", refused->what());
   }
-  Operation operation = new_operation(catalog_.endpoint(endpoint_id), "start_compute");
+  Operation operation = new_operation(catalog_.known(endpoint_id).endpoint, "start_compute");
   // Known to the catalog before the job can finish it; never written under the mutex.
   catalog_.put_operation(operation);
   std::optional<Operation> shared;
@@ -439,7 +456,7 @@ Operation EndpointManager::begin_start(const std::string& endpoint_id) {
 }
 
 Operation EndpointManager::begin_suspend(const std::string& endpoint_id) {
-  Operation operation = new_operation(catalog_.endpoint(endpoint_id), "suspend_compute");
+  Operation operation = new_operation(catalog_.known(endpoint_id).endpoint, "suspend_compute");
   catalog_.put_operation(operation);
   std::optional<Operation> shared;
   {
@@ -695,6 +712,44 @@ void EndpointManager::end_vacuum(const std::string& endpoint_id) {
     waiting_for_vacuum_.pop_front();
     wake_for_vacuum(next);
   }
+}
+
+void EndpointManager::watch_for_job(Machine& machine) {
+  if (machine.next_job == 0 || machine.state != ComputeState::idle || !machine.asked_for) return;
+  const auto now = steady_clock::now();
+  const auto spread = std::hash<std::string>()(machine.id) % (options_.job_lead.count() + 1);
+  const std::chrono::microseconds left(machine.next_job - now_micros());
+  auto at = now + left - options_.job_lead - std::chrono::seconds(spread);
+  if (machine.job_tried != steady_clock::time_point())
+    at = std::max(at, machine.job_tried + options_.job_rest);
+  at = std::clamp<steady_clock::time_point>(at, now, now + kLongestAlarm);
+  alarms_.set(at,
+              [this, id = machine.id, alarm = ++machine.job_alarm] { wake_for_job(id, alarm); });
+}
+
+void EndpointManager::wake_for_job(const std::string& endpoint_id, uint64_t alarm) {
+  MutexLock lock(mutex_);
+  MachinePtr machine = find(endpoint_id);
+  if (!machine || stopping_ || machine->job_alarm != alarm) return;
+  Machine& m = *machine;
+  if (m.next_job == 0 || m.state != ComputeState::idle || !m.asked_for) return;
+  const std::chrono::microseconds left(m.next_job - now_micros());
+  if (left > 2 * options_.job_lead + std::chrono::seconds(1)) return watch_for_job(m);
+  m.job_tried = steady_clock::now();
+  if (refusal(m)) return watch_for_job(m);  // It may be over by the next one.
+  logger.info("{}: woken for a job of pg_cron", endpoint_id);
+  m.job_wanted = m.start_wanted = true;
+  schedule(machine);
+}
+
+void EndpointManager::begin_idle(Machine& machine) {
+  auto since = steady_clock::now();
+  const std::chrono::seconds timeout(machine.use->timeout);
+  if (machine.for_job && machine.use->begun == machine.used_before && timeout > kAfterJob) {
+    const std::chrono::microseconds left(machine.next_job - now_micros());
+    since += std::max<steady_clock::duration>(left, std::chrono::seconds(0)) + kAfterJob - timeout;
+  }
+  machine.use->idle_since = since;
 }
 
 }  // namespace halogen::control

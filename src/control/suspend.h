@@ -26,6 +26,7 @@
 #include "base/mutex.h"
 #include "control/activity.h"
 #include "control/alarms.h"
+#include "control/books.h"
 #include "control/catalog.h"
 #include "control/endpoint_uses.h"
 #include "control/fair_jobs.h"
@@ -55,6 +56,10 @@ class EndpointManager final : public Endpoints {
     std::chrono::seconds suspend_deadline{120};
     // One that was suspended by force although autovacuum had work is woken for it after so long.
     std::chrono::seconds vacuum_rest{3600};
+    // A compute with jobs of pg_cron is woken so long before one is due, and up to twice that, so
+    // that not all are at once; it is not woken for jobs more often than once in `job_rest`.
+    std::chrono::seconds job_lead{6};
+    std::chrono::seconds job_rest{60};
   };
 
   explicit EndpointManager(Options options);
@@ -112,6 +117,8 @@ class EndpointManager final : public Endpoints {
   std::optional<Micros> last_active(const std::string& endpoint_id);
   // What an active compute is kept awake by: for people; "" if it sleeps or nothing does.
   std::string keeps_awake(const std::string& endpoint_id);
+  // When a suspended compute is needed for a job of pg_cron's, if it is.
+  std::optional<Micros> next_job(const std::string& endpoint_id);
   size_t active();
   // How long which computes have run since the last call.
   std::vector<Activity> take_activity() { return activity_.take(); }
@@ -170,8 +177,15 @@ class EndpointManager final : public Endpoints {
   void end_job(const MachinePtr& machine, ComputeState state);
 
   void run_start(const MachinePtr& machine);
-  ComputeAddress start_compute(const MachinePtr& machine, const Operation& operation);
+  ComputeAddress start_compute(const MachinePtr& machine, const KnownEndpoint& known);
+  TimelineId make_reader_timeline(const Endpoint& reader);
   void apply_pending(const Endpoint& endpoint);
+  // In the books: a suspend, or what came of an operation that changed nothing.
+  void record_suspend(const MachinePtr& machine, const Endpoint& endpoint, ComputeStopped stopped,
+                      const Operation& operation);
+  void record(Operation operation, const std::string& status, const std::string& error = "");
+  // Waits until the catalog has been told of all suspends, for work that reads it; not for long.
+  void wait_for_books(const MachinePtr& machine);
   void run_suspend(const MachinePtr& machine);
   void run_roles(const MachinePtr& machine);
   void run_exclusive(const MachinePtr& machine);
@@ -189,6 +203,11 @@ class EndpointManager final : public Endpoints {
   void watch_for_vacuum(Machine& machine) REQUIRES(mutex_);
   void wake_for_vacuum(const std::string& endpoint_id) REQUIRES(mutex_);
   void end_vacuum(const std::string& endpoint_id) REQUIRES(mutex_);
+  // Those that have jobs of pg_cron are woken ahead of each.
+  void watch_for_job(Machine& machine) REQUIRES(mutex_);
+  void wake_for_job(const std::string& endpoint_id, uint64_t alarm);
+  // Nothing uses it from now on. One that was started for a job alone is due for a suspend sooner.
+  void begin_idle(Machine& machine) REQUIRES(mutex_);
   Operation new_operation(const Endpoint& endpoint, const std::string& action);
 
   const Options options_;
@@ -196,6 +215,7 @@ class EndpointManager final : public Endpoints {
   ComputeHost& host_;
   Mutex mutex_;
   CondVar job_ended_;  // While stopping.
+  CondVar recorded_;   // A suspend is in the catalog.
   EndpointUses uses_;
   ActivityLog activity_;
   std::atomic<uint64_t> starts_ = 0;  // Of all endpoints' computes: numbers them.
@@ -214,7 +234,7 @@ class EndpointManager final : public Endpoints {
   Jobs looks_;    // These wait for other jobs.
   Jobs readers_;  // Likewise: starts of read-only computes.
   Jobs answers_;  // Short: callbacks of wakes that need no start.
-  Jobs books_;    // What the catalog is told when nobody waits for that.
+  Books books_;
   FairJobs logins_;
   FairJobs starts_of_computes_;
   FairJobs suspends_;

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "control/settings/compute_size.h"
 #include "control/settings/endpoint_settings.h"
+#include "control/settings/job_settings.h"
 #include "control/settings/preload_libraries.h"
 #include "control/suspend_machine.h"
 
@@ -19,6 +20,9 @@ const log::Logger logger("control");
 metrics::Histogram wake_seconds =
     metrics::histogram("halogen_wake_seconds", "Time from a wake's start to a ready compute.");
 
+// API work can do nothing without the catalog either.
+constexpr std::chrono::seconds kBooksPatience{5};
+
 // What an older release stored and this one does not allow must not keep an endpoint from starting.
 SettingValues allowed_settings_of(const Endpoint& endpoint) {
   SettingsInForce found =
@@ -29,9 +33,8 @@ SettingValues allowed_settings_of(const Endpoint& endpoint) {
   return found.values;
 }
 
-ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settings_guard) {
-  Project project = catalog.project(endpoint.project_id);
-  Branch branch = catalog.branch(endpoint.branch_id);
+ComputeSpec compute_spec(const KnownEndpoint& known, bool settings_guard) {
+  const auto& [endpoint, branch, project, pending] = known;
   ComputeSpec spec;
   spec.endpoint_id = endpoint.id;
   spec.tenant = project.tenant;
@@ -40,14 +43,18 @@ ComputeSpec compute_spec(Catalog& catalog, const Endpoint& endpoint, bool settin
   spec.major = project.pg_version;
   const nlohmann::json settings = nlohmann::json::parse(endpoint.settings);
   spec.outgoing_traffic = outgoing_traffic(settings);
+  spec.least_units = endpoint.least_cu;
+  spec.most_units = endpoint.most_cu;
   spec.settings = settings_guard ? allowed_settings_of(endpoint) : postgres_values(settings);
   std::string libraries =
       libraries_to_start_with(spec.settings["shared_preload_libraries"],
                               nlohmann::json::parse(project.settings), project.pg_version);
   spec.settings.erase("shared_preload_libraries");
   if (!libraries.empty()) spec.settings["shared_preload_libraries"] = std::move(libraries);
+  const bool reads_only = branch.is_look || endpoint.read_only;
+  prepare_for_jobs(spec.settings, reads_only, kFirstDatabase);
   spec.settings.merge(settings_of_size(endpoint.most_cu, spec.settings));
-  if (branch.is_look || endpoint.read_only) {
+  if (reads_only) {
     spec.settings["halogen.read_only"] = "on";
     spec.settings["default_transaction_read_only"] = "on";
     spec.settings["autovacuum"] = "off";
@@ -85,11 +92,11 @@ void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
     machine->kept_awake.clear();
     end_vacuum(machine->id);
     watch_for_vacuum(*machine);
+    watch_for_job(*machine);
   }
   // A start that was to follow a suspend, which has failed.
   if (state == ComputeState::active && machine->start_operation) {
-    books_.add(
-        [this, id = machine->start_operation->id] { catalog_.finish_operation(id, "skipped"); });
+    record(*machine->start_operation, "skipped");
     machine->start_operation.reset();
     machine->start_wanted = false;
   }
@@ -120,22 +127,26 @@ void EndpointManager::run_start(const MachinePtr& machine) {
     machine->start_wanted = false;
     machine->exit_seen = false;
     machine->vacuum_due = false;
+    machine->for_job = std::exchange(machine->job_wanted, false) && machine->wakes.empty();
     if (machine->start_operation) operation = *machine->start_operation;
   }
   log::Trace for_whom(trace);
   auto began = steady_clock::now();
   try {
-    Endpoint endpoint = catalog_.endpoint(machine->id);
-    if (operation.id.empty()) operation = new_operation(endpoint, "start_compute");
-    operation.status = "running";
-    ComputeAddress address = start_compute(machine, operation);
+    const KnownEndpoint known = catalog_.known(machine->id);
+    if (operation.id.empty())
+      operation = new_operation(known.endpoint, "start_compute");
+    else
+      record(operation, "running");
+    ComputeAddress address = start_compute(machine, known);
     address.start = ++starts_;
     std::vector<WakeRequest> wakes;
     {
       MutexLock lock(mutex_);
       machine->state = ComputeState::active;
       machine->address = address;
-      machine->use->idle_since = steady_clock::now();
+      machine->used_before = machine->use->begun;
+      begin_idle(*machine);
       publish(*machine);
       machine->start_operation.reset();
       wakes = std::exchange(machine->wakes, {});
@@ -144,14 +155,11 @@ void EndpointManager::run_start(const MachinePtr& machine) {
     std::chrono::duration<double> took = steady_clock::now() - began;
     wake_seconds.observe(took.count());
     logger.info("{}: compute started in {:.0f} ms", machine->id, took.count() * 1000);
-    // Nobody waits for the books; the endpoint is free for its next job meanwhile.
-    books_.add([this, endpoint, id = operation.id] {
-      try {
-        catalog_.compute_started(endpoint);
-        catalog_.finish_operation(id, "finished");
-      } catch (const Error& error) {
-        logger.error("{}: cannot record its start: {}", endpoint.id, error.what());
-      }
+    // The endpoint is free for its next job meanwhile.
+    operation.status = "finished";
+    operation.updated_at = now_micros();
+    books_.add(machine->id + ": its start", [this, endpoint = known.endpoint, operation] {
+      catalog_.compute_started(endpoint, operation.updated_at, operation);
     });
     end_job(machine, ComputeState::active);
   } catch (const std::exception& error) {
@@ -163,31 +171,58 @@ void EndpointManager::run_start(const MachinePtr& machine) {
       machine->start_operation.reset();
     }
     fail_wakes(machine, told);
-    try {
-      catalog_.finish_operation(operation.id, "failed", error.what());
-    } catch (const Error& again) {
-      logger.error("{}: cannot record its failure: {}", machine->id, again.what());
-    }
+    if (!operation.id.empty()) record(operation, "failed", error.what());
     end_job(machine, ComputeState::idle);
   }
 }
 
+void EndpointManager::record(Operation operation, const std::string& status,
+                             const std::string& error) {
+  operation.status = status;
+  operation.error = error;
+  operation.updated_at = now_micros();
+  books_.add(operation.action + " " + operation.id,
+             [this, operation] { catalog_.put_operation(operation); });
+}
+
+void EndpointManager::record_suspend(const MachinePtr& machine, const Endpoint& endpoint,
+                                     ComputeStopped stopped, const Operation& operation) {
+  {
+    MutexLock lock(mutex_);
+    ++machine->unrecorded;
+  }
+  books_.add(
+      machine->id + ": its suspend",
+      [this, endpoint, stopped = std::move(stopped), operation] {
+        catalog_.compute_suspended(endpoint, operation.updated_at, stopped, operation);
+      },
+      [this, machine] {
+        MutexLock lock(mutex_);
+        --machine->unrecorded;
+        recorded_.notify_all();
+      });
+}
+
+void EndpointManager::wait_for_books(const MachinePtr& machine) {
+  const Deadline deadline = Deadline::after(kBooksPatience);
+  MutexLock lock(mutex_);
+  while (machine->unrecorded > 0)
+    if (!recorded_.wait_until(mutex_, deadline.at())) return;
+}
+
 ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
-                                              const Operation& operation) {
-  Endpoint endpoint = catalog_.endpoint(machine->id);
-  ComputeSpec spec = compute_spec(catalog_, endpoint, options_.settings_guard);
-  if (endpoint.read_only) spec.timeline = reader_timeline_(endpoint);
+                                              const KnownEndpoint& known) {
+  const Endpoint& endpoint = known.endpoint;
+  ComputeSpec spec = compute_spec(known, options_.settings_guard);
+  if (endpoint.read_only) spec.timeline = make_reader_timeline(endpoint);
   if (more_settings_)
     for (const auto& [name, value] : more_settings_(endpoint)) spec.settings[name] = value;
-  // The roles may change as soon as the compute takes a connection; that the catalog's copy may be
-  // stale from now on becomes durable while the compute boots.
-  std::future<void> noted = std::async(std::launch::async, [this, &endpoint, &operation] {
-    catalog_.compute_starting(endpoint, operation);
-  });
+  // Its roles may change as soon as it takes a connection. After a crash that is seen by where its
+  // log ends.
+  catalog_.note_starting(endpoint);
   ComputeAddress address = host_.start(spec, Deadline::after(options_.start_deadline));
   try {
-    noted.get();
-    if (!endpoint.read_only) apply_pending(endpoint);
+    if (known.has_pending_sql && !endpoint.read_only) apply_pending(endpoint);
   } catch (...) {
     host_.suspend(machine->id, true, Deadline::after(options_.suspend_deadline));
     throw;
@@ -195,10 +230,31 @@ ComputeAddress EndpointManager::start_compute(const MachinePtr& machine,
   return address;
 }
 
+TimelineId EndpointManager::make_reader_timeline(const Endpoint& reader) {
+  try {
+    return reader_timeline_(reader);
+  } catch (const Error& error) {
+    if (error.code() != Errc::io) throw;
+    throw Error(Errc::unavailable,
+                "a read-only endpoint cannot start while the catalog is not to be had: {}",
+                error.what());
+  }
+}
+
+// Not applied again once clients can connect: they may have changed what it set. So this is for the
+// catalog itself, not for the books.
 void EndpointManager::apply_pending(const Endpoint& endpoint) {
-  for (const PendingSql& pending : catalog_.pending_sql(endpoint.branch_id)) {
-    host_.execute(endpoint.id, pending.database, pending.statement);
-    catalog_.remove_pending_sql(pending.id);
+  try {
+    const std::vector<PendingSql> all = catalog_.pending_sql(endpoint.branch_id);
+    for (const PendingSql& pending : all)
+      host_.execute(endpoint.id, pending.database, pending.statement);
+    catalog_.remove_pending_sql(all);
+  } catch (const Error& error) {
+    if (error.code() != Errc::io) throw;
+    throw Error(Errc::unavailable,
+                "the first start of a branch is not possible while the catalog is not to be had: "
+                "{}",
+                error.what());
   }
 }
 
@@ -221,15 +277,20 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
   std::string failure;
   std::string kept_awake;
   bool vacuum_due = false;
+  std::optional<Micros> next_job;
   try {
-    Endpoint endpoint = catalog_.endpoint(machine->id);
+    const Endpoint endpoint = catalog_.known(machine->id).endpoint;
     if (operation.id.empty()) operation = new_operation(endpoint, "suspend_compute");
     if (running) {
       ComputeStopped stopped =
           host_.suspend(machine->id, force, Deadline::after(options_.suspend_deadline));
       vacuum_due = stopped.vacuum_due;
-      catalog_.compute_suspended(endpoint, stopped);
+      next_job = stopped.next_job;
+      catalog_.note_suspended(endpoint, stopped);
       logger.info("{}: compute suspended at {}", machine->id, stopped.end.str());
+      operation.status = status;
+      operation.updated_at = now_micros();
+      record_suspend(machine, endpoint, std::move(stopped), operation);
     }
   } catch (const std::exception& error) {
     failure = error.what();
@@ -243,22 +304,17 @@ void EndpointManager::run_suspend(const MachinePtr& machine) {
   }
   {
     MutexLock lock(mutex_);
-    machine->use->idle_since = steady_clock::now();  // If it still runs, not again at once.
+    begin_idle(*machine);  // If it still runs, not again at once.
     machine->kept_awake = kept_awake;
     machine->kept_after = begun;
     if (state == ComputeState::idle && running) machine->vacuum_due = vacuum_due;
+    if (next_job) machine->next_job = *next_job;
     machine->stop_failed = stopping_ && state == ComputeState::active;
     if (state == ComputeState::active)
       refuse_while_suspended(*machine, Error(Errc::unavailable, "not suspended: {}", failure));
   }
-  try {
-    operation.status = status;
-    operation.error = failure;
-    operation.updated_at = now_micros();
-    if (!operation.id.empty()) catalog_.put_operation(operation);
-  } catch (const Error& error) {
-    logger.error("{}: cannot record its suspend: {}", machine->id, error.what());
-  }
+  const bool recorded = running && failure.empty();
+  if (!recorded && !operation.id.empty()) record(operation, status, failure);
   end_job(machine, state);
 }
 
@@ -280,8 +336,8 @@ void EndpointManager::run_roles(const MachinePtr& machine) {
   try {
     if (state == ComputeState::active) {
       roles = host_.roles(machine->id);
-    } else if (BranchRoles kept = catalog_.roles(machine->branch_id); kept.exact) {
-      roles = RoleList{std::move(kept.roles)};
+    } else if (auto kept = catalog_.exact_roles(machine->branch_id)) {
+      roles = RoleList{std::move(kept->roles)};
     }
   } catch (const Error& error) {
     failure = as_failure(error);
@@ -324,6 +380,7 @@ void EndpointManager::run_exclusive(const MachinePtr& machine) {
     state = ComputeState::idle;
   }
   if (task.valid()) {
+    if (state == ComputeState::idle) wait_for_books(machine);
     task(state == ComputeState::active);
     if (state == ComputeState::active && !host_.running(machine->id)) state = ComputeState::idle;
   }
@@ -338,6 +395,7 @@ void EndpointManager::run_while_suspended(const MachinePtr& machine) {
     machine->while_suspended.pop_front();
   }
   std::exception_ptr failure;
+  wait_for_books(machine);
   try {
     next.work();
   } catch (...) {

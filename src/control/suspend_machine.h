@@ -51,11 +51,18 @@ struct EndpointManager::Machine {
       false;  // By the API, or by a question that only a running compute can answer.
   bool suspend_wanted = false;
   bool suspend_force = false;
-  bool stop_failed = false;     // While stopping: tried once, left alone.
-  std::string kept_awake;       // Why the last idle suspend was refused,
-  uint64_t kept_after = 0;      // after so many uses: until another begins.
-  bool vacuum_due = false;      // While idle: to be woken for it,
-  bool vacuum_watched = false;  // and an alarm is set for that.
+  bool stop_failed = false;            // While stopping: tried once, left alone.
+  std::string kept_awake;              // Why the last idle suspend was refused,
+  uint64_t kept_after = 0;             // after so many uses: until another begins.
+  bool vacuum_due = false;             // While idle: to be woken for it,
+  bool vacuum_watched = false;         // and an alarm is set for that.
+  Micros next_job = 0;                 // Of pg_cron's, when it was last known; 0: there is none.
+  uint64_t job_alarm = 0;              // While idle: the one alarm for it that counts.
+  bool job_wanted = false;             // To be started for it.
+  bool for_job = false;                // It was, and nobody has used it
+  uint64_t used_before = 0;            // since it began, after so many uses.
+  steady_clock::time_point job_tried;  // When it was last to be started for one.
+  int unrecorded = 0;                  // Suspends that the catalog has not been told of yet.
 
   EndpointUsePtr use;
   bool counted_as_running = false;  // In the activity that is told.

@@ -37,6 +37,15 @@ class EndpointManagerTest : public testing::Test {
     manager_->start();
   }
 
+  void start_for_jobs(std::chrono::seconds rest) {
+    manager_ = std::make_unique<EndpointManager>(
+        EndpointManager::Options{.catalog = *catalog_,
+                                 .host = host_,
+                                 .job_lead = std::chrono::seconds(0),
+                                 .job_rest = rest});
+    manager_->start();
+  }
+
   void add_project() {
     Project project;
     project.id = new_project_id();
@@ -345,6 +354,76 @@ TEST_F(EndpointManagerTest, WorkThatNeedsASuspendedComputeIsDoneBeforeTheNextSta
   EXPECT_THROW(
       manager_->while_suspended(ep_, [] { throw Error(Errc::already_exists, "the name"); }), Error);
   EXPECT_TRUE(wake_now().value);
+}
+
+TEST_F(EndpointManagerTest, ASuspendedComputeIsWokenForItsNextJob) {
+  start_for_jobs(std::chrono::seconds(0));
+  wake_now();
+  host_.next_job = now_micros() + 300'000;
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  EXPECT_EQ(manager_->next_job(ep_), host_.next_job);
+  EXPECT_EQ(host_.starts, 1);
+  EXPECT_TRUE(reaches(ComputeState::active, std::chrono::seconds(20)));
+  EXPECT_GE(now_micros(), host_.next_job);
+  host_.next_job = 0;
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  EXPECT_EQ(manager_->next_job(ep_), std::nullopt);
+}
+
+TEST_F(EndpointManagerTest, JobsAreKnownAfterARestartAndNoReasonToWakeADisabledOne) {
+  start_for_jobs(std::chrono::seconds(0));
+  wake_now();
+  host_.next_job = now_micros() + 3'600'000'000;
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  start_for_jobs(std::chrono::seconds(0));
+  EXPECT_EQ(manager_->next_job(ep_), host_.next_job);
+  wake_now();
+  host_.next_job = now_micros() - 1;
+  Endpoint disabled = catalog_->endpoint(ep_);
+  disabled.disabled = true;
+  manager_->update(disabled);
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(host_.starts, 2);
+}
+
+TEST_F(EndpointManagerTest, JobsThatAreAlwaysDueWakeItOnlySoOften) {
+  start_for_jobs(std::chrono::seconds(3600));
+  wake_now();
+  host_.next_job = now_micros() - 1;
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::active, std::chrono::seconds(20))) << "at once";
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(host_.starts, 2);
+}
+
+// What is written in the catalog's database stays unwritten as long as another has its lock.
+TEST_F(EndpointManagerTest, WakesAndSuspendsDoNotWaitForTheCatalog) {
+  wake_now();  // The first start of a branch has something to apply.
+  manager_->begin_suspend(ep_);
+  EXPECT_TRUE(reaches(ComputeState::idle));
+  Database other(folder_ / "catalog.db");
+  auto locked = std::make_unique<Transaction>(other);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(ask("neondb_owner").get().value) << "from memory";
+    EXPECT_TRUE(wake_now().value);
+    manager_->set_idle_timeout(ep_, 1);
+    for (const Deadline deadline = Deadline::after(std::chrono::seconds(20)); host_.running(ep_);) {
+      std::this_thread::sleep_for(milliseconds(5));
+      ASSERT_FALSE(deadline.passed());
+    }
+  }
+  EXPECT_EQ(host_.starts, 3);
+  EXPECT_EQ(manager_->state(ep_), ComputeState::suspending) << "the catalog has not heard of it";
+  locked.reset();
+  EXPECT_TRUE(reaches(ComputeState::idle, std::chrono::seconds(20)));
+  EXPECT_TRUE(catalog_->endpoint(ep_).started_at < catalog_->endpoint(ep_).suspended_at);
 }
 
 TEST_F(EndpointManagerTest, ARetiredEndpointIsGoneAndItsComputeDestroyed) {

@@ -24,6 +24,9 @@ struct ComputeSpec {
   std::map<std::string, std::string>
       settings;                   // Over the defaults, e.g. {"max_connections", "100"}.
   bool outgoing_traffic = false;  // It may make connections itself.
+  // Its size, in compute units: what it has for sure of the machine, and at most.
+  double least_units = 0.25;
+  double most_units = 0.25;
 };
 
 // Where a running compute takes connections: a unix socket folder, and the secret by which it knows
@@ -65,6 +68,9 @@ struct ComputeStopped {
   std::vector<StoredRole> roles;
   std::vector<StoredDatabase> databases;
   bool vacuum_due = false;  // Autovacuum has been kept from work that it had.
+  // When its next job of pg_cron is due, in microseconds since 1970, UTC; 0: there is none. Not
+  // there: not known, so as it was before.
+  std::optional<int64_t> next_job;
 };
 
 // A compute that runs, for people and tests to look at.

@@ -196,6 +196,7 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
       Postmaster::Options{session.data, session.room->inside(session.data), log_,
                           session.room->door(), wal},
       [&services = services_, id = id_] { services.process_ended(id); });
+  limit(session);
   open_network(session);
   times.mark("spawn");
   session.postmaster->wait_ready(deadline);
@@ -209,6 +210,15 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
                                .application_name = kStandbyName,
                                .login_secret = session.login_secret});
   times.mark("postgres");
+}
+
+// A compute of another size than it should be is worth more than none.
+void Compute::limit(const Session& session) const {
+  try {
+    session.postmaster->process().limit({session.spec.least_units, session.spec.most_units});
+  } catch (const Error& error) {
+    logger.warn("{}: does not get its share of the machine: {}", id_, error.what());
+  }
 }
 
 void Compute::open_network(Session& session) {

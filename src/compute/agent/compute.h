@@ -109,6 +109,7 @@ class Compute {
   std::optional<fs::path> kept_at(const ComputeSpec& spec, Lsn end) const;
   void boot(Session& session, const TermStart& at, const std::optional<fs::path>& kept,
             StepTimes& times, Deadline deadline);
+  void limit(const Session& session) const;
   void open_network(Session& session);
   void wait_for_network(Session& session, Deadline deadline);
   void bring_in(Session& session, const fs::path& kept);
@@ -131,6 +132,7 @@ class Compute {
   void prepare_suspend(bool force, ComputeStopped* stopped, StepTimes& times, Deadline deadline);
   void refuse_if_busy(SqlConnection& connection, Deadline deadline);
   void refuse_if_due(const std::string& due);
+  std::optional<int64_t> find_next_job(SqlConnection& connection, bool force, Deadline deadline);
   Lsn stop_and_confirm(Deadline deadline);
   void keep_files(Lsn end, Deadline deadline);
   void put_if_changed(TimelineId timeline, Lsn end, const std::string& path, std::string content);

@@ -1,9 +1,12 @@
 // The suspend half of Compute: everything that must happen so that nothing is missed after it.
+#include <fmt/chrono.h>
+
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "compute/agent/compute.h"
+#include "compute/agent/cron_jobs.h"
 #include "compute/agent/data_directory.h"
 #include "compute/agent/process.h"
 #include "compute/agent/sql.h"
@@ -40,6 +43,10 @@ constexpr std::chrono::seconds kKeepFilesDeadline{3};
 // For autovacuum to begin: some of its rounds (autovacuum_naptime). What it cannot clean, as a
 // transaction or a slot holds it, is due for ever.
 constexpr std::chrono::minutes kMostVacuumWait{5};
+// For pg_cron to begin a job that is due. A compute is woken for one so long before it is due, at
+// most, as it is not suspended (EndpointManager::Options::job_lead).
+constexpr std::chrono::seconds kJobStarts{5};
+constexpr std::chrono::seconds kJobIsNear{20};
 
 }  // namespace
 
@@ -83,6 +90,7 @@ void Compute::prepare_suspend(bool force, ComputeStopped* stopped, StepTimes& ti
     if (!force) refuse_if_due(due);
     stopped->vacuum_due = force && !due.empty();
     times.mark("vacuum");
+    stopped->next_job = find_next_job(connection, force, deadline);
     stopped->roles = read_roles(connection, deadline).roles;
     stopped->databases = read_databases(connection, deadline);
     connection.query("SELECT halogen.prepare_suspend()", deadline);
@@ -96,18 +104,22 @@ void Compute::prepare_suspend(bool force, ComputeStopped* stopped, StepTimes& ti
 // Connections that nobody uses do not count, as the proxy keeps some. A vacuum that has been cut
 // off begins anew, so under a short timeout a large table would never be vacuumed to its end; it
 // counts for an hour, and for as long as it takes if it is what keeps transaction ids from running
-// out.
+// out. Jobs of pg_cron count for an hour, too.
 void Compute::refuse_if_busy(SqlConnection& connection, Deadline deadline) {
   auto rows = connection.query(
       "SELECT count(*) FILTER (WHERE backend_type = 'client backend' AND state <> 'idle'), "
       "min(query) FILTER (WHERE backend_type = 'autovacuum worker' AND query <> '' "
-      "AND (query LIKE '%(to prevent wraparound)' OR now() - backend_start < interval '1 hour')) "
+      "AND (query LIKE '%(to prevent wraparound)' OR now() - backend_start < interval '1 hour')), "
+      "count(*) FILTER (WHERE backend_type = 'pg_cron' "
+      "AND now() - backend_start < interval '1 hour') "
       "FROM pg_catalog.pg_stat_activity WHERE pid <> pg_backend_pid()",
       deadline);
   bool clients = rows.at(0).at(0) != "0";
-  if (!clients && rows[0][1].empty()) return;
+  const bool jobs = rows[0][2] != "0";
+  if (!clients && !jobs && rows[0][1].empty()) return;
   vacuum_awaited_since_.reset();
   if (clients) throw Error(Errc::conflict, "{} clients are at work", rows[0][0]);
+  if (jobs) throw Error(Errc::conflict, "jobs of pg_cron are running: {}", rows[0][2]);
   throw Error(Errc::conflict, "{} is running", rows[0][1]);
 }
 
@@ -118,6 +130,23 @@ void Compute::refuse_if_due(const std::string& due) {
   if (steady_clock::now() - *vacuum_awaited_since_ < kMostVacuumWait)
     throw Error(Errc::conflict, "autovacuum is due: {}", due);
   logger.info("{}: suspended although autovacuum is due: {}", id_, due);
+}
+
+// One that is due soon would wake it again, and one that is due now has perhaps not begun.
+std::optional<int64_t> Compute::find_next_job(SqlConnection& connection, bool force,
+                                              Deadline deadline) {
+  const std::shared_ptr<Session> session = current();
+  const auto database = session->spec.settings.find("cron.database_name");
+  if (database == session->spec.settings.end()) return 0;
+  const std::optional<CronJobs> jobs =
+      read_cron_jobs(connection, address(), database->second, deadline);
+  if (!jobs) return std::nullopt;
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const auto near = jobs->next(now - kJobStarts);
+  if (!force && near && *near - now < kJobIsNear)
+    throw Error(Errc::conflict, "a job of pg_cron is due at {:%H:%M:%S} UTC", *near);
+  const auto next = jobs->next(now);
+  return next ? std::chrono::microseconds(next->time_since_epoch()).count() : 0;
 }
 
 Lsn Compute::stop_and_confirm(Deadline deadline) {

@@ -46,6 +46,10 @@ class Child {
   void charge(int pid) const {
     if (room_) room_->charge(pid);
   }
+  // What its room gets of the machine from now on. Throws io.
+  void limit(const ComputeShare& share) const {
+    if (room_) room_->limit(share);
+  }
   // At once; in a room, everything there.
   void kill() const;
 

@@ -6,6 +6,9 @@
 // others trust. Every statement of a script passes parse analysis, also in DO blocks and in the
 // definition of a view; every function that is called is looked up, also those of triggers,
 // indexes and domains, before its first call.
+//
+// The same holds where a superuser's process works in a tenant's database and names things there:
+// the launcher of pg_cron's jobs, and a session of the agent's that has said so.
 #include "extension_rights.h"
 #include "role_guard.h"
 
@@ -16,17 +19,31 @@
 #include "commands/extension.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
+#include "postmaster/bgworker.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 static needs_fmgr_hook_type next_needs;
 static post_parse_analyze_hook_type next_analyze;
 
+static bool platforms_only;  // halogen.platforms_only
+
 static bool in_raised_script(void) {
   return creating_extension && superuser() && hg_works_for_tenant();
 }
 
+static bool is_job_launcher(void) {
+  return MyBgworkerEntry != NULL &&
+         strcmp(MyBgworkerEntry->bgw_function_name, "PgCronLauncherMain") == 0;
+}
+
+static bool is_guarded(void) { return platforms_only || is_job_launcher() || in_raised_script(); }
+
 static void refuse(const char* kind, const char* name) {
+  if (!in_raised_script())
+    ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+            errmsg("%s \"%s\" is not the platform's", kind, name ? name : "?"));
   ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
           errmsg("%s \"%s\" is in the way of an extension's script", kind, name ? name : "?"),
           errdetail("The script would use it with rights that its owner does not have."),
@@ -93,16 +110,20 @@ static bool visit(Node* node, void* context) {
 
 static void check_query(ParseState* state, Query* query, JumbleState* jumble) {
   if (next_analyze != NULL) next_analyze(state, query, jumble);
-  if (in_raised_script() && query->commandType != CMD_UTILITY) visit((Node*)query, NULL);
+  if (query->commandType != CMD_UTILITY && is_guarded()) visit((Node*)query, NULL);
 }
 
 // Not to hook the function: to hear of it before it is called, or becomes part of a plan.
 static bool check_lookup(Oid function) {
-  if (creating_extension && in_raised_script()) check_function(function);
+  if (is_guarded()) check_function(function);
   return next_needs != NULL && next_needs(function);
 }
 
 void hg_script_guard_init(void) {
+  if (process_shared_preload_libraries_in_progress)
+    DefineCustomBoolVariable("halogen.platforms_only", "Nothing of a tenant's is used.", NULL,
+                             &platforms_only, false, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL,
+                             NULL);
   next_needs = needs_fmgr_hook;
   needs_fmgr_hook = check_lookup;
   next_analyze = post_parse_analyze_hook;

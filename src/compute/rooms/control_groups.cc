@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <iterator>
 #include <sstream>
 #include <vector>
@@ -19,6 +20,12 @@ namespace {
 constexpr uint64_t kPlatformMemory = 512 << 20;  // Never a compute's, where there is that much.
 constexpr uint64_t kPlatformWeight = 300;        // Of the processor: three times all computes'.
 constexpr uint64_t kMostProcesses = 4096;        // Of one compute.
+constexpr double kMemoryOfUnit = 4.0 * (1 << 30);
+constexpr double kLeastUnits = 0.25;    // What the API allows,
+constexpr double kMostUnits = 56;       // from and to.
+constexpr double kWeightOfUnit = 400;   // So that the least one has the kernel's default, 100.
+constexpr double kMostWeight = 10'000;  // The kernel's.
+constexpr uint64_t kProcessorPeriod = 100'000;  // In microseconds; the kernel's default.
 
 [[noreturn]] void refuse(std::string_view why) { throw Error(Errc::unavailable, "{}", why); }
 
@@ -45,6 +52,13 @@ void make_delegated(const fs::path& group, const User& owner) {
     if (fs::exists(group / file)) give(group / file, owner);
 }
 
+// Of a controller that is in force; else nothing.
+void set(const std::vector<std::string>& controllers, const fs::path& group, std::string_view file,
+         const std::string& value) {
+  for (const std::string& controller : controllers)
+    if (file.starts_with(controller + ".")) tell(group / file, value);
+}
+
 bool holds_only_us(const fs::path& group) {
   return words_of(read_file(group / "cgroup.procs")) ==
          std::vector<std::string>{std::to_string(::getpid())};
@@ -68,6 +82,17 @@ ControlGroup::~ControlGroup() { ::rmdir(folder_.c_str()); }
 UniqueFd ControlGroup::open() const { return open_file(folder_, O_RDONLY | O_DIRECTORY); }
 
 void ControlGroup::take(int pid) const { tell(folder_ / "cgroup.procs", std::to_string(pid)); }
+
+void ControlGroup::limit(const ComputeShare& share) const {
+  const double most = std::clamp(share.most_units, kLeastUnits, kMostUnits);
+  const double least = std::clamp(share.least_units, kLeastUnits, most);
+  const auto memory = static_cast<uint64_t>(most * kMemoryOfUnit);
+  const auto quota = static_cast<uint64_t>(std::max(most, 1.0) * kProcessorPeriod);
+  set(controllers_, folder_, "cpu.weight",
+      std::to_string(std::lround(std::min(least * kWeightOfUnit, kMostWeight))));
+  set(controllers_, folder_, "cpu.max", fmt::format("{} {}", quota, kProcessorPeriod));
+  set(controllers_, folder_, "memory.max", std::to_string(std::min(memory, most_memory_)));
+}
 
 ControlGroups::Place ControlGroups::find_place(std::string name, User owner) {
   Place place{.tree = mount_of("cgroup2"), .name = std::move(name), .owner = owner};
@@ -120,8 +145,8 @@ void ControlGroups::settle(const fs::path& group, const Place& place) {
   tell(computes_ / "cgroup.subtree_control", switched_on());
   const uint64_t reserve = std::min(kPlatformMemory, place.memory / 4);
   memory_of_compute_ = (place.memory - reserve) / 4 * 3;
-  set(group / "platform", "cpu.weight", kPlatformWeight);
-  set(computes_, "memory.max", place.memory - reserve);
+  set(controllers_, group / "platform", "cpu.weight", std::to_string(kPlatformWeight));
+  set(controllers_, computes_, "memory.max", std::to_string(place.memory - reserve));
   remove_left_over();
 }
 
@@ -131,13 +156,6 @@ void ControlGroups::remove_left_over() const {
     if (entry.is_directory()) ::rmdir(entry.path().c_str());
 }
 
-// Of a controller that is in force; else nothing.
-void ControlGroups::set(const fs::path& group, const char* file, uint64_t value) const {
-  for (const std::string& controller : controllers_)
-    if (std::string_view(file).starts_with(controller + "."))
-      tell(group / file, fmt::format("{}", value));
-}
-
 std::string ControlGroups::controllers() const {
   return fmt::format("{}", fmt::join(controllers_, ", "));
 }
@@ -145,9 +163,9 @@ std::string ControlGroups::controllers() const {
 std::unique_ptr<ControlGroup> ControlGroups::make_group(const std::string& id) const {
   const fs::path folder = computes_ / id;
   make_delegated(folder, owner_);
-  auto group = std::make_unique<ControlGroup>(folder);
-  set(folder, "memory.max", memory_of_compute_);
-  set(folder, "pids.max", kMostProcesses);
+  auto group = std::make_unique<ControlGroup>(folder, controllers_, memory_of_compute_);
+  set(controllers_, folder, "memory.max", std::to_string(memory_of_compute_));
+  set(controllers_, folder, "pids.max", std::to_string(kMostProcesses));
   return group;
 }
 

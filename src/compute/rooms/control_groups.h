@@ -17,19 +17,33 @@
 
 namespace halogen::compute {
 
+// What a compute is worth, in compute units: one stands for a processor and 4 GiB.
+struct ComputeShare {
+  double least_units = 0.25;  // Its weight when others want the processor, too.
+  double most_units = 0.25;   // It gets no more: but a whole processor, if nobody else wants it.
+};
+
 // One room's. Removed with its end; what is still in it then stays until the next start.
 class ControlGroup {
  public:
-  explicit ControlGroup(fs::path folder) : folder_(std::move(folder)) {}
+  // Of these controllers; `most_memory` is what no compute may exceed.
+  ControlGroup(fs::path folder, std::vector<std::string> controllers, uint64_t most_memory)
+      : folder_(std::move(folder)),
+        controllers_(std::move(controllers)),
+        most_memory_(most_memory) {}
   ~ControlGroup();
   ControlGroup(const ControlGroup&) = delete;
   ControlGroup& operator=(const ControlGroup&) = delete;
 
   UniqueFd open() const;     // For CLONE_INTO_CGROUP.
   void take(int pid) const;  // A process of ours that works for this room only. Throws io.
+  // From now on. Throws io.
+  void limit(const ComputeShare& share) const;
 
  private:
   const fs::path folder_;
+  const std::vector<std::string> controllers_;
+  const uint64_t most_memory_;
 };
 
 // Safe from any thread once made.
@@ -60,7 +74,6 @@ class ControlGroups {
   std::string switched_on() const;
   void settle(const fs::path& group, const Place& place);
   void remove_left_over() const;
-  void set(const fs::path& group, const char* file, uint64_t value) const;
 
   const User owner_;
   fs::path computes_;

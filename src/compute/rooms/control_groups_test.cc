@@ -56,6 +56,33 @@ TEST_F(ControlGroupsTest, AComputeHasBoundsBelowThoseOfAll) {
   EXPECT_TRUE(group->open().valid());
 }
 
+TEST_F(ControlGroupsTest, AComputeHasWhatItsUnitsAreWorth) {
+  write_file(own() / "cgroup.controllers", "cpu memory pids\n");
+  ControlGroups groups(place());
+  auto group = groups.make_group("one");
+  auto read = [&](const char* file) { return read_file(own() / "computes/one" / file); };
+  group->limit({0.25, 0.25});
+  EXPECT_EQ(read("cpu.weight"), "100") << "the kernel's default";
+  EXPECT_EQ(read("cpu.max"), "100000 100000") << "a whole processor, if nobody else wants it";
+  EXPECT_EQ(read("memory.max"), std::to_string(kGigabyte));
+  group->limit({0.5, 1.25});
+  EXPECT_EQ(read("cpu.weight"), "200");
+  EXPECT_EQ(read("cpu.max"), "125000 100000");
+  EXPECT_EQ(read("memory.max"), std::to_string(5 * kGigabyte));
+  group->limit({56, 56});
+  EXPECT_EQ(read("memory.max"), std::to_string(45 * kGigabyte / 8)) << "no more than there is";
+  EXPECT_EQ(read("cpu.weight"), "10000") << "the kernel takes no more";
+  groups.make_group("two")->limit({1000, -1});
+  EXPECT_EQ(read_file(own() / "computes/two/cpu.weight"), "100") << "what makes no sense";
+}
+
+TEST_F(ControlGroupsTest, ASizeSetsNothingWithoutAController) {
+  ControlGroups groups(place());
+  groups.make_group("one")->limit({1, 1});
+  EXPECT_FALSE(fs::exists(own() / "computes/one/cpu.max"));
+  EXPECT_EQ(read_file(own() / "computes/one/memory.max"), std::to_string(4 * kGigabyte));
+}
+
 TEST_F(ControlGroupsTest, ASmallMachineKeepsAQuarterForThePlatform) {
   ControlGroups::Place small = place();
   small.memory = kGigabyte;

@@ -30,6 +30,10 @@ class RoomProcess {
   void charge(int pid) const {
     if (group_) group_->take(pid);
   }
+  // What the room gets from now on, if it has shares. Throws io.
+  void limit(const ComputeShare& share) const {
+    if (group_) group_->limit(share);
+  }
   // Ends everything in the room at once.
   void kill() const;
 

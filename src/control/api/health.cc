@@ -22,8 +22,10 @@ json computes_json(Services& services) {
                   {"timeline", services.catalog.branch(endpoint.branch_id).timeline.str()},
                   {"state", compute_state_name(services.endpoints.state(endpoint.id))},
                   {"keeps_awake", services.endpoints.keeps_awake(endpoint.id)},
+                  {"next_job_at", nullptr},
                   {"pid", nullptr},
                   {"socket_folder", nullptr}};
+    if (auto job = services.endpoints.next_job(endpoint.id)) shape["next_job_at"] = rfc3339(*job);
     if (services.data_directory) shape["data_directory"] = services.data_directory(endpoint.id);
     if (auto process = running.find(endpoint.id); process != running.end()) {
       shape["pid"] = process->second.pid;

@@ -217,6 +217,7 @@ json endpoint_json(Services& services, const Endpoint& endpoint) {
   if (last) shape["last_active"] = rfc3339(*last);
   if (std::string reason = services.endpoints.keeps_awake(endpoint.id); !reason.empty())
     shape["keeps_awake"] = reason;
+  if (auto job = services.endpoints.next_job(endpoint.id)) shape["next_job_at"] = rfc3339(*job);
   return shape;
 }
 

@@ -40,6 +40,9 @@ constexpr Type libraries(std::string_view choices) {
   return {.kind = Kind::libraries, .choices = choices};
 }
 
+// Of an object in a database.
+constexpr Type object_name() { return {.kind = Kind::name}; }
+
 constexpr AllowedSetting row(std::string_view name, const Type& type) {
   return {name, type.kind, type.unit, type.least, type.most, type.choices};
 }
@@ -226,6 +229,7 @@ const AllowedSetting kAllowed[] = {
     row("auto_explain.log_verbose", boolean()),
     row("auto_explain.log_wal", boolean()),
     row("auto_explain.sample_rate", real(0, 1)),
+    row("cron.database_name", object_name()),
     row("pg_prewarm.autoprewarm", boolean()),
     row("pg_prewarm.autoprewarm_interval", integer(0, 2147483, Unit::seconds)),
     row("pg_stat_statements.max", integer(100, 100000)),
@@ -249,6 +253,8 @@ bool is_among(std::string_view choices, std::string_view word) {
   const std::vector<std::string_view> all = parts_of(choices, '|');
   return std::find(all.begin(), all.end(), word) != all.end();
 }
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
 std::string_view trimmed(std::string_view text) {
   while (text.starts_with(' ')) text.remove_prefix(1);
@@ -333,6 +339,8 @@ bool AllowedSetting::takes(const std::string& value) const {
       return is_among(choices, setting::lower(value));
     case Kind::libraries:
       return are_libraries(choices, value);
+    case Kind::name:
+      return !value.empty() && value.size() < 64 && std::ranges::none_of(value, is_control);
   }
   return false;
 }
@@ -345,6 +353,8 @@ std::string AllowedSetting::range() const {
       return "one of " + listed(choices);
     case Kind::libraries:
       return "a list of " + listed(choices);
+    case Kind::name:
+      return "a name of 1 to 63 bytes";
     case Kind::integer:
     case Kind::real:
       break;

@@ -16,7 +16,7 @@
 namespace halogen::control {
 
 struct AllowedSetting {
-  enum class Kind { boolean, integer, real, choice, libraries };
+  enum class Kind { boolean, integer, real, choice, libraries, name };
 
   std::string_view name;
   Kind kind;

@@ -114,6 +114,7 @@ std::string options_at(bool most) {
       value = most ? allowed.choices.substr(allowed.choices.rfind('|') + 1)
                    : allowed.choices.substr(0, allowed.choices.find('|'));
     if (allowed.kind == Kind::libraries) value = "pg_stat_statements,auto_explain,pg_prewarm";
+    if (allowed.kind == Kind::name) value = most ? std::string(63, 'x') : "x";
     if (allowed.kind == Kind::integer || allowed.kind == Kind::real)
       value = setting::format_number(most ? allowed.most : allowed.least, allowed.unit);
     EXPECT_TRUE(allowed.takes(value)) << allowed.name << " " << value;
@@ -137,7 +138,8 @@ TEST(AllowedSettings, AServerStartsAtEitherEndOfEveryRange) {
     std::vector<std::string> names;
     for (std::string line; std::getline(known, line);) names.push_back(line);
     for (const AllowedSetting& allowed : allowed_settings())
-      EXPECT_THAT(names, Contains(std::string(allowed.name)));
+      if (!allowed.name.starts_with("cron."))  // Debian's package may be missing.
+        EXPECT_THAT(names, Contains(std::string(allowed.name)));
     EXPECT_THAT(cluster.log(), Not(HasSubstr("invalid value")));
   }
 }

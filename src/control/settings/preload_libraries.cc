@@ -30,6 +30,8 @@ const PreloadLibrary* find(std::string_view name) {
   return nullptr;
 }
 
+}  // namespace
+
 std::vector<std::string> names_in(const std::string& list) {
   std::vector<std::string> names;
   std::string name;
@@ -42,8 +44,6 @@ std::vector<std::string> names_in(const std::string& list) {
   }
   return names;
 }
-
-}  // namespace
 
 std::span<const PreloadLibrary> preload_libraries() { return kLibraries; }
 

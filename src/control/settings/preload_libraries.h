@@ -34,5 +34,7 @@ void check_preload_libraries(const nlohmann::json& settings, int pg_version);
 // project ask for, each once, without what is not installed: a server would not start with it.
 std::string libraries_to_start_with(const std::string& of_endpoint,
                                     const nlohmann::json& project_settings, int pg_version);
+// Its names, without blanks.
+std::vector<std::string> names_in(const std::string& libraries);
 
 }  // namespace halogen::control

@@ -1227,6 +1227,11 @@ export interface components {
             /** Format: date-time */
             last_active?: string;
             name?: string;
+            /**
+             * Format: date-time
+             * @description When it wakes for a job of pg_cron
+             */
+            next_job_at?: string;
             passwordless_access: boolean;
             /** @enum {string} */
             pending_state?: "init" | "active" | "idle";

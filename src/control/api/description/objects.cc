@@ -126,7 +126,8 @@ json endpoint() {
                  required("proxy_host", text()),
                  required("suspend_timeout_seconds", whole()),
                  required("provisioner", text()),
-                 optional("keeps_awake", described(text(), "Why it is not suspended"))});
+                 optional("keeps_awake", described(text(), "Why it is not suspended")),
+                 optional("next_job_at", described(time(), "When it wakes for a job of pg_cron"))});
 }
 
 json operation() {

@@ -53,10 +53,13 @@ std::string rename_role(const std::string& from, const std::string& to) {
       fmt::format("ALTER ROLE {} RENAME TO {}", quoted_name(from), quoted_name(to)));
 }
 
+// A worker of a preloaded library may be in it: there is nobody else yet.
 std::string rename_database(const std::string& from, const std::string& to) {
   return rename_if_there(
       fmt::format("SELECT FROM pg_database WHERE datname = {}", quoted_literal(from)),
-      fmt::format("ALTER DATABASE {} RENAME TO {}", quoted_name(from), quoted_name(to)));
+      fmt::format("PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}; "
+                  "ALTER DATABASE {} RENAME TO {}",
+                  quoted_literal(from), quoted_name(from), quoted_name(to)));
 }
 
 void check_retention(int64_t seconds) {

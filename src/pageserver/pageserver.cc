@@ -272,9 +272,12 @@ Pageserver::BranchPtr Pageserver::make_branch(const Manifest& manifest) {
     remove_folder(manifest.timeline);
     throw;
   }
+  {
+    MutexLock lock(mutex_);
+    branches_[manifest.timeline] = branch;
+  }
+  // Not before it can be asked for: at rest, nothing would tell of it again.
   if (options_.archive) options_.archive->pages_changed(manifest.timeline);
-  MutexLock lock(mutex_);
-  branches_[manifest.timeline] = branch;
   return branch;
 }
 

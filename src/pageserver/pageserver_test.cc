@@ -37,6 +37,7 @@ class PageserverTest : public ::testing::Test {
     options.following = following_;
     options.merge_files = merge_files_;
     options.history_interval = history_interval_;
+    options.archive = archive_;
     server_ = std::make_unique<Pageserver>(options, redo);
   }
   void open() { open(fake_); }
@@ -57,8 +58,41 @@ class PageserverTest : public ::testing::Test {
   std::chrono::milliseconds history_interval_{60000};
   Follower::Options following_;
   FakeRedo fake_;
+  ArchiveNews* archive_ = nullptr;
   std::unique_ptr<Pageserver> server_;
 };
+
+// Asks at once for what it is told of, as an archive may that has nothing else to do.
+class AskingArchive : public ArchiveNews {
+ public:
+  void pages_changed(TimelineId id) override {
+    if (server == nullptr) return;
+    last_answer = id;
+    try {
+      server->stored(id);
+    } catch (const Error&) {
+      last_answer.reset();
+    }
+  }
+  void wal_changed(TimelineId) override {}
+  void wal_cut(TimelineId, Lsn) override {}
+  Lsn archived_lsn(TimelineId) override { return Lsn(); }
+
+  Pageserver* server = nullptr;
+  std::optional<TimelineId> last_answer;
+};
+
+TEST_F(PageserverTest, ABranchThatTheArchiveIsToldOfIsThere) {
+  AskingArchive archive;
+  archive_ = &archive;
+  open();
+  const Lsn lsn = import_fresh();
+  archive.server = server_.get();
+  const TimelineId made = create(server_->template_timeline(15).timeline, lsn);
+  EXPECT_EQ(archive.last_answer, made);
+  archive.server = nullptr;
+  server_.reset();
+}
 
 TEST_F(PageserverTest, AProjectIsABranchOfTheTemplateAndSurvivesARestart) {
   open();

@@ -233,10 +233,12 @@ void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_ident
                                    .term = 0,
                                    .flushed = start,
                                    .oldest = start});
-  tell_archive(id);
-  MutexLock lock(mutex_);
-  timelines_[id];
-  timelines_gauge.add();
+  {
+    MutexLock lock(mutex_);
+    timelines_[id];
+    timelines_gauge.add();
+  }
+  tell_archive(id);  // Not before it can be asked for.
 }
 
 void Safekeeper::delete_timeline(TimelineId id) {

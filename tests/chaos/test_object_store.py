@@ -22,6 +22,7 @@ from fixtures.replay import compare_pages, take_pages
 
 ROUNDS = int(os.environ.get("HALOGEN_CHAOS_ROUNDS", 3))
 QUICK = ("--object-store-interval-ms", "200", "--object-store-grace-ms", "500", *TINY_LAYERS, "--history-interval-ms", "200")
+SMALL_CACHE = ("--layer-cache-size", str(1 << 20))  # So that layer files leave the disk and come back.
 OBJECTS = "objects/timelines/*"
 # Steps of the copy. A folder's store writes an object under a hidden name, syncs it, and renames it.
 UPLOAD = {
@@ -47,14 +48,21 @@ ATTACH = {
 }
 FORGETTING = {name: FAILPOINTS[name] for name in ("flush or merge, a layer", "flush or merge, its name", "merge, what it replaces",
                                                   "manifest, its name", "trim", "branch deletion, pageserver")}
-POINTS = {**UPLOAD, **ATTACH, **FORGETTING}
+CACHE = {
+    "layer that leaves the disk, its note": ("write", TIMELINE + "/layers/*.copy*"),
+    "layer that leaves the disk, its note's sync": ("sync", TIMELINE + "/layers/*.copy*"),
+    "layer that leaves the disk": ("unlink", TIMELINE + "/layers/*.layer"),
+    "layer that comes back, its name": ("rename", TIMELINE + "/layers/*.layer"),
+}
+POINTS = {**UPLOAD, **ATTACH, **FORGETTING, **CACHE}
 
 DOWNLOAD = {
     "where it comes from": ("rename", "object_store.json"),
     "keys": ("rename", "catalog.keys"),
-    "layer": ("write", TIMELINE + "/layers/*.tmp"),
-    "layer, its sync": ("sync", TIMELINE + "/layers/*.tmp"),
-    "layer, its name": ("rename", TIMELINE + "/layers/*.layer"),
+    "note of a layer": ("write", TIMELINE + "/layers/*.copy*"),
+    "note of a layer, its sync": ("sync", TIMELINE + "/layers/*.copy*"),
+    "layer that is read": ("write", TIMELINE + "/layers/*.tmp"),
+    "layer that is read, its name": ("rename", TIMELINE + "/layers/*.layer"),
     "manifest, its name": ("rename", TIMELINE + "/manifest"),
     "template, its name": ("rename", "pageserver/templates/*"),
     "WAL": ("write", "safekeeper/*.restored.tmp/0*"),
@@ -63,7 +71,8 @@ DOWNLOAD = {
     "catalog, its name": ("rename", "catalog.db"),
     "what was cut short is removed": ("unlink*", "pageserver/timelines/*"),
 }
-LOST_DISK = {name: DOWNLOAD[name] for name in ("layer", "layer, its sync", "layer, its name", "manifest, its name", "template, its name")}
+LOST_DISK = {name: DOWNLOAD[name] for name in ("note of a layer", "layer that is read", "layer that is read, its name", "manifest, its name",
+                                               "template, its name")}
 
 
 @pytest.fixture
@@ -117,7 +126,7 @@ def check_lost_machine(old, key, kept, writers):
     objects = key.parent / "objects"
     subprocess.run(["cp", "-a", old.home / "objects", objects], check=True)
     try:
-        with Platform.create("new", "--from", f"file://{objects}", "--object-store-key-file", str(key), *QUICK) as new:
+        with Platform.create("new", "--from", f"file://{objects}", "--object-store-key-file", str(key), *QUICK, *SMALL_CACHE) as new:
             project = Project(new, kept[-1].project.id)
             least = dict(row[:2] for row in kept[-1].load)
             for lane, highest, count in load_of(project):
@@ -148,7 +157,7 @@ def test_nothing_is_lost_at_any_failpoint_of_the_copy(key):
     """All that is old is forgotten at once, but for what branches stand on."""
     print(f"seed {SEED}")
     chance = random.Random(SEED)
-    with Power.running("store", *QUICK, "--object-store-key-file", str(key), objects=True) as (power, platform):
+    with Power.running("store", *QUICK, *SMALL_CACHE, "--object-store-key-file", str(key), objects=True) as (power, platform):
         project = platform.create_project()
         platform.cli("projects", "update", project.id, "--history", "0")
         platform.set_pg_setting(project, "autovacuum", "off")
@@ -168,6 +177,8 @@ def test_nothing_is_lost_at_any_failpoint_of_the_copy(key):
             platform.up()
             branches_are_whole(platform, project)
         stop_writers(project, writers)
+        # More than one layer file's worth, so that history can end behind the last branch.
+        project.query("create table more as select i, repeat(md5(i::text), 20) from generate_series(1, 4000) i")
         for one in kept:
             one.check(project)
         wait_until(lambda: number(oldest_lsn(project)) > number(kept[-1].pages.lsn), seconds=60, what="a horizon")

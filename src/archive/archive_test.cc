@@ -58,11 +58,15 @@ class FakeWal : public ArchivedWal {
                 .oldest = Lsn(kSegment + 40),
                 .flushed = Lsn(kSegment + 40),
                 .term = 1};
+  bool is_there = true;
   uint8_t flavor = 0;  // Of what is written from `changed` on.
   Lsn changed{~uint64_t{0}};
 
   std::vector<TimelineId> wal_timelines() override { return {}; }
-  StoredWal stored_wal(TimelineId) override { return wal; }
+  StoredWal stored_wal(TimelineId) override {
+    if (!is_there) throw Error(Errc::not_found, "there is no such timeline");
+    return wal;
+  }
   std::string read_wal(TimelineId, Lsn from, Lsn to) override {
     EXPECT_GE(from, wal.oldest);
     EXPECT_LE(to, wal.flushed);
@@ -448,6 +452,9 @@ TEST_F(ArchiveTest, AManifestWaitsForItsWalAndItsAncestor) {
   pages_.timelines[id_].ancestor = parent;
   pages_.timelines[id_].ancestor_lsn = Lsn(100);
   auto attempt = [&] { return code_of([&] { archiver.upload(id_); }); };
+  wal_.is_there = false;
+  EXPECT_EQ(attempt(), Errc::conflict) << "it is being made, and is tried again";
+  wal_.is_there = true;
   EXPECT_EQ(attempt(), Errc::conflict);
   wal_.wal.flushed = wal_.wal.start + 500;
   EXPECT_EQ(attempt(), Errc::conflict);

@@ -83,6 +83,17 @@ void PageArchiver::learn(TimelineId timeline) {
   if (state.now) condemn_unnamed(timeline);
 }
 
+// A branch that is being made has its WAL's place on the safekeeper after its pages.
+void PageArchiver::upload_wal(TimelineId timeline) {
+  try {
+    parts_.wal.upload(timeline);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    throw Error(Errc::conflict, "timeline {}: its WAL is not there yet: {}", timeline.str(),
+                error.what());
+  }
+}
+
 // What is behind it must be there: else what is read back would begin in the air. WAL that is not
 // is fetched along: where layers come quickly, it would be behind each time.
 void PageArchiver::require_foundation(TimelineId timeline, const StoredTimeline& stored) {
@@ -90,7 +101,7 @@ void PageArchiver::require_foundation(TimelineId timeline, const StoredTimeline&
   auto is_behind = [&] {
     return parts_.wal.end(timeline).value_or(Lsn()) < stored.disk_consistent_lsn;
   };
-  if (is_behind()) parts_.wal.upload(timeline);
+  if (is_behind()) upload_wal(timeline);
   if (is_behind())
     throw Error(Errc::conflict, "timeline {}: its WAL is not in the store yet", timeline.str());
   const TimelineId ancestor = *stored.ancestor;

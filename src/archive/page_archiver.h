@@ -70,6 +70,7 @@ class PageArchiver {
   State& state_of(TimelineId timeline) REQUIRES(mutex_) { return states_[timeline]; }
   void check_lease();
   void learn(TimelineId timeline);
+  void upload_wal(TimelineId timeline);
   void require_foundation(TimelineId timeline, const StoredTimeline& stored);
   ArchivedLayer archive_layer(TimelineId timeline, const StoredTimeline::Layer& layer);
   ArchivedLayer put_layer(TimelineId timeline, const StoredTimeline::Layer& layer);

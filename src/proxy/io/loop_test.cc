@@ -7,6 +7,7 @@
 #include <ctime>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/error.h"
 
@@ -62,6 +63,15 @@ class LoopTest : public testing::Test {
   }
   Task<void> hear(Pair& pair, int times) {
     for (int i = 0; i < times; i++) co_await hear_once(pair);
+    loop_.stop();
+  }
+  // Each is said while it is waited for.
+  Task<void> hear_each(Pair& pair, std::vector<std::string> texts) {
+    for (const std::string& text : texts) {
+      Timer soon(loop_);
+      soon.set(steady_clock::now(), [&] { pair.say(text); });
+      co_await hear_once(pair);
+    }
     loop_.stop();
   }
   Task<void> work_on(int rounds) {
@@ -190,11 +200,7 @@ TEST_F(LoopTest, ATimerMayGoInItsOwnCallback) {
 
 TEST_F(LoopTest, ADescriptorIsToldOfEachTimeThereIsSomething) {
   Pair pair(loop_);
-  loop_.spawn(hear(pair, 3));
-  pair.say("one");
-  Timer second(loop_), third(loop_);
-  second.set(steady_clock::now() + std::chrono::milliseconds(5), [&] { pair.say("two"); });
-  third.set(steady_clock::now() + std::chrono::milliseconds(10), [&] { pair.say("three"); });
+  loop_.spawn(hear_each(pair, {"one", "two", "three"}));
   loop_.run();
   EXPECT_EQ(said_, "one;two;three;");
 }

@@ -16,7 +16,7 @@ import pytest
 from chaos.test_kill import SEED
 from chaos.test_power_loss import FAILPOINTS, TIMELINE, TINY_LAYERS, branches_are_whole, fail_once, load_of, number, oldest_lsn
 from fixtures.load import start_writers, stop_writers
-from fixtures.platform import Platform, Project, is_gone, wait_until
+from fixtures.platform import Platform, Project, wait_until
 from fixtures.power import Power
 from fixtures.replay import compare_pages, take_pages
 
@@ -143,11 +143,9 @@ def fail_at_start(power, platform, chance, round, failpoint):
     platform.kill()
     power.cut_at(*POINTS[failpoint], chance.randint(1, 2), after=chance.random() < 0.5)
     if platform.up(check=False).returncode == 0:
-        pid = platform.pid()
         with contextlib.suppress(AssertionError):  # Not every step comes about in each round.
-            wait_until(lambda: is_gone(pid), seconds=6)
-        if not is_gone(pid):
-            platform.kill()
+            wait_until(power.was_cut, seconds=6)
+        platform.kill_if_it_runs()
     power.disarm()
     power.lose(chance.getrandbits(32))
 
@@ -208,8 +206,7 @@ def killed_again_and_again(power, platform, chance, points, store, read, lose):
         if is_back:
             with contextlib.suppress(Exception):  # It may have been killed.
                 read()
-            if not power.was_cut():
-                platform.kill()
+            platform.kill_if_it_runs()
         print(f"round {round}: {name}, {'killed there' if power.was_cut() else 'killed later'}", flush=True)
         cuts += power.was_cut()
         power.disarm()

@@ -107,8 +107,7 @@ def fail_once(power, platform, project, chance, round, failpoint, points=None):
     while not is_gone(pid) and time.monotonic() < until:  # Not every step comes about in each round.
         time.sleep(0.02)
     mover.stop = True
-    if not is_gone(pid):
-        platform.kill()
+    platform.kill_pid(pid)
     mover.join()
     power.disarm()
     if lost:

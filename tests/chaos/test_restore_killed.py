@@ -2,7 +2,6 @@
 
 import pytest
 
-from fixtures.platform import is_gone
 from fixtures.power import Power
 
 TIMELINE = "pageserver/timelines/*"
@@ -36,8 +35,7 @@ def test_a_restore_that_is_killed_is_done_or_not_begun():
             pid = platform.pid()
             power.cut_at(step, path, count, after=bool(number % 2))
             platform.cli("branches", "reset", "dev", "--project", project.id, check=False)
-            if not is_gone(pid):
-                platform.kill()
+            platform.kill_pid(pid)
             power.disarm()
             power.lose(number)
             platform.up()

@@ -23,7 +23,7 @@ await steps({
   },
   "a project is made, and how to connect is shown at once": async () => {
     await page.getByRole("button", { name: "New project" }).first().click();
-    await page.getByLabel("Name").fill("newcomer");
+    await page.getByRole("dialog").getByLabel("Name").fill("newcomer");
     await page.getByRole("button", { name: "Create project" }).click();
     await page.getByRole("dialog").getByRole("heading", { name: "Connect" }).waitFor();
     await page.getByRole("switch", { name: "Pooled connection" }).waitFor();

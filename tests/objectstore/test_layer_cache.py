@@ -143,6 +143,7 @@ def test_what_left_the_disk_comes_back_as_it_was(folder):
         assert read_table(platform, place) == pages
 
         # The check knows what is where.
+        wait_for_bound(platform)
         platform.check_storage()
         assert "layer files are in the object store alone" in platform.cli("storage", "check", "--here-alone")
         note = next(path for path in layers(platform, ".copy") if not path.with_suffix("").exists())

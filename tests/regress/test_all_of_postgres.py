@@ -106,6 +106,7 @@ def test_all_of_it_is_read_out_of_storage_as_it_was_written(project, platform):
             other.commit()
     with contextlib.closing(project.connect()) as preparing, preparing.cursor() as cursor:
         cursor.execute("begin; delete from wide where i > 25; delete from kinds where i > 4000; prepare transaction 'half'")
+    project.query("insert into counted values (0)")  # A moment is the end of the last commit before it.
     before = state(project, reads)
     lsn = project.query("select pg_current_wal_flush_lsn()")[0][0]
 

@@ -380,12 +380,6 @@ std::optional<std::string> Catalog::meta(const std::string& key) {
   return row.text(0);
 }
 
-void Catalog::set_meta(const std::string& key, const std::string& value) {
-  MutexLock lock(mutex_);
-  db_.run("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-          key, value);
-}
-
 void Catalog::insert_project(const Project& project) {
   db_.run(fmt::format("INSERT INTO projects ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
                       "?)",
@@ -556,11 +550,6 @@ std::map<std::string, Annotation> Catalog::annotations(const std::string& projec
   std::map<std::string, Annotation> found;
   while (rows.step()) found[rows.text(0)] = {rows.text(1), rows.integer(2), rows.integer(3)};
   return found;
-}
-
-void Catalog::set_annotation(const std::string& branch_id, const std::string& value) {
-  MutexLock lock(mutex_);
-  put_annotation(branch_id, value);
 }
 
 void Catalog::put_annotation(const std::string& branch_id, const std::string& value) {

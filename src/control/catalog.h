@@ -158,7 +158,6 @@ class Catalog {
   explicit Catalog(const std::filesystem::path& file, const CatalogOptions& options = {});
 
   std::optional<std::string> meta(const std::string& key);
-  void set_meta(const std::string& key, const std::string& value);
 
   // Projects and branches. already_exists if the project has a branch of that name.
   // The operation that makes it begins in the same transaction.
@@ -201,7 +200,6 @@ class Catalog {
   void set_schedule_checked(const std::string& branch_id, Micros at);
   // By branch. Of those without one there is none.
   std::map<std::string, Annotation> annotations(const std::string& project_id);
-  void set_annotation(const std::string& branch_id, const std::string& value);
   // From now on it is `deleting`; the operation that does it begins in the same transaction.
   void begin_removal(const std::string& id, const Operation& operation);
   void remove_branch(const std::string& id);  // With its endpoints and roles.

@@ -1,7 +1,23 @@
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from fixtures import ceph, swift
 from fixtures.s3 import s3rver
+
+
+@pytest.fixture
+def folder():
+    """A place for stores, a disk that may go away, and a key that every user of this machine can use."""
+    path = Path(tempfile.mkdtemp(prefix="halogen-store-", dir="/var/tmp"))
+    (path / "disk").mkdir()
+    for place in (path, path / "disk"):
+        place.chmod(0o777)
+    (path / "key").write_text("a long random line of the operator\n")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,42 +3,16 @@
 import contextlib
 import re
 import shutil
-import tempfile
 import threading
-import time
-from pathlib import Path
 
 import psycopg2
 import pytest
 
+from fixtures.object_store import FAST, component, digest, fill, wait_until_copied
 from fixtures.platform import Platform, Project, wait_until
 
-INTERVAL_MS = 300
-FAST = ("--object-store-interval-ms", str(INTERVAL_MS), "--layer-kb", "256")
 LIMIT = 1 << 20
 SMALL = ("--layer-cache-size", str(LIMIT))
-
-
-@pytest.fixture
-def folder():
-    """A place for stores and keys that every user of this machine can use."""
-    path = Path(tempfile.mkdtemp(prefix="halogen-store-", dir="/var/tmp"))
-    path.chmod(0o777)
-    (path / "disk").mkdir(mode=0o777)
-    (path / "disk").chmod(0o777)
-    (path / "key").write_text("a long random line of the operator\n")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def component(platform, name):
-    return next((part for part in platform.status()["components"] if part["name"] == name), None)
-
-
-def wait_until_copied(platform):
-    """All that was durable before the call is in the store."""
-    time.sleep(1.2 + INTERVAL_MS / 1000)  # The safekeeper tells within a second of what it has made durable.
-    wait_until(lambda: "behind" not in component(platform, "object store")["detail"], seconds=60, what="the copy")
 
 
 def layers(platform, suffix=".layer"):
@@ -61,15 +35,6 @@ def wait_for_bound(platform):
 
 def metric(platform, name):
     return float(re.search(rf"^{name} (\S+)", platform.metrics(), re.M).group(1))
-
-
-def fill(project, rows):
-    project.query("create table t (i int primary key, filler text)")
-    project.query("insert into t select i, repeat(md5(i::text), 4) from generate_series(1, %s) i", rows)
-
-
-def digest(project, branch=None):
-    return project.query("select count(*), md5(string_agg(t::text, ',' order by i)) from t", branch=branch)
 
 
 def forget_pages(project, *branches):

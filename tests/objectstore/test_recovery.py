@@ -1,52 +1,14 @@
 """What is copied to an object store brings everything back: the pageserver's disk, or the whole machine."""
 
-import json
-import os
 import shutil
-import tempfile
 import time
-from pathlib import Path
 
-import psycopg2
 import pytest
 
-from fixtures.load import start_writers, stop_writers
+from fixtures.object_store import FAST, component, digest, fill, wait_until_copied
 from fixtures.platform import Platform, wait_until
 from fixtures.s3 import BUCKET, FaultyProxy
 from objectstore.conftest import SLOW
-
-INTERVAL_MS = 300
-FAST = ("--object-store-interval-ms", str(INTERVAL_MS), "--layer-kb", "256")
-
-
-@pytest.fixture
-def folder():
-    """A place for stores and keys that every user of this machine can use."""
-    path = Path(tempfile.mkdtemp(prefix="halogen-store-", dir="/var/tmp"))
-    os.chmod(path, 0o777)
-    key = path / "key"
-    key.write_text("a long random line of the operator\n")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def store_status(platform):
-    return next(part for part in platform.status()["components"] if part["name"] == "object store")
-
-
-def wait_until_copied(platform):
-    """All that was durable before the call is in the store."""
-    time.sleep(1.2 + INTERVAL_MS / 1000)  # The safekeeper tells within a second of what it has made durable.
-    wait_until(lambda: "behind" not in store_status(platform)["detail"], seconds=60, what="the copy")
-
-
-def fill(project, rows=20000):
-    project.query("create table t (i int primary key, filler text)")
-    project.query("insert into t select i, repeat(md5(i::text), 4) from generate_series(1, %s) i", rows)
-
-
-def digest(project, branch=None):
-    return project.query("select count(*), md5(string_agg(t::text, ',' order by i)) from t", branch=branch)
 
 
 def bring_back(lost, folder, *arguments, environment=None):
@@ -87,7 +49,7 @@ def test_a_lost_machine_comes_back_with_all_but_the_last_seconds(folder, kind, r
             assert password(back.connection_string()) == password(string)
             assert (new.home / "certificates/ca.crt").read_text() == authority
             back.query("insert into t values (-1, 'goes on')")
-            wait_until(lambda: store_status(new)["state"] == "running", seconds=60, what="the first copy from here")
+            wait_until(lambda: component(new, "object store")["state"] == "running", seconds=60, what="the first copy from here")
             wait_until_copied(new)
             new.check_storage()
 
@@ -147,14 +109,14 @@ def test_a_platform_that_was_left_behind_overwrites_nothing(folder):
             back = type(project)(new, project.id)
             back.query("delete from t where i > 10")
             wait_until_copied(new)
-            wait_until(lambda: store_status(old)["state"] == "fenced", what="the old one's finding out")
+            wait_until(lambda: component(old, "object store")["state"] == "fenced", what="the old one's finding out")
             project.query("insert into t select i, 'stale' from generate_series(2001, 3000) i")
             assert project.query("select count(*) from t") == [(2000,)]  # Its own data is as good as ever.
             time.sleep(1)
             lose_home(new)
         old.down()
         old.up()  # Nor does it after a restart.
-        wait_until(lambda: store_status(old)["state"] == "fenced", what="the old one's finding out again")
+        wait_until(lambda: component(old, "object store")["state"] == "fenced", what="the old one's finding out again")
         with bring_back(old, folder, "--from", url) as newer:
             assert type(project)(newer, project.id).query("select count(*) from t") == [(10,)]
 
@@ -172,12 +134,12 @@ def test_nothing_stalls_while_the_store_is_away(folder, s3):
             project.suspend()
             assert project.query("select count(*) from t") == [(8001,)]
             assert time.monotonic() - began < 20
-            wait_until(lambda: store_status(platform)["state"] == "away", what="the news")
+            wait_until(lambda: component(platform, "object store")["state"] == "away", what="the news")
             platform.kill()
             platform.up()  # Without it, too.
             assert project.query("select count(*) from t") == [(8001,)]
             proxy.away = False
-            wait_until(lambda: store_status(platform)["state"] == "running", seconds=60, what="the store's return")
+            wait_until(lambda: component(platform, "object store")["state"] == "running", seconds=60, what="the store's return")
             wait_until_copied(platform)
 
 

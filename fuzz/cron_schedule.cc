@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!due) return 0;
   CHECK(*due > after);
   if (due->time_since_epoch() % seconds(60) != seconds(0)) return 0;
-  for (seconds back : {seconds(1), (*due - after) / 2, *due - after}) {
+  for (seconds back : {seconds(1), (*due - after + seconds(1)) / 2, *due - after}) {
     const auto again = compute::next_due(text, *due - back);
     CHECK(again && (*again == *due || *again == *due - back + compute::kShortestInterval));
   }

@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__f
 import psycopg2  # noqa: E402
 
 from fixtures.platform import Platform, free_port  # noqa: E402
-from stock import stock_postgres  # noqa: E402
+from stock import require_scram, stock_postgres, url  # noqa: E402
 
 AWAKE = re.compile(r"(ep-[a-z0-9-]+): awake at \S+ in term \d+, (?:kept|new) data directory: (.*), total ([\d.]+) ms")
 SETTLE = 1.8  # Seconds for what a suspend and a wake leave to do: the figure is for otherwise idle cores.
@@ -88,7 +88,7 @@ def percentile(times, part):
 
 def report(subjects, stock, rounds):
     print(f"\n| cold start, ms ({rounds} wakes each) | p50 | p99 | min | max |\n|---|---|---|---|---|")
-    print(f"| a running stock server, TLS without a password | {statistics.median(stock):.0f} | {percentile(stock, 0.99):.0f} "
+    print(f"| a running stock server, TLS and SCRAM | {statistics.median(stock):.0f} | {percentile(stock, 0.99):.0f} "
           f"| {min(stock):.0f} | {max(stock):.0f} |")
     for case in subjects[0].totals:
         for subject in subjects:
@@ -112,8 +112,9 @@ def main():
     parser.add_argument("--relations", type=int, default=20000, help="0: only the project with a few relations")
     options = parser.parse_args()
     port = free_port()
-    with Platform.create("bench") as platform, stock_postgres(port):
-        string = f"host=127.0.0.1 port={port} user=cloud_admin dbname=postgres sslmode=require"
+    with Platform.create("bench") as platform, stock_postgres(port) as stock_folder:
+        require_scram(stock_folder, port, "owner")
+        string = url("owner", port)
         connection = psycopg2.connect(string)
         connection.cursor().execute(TABLE)
         connection.commit()

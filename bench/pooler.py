@@ -21,15 +21,13 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).resolve().parent)]
 
 import psycopg  # noqa: E402
-import psycopg2  # noqa: E402
 
 import pgbouncer  # noqa: E402
 from fixtures.many import Clients  # noqa: E402
 from fixtures.platform import Platform, free_port  # noqa: E402
-from stock import PGBIN, run, stock_postgres  # noqa: E402
+from stock import PGBIN, require_scram, run, stock_postgres, url  # noqa: E402
 
 POOL = 20
-PASSWORD = "bench"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -267,24 +265,6 @@ def our_way(stack, name, options, *up_arguments, **platform_options):
     project.query("select 1")
     # The name would lead to ::1, the others are reached by 127.0.0.1.
     return Way(name, project.connection_string(pooled=True) + "&hostaddr=127.0.0.1", platform.pid(), "proxy"), project
-
-
-def url(user, port):
-    return f"postgresql://{user}:{PASSWORD}@127.0.0.1:{port}/neondb?sslmode=require"
-
-
-def require_scram(folder, port, user):
-    """Has stock Postgres ask for a password by TCP; the verifier it keeps."""
-    with contextlib.closing(psycopg2.connect(host=folder, port=port, user="cloud_admin", dbname="postgres")) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute(f"create role {user} superuser login password '{PASSWORD}'")
-        cursor.execute("create database neondb")
-        hba = folder / "data/pg_hba.conf"
-        hba.write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
-        cursor.execute("select pg_reload_conf()")
-        cursor.execute("select rolpassword from pg_authid where rolname = %s", (user,))
-        return cursor.fetchone()[0]
 
 
 PARTS = {"rates": rates, "connects": connects, "memory": memory, "crowd": crowd, "large": large}

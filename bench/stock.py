@@ -7,7 +7,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import psycopg2
+
 PGBIN = Path("/usr/lib/postgresql/15/bin")
+PASSWORD = "bench"
 
 
 def as_unprivileged(args):
@@ -44,3 +47,21 @@ def stock_postgres(port, max_connections=200, preload=None):
     finally:
         run(as_unprivileged([PGBIN / "pg_ctl", "-D", data, "-m", "immediate", "stop"]))
         shutil.rmtree(root, ignore_errors=True)
+
+
+def require_scram(folder, port, user):
+    """Has stock Postgres ask for a password by TCP, for a database `neondb`; the verifier that it keeps."""
+    with contextlib.closing(psycopg2.connect(host=folder, port=port, user="cloud_admin", dbname="postgres")) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(f"create role {user} superuser login password '{PASSWORD}'")
+        cursor.execute("create database neondb")
+        hba = folder / "data/pg_hba.conf"
+        hba.write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        cursor.execute("select pg_reload_conf()")
+        cursor.execute("select rolpassword from pg_authid where rolname = %s", (user,))
+        return cursor.fetchone()[0]
+
+
+def url(user, port):
+    return f"postgresql://{user}:{PASSWORD}@127.0.0.1:{port}/neondb?sslmode=require"

@@ -263,8 +263,6 @@ class Catalog {
   std::vector<std::pair<std::string, std::string>> passwords(const std::string& branch_id);
   std::map<std::string, Micros> passwords_given_at(const std::string& branch_id);
   std::optional<std::string> password(const std::string& branch_id, const std::string& role);
-  void set_password(const std::string& branch_id, const std::string& role,
-                    const std::string& password);
   void remove_password(const std::string& branch_id, const std::string& role);
   std::vector<DatabaseRecord> databases(const std::string& branch_id);
   std::map<std::string, RoleTimes> role_times(const std::string& branch_id);

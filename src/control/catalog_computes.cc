@@ -328,15 +328,6 @@ std::optional<std::string> Catalog::password(const std::string& branch_id,
   return std::nullopt;
 }
 
-void Catalog::set_password(const std::string& branch_id, const std::string& role,
-                           const std::string& password) {
-  MutexLock lock(mutex_);
-  Transaction transaction(db_);
-  passwords_->remove(branch_id, role);
-  passwords_->insert(branch_id, role, password, now_micros());
-  transaction.commit();
-}
-
 void Catalog::remove_password(const std::string& branch_id, const std::string& role) {
   MutexLock lock(mutex_);
   passwords_->remove(branch_id, role);

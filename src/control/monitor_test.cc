@@ -178,6 +178,10 @@ TEST_F(MonitorTest, ADamagedFileIsMadeAnew) {
   begin();
   monitor_->pass(kNow + kStep);
   EXPECT_EQ(monitor_->samples(endpoint_, kNow, kNow + 3600).size(), 1u);
+  for (const auto& open : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code closed;  // The listing's own.
+    EXPECT_NE(fs::read_symlink(open, closed), folder_ / "metrics.db (deleted)");
+  }
 }
 
 TEST(ProcessUse, ItsChildrenCountAndSharedMemoryOnce) {

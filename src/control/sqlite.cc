@@ -24,10 +24,11 @@ namespace {
 }
 
 // SQLite would make it readable for all; its journal gets the mode of the file.
-void make_private(const std::filesystem::path& file) {
+std::string made_private(const std::filesystem::path& file) {
   UniqueFd made(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!made.valid() || ::fchmod(made.get(), 0600) != 0) throw system_error(errno, file.string());
   for (const char* journal : {"-wal", "-shm"}) ::chmod((file.string() + journal).c_str(), 0600);
+  return file.string();
 }
 
 }  // namespace
@@ -93,17 +94,21 @@ std::optional<int64_t> Statement::optional_integer(int column) const {
   return integer(column);
 }
 
-Database::Database(const std::filesystem::path& file) {
-  make_private(file);
+void Database::Close::operator()(sqlite3* db) const { sqlite3_close(db); }
+
+Database::Handle Database::open(const std::string& file) {
+  sqlite3* db = nullptr;
   // One connection used under the catalog's mutex: SQLite needs no mutexes of its own.
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-  if (sqlite3_open_v2(file.c_str(), &db_, flags, nullptr) != SQLITE_OK) {
-    std::string text = sqlite3_errmsg(db_);
-    sqlite3_close(db_);
-    throw Error(Errc::io, "{}: {}", file.string(), text);
-  }
-  sqlite3_extended_result_codes(db_, 1);
-  sqlite3_busy_timeout(db_, 5000);
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  const int result = sqlite3_open_v2(file.c_str(), &db, flags, nullptr);
+  Handle handle(db);  // There is one though it failed.
+  if (result != SQLITE_OK) throw Error(Errc::io, "{}: {}", file, sqlite3_errmsg(db));
+  return handle;
+}
+
+Database::Database(const std::filesystem::path& file) : db_(open(made_private(file))) {
+  sqlite3_extended_result_codes(db_.get(), 1);
+  sqlite3_busy_timeout(db_.get(), 5000);
   exec("PRAGMA journal_mode=WAL");
   exec("PRAGMA synchronous=FULL");
   exec("PRAGMA foreign_keys=ON");
@@ -114,10 +119,9 @@ Database::Database(const std::filesystem::path& file) {
   exec("PRAGMA wal_checkpoint(PASSIVE)");
 }
 
-Database::~Database() { sqlite3_close(db_); }
-
 void Database::exec(const std::string& sql) {
-  if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) fail(db_, sql);
+  if (sqlite3_exec(db_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
+    fail(db_.get(), sql);
   tell_if_committed();
 }
 
@@ -127,7 +131,7 @@ void Database::watch(std::set<std::string> tables, std::function<void(const Chan
   auto changed = [](void* self, int, const char*, const char* table, sqlite3_int64 row) {
     static_cast<Database*>(self)->note_change(table, row);
   };
-  sqlite3_update_hook(db_, changed, this);
+  sqlite3_update_hook(db_.get(), changed, this);
 }
 
 void Database::note_change(const char* table, int64_t row) {
@@ -135,7 +139,7 @@ void Database::note_change(const char* table, int64_t row) {
 }
 
 void Database::tell_if_committed() {
-  if ((changes_.rows.empty() && !changes_.all) || sqlite3_get_autocommit(db_) == 0) return;
+  if ((changes_.rows.empty() && !changes_.all) || sqlite3_get_autocommit(db_.get()) == 0) return;
   const Changes changes = std::exchange(changes_, {});
   if (committed_) committed_(changes);
 }
@@ -150,23 +154,20 @@ void Database::rewrite() {
 }
 
 std::string Database::image() {
-  sqlite3* copy = nullptr;
-  const auto close = [](sqlite3* db) { sqlite3_close(db); };
-  if (sqlite3_open(":memory:", &copy) != SQLITE_OK) fail(db_, "a copy in memory");
-  const std::unique_ptr<sqlite3, decltype(close)> closing(copy, close);
-  sqlite3_backup* backup = sqlite3_backup_init(copy, "main", db_, "main");
-  if (backup == nullptr) fail(copy, "backup");
+  const Handle copy = open(":memory:");
+  sqlite3_backup* backup = sqlite3_backup_init(copy.get(), "main", db_.get(), "main");
+  if (backup == nullptr) fail(copy.get(), "backup");
   const int stepped = sqlite3_backup_step(backup, -1);
   sqlite3_backup_finish(backup);
   if (stepped != SQLITE_DONE) throw Error(Errc::unavailable, "the catalog is busy");
   sqlite3_int64 size = 0;
   const std::unique_ptr<unsigned char, decltype(&sqlite3_free)> bytes(
-      sqlite3_serialize(copy, "main", &size, 0), &sqlite3_free);
+      sqlite3_serialize(copy.get(), "main", &size, 0), &sqlite3_free);
   if (bytes == nullptr) throw Error(Errc::unavailable, "no memory for a copy of the catalog");
   return std::string(reinterpret_cast<const char*>(bytes.get()), static_cast<size_t>(size));
 }
 
-int64_t Database::changes() const { return sqlite3_changes(db_); }
+int64_t Database::changes() const { return sqlite3_changes(db_.get()); }
 
 Transaction::~Transaction() {
   if (!open_) return;

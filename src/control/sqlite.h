@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -56,7 +57,6 @@ class Database {
   // Opens or creates, at mode 0600; WAL journal, every commit fsynced; what is deleted or replaced
   // is overwritten with zeros (secure_delete).
   explicit Database(const std::filesystem::path& file);
-  ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
@@ -74,7 +74,7 @@ class Database {
   // One statement: parameters are std::string_view, int64_t or std::optional of these.
   template <typename... Args>
   Statement query(std::string_view sql, const Args&... args) {
-    Statement statement(db_, sql);
+    Statement statement(db_.get(), sql);
     int index = 0;
     (statement.bind(++index, args), ...);
     return statement;
@@ -99,7 +99,13 @@ class Database {
   void note_change(const char* table, int64_t row);
   void tell_if_committed();
 
-  sqlite3* db_ = nullptr;
+  struct Close {
+    void operator()(sqlite3* db) const;
+  };
+  using Handle = std::unique_ptr<sqlite3, Close>;
+  static Handle open(const std::string& file);
+
+  const Handle db_;
   std::set<std::string> watched_;
   std::function<void(const Changes&)> committed_;
   Changes changes_;  // Since the last commit, with those of transactions that were rolled back.

@@ -284,22 +284,6 @@ void EndpointManager::add(const Endpoint& endpoint) {
   machines_.emplace(endpoint.id, std::move(machine));
 }
 
-void EndpointManager::set_idle_timeout(const std::string& endpoint_id, int64_t seconds) {
-  MutexLock lock(mutex_);
-  MachinePtr machine = find(endpoint_id);
-  if (!machine) throw no_such_endpoint();
-  set_timeout(*machine, seconds);
-}
-
-void EndpointManager::set_timeout(Machine& machine, int64_t seconds) {
-  machine.use->timeout = timeout_of(seconds);
-  // It may be due before the alarm that there is.
-  ++machine.use->generation;
-  machine.use->watched = false;
-  watch(machine.use);
-  watch_for_vacuum(machine);
-}
-
 void EndpointManager::set_branch(const Endpoint& endpoint) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint.id);
@@ -312,7 +296,12 @@ void EndpointManager::update(const Endpoint& endpoint) {
   MutexLock lock(mutex_);
   MachinePtr machine = find(endpoint.id);
   if (!machine) throw no_such_endpoint();
-  set_timeout(*machine, endpoint.idle_timeout);
+  machine->use->timeout = timeout_of(endpoint.idle_timeout);
+  // It may be due before the alarm that there is.
+  ++machine->use->generation;
+  machine->use->watched = false;
+  watch(machine->use);
+  watch_for_vacuum(*machine);
   machine->pool = control::pool_settings(nlohmann::json::parse(endpoint.settings));
   machine->units = endpoint.most_cu;
   machine->asked_for = endpoint.asked_for;
@@ -584,6 +573,7 @@ void EndpointManager::schedule(const MachinePtr& machine) {
     else
       pool_for(job).add(m.project_id, [this, machine, job] { (this->*job)(machine); });
   }
+  skip_needless_start(m);
   publish(m);
   answer_wakes_of_active(machine);
 }
@@ -606,6 +596,14 @@ EndpointManager::Job EndpointManager::next_job(Machine& m) {
   }
   if (!m.questions.empty()) return &EndpointManager::run_roles;
   return nullptr;
+}
+
+// One that was to follow a suspend, which has failed or is not to be any more.
+void EndpointManager::skip_needless_start(Machine& m) {
+  if (m.state != ComputeState::active || m.suspend_wanted || !m.start_operation) return;
+  record(*m.start_operation, "skipped");
+  m.start_operation.reset();
+  m.start_wanted = false;
 }
 
 FairJobs& EndpointManager::pool_for(Job job) {

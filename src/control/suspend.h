@@ -97,7 +97,6 @@ class EndpointManager final : public Endpoints {
 
   // For the API. not_found for an endpoint that was not added.
   void add(const Endpoint& endpoint);
-  void set_idle_timeout(const std::string& endpoint_id, int64_t seconds);
   // For new connections to all endpoints of the project, now and later ones.
   void set_allowed_addresses(const std::string& project_id, AllowList list,
                              bool only_protected = false);
@@ -167,6 +166,7 @@ class EndpointManager final : public Endpoints {
   // Gives the endpoint its next job, if it is free and there is one.
   void schedule(const MachinePtr& machine) REQUIRES(mutex_);
   Job next_job(Machine& machine) REQUIRES(mutex_);
+  void skip_needless_start(Machine& machine) REQUIRES(mutex_);
   FairJobs& pool_for(Job job);
   void answer_wakes_of_active(const MachinePtr& machine) REQUIRES(mutex_);
   // Tells those who begin a use whether there is a compute for it, and counts how long it runs.
@@ -195,7 +195,6 @@ class EndpointManager final : public Endpoints {
   void compute_exited(const std::string& endpoint_id);
   void answer_active(const MachinePtr& machine, WakeRequest wake);
 
-  void set_timeout(Machine& machine, int64_t seconds) REQUIRES(mutex_);
   // Sees to it that look_whether_idle() is called when this endpoint is due, and not later.
   void watch(const EndpointUsePtr& use);
   void look_whether_idle(const EndpointUsePtr& use, uint64_t generation);

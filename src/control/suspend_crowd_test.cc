@@ -110,7 +110,9 @@ TEST_F(CrowdTest, SuspendsThatHangStopNoStartAndNoLogin) {
 
 // Uses begin at the very moments at which a suspend is due: it never takes a compute that is used.
 TEST_F(CrowdTest, NoComputeIsSuspendedWhileItIsInUse) {
-  manager_->set_idle_timeout(well_, 1);
+  Endpoint impatient = catalog_->endpoint(well_);
+  impatient.idle_timeout = 1;
+  manager_->update(impatient);
   std::atomic<int> used_while_gone = 0;
   const auto began = steady_clock::now();
   std::vector<std::thread> clients;

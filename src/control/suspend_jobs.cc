@@ -94,12 +94,6 @@ void EndpointManager::end_job(const MachinePtr& machine, ComputeState state) {
     watch_for_vacuum(*machine);
     watch_for_job(*machine);
   }
-  // A start that was to follow a suspend, which has failed.
-  if (state == ComputeState::active && machine->start_operation) {
-    record(*machine->start_operation, "skipped");
-    machine->start_operation.reset();
-    machine->start_wanted = false;
-  }
   schedule(machine);
   if (machine->state == ComputeState::active && machine->use->count == 0) watch(machine->use);
   if (stopping_) job_ended_.notify_all();

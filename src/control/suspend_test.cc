@@ -77,6 +77,11 @@ class EndpointManagerTest : public testing::Test {
                           [promise](Outcome<RoleSecret> got) { promise->set_value(got); });
     return promise->get_future();
   }
+  void set_idle_timeout(int64_t seconds) {
+    Endpoint changed = catalog_->known(ep_).endpoint;
+    changed.idle_timeout = seconds;
+    manager_->update(changed);
+  }
   bool reaches(ComputeState state, milliseconds within = milliseconds(3000)) {
     Deadline deadline = Deadline::after(within);
     while (manager_->state(ep_) != state) {
@@ -146,7 +151,7 @@ TEST_F(EndpointManagerTest, PendingSqlIsAppliedOnceBeforeTheFirstConnection) {
 }
 
 TEST_F(EndpointManagerTest, AnEndpointWithoutUsesIsSuspendedAfterItsTimeout) {
-  manager_->set_idle_timeout(ep_, 1);
+  set_idle_timeout(1);
   manager_->use_began(ep_);
   wake_now();
   std::this_thread::sleep_for(milliseconds(1200));
@@ -159,7 +164,7 @@ TEST_F(EndpointManagerTest, AnEndpointWithoutUsesIsSuspendedAfterItsTimeout) {
 }
 
 TEST_F(EndpointManagerTest, MinusOneNeverSuspends) {
-  manager_->set_idle_timeout(ep_, -1);
+  set_idle_timeout(-1);
   wake_now();
   std::this_thread::sleep_for(milliseconds(300));
   EXPECT_EQ(manager_->state(ep_), ComputeState::active);
@@ -188,6 +193,33 @@ TEST_F(EndpointManagerTest, ARestartIsASuspendAndAStart) {
   EXPECT_EQ(host_.starts, 2);
 }
 
+// By who is let in while the job of the start before has yet to end.
+TEST_F(EndpointManagerTest, ARestartByTheFirstClientIsASuspendAndAStart) {
+  std::promise<std::pair<Operation, Operation>> asked;
+  manager_->wake(ep_, [&](const Outcome<ComputeAddress>&) {
+    const Operation suspend = manager_->begin_suspend(ep_);
+    asked.set_value({suspend, manager_->begin_start(ep_)});
+  });
+  const auto [suspend, start] = asked.get_future().get();
+  EXPECT_TRUE(finishes(suspend, "finished"));
+  EXPECT_TRUE(finishes(start, "finished"));
+  EXPECT_EQ(host_.starts, 2);
+}
+
+// By who uses it while a suspend for want of uses waits for its turn.
+TEST_F(EndpointManagerTest, AStartAfterASuspendThatIsNotToBeIsOverToo) {
+  std::promise<Operation> asked;
+  manager_->wake(ep_, [&](const Outcome<ComputeAddress>&) {
+    set_idle_timeout(1);  // The job that lets us in has yet to end.
+    std::this_thread::sleep_for(milliseconds(1200));
+    asked.set_value(manager_->begin_start(ep_));
+    manager_->use_began(ep_);
+  });
+  EXPECT_TRUE(finishes(asked.get_future().get(), "skipped"));
+  EXPECT_EQ(manager_->state(ep_), ComputeState::active);
+  manager_->use_ended(ep_);
+}
+
 TEST_F(EndpointManagerTest, AStartAfterASuspendThatFailsIsOverToo) {
   wake_now();
   host_.suspend_gate = true;
@@ -211,7 +243,7 @@ TEST_F(EndpointManagerTest, WorkThatNeedsARunningComputeWakesIt) {
 
 TEST_F(EndpointManagerTest, AnIdleSuspendThatMeetsClientsLeavesTheComputeRunning) {
   host_.clients = true;
-  manager_->set_idle_timeout(ep_, 1);
+  set_idle_timeout(1);
   wake_now();
   Deadline deadline = Deadline::after(milliseconds(10'000));
   while (host_.suspends == 0 && !deadline.passed()) std::this_thread::sleep_for(milliseconds(2));
@@ -236,7 +268,7 @@ TEST_F(EndpointManagerTest, OneThatWasSuspendedAheadOfAutovacuumIsWokenForItAlso
 
 TEST_F(EndpointManagerTest, WhatKeepsAComputeAwakeIsTold) {
   EXPECT_EQ(manager_->keeps_awake(ep_), "");
-  manager_->set_idle_timeout(ep_, 1);
+  set_idle_timeout(1);
   manager_->use_began(ep_);
   wake_now();
   EXPECT_EQ(manager_->keeps_awake(ep_), "sessions at work: 1");
@@ -246,7 +278,7 @@ TEST_F(EndpointManagerTest, WhatKeepsAComputeAwakeIsTold) {
   while (manager_->keeps_awake(ep_).empty() && !deadline.passed())
     std::this_thread::sleep_for(milliseconds(2));
   EXPECT_EQ(manager_->keeps_awake(ep_), "clients are connected");
-  manager_->set_idle_timeout(ep_, -1);
+  set_idle_timeout(-1);
   EXPECT_EQ(manager_->keeps_awake(ep_), "suspending is off");
 }
 
@@ -413,7 +445,7 @@ TEST_F(EndpointManagerTest, WakesAndSuspendsDoNotWaitForTheCatalog) {
   for (int round = 0; round < 2; ++round) {
     EXPECT_TRUE(ask("neondb_owner").get().value) << "from memory";
     EXPECT_TRUE(wake_now().value);
-    manager_->set_idle_timeout(ep_, 1);
+    set_idle_timeout(1);
     for (const Deadline deadline = Deadline::after(kPatience); host_.running(ep_);) {
       std::this_thread::sleep_for(milliseconds(5));
       ASSERT_FALSE(deadline.passed());

@@ -89,8 +89,7 @@ const std::map<std::string, std::string>& compute_defaults() {
       {"effective_io_concurrency", "100"},
       {"maintenance_io_concurrency", "100"},
       {"shared_buffers", "128MB"},
-      // Cleared at every start, a page fault for each 4 KiB: the 4 MB it would be take a wake
-      // longer
+      // Cleared at every start, a page fault for each 4 KiB: the 4 MB it would be cost a wake more
       // than they save a load.
       {"wal_buffers", "1MB"},
       {"huge_pages", "off"},

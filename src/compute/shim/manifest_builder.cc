@@ -221,17 +221,7 @@ Entry* Image::find(const SegmentId& id) {
 class Mapping {
  public:
   // A compute could have put a link, or anything else, in its place.
-  Mapping(const fs::path& file, bool writable) {
-    fd_ = open_file(file, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK);
-    struct stat info;
-    if (::fstat(fd_.get(), &info) != 0) throw system_error(errno, file.string());
-    if (!S_ISREG(info.st_mode)) throw Error(Errc::corrupt, "{} is not a manifest", file.string());
-    size_ = static_cast<size_t>(info.st_size);
-    if (size_ < sizeof(ManifestHeader))
-      throw Error(Errc::corrupt, "{} is not a manifest", file.string());
-    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    base_ = ::mmap(nullptr, size_, protection, MAP_SHARED, fd_.get(), 0);
-    if (base_ == MAP_FAILED) throw system_error(errno, file.string());
+  Mapping(const fs::path& file, bool writable) : Mapping(file, writable, Unchecked()) {
     const ManifestHeader& h = header();
     if (h.magic != kManifestMagic || h.version != kManifestVersion || h.file_bytes != size_ ||
         !holds(h.entries_at, h.entries, sizeof(Entry)) ||
@@ -252,6 +242,21 @@ class Mapping {
   }
 
  private:
+  struct Unchecked {};
+  // Made before it is checked, so that it is unmapped if that throws.
+  Mapping(const fs::path& file, bool writable, Unchecked)
+      : fd_(open_file(file, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK)) {
+    struct stat info;
+    if (::fstat(fd_.get(), &info) != 0) throw system_error(errno, file.string());
+    if (!S_ISREG(info.st_mode)) throw Error(Errc::corrupt, "{} is not a manifest", file.string());
+    size_ = static_cast<size_t>(info.st_size);
+    if (size_ < sizeof(ManifestHeader))
+      throw Error(Errc::corrupt, "{} is not a manifest", file.string());
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    base_ = ::mmap(nullptr, size_, protection, MAP_SHARED, fd_.get(), 0);
+    if (base_ == MAP_FAILED) throw system_error(errno, file.string());
+  }
+
   bool holds(uint64_t at, uint64_t count, size_t each) const {
     return at % 8 == 0 && at <= size_ && count <= (size_ - at) / each;
   }

@@ -182,11 +182,12 @@ TEST_F(ManifestBuilder, NoPartOfTheFileIsAHole) {
 TEST_F(ManifestBuilder, DamagedFilesAreRefused) {
   build_manifest(file_, skeleton_, options_);
   fs::resize_file(file_, fs::file_size(file_) - 4096);
+  EXPECT_THROW(rebase_manifest(file_, Lsn(1), options_), Error);
+  EXPECT_EQ(read_file("/proc/self/maps").find(file_.string()), std::string::npos);
   char why[256] = "";
   SharedMap m;
   EXPECT_FALSE(m.open(file_.c_str(), "/data", why, sizeof why));
   EXPECT_STREQ(why, "the manifest is damaged");
-  EXPECT_THROW(rebase_manifest(file_, Lsn(1), options_), Error);
   write_file(file_, "not a manifest");
   EXPECT_FALSE(m.open(file_.c_str(), "/data", why, sizeof why));
   EXPECT_THROW(read_manifest_status(file_), Error);

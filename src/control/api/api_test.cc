@@ -553,7 +553,10 @@ TEST_F(ApiTest, ABranchInThePastTellsAPasswordOnlyIfItIsGood) {
   pageserver_.commit(main, Lsn(0x3000000), now_micros());
   start_with(given);
   EXPECT_EQ(told(), given);
-  catalog_->set_password(made["branch"]["id"], "neondb_owner", given);
+  const std::string role =
+      base + "/branches/" + made["branch"]["id"].get<std::string>() + "/roles/neondb_owner";
+  const std::string later = post(role + "/reset_password", json::object(), 200)["role"]["password"];
+  host_.set_roles({{"neondb_owner", scram::make_verifier(later).str(), true}});
   EXPECT_EQ(told(), "") << "it was given after that moment";
   host_.set_roles({{"neondb_owner", scram::make_verifier("changed").str(), true}});
   EXPECT_EQ(told(), "");

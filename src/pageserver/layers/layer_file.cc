@@ -31,7 +31,12 @@ LayerWriter::LayerWriter(fs::path path, uint64_t identity)
   footer_.identity = identity;
   temporary_ += kUnfinished;
   fd_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
-  write(kLayerHeader);
+  try {
+    write(kLayerHeader);
+  } catch (const Error&) {
+    ::unlink(temporary_.c_str());
+    throw;
+  }
 }
 
 LayerWriter::~LayerWriter() {

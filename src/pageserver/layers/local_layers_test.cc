@@ -174,6 +174,15 @@ class LocalLayersTest : public ::testing::Test {
     locals().drop(UINT64_MAX);
     EXPECT_EQ(count(name, ".layer"), 0u);
   }
+  // Timeline "a" with one layer, which only the store has.
+  std::shared_ptr<TimelineStore> create_away() {
+    bound(LocalLayers::kNoLimit);
+    auto store = create("a");
+    add_layer(*store, 20, 1);
+    origin_.upload(*store);
+    remove_all("a");
+    return store;
+  }
   // What is over the limit.
   void keep_limit() { locals().drop(0); }
 
@@ -212,11 +221,7 @@ TEST_F(LocalLayersTest, WhatTheStoreHasNotStays) {
 }
 
 TEST_F(LocalLayersTest, ManyReadersOfAFileFetchItOnce) {
-  bound(LocalLayers::kNoLimit);
-  auto store = create("a");
-  add_layer(*store, 20, 1);
-  origin_.upload(*store);
-  remove_all("a");
+  auto store = create_away();
   origin_.hold(true);
   std::vector<std::thread> readers;
   std::atomic<int> good = 0;
@@ -229,11 +234,7 @@ TEST_F(LocalLayersTest, ManyReadersOfAFileFetchItOnce) {
 }
 
 TEST_F(LocalLayersTest, WhileTheStoreIsAwayOnlyWhatIsNotHereFailsAndLaterNothing) {
-  bound(LocalLayers::kNoLimit);
-  auto store = create("a");
-  add_layer(*store, 20, 1);
-  origin_.upload(*store);
-  remove_all("a");
+  auto store = create_away();
   add_layer(*store, 30, 2);
   origin_.away = true;
   for (int i = 0; i < 20; i++) {
@@ -272,11 +273,7 @@ TEST_F(LocalLayersTest, ACopyThatIsDamagedOrAnotherLayersIsNotPutInPlace) {
 }
 
 TEST_F(LocalLayersTest, WhatIsNeitherHereNorThereIsDamageAndNoOutage) {
-  bound(LocalLayers::kNoLimit);
-  auto store = create("a");
-  add_layer(*store, 20, 1);
-  origin_.upload(*store);
-  remove_all("a");
+  auto store = create_away();
   origin_.forget(store->manifest().timeline);
   EXPECT_EQ(thrown_by([&] { reads(*store, 20, 1); }), Errc::corrupt);
   EXPECT_EQ(locals().status().problem, "");
@@ -300,11 +297,7 @@ TEST_F(LocalLayersTest, AFileThatIsNowhereIsDamageAndOneThatTheStoreHasComesBack
 }
 
 TEST_F(LocalLayersTest, ARestartKnowsWhatIsAwayWithoutTheStore) {
-  bound(LocalLayers::kNoLimit);
-  auto store = create("a");
-  add_layer(*store, 20, 1);
-  origin_.upload(*store);
-  remove_all("a");
+  auto store = create_away();
   add_layer(*store, 30, 2);
   store.reset();
   write_file(folder_ / "a/layers/0000000000000001.layer.tmp", "half of a fetch");
@@ -382,7 +375,8 @@ TEST_F(LocalLayersTest, AReaderThatWaitsForManyFilesKeepsThreadsForTheOthers) {
 }
 
 TEST_F(LocalLayersTest, TheLeastRecentlyReadGoesFirstAndNotWhatAnotherProjectUses) {
-  bound(100'000);  // Of files of 8 KiB: about twelve.
+  options_.merging.merge_files = 100;  // Each layer stays a file of its own,
+  bound(100'000);                      // of 8 KiB: about twelve of them.
   auto small = create("small"), large = create("large");
   for (uint32_t i = 0; i < 2; i++) add_layer(*small, 20 + i, i);
   for (uint32_t i = 0; i < 2; i++) EXPECT_TRUE(reads(*small, 20 + i, i));
@@ -410,11 +404,7 @@ TEST_F(LocalLayersTest, TheLeastRecentlyReadGoesFirstAndNotWhatAnotherProjectUse
 }
 
 TEST_F(LocalLayersTest, AFullDiskMakesRoomOnceAndThenIsTheReadersError) {
-  bound(LocalLayers::kNoLimit);
-  auto store = create("a");
-  add_layer(*store, 20, 1);
-  origin_.upload(*store);
-  remove_all("a");
+  auto store = create_away();
   origin_.full_disks = 1;
   EXPECT_TRUE(reads(*store, 20, 1));
   remove_all("a");
@@ -477,11 +467,7 @@ TEST_F(LocalLayersTest, ATimelineThatIsClosedHasNothingWrittenIntoItsFolder) {
 TEST_F(LocalLayersTest, AFlushMakesNoImageOfWhatIsNotHereAndDoesNotWaitForIt) {
   options_.image_after_deltas = 3;
   options_.reconstruct = [](const PageKey&, const Chain&) { return std::string("image"); };
-  bound(LocalLayers::kNoLimit);
-  auto store = create("a");
-  add_layer(*store, 20, 1);
-  origin_.upload(*store);
-  remove_all("a");
+  auto store = create_away();
   origin_.away = true;
   for (uint64_t lsn = 21; lsn < 30; lsn++) put(*store, lsn, page_key(1, 1), kRecord, "r");
   store->flush(soon());

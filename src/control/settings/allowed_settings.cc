@@ -91,7 +91,8 @@ const AllowedSetting kAllowed[] = {
     row("max_wal_size", integer(64, 16384, Unit::megabytes)),
     row("min_wal_size", integer(32, 16384, Unit::megabytes)),
     // Workers.
-    row("max_files_per_process", integer(64, 4096)),
+    // Postgres does not start with fewer than 58 free ones; preloaded libraries take some.
+    row("max_files_per_process", integer(100, 4096)),
     row("max_worker_processes", integer(2, 64)),
     row("max_parallel_workers", integer(0, 64)),
     row("max_parallel_workers_per_gather", integer(0, 1024)),

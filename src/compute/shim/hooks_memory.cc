@@ -20,19 +20,22 @@ struct Range {
   size_t size;
 };
 
+constexpr size_t kKiB = size_t{1} << 10;
 constexpr size_t kMiB = size_t{1} << 20;
-// The postmaster writes to nearly all of its shared memory but the buffers themselves while it
-// starts: WAL buffers and buffer descriptors at the beginning, hash tables at the end, before a
-// reserve. With other settings the places are others; then only some of the gain is lost.
-constexpr size_t kHead = 3 * kMiB + kMiB / 2;
-constexpr size_t kTail = 8 * kMiB + kMiB * 3 / 4;
-constexpr size_t kReserve = 2 * kMiB;
+// What a server with the settings of a new compute asks for (tests/shim/test_start_memory.py).
+constexpr size_t kUsual = 149528576;
+constexpr size_t kReserved = kUsual + 8 * kMiB;  // For one with more libraries.
 constexpr size_t kSmallest = 64 * kMiB;
+// What the postmaster writes of it while it starts: WAL buffers at the beginning, the descriptors
+// of buffers behind caches that are left alone, and hash tables at the end, before a reserve. With
+// other settings the places are others; then only some of the gain is lost.
+constexpr size_t kWalBuffers = kMiB + 128 * kKiB;
+constexpr size_t kDescriptorsAt = 2 * kMiB + 512 * kKiB;
+constexpr size_t kDescriptors = kMiB;
+constexpr size_t kTail = 11 * kMiB + 128 * kKiB;
+constexpr size_t kReserve = 2 * kMiB + 768 * kKiB;
 // Buffers are used in order, and the first backend fills these with catalogs.
 constexpr size_t kFirstBuffers = kMiB;
-// What a server with the settings of a new compute asks for, and a little more than that.
-constexpr size_t kUsual = 146374656;
-constexpr size_t kReserved = 144 * kMiB;
 
 constexpr int kShared = MAP_SHARED | MAP_ANONYMOUS;
 
@@ -40,10 +43,11 @@ constinit Range g_reserved = {};
 
 // What the postmaster is about to write, of shared memory of `n` bytes.
 struct Hot {
-  Range parts[2];
+  Range parts[3];
 
   Hot(char* memory, size_t n)
-      : parts{{memory, kHead + kFirstBuffers},
+      : parts{{memory, kWalBuffers},
+              {memory + kDescriptorsAt, kDescriptors + kFirstBuffers},
               {memory + (n - kTail) / kPageSize * kPageSize, kTail - kReserve}} {}
 };
 
@@ -86,6 +90,7 @@ void* hook_mmap(void* at, size_t n, int protection, int flags, int fd, off_t off
   if (!g_is_postmaster || n < kSmallest || flags != kShared)
     return sys::mmap(at, n, protection, flags, fd, offset);
   void* map = take_reserved(n);
+  if (map != nullptr && n == kUsual) return map;
   if (map == nullptr) map = sys::mmap(at, n, protection, flags, fd, offset);
   if (map == MAP_FAILED) return map;
   int saved = errno;

@@ -1,0 +1,12 @@
+"""What a wake finds prepared: a postmaster that waits has mapped, and touched, the shared memory that a new compute asks for."""
+
+import re
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src/compute/shim/hooks_memory.cc"
+
+
+def test_the_usual_size_is_that_of_a_new_compute(platform):
+    """With another a wake takes milliseconds more, and nothing else would tell."""
+    usual = int(re.search(r"kUsual = (\d+);", SOURCE.read_text()).group(1))
+    assert platform.create_project().query("select sum(allocated_size) from pg_shmem_allocations") == [(usual,)]

@@ -212,7 +212,6 @@ def careless(request):
         script.unlink(missing_ok=True)
 
 
-@pytest.mark.xdist_group("careless")
 @pytest.mark.parametrize("careless", CARELESS, indirect=True)
 def test_what_an_owner_planted_is_not_used_by_a_script(sql, careless):
     sql.execute("CREATE SCHEMA planted; SET search_path = planted;" + PLANTS)
@@ -224,7 +223,6 @@ def test_what_an_owner_planted_is_not_used_by_a_script(sql, careless):
     assert one(sql, "SELECT count(*) FROM pg_roles WHERE rolname = 'gained'") == 0
 
 
-@pytest.mark.xdist_group("careless")
 @pytest.mark.parametrize("careless", ["call"], indirect=True)
 def test_rights_end_with_the_statement_in_a_block_that_catches_its_error(sql, careless):
     sql.execute("CREATE SCHEMA planted; SET search_path = planted;" + PLANTS)

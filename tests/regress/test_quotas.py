@@ -32,9 +32,10 @@ def refusal(project, pooled=False):
 @pytest.mark.parametrize("name, words", [("written_data_bytes", "written data"), ("active_time_seconds", "active time"),
                                          ("data_transfer_bytes", "data transfer")])
 def test_who_has_used_all_is_suspended_and_not_started(platform, project, quota, name, words):
-    quota(**{name: 1})
+    # The limit comes after the use: what is used is looked at any moment.
     project.query("CREATE TABLE t AS SELECT generate_series(1, 10000) a")
     project.query("SELECT a FROM t")
+    quota(**{name: 1})
     endpoint = f"/api/v2/projects/{project.id}/endpoints/{project.endpoint()}"
     wait_until(lambda: platform.api("GET", endpoint)["endpoint"]["current_state"] == "idle", what="the suspend")
     for pooled in (False, True):

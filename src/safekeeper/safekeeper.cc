@@ -107,8 +107,8 @@ std::shared_ptr<Timeline> Safekeeper::find(TimelineId id) {
   Slot* slot = wait_for_slot(id);
   if (!slot)
     throw Error(Errc::not_found, "timeline {} does not exist on this safekeeper", id.str());
-  if (!slot->broken.empty())
-    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), slot->broken);
+  if (slot->broken)
+    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), *slot->broken);
   slot->used = steady_clock::now();
   return slot->timeline ? slot->timeline : open_slot(id);
 }
@@ -141,9 +141,9 @@ std::shared_ptr<Timeline> Safekeeper::open_slot(TimelineId id) {
     return timeline;
   }
   if (failure.code() == Errc::corrupt || failure.code() == Errc::not_found) {
-    slot.broken = failure.what();
+    slot.broken = std::make_unique<const std::string>(failure.what());
     logger.error("timeline {} cannot be opened and is not served: {}", id.str(), failure.what());
-    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), slot.broken);
+    throw Error(Errc::corrupt, "timeline {} is not served: {}", id.str(), *slot.broken);
   }
   throw failure;
 }
@@ -217,7 +217,7 @@ void Safekeeper::create_timeline(TimelineId id, Lsn start, uint64_t system_ident
     MutexLock lock(mutex_);
     const Slot* slot = wait_for_slot(id);
     exists = slot != nullptr;
-    broken = exists && !slot->broken.empty();
+    broken = exists && slot->broken;
   }
   if (broken)
     throw Error(Errc::already_exists, "timeline {} exists, but is not readable", id.str());
@@ -299,7 +299,7 @@ bool Safekeeper::nothing_to_trim(TimelineId id, Lsn lsn) {
   {
     MutexLock lock(mutex_);
     const Slot* slot = wait_for_slot(id);
-    if (!slot || slot->timeline || !slot->broken.empty()) return false;
+    if (!slot || slot->timeline || slot->broken) return false;
   }
   const DurableState state = StateFile::peek(folder_of(id) / kStateName);
   return segment_of(std::min(lsn, state.flushed)) <=
@@ -333,7 +333,7 @@ StoredWal Safekeeper::stored_wal(TimelineId id) {
   {
     MutexLock lock(mutex_);
     const Slot* slot = wait_for_slot(id);
-    at_rest = slot && !slot->timeline && slot->broken.empty();
+    at_rest = slot && !slot->timeline && !slot->broken;
   }
   if (at_rest) {
     const DurableState state = StateFile::peek(folder_of(id) / kStateName);

@@ -66,7 +66,8 @@ class Safekeeper final : public SafekeeperAdmin, public ArchivedWal {
   struct Slot {
     std::shared_ptr<Timeline> timeline{};  // Null while it is at rest.
     bool changing = false;                 // Being opened, closed or deleted: wait for changed_.
-    std::string broken{};                  // Why it cannot be opened, once that has been tried.
+    // Why it cannot be opened, once that has been tried; else null.
+    std::unique_ptr<const std::string> broken{};
     steady_clock::time_point used{};
   };
 

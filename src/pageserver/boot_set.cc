@@ -38,38 +38,26 @@ std::optional<std::vector<PageKey>> BootSet::parse(Bytes bytes) {
   }
 }
 
-void BootSet::load() {
-  if (loaded_) return;
-  loaded_ = true;
+std::vector<PageKey> BootSet::pages() const {
   try {
-    if (!fs::exists(file_)) return;
-    std::string content = read_file(file_);
-    if (auto pages = parse(as_bytes(content))) pages_ = std::move(*pages);
+    if (!fs::exists(file_)) return {};
+    const std::string content = read_file(file_);
+    return parse(as_bytes(content)).value_or(std::vector<PageKey>());
   } catch (const std::exception& error) {
     logger.info("the boot set {} cannot be read and starts afresh: {}", file_.string(),
                 error.what());
+    return {};
   }
 }
 
-std::vector<PageKey> BootSet::pages() {
-  MutexLock lock(mutex_);
-  load();
-  return pages_;
-}
-
-void BootSet::add(const std::vector<PageKey>& asked, const std::vector<PageKey>& before) {
+void BootSet::add(const std::vector<PageKey>& asked, const std::vector<PageKey>& before) const {
   std::vector<PageKey> merged;
   std::unordered_set<PageKey, PageKeyHash> seen;
   for (const auto* list : {&asked, &before})
     for (const PageKey& page : *list)
       if (merged.size() < kBootSetPages && seen.insert(page).second) merged.push_back(page);
-  std::string content = encode(merged);
-  {
-    MutexLock lock(mutex_);
-    loaded_ = true;
-    if (pages_ == merged) return;
-    pages_ = std::move(merged);
-  }
+  if (pages() == merged) return;
+  const std::string content = encode(merged);
   try {
     // The temporary name is its own: two sessions may end at the same time.
     fs::path temporary = file_;

@@ -1,7 +1,8 @@
 // boot_set.h: which pages computes of a timeline ask for first when they boot, so that the next
 // skeleton can bring them along. Best effort: losing it costs time, nothing else.
 //
-// Threads: any.
+// Threads: any. It is in its file alone, as there is one for each of many timelines at rest; of two
+// that are written at the same time one stays.
 #pragma once
 #include <optional>
 #include <unordered_set>
@@ -21,22 +22,17 @@ class BootSet {
  public:
   explicit BootSet(fs::path file) : file_(std::move(file)) {}
 
-  // Read from its file at the first call; empty if there is none.
-  std::vector<PageKey> pages() EXCLUDES(mutex_);
+  // Empty if there is no file, or it is damaged.
+  std::vector<PageKey> pages() const;
   // What one boot had to ask for goes first; of `before`, what still fits stays.
-  void add(const std::vector<PageKey>& asked, const std::vector<PageKey>& before) EXCLUDES(mutex_);
+  void add(const std::vector<PageKey>& asked, const std::vector<PageKey>& before) const;
 
   static std::string encode(const std::vector<PageKey>& pages);
   // nullopt if damaged.
   static std::optional<std::vector<PageKey>> parse(Bytes bytes);
 
  private:
-  void load() REQUIRES(mutex_);
-
   const fs::path file_;
-  Mutex mutex_;
-  bool loaded_ GUARDED_BY(mutex_) = false;
-  std::vector<PageKey> pages_ GUARDED_BY(mutex_);
 };
 
 // What one session asks for in its first moments.

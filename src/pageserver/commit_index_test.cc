@@ -67,8 +67,9 @@ class CommitIndexTest : public ::testing::Test {
   }
   void open(Model& model) {
     model.store.reset();
-    model.store = std::make_shared<TimelineStore>(options_, folder_ / model.name,
-                                                  model.ancestor ? model.ancestor->store : nullptr);
+    model.store = std::make_shared<TimelineStore>(
+        std::make_shared<const TimelineStore::Options>(options_), folder_ / model.name,
+        model.ancestor ? model.ancestor->store : nullptr);
   }
   // A commit by way of ingest's own Change, and one change of something else.
   void commit(Model& model, uint64_t lsn, int64_t time) {

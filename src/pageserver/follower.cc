@@ -43,10 +43,9 @@ std::shared_ptr<WalReceiver> Follower::receiver() const {
 
 bool Follower::awake() const { return receiver() != nullptr; }
 
-void Follower::set_source(const std::string& host, int port) {
+void Follower::set_source(std::shared_ptr<const WalSource> source) {
   MutexLock changing(change_mutex_);
-  host_ = host;
-  port_ = port;
+  source_ = std::move(source);
   auto old = receiver();
   if (!old || stopped_) return;
   old->stop();
@@ -55,9 +54,9 @@ void Follower::set_source(const std::string& host, int port) {
   receiver_ = std::move(made);
 }
 
-bool Follower::has_source(const std::string& host, int port) {
+bool Follower::has_source(const WalSource& source) {
   MutexLock changing(change_mutex_);
-  return host_ == host && port_ == port;
+  return source_ && *source_ == source;
 }
 
 bool Follower::is_behind() {
@@ -72,7 +71,7 @@ bool Follower::is_behind() {
 bool Follower::wake() {
   MutexLock changing(change_mutex_);
   idle_since_ = steady_clock::now();
-  if (host_.empty() || stopped_ || receiver()) return false;
+  if (!source_ || stopped_ || receiver()) return false;
   auto made = start_receiver();
   MutexLock lock(mutex_);
   receiver_ = std::move(made);
@@ -82,8 +81,8 @@ bool Follower::wake() {
 std::shared_ptr<WalReceiver> Follower::start_receiver() {
   WalReceiver::Options options;
   options.name = timeline_.id().str();
-  options.host = host_;
-  options.port = port_;
+  options.host = source_->host;
+  options.port = source_->port;
   options.password = [this] { return options_.wal_password(timeline_.id()); };
   options.begin = [this] {
     ingest(Deadline::after(kHeadTimeout));

@@ -21,6 +21,14 @@ namespace halogen::pageserver {
 
 class Ingest;
 
+// A safekeeper.
+struct WalSource {
+  std::string host;  // A unix socket folder.
+  int port = 0;
+
+  bool operator==(const WalSource&) const = default;
+};
+
 class Follower {
  public:
   struct Options {
@@ -43,8 +51,8 @@ class Follower {
   Follower& operator=(const Follower&) = delete;
 
   // Where its WAL comes from; replaces the source there was.
-  void set_source(const std::string& host, int port) EXCLUDES(mutex_, change_mutex_);
-  bool has_source(const std::string& host, int port) EXCLUDES(change_mutex_);
+  void set_source(std::shared_ptr<const WalSource> source) EXCLUDES(mutex_, change_mutex_);
+  bool has_source(const WalSource& source) EXCLUDES(change_mutex_);
   // Whether the safekeeper has WAL that is not here.
   bool is_behind();
   // Follows the source, if there is one, and does not yet. Returns whether it has begun now.
@@ -77,8 +85,7 @@ class Follower {
   Timeline& timeline_;
   const Options& options_;
   Mutex change_mutex_;  // Held while it wakes or comes to rest, the receiver's end included.
-  std::string host_ GUARDED_BY(change_mutex_);  // Empty: there is no source.
-  int port_ GUARDED_BY(change_mutex_) = 0;
+  std::shared_ptr<const WalSource> source_ GUARDED_BY(change_mutex_);  // Null: there is none.
   bool stopped_ GUARDED_BY(change_mutex_) = false;
   steady_clock::time_point idle_since_ GUARDED_BY(change_mutex_);
   mutable Mutex mutex_;

@@ -7,6 +7,8 @@ namespace halogen::pageserver {
 
 namespace {
 
+constexpr std::chrono::seconds kImageTimeout{20};  // For one page of a flush.
+
 class Builder {
  public:
   Builder(const PageKey& key, std::optional<std::string> base, Redo& redo, Deadline deadline)
@@ -87,6 +89,12 @@ std::string build_page(const PageKey& key, std::optional<std::string> base, cons
   Builder builder(key, std::move(base), redo, deadline);
   for (const Value& value : chain) builder.apply(value);
   return builder.finish();
+}
+
+Reconstruct reconstruct_with(Redo& redo) {
+  return [&redo](TenantId tenant, const PageKey& key, const Chain& chain) {
+    return build_page(key, std::nullopt, chain, redo.of(tenant), Deadline::after(kImageTimeout));
+  };
 }
 
 }  // namespace halogen::pageserver

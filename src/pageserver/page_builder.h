@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "pageserver/layers/value.h"
+#include "pageserver/layers/timeline_store.h"
 #include "pageserver/redo/redo.h"
 
 namespace halogen::pageserver {
@@ -13,5 +13,8 @@ namespace halogen::pageserver {
 // 8192 bytes. Throws corrupt (damaged history), timed_out, unavailable.
 std::string build_page(const PageKey& key, std::optional<std::string> base, const Chain& chain,
                        Redo& redo, Deadline deadline);
+
+// Makes the pages of flushes and merges; `redo` must outlive what it returns.
+Reconstruct reconstruct_with(Redo& redo);
 
 }  // namespace halogen::pageserver

@@ -29,7 +29,8 @@ class PageServiceTest : public ::testing::Test {
     manifest.timeline = TimelineId::random();
     manifest.start_lsn = manifest.disk_consistent_lsn = Lsn(10);
     TimelineStore::create(folder_ / "a", manifest);
-    timeline_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
+    timeline_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_},
+                                           std::make_shared<const TimelineStore::Options>(options),
                                            folder_ / "a", nullptr);
     for (uint32_t i = 0; i < 300; i++) put(20 + i, i, fmt::format("page {}", i));
     start({.connections = 50});
@@ -177,7 +178,8 @@ class PageServiceFloodTest : public PageServiceTest {
     TimelineStore::create(folder_ / "b", manifest);
     TimelineStore::Options options;
     options.layer_cache = std::make_shared<LayerCache>(1 << 20);
-    other_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
+    other_ = std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_},
+                                        std::make_shared<const TimelineStore::Options>(options),
                                         folder_ / "b", nullptr);
     other_->store().advance(Lsn(319));
     others_ = service_->open_session(other_, 1, Lsn(15));
@@ -328,8 +330,9 @@ TEST_F(PageServiceCrowdTest, ConnectionsOfManyComputesTakeFewThreads) {
     manifest.timeline = TimelineId::random();
     manifest.start_lsn = manifest.disk_consistent_lsn = Lsn(319);
     TimelineStore::create(folder, manifest);
-    timelines.push_back(std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options,
-                                                   folder, nullptr));
+    timelines.push_back(std::make_shared<Timeline>(
+        Timeline::Parts{redo_, cache_, jobs_},
+        std::make_shared<const TimelineStore::Options>(options), folder, nullptr));
     const PageToken token = service_->open_session(timelines.back(), 1, Lsn(15));
     for (size_t j = 0; j < kConnections; j++) sockets.push_back(session(token));
   }

@@ -83,6 +83,7 @@ Pageserver::Pageserver(Options options, Redo& redo)
   if (options_.origin)
     local_layers_ = std::make_shared<LocalLayers>(
         LocalLayers::Options{.limit = options_.local_layer_bytes}, *options_.origin);
+  store_options_ = make_store_options();
   fs::create_directories(options_.home / "timelines");
   fs::create_directories(options_.home / "templates");
   fsync_folder(options_.home);
@@ -114,12 +115,12 @@ void Pageserver::stop() {
   if (local_layers_) local_layers_->stop();
   Deadline deadline = Deadline::after(options_.stop_time);
   for (auto& [id, branch] : branches) {
-    branch->follower->request_stop();
+    branch->follower.request_stop();
     branch->timeline->store().cancel_waits();
   }
   if (page_service_) page_service_->stop();
   const Deadline receivers = Deadline::after(kReceiverStop);  // Of all of them together.
-  for (auto& [id, branch] : branches) branch->follower->wait_ended(receivers);
+  for (auto& [id, branch] : branches) branch->follower.wait_ended(receivers);
   // All begin to write before the first is waited for.
   for (auto& [id, branch] : branches)
     branch->timeline->store().freeze_older_than(steady_clock::duration(0));
@@ -132,12 +133,12 @@ void Pageserver::stop() {
   }
   for (auto& [id, branch] : branches) {
     branch->timeline->store().stop();
-    branch->follower->stop();
+    branch->follower.stop();
   }
 }
 
 void Pageserver::wake(TimelineId id, const BranchPtr& branch) {
-  if (!branch->follower->wake()) return;
+  if (!branch->follower.wake()) return;
   MutexLock lock(mutex_);
   auto found = branches_.find(id);
   if (found == branches_.end() || found->second != branch) return;  // It is being deleted.
@@ -169,11 +170,10 @@ void Pageserver::keep_house() {
     }
     bool rested = false;
     for (const auto& [id, branch] : awake) {
-      if (!branch->follower->rest_if_idle([&] { return page_service_->sessions(id) > 0; }))
-        continue;
+      if (!branch->follower.rest_if_idle([&] { return page_service_->sessions(id) > 0; })) continue;
       rested = true;
       MutexLock lock(mutex_);
-      if (!branch->follower->awake()) awake_.erase(id);  // Else it was woken since.
+      if (!branch->follower.awake()) awake_.erase(id);  // Else it was woken since.
     }
     if (rested) ::malloc_trim(0);  // What it had was all over the heap.
   }
@@ -325,9 +325,9 @@ void Pageserver::delete_timeline(TimelineId id) {
   }
   Reservation reservation(*this, id);
   if (!branch) return remove_unopened(id);
-  branch->follower->request_stop();
+  branch->follower.request_stop();
   branch->timeline->store().stop();
-  branch->follower->stop();
+  branch->follower.stop();
   if (local_layers_) local_layers_->close_timeline(id);
   remove_folder(id);
   logger.info("timeline {} is deleted", id.str());
@@ -335,11 +335,12 @@ void Pageserver::delete_timeline(TimelineId id) {
 
 void Pageserver::attach_wal(TimelineId id, const std::string& host, int port) {
   BranchPtr branch = find(id);
-  if (!branch->follower->has_source(host, port)) {
+  const auto source = wal_source(host, port);
+  if (!branch->follower.has_source(*source)) {
     write_file_durably(folder_of(id) / "wal_source", fmt::format("{}\n{}\n", port, host));
-    branch->follower->set_source(host, port);
+    branch->follower.set_source(source);
   }
-  if (branch->follower->is_behind()) wake(id, branch);
+  if (branch->follower.is_behind()) wake(id, branch);
 }
 
 void Pageserver::wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) {
@@ -372,7 +373,7 @@ void Pageserver::close_session(const PageToken& token) { page_service_->close_se
 void Pageserver::put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) {
   BranchPtr branch = find(id);
   wake(id, branch);  // So that it is written before the next rest.
-  branch->follower->put_file(lsn, path, content);
+  branch->follower.put_file(lsn, path, content);
 }
 
 std::string Pageserver::read_page(TimelineId id, const PageKey& key, Lsn lsn, Deadline deadline) {
@@ -391,7 +392,7 @@ Skeleton Pageserver::skeleton(TimelineId id, Lsn lsn, Deadline deadline) {
   wake(id, branch);  // Its ingest is needed, and is given back at the next rest.
   wake_for(id, branch, lsn);
   branch->timeline->store().wait_for_lsn(lsn, deadline);
-  Skeleton skeleton = branch->follower->skeleton(lsn, deadline);
+  Skeleton skeleton = branch->follower.skeleton(lsn, deadline);
   try {
     add_hot_pages(*branch->timeline, skeleton, deadline);
   } catch (const Error& error) {
@@ -408,7 +409,7 @@ Lsn Pageserver::disk_consistent_lsn(TimelineId id) {
   return options_.archive ? std::min(here, options_.archive->archived_lsn(id)) : here;
 }
 
-TimelineInfo Pageserver::describe(const Branch& branch, Logical logical) {
+TimelineInfo Pageserver::describe(Branch& branch, Logical logical) {
   const Timeline& timeline = *branch.timeline;
   Manifest manifest = timeline.store().manifest();
   TimelineInfo info;
@@ -423,9 +424,8 @@ TimelineInfo Pageserver::describe(const Branch& branch, Logical logical) {
   info.history_bytes = sizes.history;
   info.shared_bytes = sizes.shared;
   info.oldest_lsn = timeline.oldest_lsn();
-  info.logical_bytes = logical == Logical::read
-                           ? branch.follower->logical_bytes()
-                           : branch.follower->known_logical_bytes().value_or(0);
+  info.logical_bytes = logical == Logical::read ? branch.follower.logical_bytes()
+                                                : branch.follower.known_logical_bytes().value_or(0);
   return info;
 }
 

@@ -110,8 +110,10 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
  private:
   // A timeline and where its WAL comes in. The follower ends before the timeline.
   struct Branch {
-    std::shared_ptr<Timeline> timeline;
-    std::unique_ptr<Follower> follower;
+    Branch(std::shared_ptr<Timeline> timeline, const Follower::Options& following)
+        : timeline(std::move(timeline)), follower(*this->timeline, following) {}
+    const std::shared_ptr<Timeline> timeline;
+    Follower follower;
   };
   using BranchPtr = std::shared_ptr<Branch>;
   class Reservation;
@@ -124,6 +126,8 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   void discard(TimelineId id, std::string_view why);
   BranchPtr load_timeline(TimelineId id, std::map<TimelineId, Manifest>& manifests);
   void attach_known();
+  std::shared_ptr<const WalSource> wal_source(const std::string& host, int port) EXCLUDES(mutex_);
+  std::shared_ptr<const TimelineStore::Options> make_store_options() const;
   BranchPtr open_branch(const fs::path& folder, const BranchPtr& ancestor);
   BranchPtr make_branch(const Manifest& manifest);
   void remove_folder(TimelineId id);
@@ -151,7 +155,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   };
   void add_hot_pages(Timeline& timeline, Skeleton& skeleton, Deadline deadline);
   enum class Logical { read, if_known };
-  TimelineInfo describe(const Branch& branch, Logical logical);
+  TimelineInfo describe(Branch& branch, Logical logical);
   std::vector<TimelineInfo> describe_all(const std::function<bool(const Branch&)>& wanted);
 
   const Options options_;
@@ -159,7 +163,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   std::shared_ptr<LayerCache> layer_cache_;
   std::shared_ptr<LayerMemory> layer_memory_;
   std::shared_ptr<LocalLayers> local_layers_;
-  std::shared_ptr<Compactor> compactor_ = std::make_shared<Compactor>();
+  std::shared_ptr<const TimelineStore::Options> store_options_;  // Of all timelines.
   PageCache page_cache_;
   JobPool jobs_;
 
@@ -174,6 +178,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   std::map<TenantId, std::chrono::seconds> retention_ GUARDED_BY(mutex_);
   std::map<int, TimelineId> templates_ GUARDED_BY(mutex_);
   std::map<TimelineId, BranchPtr> awake_ GUARDED_BY(mutex_);
+  std::shared_ptr<const WalSource> last_wal_source_ GUARDED_BY(mutex_);
   CondVar woken_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool stopped_ = false;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "pageserver/ingest/template_import.h"
 #include "pageserver/layers/trash.h"
+#include "pageserver/page_builder.h"
 #include "pageserver/pageserver.h"
 
 namespace halogen::pageserver {
@@ -151,24 +152,24 @@ Pageserver::BranchPtr Pageserver::load_timeline(TimelineId id,
   return branch;
 }
 
+std::shared_ptr<const TimelineStore::Options> Pageserver::make_store_options() const {
+  auto store = std::make_shared<TimelineStore::Options>();
+  store->freeze_bytes = options_.flush_bytes;
+  store->merging.merge_files = options_.merge_files;
+  store->layer_cache = layer_cache_;
+  store->local_layers = local_layers_;
+  store->memory = layer_memory_;
+  store->reconstruct = reconstruct_with(redo_);
+  if (options_.archive)
+    store->committed = [archive = options_.archive](TimelineId id) { archive->pages_changed(id); };
+  return store;
+}
+
 Pageserver::BranchPtr Pageserver::open_branch(const fs::path& folder, const BranchPtr& ancestor) {
-  TimelineStore::Options store;
-  store.freeze_bytes = options_.flush_bytes;
-  store.merging.merge_files = options_.merge_files;
-  store.compactor = compactor_;
-  store.layer_cache = layer_cache_;
-  store.local_layers = local_layers_;
-  store.memory = layer_memory_;
-  if (options_.archive) {
-    const TimelineId id = TimelineId::parse(folder.filename().string());
-    store.committed = [archive = options_.archive, id] { archive->pages_changed(id); };
-  }
-  auto branch = std::make_shared<Branch>();
-  branch->timeline =
-      std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, std::move(store),
-                                 folder, ancestor ? ancestor->timeline : nullptr);
-  branch->follower = std::make_unique<Follower>(*branch->timeline, options_.following);
-  return branch;
+  return std::make_shared<Branch>(
+      std::make_shared<Timeline>(Timeline::Parts{redo_, page_cache_, jobs_}, store_options_, folder,
+                                 ancestor ? ancestor->timeline : nullptr),
+      options_.following);
 }
 
 std::vector<TimelineId> Pageserver::stored_timelines() {
@@ -180,6 +181,15 @@ std::vector<TimelineId> Pageserver::stored_timelines() {
     }
   }
   return ids;
+}
+
+// Timelines have the same safekeeper, mostly.
+std::shared_ptr<const WalSource> Pageserver::wal_source(const std::string& host, int port) {
+  const WalSource source{host, port};
+  MutexLock lock(mutex_);
+  if (!last_wal_source_ || *last_wal_source_ != source)
+    last_wal_source_ = std::make_shared<const WalSource>(source);
+  return last_wal_source_;
 }
 
 void Pageserver::attach_known() {
@@ -200,8 +210,8 @@ void Pageserver::attach_known() {
                    file.string());
       continue;
     }
-    branch->follower->set_source(std::string(host.substr(1, host.size() - 2)), port);
-    if (branch->follower->is_behind()) wake(id, branch);
+    branch->follower.set_source(wal_source(std::string(host.substr(1, host.size() - 2)), port));
+    if (branch->follower.is_behind()) wake(id, branch);
   }
 }
 

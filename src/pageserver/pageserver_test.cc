@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <sstream>
 
@@ -61,6 +62,28 @@ class PageserverTest : public ::testing::Test {
   ArchiveNews* archive_ = nullptr;
   std::unique_ptr<Pageserver> server_;
 };
+
+// In bytes; 0 where malloc does not tell, as under sanitizers.
+size_t allocated() { return ::mallinfo2().uordblks; }
+
+TEST_F(PageserverTest, ABranchAtRestTakesAboutAKilobyte) {
+  constexpr int kBranches = 500;
+  const Lsn end = fresh_cluster().end();
+  following_.wal_end = [end](TimelineId) { return end; };  // The safekeeper has no more.
+  open();
+  import_fresh();
+  const TimelineId base = server_->template_timeline(15).timeline;
+  auto reopened = [&] {
+    server_.reset();
+    const size_t before = allocated();
+    open();
+    return static_cast<int64_t>(allocated() - before);
+  };
+  const int64_t none = reopened();
+  for (int i = 0; i < kBranches; i++)
+    server_->attach_wal(create(base, end), "/a/socket/folder/of/a/safekeeper", 5454);
+  EXPECT_LT((reopened() - none) / kBranches, 1400);
+}
 
 // Asks at once for what it is told of, as an archive may that has nothing else to do.
 class AskingArchive : public ArchiveNews {

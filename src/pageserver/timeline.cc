@@ -8,8 +8,7 @@ namespace halogen::pageserver {
 
 namespace {
 
-constexpr size_t kPagesPerPart = 8;                // Of a batched read; less is not worth a thread.
-constexpr std::chrono::seconds kImageTimeout{20};  // For one page of a flush.
+constexpr size_t kPagesPerPart = 8;        // Of a batched read; less is not worth a thread.
 constexpr uint32_t kNoBlock = UINT32_MAX;  // No page has it; the cache keeps a length there.
 
 std::atomic<uint64_t> next_number = 1;
@@ -41,29 +40,22 @@ double seconds_since(steady_clock::time_point start) {
 
 }  // namespace
 
-Timeline::Timeline(Parts parts, TimelineStore::Options store_options, const fs::path& folder,
-                   std::shared_ptr<Timeline> ancestor)
+Timeline::Timeline(Parts parts, std::shared_ptr<const TimelineStore::Options> store_options,
+                   const fs::path& folder, std::shared_ptr<Timeline> ancestor)
     : parts_(parts),
       ancestor_(std::move(ancestor)),
       number_(next_number++),
-      boot_set_(folder / "boot_set") {
-  store_options.reconstruct = [this](const PageKey& key, const Chain& chain) {
-    return make_image(key, chain);
-  };
-  store_ = std::make_shared<TimelineStore>(std::move(store_options), folder,
-                                           ancestor_ ? ancestor_->store_ : nullptr);
-  Manifest manifest = store_->manifest();
-  id_ = manifest.timeline;
-  tenant_ = manifest.tenant;
-  major_ = static_cast<int>(manifest.major);
-  first_lsn_ = ancestor_ ? ancestor_->first_lsn_ : manifest.start_lsn;
+      store_(std::make_shared<TimelineStore>(std::move(store_options), folder,
+                                             ancestor_ ? ancestor_->store_ : nullptr)) {
   store_->resume_merging();
 }
 
 Timeline::~Timeline() { store_->stop(); }
 
+Lsn Timeline::first_lsn() const { return ancestor_ ? ancestor_->first_lsn() : store_->start_lsn(); }
+
 std::vector<PageKey> Timeline::hot_page_keys() {
-  auto pages = boot_set_.pages();
+  auto pages = boot_set().pages();
   if (pages.empty() && ancestor_) return ancestor_->hot_page_keys();
   return pages;
 }
@@ -71,7 +63,7 @@ std::vector<PageKey> Timeline::hot_page_keys() {
 void Timeline::wait_for(Lsn lsn, Deadline deadline) const {
   // Below its beginning some LSNs are kept: those at which branches begin, and computes read.
   if (const Lsn oldest = oldest_lsn();
-      lsn < oldest && !(lsn >= first_lsn_ && store_->readable(lsn)))
+      lsn < oldest && !(lsn >= first_lsn() && store_->readable(lsn)))
     throw Error(Errc::gone, "history begins at {}; {} is older", oldest.str(), lsn.str());
   if (!store_->arrived(lsn)) store_->wait_for_lsn(lsn, deadline);
 }
@@ -168,18 +160,13 @@ PagePtr Timeline::read_arrived(const PageKey& key, Lsn lsn, Deadline deadline) {
   bool plain = chain.size() == 1 && chain.front().kind == ValueKind::image;
   Lsn newest = chain.back().lsn;
   auto built = std::make_shared<CachedPage>(
-      newest, build_page(key, std::move(base), chain, parts_.redo.of(tenant_), deadline));
+      newest, build_page(key, std::move(base), chain, parts_.redo.of(tenant()), deadline));
   if (!plain) {
     the_metrics().rebuilt.add();
     the_metrics().build.observe(seconds_since(start));
   }
   remember(key, built);
   return built;
-}
-
-std::string Timeline::make_image(const PageKey& key, const Chain& chain) const {
-  return build_page(key, std::nullopt, chain, parts_.redo.of(tenant_),
-                    Deadline::after(kImageTimeout));
 }
 
 }  // namespace halogen::pageserver

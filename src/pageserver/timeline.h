@@ -23,23 +23,23 @@ class Timeline {
     JobPool& jobs;
   };
 
-  // Opens the timeline in `folder`. `store_options.reconstruct` is filled in here.
-  Timeline(Parts parts, TimelineStore::Options store_options, const fs::path& folder,
-           std::shared_ptr<Timeline> ancestor);
+  // Opens the timeline in `folder`.
+  Timeline(Parts parts, std::shared_ptr<const TimelineStore::Options> store_options,
+           const fs::path& folder, std::shared_ptr<Timeline> ancestor);
   // Drops what is in memory: flush the store first to keep it.
   ~Timeline();
   Timeline(const Timeline&) = delete;
   Timeline& operator=(const Timeline&) = delete;
 
-  TimelineId id() const { return id_; }
-  TenantId tenant() const { return tenant_; }
-  int major() const { return major_; }  // Of PostgreSQL.
+  TimelineId id() const { return store_->timeline(); }
+  TenantId tenant() const { return store_->tenant(); }
+  int major() const { return static_cast<int>(store_->major()); }  // Of PostgreSQL.
   const std::shared_ptr<Timeline>& ancestor() const { return ancestor_; }
   TimelineStore& store() { return *store_; }
   const TimelineStore& store() const { return *store_; }
   // The oldest LSN that can be read, here or below the branch point.
   Lsn oldest_lsn() const { return store_->oldest_readable(); }
-  BootSet& boot_set() { return boot_set_; }
+  BootSet boot_set() const { return BootSet(store_->folder() / "boot_set"); }
   // Its own boot set, or what it inherits until it has one.
   std::vector<PageKey> hot_page_keys();
 
@@ -62,18 +62,13 @@ class Timeline {
   PagePtr cached(const PageKey& key, Lsn lsn) const;
   // Whose history a version at `lsn` belongs to: branches share what they share.
   const Timeline& owner(Lsn lsn) const;
-  std::string make_image(const PageKey& key, const Chain& chain) const;
+  // Of the oldest ancestor: before it nothing ever was.
+  Lsn first_lsn() const;
 
   const Parts parts_;
   const std::shared_ptr<Timeline> ancestor_;
   const uint64_t number_;
-  TimelineId id_;
-  TenantId tenant_;
-  int major_ = 0;
-  Lsn first_lsn_;  // Of the oldest ancestor: before it nothing ever was.
-  BootSet boot_set_;
-  // Last, so that its thread, which makes images, ends first.
-  std::shared_ptr<TimelineStore> store_;
+  const std::shared_ptr<TimelineStore> store_;
 };
 
 }  // namespace halogen::pageserver

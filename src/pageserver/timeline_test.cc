@@ -1,4 +1,5 @@
 #include "pageserver/timeline.h"
+#include "pageserver/page_builder.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,10 @@ constexpr PageKey page(uint32_t block) {
 
 class TimelineTest : public ::testing::Test {
  protected:
-  TimelineTest() { options_.layer_cache = std::make_shared<LayerCache>(4 << 20); }
+  TimelineTest() {
+    options_.layer_cache = std::make_shared<LayerCache>(4 << 20);
+    options_.reconstruct = reconstruct_with(redo_);
+  }
 
   std::shared_ptr<Timeline> make(const std::string& name, Lsn start,
                                  std::shared_ptr<Timeline> ancestor = nullptr) {
@@ -29,7 +33,8 @@ class TimelineTest : public ::testing::Test {
     }
     manifest.start_lsn = manifest.disk_consistent_lsn = start;
     TimelineStore::create(folder_ / name, manifest);
-    return std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_}, options_,
+    return std::make_shared<Timeline>(Timeline::Parts{redo_, cache_, jobs_},
+                                      std::make_shared<const TimelineStore::Options>(options_),
                                       folder_ / name, ancestor);
   }
   static void put(Timeline& timeline, uint64_t lsn, const PageKey& key, ValueKind kind,

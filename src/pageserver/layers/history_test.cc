@@ -179,7 +179,9 @@ class HistoryTest : public ::testing::TestWithParam<int> {
     options_.file_bytes = 6000;
     options_.merging.merge_files = 3;
     options_.image_after_deltas = 6;
-    options_.reconstruct = [](const PageKey&, const Chain& chain) { return page_of(chain); };
+    options_.reconstruct = [](TenantId, const PageKey&, const Chain& chain) {
+      return page_of(chain);
+    };
   }
 
   uint32_t below(uint32_t n) { return random_() % n; }
@@ -205,7 +207,8 @@ class HistoryTest : public ::testing::TestWithParam<int> {
     return *branches_.back();
   }
   std::shared_ptr<TimelineStore> open(const Branch& branch) {
-    return std::make_shared<TimelineStore>(options_, folder_ / branch.name,
+    return std::make_shared<TimelineStore>(std::make_shared<const TimelineStore::Options>(options_),
+                                           folder_ / branch.name,
                                            branch.parent ? branch.parent->store : nullptr);
   }
   static uint32_t size_at(const Branch& branch, uint32_t rel, uint64_t lsn) {

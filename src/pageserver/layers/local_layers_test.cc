@@ -140,7 +140,8 @@ class LocalLayersTest : public ::testing::Test {
     return open(name);
   }
   std::shared_ptr<TimelineStore> open(const std::string& name) {
-    return std::make_shared<TimelineStore>(options_, folder_ / name, nullptr);
+    return std::make_shared<TimelineStore>(std::make_shared<const TimelineStore::Options>(options_),
+                                           folder_ / name, nullptr);
   }
   static void put(TimelineStore& store, uint64_t lsn, const Key& key, ValueKind kind,
                   const std::string& bytes) {
@@ -466,7 +467,9 @@ TEST_F(LocalLayersTest, ATimelineThatIsClosedHasNothingWrittenIntoItsFolder) {
 
 TEST_F(LocalLayersTest, AFlushMakesNoImageOfWhatIsNotHereAndDoesNotWaitForIt) {
   options_.image_after_deltas = 3;
-  options_.reconstruct = [](const PageKey&, const Chain&) { return std::string("image"); };
+  options_.reconstruct = [](TenantId, const PageKey&, const Chain&) {
+    return std::string("image");
+  };
   auto store = create_away();
   origin_.away = true;
   for (uint64_t lsn = 21; lsn < 30; lsn++) put(*store, lsn, page_key(1, 1), kRecord, "r");

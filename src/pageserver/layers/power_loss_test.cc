@@ -112,7 +112,8 @@ class StorePowerLossTest : public testing::Test {
     }
     told_->created = true;
     begin_life(true);
-    TimelineStore store(options_, folder(), nullptr);
+    TimelineStore store(std::make_shared<const TimelineStore::Options>(options_), folder(),
+                        nullptr);
     told_->on_disk = store.disk_consistent_lsn().value;  // A start tells others what it has found.
     std::mt19937_64 random(chance);
     for (int i = 0; i < 600; ++i) {
@@ -162,7 +163,8 @@ class StorePowerLossTest : public testing::Test {
   std::string verify() {
     if (!fs::exists(folder() / kManifestFile)) return told_->created ? "the timeline is lost" : "";
     begin_life(false);
-    TimelineStore store(options_, folder(), nullptr);
+    TimelineStore store(std::make_shared<const TimelineStore::Options>(options_), folder(),
+                        nullptr);
     const std::string problem = look_at(store);
     store.stop();
     end_life();

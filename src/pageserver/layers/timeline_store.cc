@@ -82,107 +82,120 @@ void TimelineStore::create(const fs::path& folder, const Manifest& manifest) {
   manifest.save(folder);
 }
 
-TimelineStore::TimelineStore(Options options, const fs::path& folder,
+TimelineStore::TimelineStore(std::shared_ptr<const Options> options, const fs::path& folder,
                              std::shared_ptr<const TimelineStore> ancestor)
-    : options_(std::move(options)),
-      folder_(folder.string()),
-      ancestor_(std::move(ancestor)),
-      open_(std::make_shared<MemoryLayer>()) {
+    : options_(std::move(options)), folder_(folder.string()), ancestor_(std::move(ancestor)) {
   // A killed process may not have come to that, and the safekeeper forgets what is on disk here.
   fsync_folder(folder_);
   Manifest manifest = Manifest::load(folder_);
   CHECK(manifest.ancestor.has_value() == (ancestor_ != nullptr));
   fs::create_directories(layers_folder(folder_));
   discard_strays(folder_, manifest);
-  auto view = std::make_shared<View>();
-  view->open = open_;
   timeline_ = manifest.timeline;
   tenant_ = manifest.tenant;
-  if (options_.local_layers) options_.local_layers->open_timeline(timeline_);
+  major_ = manifest.major;
+  ancestor_lsn_ = manifest.ancestor_lsn;
+  start_lsn_ = manifest.start_lsn;
+  next_id_ = manifest.next_id;
+  if (options_->local_layers) options_->local_layers->open_timeline(timeline_);
   const std::set<std::string> here = files_in(layers_folder(folder_));
+  auto view = std::make_shared<View>();
   view->runs = runs_of(manifest.layers, [&](const LayerDesc& desc) {
     return layer_file(desc, here.contains(desc.file_name()));
   });
   view->retain = manifest.retain;
-  StoreMerger::Options merging{options_.merging, layers_folder(folder_).string(), timeline_,
-                               options_.file_bytes};
-  StoreMerger::Owner& owner = *this;
-  merger_ = std::make_unique<StoreMerger>(std::move(merging), owner, manifest.retain);
-  ancestor_lsn_ = manifest.ancestor_lsn;
+  if (!view->runs.empty()) make_merger(manifest.retain);
   last_record_ = manifest.disk_consistent_lsn.value;
   disk_consistent_ = manifest.disk_consistent_lsn.value;
   last_put_ = frozen_end_ = manifest.disk_consistent_lsn;
+  count_layers(view->runs, 1);
   view_ = std::move(view);
-  count_layers(manifest, 1);
-  manifest_ = std::move(manifest);
-  options_.memory->join(*this);
 }
 
 TimelineStore::~TimelineStore() {
   stop();
-  options_.memory->leave(*this);
-  options_.memory->open_changed(open_bytes_, 0);
+  leave_memory();
+  options_->memory->open_changed(open_bytes_, 0);
   for (const Frozen& frozen : view()->frozen)
-    options_.memory->add_frozen(-static_cast<int64_t>(frozen.layer->bytes()));
-  count_layers(manifest(), -1);
+    options_->memory->add_frozen(-static_cast<int64_t>(frozen.layer->bytes()));
+  count_layers(view()->runs, -1);
 }
 
 std::shared_ptr<LayerFile> TimelineStore::layer_file(const LayerDesc& desc, bool is_here) const {
-  if (options_.local_layers)
-    return std::make_shared<LayerFile>(options_.local_layers, tenant_, timeline_,
+  if (options_->local_layers)
+    return std::make_shared<LayerFile>(options_->local_layers, tenant_, timeline_,
                                        layers_folder(folder_) / desc.file_name(), desc,
-                                       options_.layer_cache, is_here);
+                                       options_->layer_cache, is_here);
   return std::make_shared<LayerFile>(layers_folder(folder_) / desc.file_name(), desc,
-                                     layer_identity(timeline_, desc.id), options_.layer_cache);
+                                     layer_identity(timeline_, desc.id), options_->layer_cache);
 }
 
-void TimelineStore::count_layers(const Manifest& manifest, double sign) {
+void TimelineStore::count_layers(const Runs& all, double sign) {
   static metrics::Gauge files =
       metrics::gauge("halogen_pageserver_layer_files", "Layer files of all timelines.");
   static metrics::Gauge bytes =
       metrics::gauge("halogen_pageserver_layer_bytes", "Bytes of layer files of all timelines.");
   static metrics::Gauge runs = metrics::gauge(
       "halogen_pageserver_layer_runs", "Runs of layer files of all timelines; see merge_plan.h.");
-  files.add(sign * static_cast<double>(manifest.layers.size()));
-  for (size_t i = 0; i < manifest.layers.size(); i++)
-    if (i == 0 || manifest.layers[i].run != manifest.layers[i - 1].run) runs.add(sign);
-  double total = 0;
-  for (const LayerDesc& layer : manifest.layers) total += static_cast<double>(layer.bytes);
-  bytes.add(sign * total);
+  runs.add(sign * static_cast<double>(all.size()));
+  for (const RunPtr& run : all) {
+    files.add(sign * static_cast<double>(run->layers.size()));
+    bytes.add(sign * static_cast<double>(run->bytes()));
+  }
+}
+
+// So that the largest open layer is looked for among those that may have one. Not under
+// write_mutex_, which the holders' calls take.
+void TimelineStore::join_memory() {
+  if (!in_memory_.exchange(true)) options_->memory->join(*this);
+}
+
+void TimelineStore::leave_memory() {
+  if (in_memory_.exchange(false)) options_->memory->leave(*this);
 }
 
 // What is frozen is written sooner or later, and then looked at again.
 bool TimelineStore::has_room() const {
   if (view_->frozen.empty()) return true;
-  if (view_->frozen.size() > options_.max_frozen) return false;
+  if (view_->frozen.size() > options_->max_frozen) return false;
   uint64_t held = open_bytes_;
   for (const Frozen& frozen : view_->frozen) held += frozen.layer->bytes();
-  return !options_.memory->must_wait(held);
+  return !options_->memory->must_wait(held);
 }
 
 void TimelineStore::wait_for_room() {
-  options_.memory->keep_limit();
+  options_->memory->keep_limit();
   const size_t frozen = frozen_now_.load(std::memory_order_relaxed);
-  if (frozen == 0 || (frozen <= options_.max_frozen && !options_.memory->is_short())) return;
+  if (frozen == 0 || (frozen <= options_->max_frozen && !options_->memory->is_short())) return;
   MutexLock lock(mutex_);
   while (!stopping_ && !has_room()) changed_.wait(mutex_);
 }
 
 void TimelineStore::put(Lsn lsn, std::span<const Put> puts) {
   if (puts.empty()) return;
+  join_memory();
   wait_for_room();
   if (stopping_) throw Error(Errc::cancelled, "the timeline is closing");
   MutexLock lock(write_mutex_);
   if (lsn < last_put_)
     throw Error(Errc::conflict, "a version at {} after one at {}", lsn.str(), last_put_.str());
-  if (open_->empty()) open_since_ = steady_clock::now();
+  if (!open_) begin_open_layer();
   last_put_ = lsn;
   open_->put(lsn, puts);
-  options_.memory->open_changed(open_bytes_, open_->bytes());
+  options_->memory->open_changed(open_bytes_, open_->bytes());
   open_bytes_ = open_->bytes();
   // One record may copy a whole database.
-  if (lsn.value > last_record_ && open_->bytes() >= 2 * options_.freeze_bytes)
+  if (lsn.value > last_record_ && open_->bytes() >= 2 * options_->freeze_bytes)
     freeze_within_record();
+}
+
+void TimelineStore::begin_open_layer() {
+  open_since_ = steady_clock::now();
+  open_ = std::make_shared<MemoryLayer>();
+  MutexLock lock(mutex_);
+  auto view = std::make_shared<View>(*view_);
+  view->open = open_;
+  view_ = std::move(view);
 }
 
 void TimelineStore::advance(Lsn lsn) {
@@ -192,11 +205,11 @@ void TimelineStore::advance(Lsn lsn) {
     last_record_ = lsn.value;
     // A record that failed half-way may have left puts above `lsn`; it will come again.
     bool whole = last_put_ <= lsn;
-    if (whole && (freeze_wanted_ || open_->bytes() >= options_.freeze_bytes)) freeze();
+    if (whole && (freeze_wanted_ || open_bytes_ >= options_->freeze_bytes)) freeze();
   }
   // A waiter counts itself before it looks at last_record_, so it is seen here or sees the new one.
   if (waiters_ == 0) return;
-  MutexLock lock(wait_mutex_);
+  MutexLock lock(mutex_);
   arrived_.notify_all();
 }
 
@@ -205,7 +218,7 @@ uint64_t TimelineStore::freeze() {
   freeze_wanted_ = false;
   MutexLock lock(mutex_);
   Lsn end(last_record_);
-  if (open_->empty() && end == frozen_end_) return freezes_;
+  if (is_open_empty() && end == frozen_end_) return freezes_;
   move_to_frozen(end, true);
   frozen_end_ = end;
   return ++freezes_;
@@ -220,11 +233,12 @@ void TimelineStore::freeze_within_record() {
 
 void TimelineStore::move_to_frozen(Lsn end, bool whole) {
   auto view = std::make_shared<View>(*view_);
-  view->frozen.insert(view->frozen.begin(), {open_, end, whole});
-  options_.memory->add_frozen(static_cast<int64_t>(open_bytes_));
-  options_.memory->open_changed(open_bytes_.exchange(0), 0);
-  open_ = std::make_shared<MemoryLayer>();
-  view->open = open_;
+  // Without a layer only the LSN moves on.
+  view->frozen.insert(view->frozen.begin(),
+                      {open_ ? std::move(open_) : std::make_shared<MemoryLayer>(), end, whole});
+  options_->memory->add_frozen(static_cast<int64_t>(open_bytes_));
+  options_->memory->open_changed(open_bytes_.exchange(0), 0);
+  view->open.reset();
   view_ = std::move(view);
   frozen_now_ = view_->frozen.size();
   start_thread();
@@ -233,7 +247,7 @@ void TimelineStore::move_to_frozen(Lsn end, bool whole) {
 
 void TimelineStore::freeze_older_than(steady_clock::duration age) {
   MutexLock lock(write_mutex_);
-  if (open_->empty() || steady_clock::now() - open_since_ < age) return;
+  if (is_open_empty() || steady_clock::now() - open_since_ < age) return;
   if (last_put_.value <= last_record_)
     freeze();
   else
@@ -263,7 +277,7 @@ void TimelineStore::flush(Deadline deadline) {
 }
 
 void TimelineStore::cancel_waits() {
-  MutexLock lock(wait_mutex_);
+  MutexLock lock(mutex_);
   waits_cancelled_ = true;
   arrived_.notify_all();
 }
@@ -278,20 +292,21 @@ void TimelineStore::stop() {
     changed_.notify_all();
   }
   if (thread.joinable()) thread.join();
-  options_.compactor->leave(*this);
+  options_->compactor->leave(*this);
 }
 
 bool TimelineStore::rest() {
   std::thread thread;
   {
     MutexLock lock(mutex_);
-    const bool idle = view_->open->empty() && view_->frozen.empty() && !merging_ && !merge_wanted();
+    const bool idle = !view_->has_memory() && !merging_ && !merge_wanted();
     if (!idle || working_ || stopping_ || resting_) return false;
     resting_ = true;
     thread = std::move(thread_);
     changed_.notify_all();
   }
   if (thread.joinable()) thread.join();
+  leave_memory();  // A put that comes meanwhile is known at the next one.
   MutexLock lock(mutex_);
   resting_ = false;
   if (!view_->frozen.empty()) {  // Frozen meanwhile.
@@ -310,7 +325,22 @@ std::shared_ptr<const TimelineStore::View> TimelineStore::view() const {
 
 Manifest TimelineStore::manifest() const {
   MutexLock lock(mutex_);
-  return manifest_;
+  return manifest_now();
+}
+
+Manifest TimelineStore::manifest_now() const {
+  Manifest manifest;
+  manifest.tenant = tenant_;
+  manifest.timeline = timeline_;
+  manifest.major = major_;
+  if (ancestor_) manifest.ancestor = ancestor_->timeline();
+  manifest.ancestor_lsn = ancestor_lsn_;
+  manifest.start_lsn = start_lsn_;
+  manifest.disk_consistent_lsn = disk_consistent_lsn();
+  manifest.next_id = next_id_;
+  manifest.retain = view_->retain;
+  manifest.layers = layers_of(view_->runs);
+  return manifest;
 }
 
 std::optional<StoredTimeline> TimelineStore::stored() const {
@@ -325,17 +355,18 @@ std::optional<StoredTimeline> TimelineStore::stored() const {
       files->push_back(layer.file);
     }
   }
-  out.ancestor = manifest_.ancestor;
-  out.ancestor_lsn = manifest_.ancestor_lsn;
-  out.disk_consistent_lsn = manifest_.disk_consistent_lsn;
-  out.manifest = manifest_.encode();
+  const Manifest manifest = manifest_now();
+  out.ancestor = manifest.ancestor;
+  out.ancestor_lsn = manifest.ancestor_lsn;
+  out.disk_consistent_lsn = manifest.disk_consistent_lsn;
+  out.manifest = manifest.encode();
   out.files = std::move(files);
   return out;
 }
 
 uint64_t TimelineStore::memory_bytes() const {
   auto view = this->view();
-  uint64_t bytes = view->open->bytes();
+  uint64_t bytes = view->open ? view->open->bytes() : 0;
   for (const Frozen& frozen : view->frozen) bytes += frozen.layer->bytes();
   return bytes;
 }
@@ -367,7 +398,7 @@ bool TimelineStore::walk(const Key& key, Lsn lsn, Lsn known, const VisitVersion&
   for (const TimelineStore* store = this;;) {
     auto view = store->view();
     if (reads == Reads::retained) store->require_own(*view, lsn);
-    if (!view->open->walk(key, lsn, visit)) return false;
+    if (view->open && !view->open->walk(key, lsn, visit)) return false;
     for (const Frozen& frozen : view->frozen)
       if (!frozen.layer->walk(key, lsn, visit)) return false;
     if (!walk_runs(*view, key, lsn, known, visit)) return false;
@@ -384,10 +415,7 @@ bool TimelineStore::readable(Lsn lsn) const {
 
 Lsn TimelineStore::oldest_readable() const {
   const Lsn horizon = view()->retain.horizon;
-  if (!ancestor_) {
-    MutexLock lock(mutex_);
-    return std::max(horizon, manifest_.start_lsn);
-  }
+  if (!ancestor_) return std::max(horizon, start_lsn_);
   if (horizon > ancestor_lsn_) return horizon;
   return std::min(ancestor_->oldest_readable(), ancestor_lsn_);
 }
@@ -396,21 +424,20 @@ void TimelineStore::set_retain(RetainSet retain) {
   MutexLock lock(mutex_);
   const RetainSet& before = view_->retain;
   // Not beyond what is in files: a restart reads what is there before WAL comes again.
-  retain.horizon =
-      std::max(std::min(retain.horizon, manifest_.disk_consistent_lsn), before.horizon);
+  retain.horizon = std::max(std::min(retain.horizon, disk_consistent_lsn()), before.horizon);
   std::sort(retain.points.begin(), retain.points.end());
   retain.points.erase(std::unique(retain.points.begin(), retain.points.end()), retain.points.end());
   std::erase_if(retain.points, [&](Lsn point) { return !before.readable(point); });
-  if (retain.horizon > before.horizon) merger_->look();
+  if (retain.horizon > before.horizon && merger_) merger_->look();
   auto view = std::make_shared<View>(*view_);
-  manifest_.retain = view->retain = std::move(retain);
+  view->retain = std::move(retain);
   view_ = std::move(view);
   request_merge();
 }
 
 bool TimelineStore::has_history() const {
   MutexLock lock(mutex_);
-  if (!view_->open->empty() || !view_->frozen.empty() || merging_ || merge_wanted()) return true;
+  if (view_->has_memory() || merging_ || merge_wanted()) return true;
   return view_->runs.size() > 1 || (!view_->runs.empty() && view_->runs[0]->level != kBaseLevel);
 }
 
@@ -463,7 +490,8 @@ std::vector<std::pair<Key, Value>> TimelineStore::newest(const Key& first, const
                                                          Lsn lsn) const {
   auto view = this->view();
   require_own(*view, lsn);
-  auto out = view->open->newest(first, last, lsn);
+  std::vector<std::pair<Key, Value>> out;
+  if (view->open) out = view->open->newest(first, last, lsn);
   for (const Frozen& frozen : view->frozen)
     merge_under(out, frozen.layer->newest(first, last, lsn));
   for (const RunPtr& run : view->runs) merge_under(out, run->newest(first, last, lsn));
@@ -504,9 +532,9 @@ void TimelineStore::wait_for_lsn(Lsn lsn, Deadline deadline) const {
 bool TimelineStore::wait_arrived(Lsn lsn, Deadline deadline) const {
   if (last_record_lsn() >= lsn) return true;
   waiters_++;
-  MutexLock lock(wait_mutex_);
+  MutexLock lock(mutex_);
   while (last_record_lsn() < lsn && !waits_cancelled_ && !deadline.passed())
-    arrived_.wait_until(wait_mutex_, steady_clock::now() + deadline.left());
+    arrived_.wait_until(mutex_, steady_clock::now() + deadline.left());
   waiters_--;
   return last_record_lsn() >= lsn;
 }

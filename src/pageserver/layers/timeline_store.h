@@ -26,14 +26,17 @@
 
 namespace halogen::pageserver {
 
-// Makes the page that a chain describes; used to keep chains short. Called by flushes and merges.
-using Reconstruct = std::function<std::string(const PageKey& key, const Chain& chain)>;
+// Makes the page of a project that a chain describes; used to keep chains short. Called by flushes
+// and merges.
+using Reconstruct =
+    std::function<std::string(TenantId tenant, const PageKey& key, const Chain& chain)>;
 
 class TimelineStore : public Store,
                       private LayerMemory::Holder,
                       private Compactor::Client,
                       private StoreMerger::Owner {
  public:
+  // The same for all stores of a process, which share it.
   struct Options {
     size_t freeze_bytes = 64 << 20;  // Of the open layer.
     size_t max_frozen = 3;           // put() waits while more layers than this wait for the disk.
@@ -45,20 +48,19 @@ class TimelineStore : public Store,
     std::shared_ptr<LayerCache> layer_cache;  // Required.
     // Where an object store has copies of layer files. Null: all stay here.
     std::shared_ptr<LocalLayers> local_layers;
-    // Shared by all stores of a process; by default without a limit.
+    // By default without a limit.
     std::shared_ptr<LayerMemory> memory = std::make_shared<LayerMemory>(INT64_MAX);
-    // Shared by all stores of a process.
     std::shared_ptr<Compactor> compactor = std::make_shared<Compactor>();
     Reconstruct reconstruct;  // None: no images are added.
-    // Told when another manifest is on disk; must not block.
-    std::function<void()> committed;
+    // Told when another manifest of a timeline is on disk; must not block.
+    std::function<void(TimelineId)> committed;
   };
 
   // Makes the folder and the first manifest, durably: the timeline exists from then on.
   static void create(const fs::path& folder, const Manifest& manifest);
 
   // Opens `folder`, removing what its manifest does not name. `ancestor` as the manifest says.
-  TimelineStore(Options options, const fs::path& folder,
+  TimelineStore(std::shared_ptr<const Options> options, const fs::path& folder,
                 std::shared_ptr<const TimelineStore> ancestor);
   // Drops what is in memory: flush() first to keep it.
   ~TimelineStore() override;
@@ -117,6 +119,11 @@ class TimelineStore : public Store,
   void stop();
 
   Lsn disk_consistent_lsn() const { return Lsn(disk_consistent_.load()); }
+  fs::path folder() const { return folder_; }
+  TenantId tenant() const { return tenant_; }
+  TimelineId timeline() const { return timeline_; }
+  uint32_t major() const { return major_; }  // Of PostgreSQL.
+  Lsn start_lsn() const { return start_lsn_; }
   // As of the last commit.
   Manifest manifest() const;
   // The same, with its files; nullopt while a record is being written.
@@ -133,10 +140,12 @@ class TimelineStore : public Store,
   };
   // All layers, each list newest first.
   struct View {
-    std::shared_ptr<const MemoryLayer> open;
+    std::shared_ptr<const MemoryLayer> open;  // Null: nothing has been put into it.
     std::vector<Frozen> frozen;
     Runs runs;
     RetainSet retain;
+
+    bool has_memory() const { return (open && !open->empty()) || !frozen.empty(); }
   };
 
   bool wait_arrived(Lsn lsn, Deadline deadline) const;
@@ -152,6 +161,11 @@ class TimelineStore : public Store,
   Chain collect_any(const Key& key, Lsn lsn) const;
   std::vector<std::pair<Key, Value>> newest(const Key& first, const Key& last, Lsn lsn) const;
 
+  Manifest manifest_now() const REQUIRES(mutex_);
+  void join_memory();
+  void leave_memory();
+  void begin_open_layer() REQUIRES(write_mutex_);
+  bool is_open_empty() const REQUIRES(write_mutex_) { return !open_ || open_->empty(); }
   uint64_t freeze() REQUIRES(write_mutex_);
   void freeze_within_record() REQUIRES(write_mutex_);
   void move_to_frozen(Lsn end, bool whole) REQUIRES(write_mutex_, mutex_);
@@ -160,7 +174,7 @@ class TimelineStore : public Store,
   uint64_t open_bytes() const override { return open_bytes_; }
   void freeze_open_layer() override { freeze_older_than(steady_clock::duration(0)); }
   std::shared_ptr<LayerFile> layer_file(const LayerDesc& desc, bool is_here = true) const;
-  static void count_layers(const Manifest& manifest, double sign);
+  static void count_layers(const Runs& runs, double sign);
 
   // For the merger.
   std::optional<std::chrono::milliseconds> compact_once() override;
@@ -172,6 +186,7 @@ class TimelineStore : public Store,
   void commit_runs(const std::function<void(Runs&)>& edit) override;
   std::string make_page(const PageKey& key, const Chain& chain) const override;
   void pause() const override;
+  void make_merger(const RetainSet& merged);
   bool merge_wanted() const REQUIRES(mutex_);
   void request_merge() REQUIRES(mutex_);
 
@@ -185,24 +200,29 @@ class TimelineStore : public Store,
   bool has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end) const;
   void commit(const std::function<void(Runs&)>& edit, const Frozen* flushed)
       REQUIRES(commit_mutex_);
-  void take_over(Manifest next, Runs runs, const Frozen* flushed);
+  void take_over(Runs runs, const Frozen* flushed);
   Runs with_files(Runs runs) const;
   void flush_pending();
   void report_failure(const Error& error);
   void wait_before_retry(std::chrono::milliseconds delay);
 
-  const Options options_;
-  const std::string folder_;  // No path: that keeps all its parts, and there are many of us.
+  // There are many of us at rest, so what is only needed at work is made then.
+  const std::shared_ptr<const Options> options_;
+  const std::string folder_;  // No path: that keeps all its parts.
   const std::shared_ptr<const TimelineStore> ancestor_;
   TimelineId timeline_;
   TenantId tenant_;
   Lsn ancestor_lsn_;
+  Lsn start_lsn_;
+  uint32_t major_ = 0;
 
   std::atomic<uint64_t> last_record_ = 0;
   std::atomic<uint64_t> disk_consistent_ = 0;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> waits_cancelled_ = false;
-  std::atomic<bool> failing_ = false;  // The last attempt to write failed.
+  std::atomic<bool> failing_ = false;    // The last attempt to write failed.
+  std::atomic<bool> in_memory_ = false;  // Has joined options_->memory.
+  mutable std::atomic<int> waiters_ = 0;
   std::atomic<size_t> frozen_now_ = 0;
   std::atomic<uint64_t> open_bytes_ = 0;
 
@@ -211,7 +231,7 @@ class TimelineStore : public Store,
   // it.
   Mutex commit_mutex_;
   Mutex write_mutex_;
-  std::shared_ptr<MemoryLayer> open_ GUARDED_BY(write_mutex_);
+  std::shared_ptr<MemoryLayer> open_ GUARDED_BY(write_mutex_);    // As the view's.
   steady_clock::time_point open_since_ GUARDED_BY(write_mutex_);  // Of the first put.
   Lsn last_put_ GUARDED_BY(write_mutex_);
   Lsn frozen_end_ GUARDED_BY(write_mutex_);
@@ -219,8 +239,9 @@ class TimelineStore : public Store,
 
   mutable Mutex mutex_;
   CondVar changed_;  // Work for the thread, room for put, progress of a flush.
+  mutable CondVar arrived_;
   std::shared_ptr<const View> view_ GUARDED_BY(mutex_);
-  Manifest manifest_ GUARDED_BY(mutex_);
+  uint64_t next_id_ GUARDED_BY(mutex_) = 1;  // Of the next layer file.
   uint64_t freezes_ GUARDED_BY(mutex_) = 0;  // Ever made, and ever flushed.
   uint64_t flushes_ GUARDED_BY(mutex_) = 0;
   bool merging_off_ GUARDED_BY(mutex_) = false;
@@ -228,14 +249,10 @@ class TimelineStore : public Store,
   std::chrono::milliseconds merge_retry_{0};  // Only the compactor's.
   bool working_ GUARDED_BY(mutex_) = false;   // The thread is not waiting for work.
   bool resting_ GUARDED_BY(mutex_) = false;   // It is to end.
-  // manifest_ names files that hold a part of a record, so it is not on disk.
+  // The view has files that hold a part of a record, so no manifest on disk names them.
   bool within_record_ GUARDED_BY(mutex_) = false;
   std::thread thread_ GUARDED_BY(mutex_);
-  std::unique_ptr<StoreMerger> merger_;  // Its steps are the compactor's.
-
-  mutable Mutex wait_mutex_;
-  mutable CondVar arrived_;
-  mutable std::atomic<int> waiters_ = 0;
+  std::unique_ptr<StoreMerger> merger_;  // Null until there is a run. Its steps: the compactor's.
 };
 
 }  // namespace halogen::pageserver

@@ -25,7 +25,7 @@ void TimelineStore::start_thread() {
 }
 
 void TimelineStore::run() {
-  auto retry = options_.first_retry;
+  auto retry = options_->first_retry;
   while (run_once(retry)) {
   }
 }
@@ -41,12 +41,12 @@ bool TimelineStore::run_once(std::chrono::milliseconds& retry) {
   try {
     flush_pending();
     if (failing_.exchange(false)) logger.info("{}: writing works again", folder_);
-    retry = options_.first_retry;
+    retry = options_->first_retry;
   } catch (const Error& error) {
     if (stopping_) return false;
     report_failure(error);
     wait_before_retry(retry);
-    retry = std::min(retry * 2, options_.last_retry);
+    retry = std::min(retry * 2, options_->last_retry);
   } catch (const std::exception& error) {  // Memory ran out: what is frozen stays where it is.
     report_failure(Error(Errc::unavailable, "{}", error.what()));
     wait_before_retry(retry);
@@ -86,7 +86,7 @@ void TimelineStore::flush_oldest() {
     MutexLock lock(mutex_);
     frozen = view_->frozen.back();
   }
-  RunWriter writer({fs::path(folder_) / "layers", timeline_, options_.file_bytes,
+  RunWriter writer({fs::path(folder_) / "layers", timeline_, options_->file_bytes,
                     [this] { return next_layer_id(); }});
   write_layer(frozen, writer);
   auto run = std::make_shared<Run>();
@@ -135,16 +135,16 @@ void TimelineStore::write_layer(const Frozen& frozen, RunWriter& writer) {
 
 // The page as it is at the end of the layer, if it ends a long chain; else nothing.
 std::string TimelineStore::make_image(const MemoryLayer::KeyVersions& key, Lsn end) const {
-  if (!options_.reconstruct || !key.first.is_page()) return "";
+  if (!options_->reconstruct || !key.first.is_page()) return "";
   if (key.second.back().lsn > end || !has_long_chain(key, end)) return "";
-  return options_.reconstruct(key.first.page_key(), collect_any(key.first, end));
+  return options_->reconstruct(tenant_, key.first.page_key(), collect_any(key.first, end));
 }
 
 bool TimelineStore::has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end) const {
   const MemoryLayer::Versions& versions = key.second;
   size_t deltas = 0;
   auto count = [&](ValueKind kind) {
-    return !is_base(kind) && ++deltas <= options_.image_after_deltas;
+    return !is_base(kind) && ++deltas <= options_->image_after_deltas;
   };
   bool open_ended = true;
   for (auto at = versions.rbegin(); at != versions.rend() && open_ended; ++at)
@@ -155,7 +155,7 @@ bool TimelineStore::has_long_chain(const MemoryLayer::KeyVersions& key, Lsn end)
         key.first, end, Lsn(0), [&](const EntryView& entry) { return count(entry.kind); },
         Reads::any);
   }
-  return deltas > options_.image_after_deltas;
+  return deltas > options_->image_after_deltas;
 }
 
 // The manifest is the commit point: what it names is there, what it does not is not.
@@ -166,7 +166,7 @@ void TimelineStore::commit(const std::function<void(Runs&)>& edit, const Frozen*
   Runs runs;
   {
     MutexLock lock(mutex_);
-    next = manifest_;
+    next = manifest_now();
     runs = view_->runs;
   }
   edit(runs);
@@ -174,35 +174,35 @@ void TimelineStore::commit(const std::function<void(Runs&)>& edit, const Frozen*
   next.layers = layers_of(runs);
   if (flushed != nullptr && flushed->whole) next.disk_consistent_lsn = flushed->end;
   if (!within_record) next.save(folder_);
-  take_over(std::move(next), std::move(runs), flushed);
-  if (!within_record && options_.committed) options_.committed();
+  take_over(std::move(runs), flushed);
+  if (!within_record && options_->committed) options_->committed(timeline_);
 }
 
 // From now on this is what is read.
-void TimelineStore::take_over(Manifest next, Runs runs, const Frozen* flushed) {
+void TimelineStore::take_over(Runs runs, const Frozen* flushed) {
   std::set<uint64_t> named;
-  for (const LayerDesc& layer : next.layers) named.insert(layer.id);
+  for (const RunPtr& run : runs)
+    for (const Layer& layer : run->layers) named.insert(layer.desc.id);
   MutexLock lock(mutex_);
   within_record_ = flushed != nullptr && !flushed->whole;
   for (const RunPtr& run : view_->runs)
     for (const Layer& layer : run->layers)
       if (!named.contains(layer.desc.id)) layer.file->mark_obsolete();
+  count_layers(view_->runs, -1);
+  count_layers(runs, 1);
+  if (!merger_ && !runs.empty()) make_merger(view_->retain);
   auto view = std::make_shared<View>(*view_);
   view->runs = std::move(runs);
   if (flushed) {
-    options_.memory->add_frozen(-static_cast<int64_t>(flushed->layer->bytes()));
+    options_->memory->add_frozen(-static_cast<int64_t>(flushed->layer->bytes()));
     view->frozen.pop_back();
-    if (flushed->whole) flushes_++;
+    if (flushed->whole) {
+      disk_consistent_ = flushed->end.value;
+      flushes_++;
+    }
   }
   frozen_now_ = view->frozen.size();
   view_ = std::move(view);
-  count_layers(manifest_, -1);
-  count_layers(next, 1);
-  // What others have moved on meanwhile stays.
-  next.next_id = std::max(next.next_id, manifest_.next_id);
-  next.retain = manifest_.retain;
-  manifest_ = std::move(next);
-  disk_consistent_ = manifest_.disk_consistent_lsn.value;
   request_merge();
   changed_.notify_all();
 }
@@ -223,7 +223,7 @@ Runs TimelineStore::with_files(Runs runs) const {
 
 uint64_t TimelineStore::next_layer_id() {
   MutexLock lock(mutex_);
-  return manifest_.next_id++;
+  return next_id_++;
 }
 
 }  // namespace halogen::pageserver

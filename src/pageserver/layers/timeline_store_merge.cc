@@ -13,8 +13,16 @@ constexpr std::chrono::milliseconds kWaitingTime{1000};  // For a record's end, 
 
 }  // namespace
 
+// `merged`: what the base run was last merged for.
+void TimelineStore::make_merger(const RetainSet& merged) {
+  StoreMerger::Options merging{options_->merging, folder_ + "/layers", timeline_,
+                               options_->file_bytes};
+  StoreMerger::Owner& owner = *this;
+  merger_ = std::make_unique<StoreMerger>(std::move(merging), owner, merged);
+}
+
 bool TimelineStore::merge_wanted() const {
-  if (merging_off_ || stopping_ || resting_) return false;
+  if (merging_off_ || stopping_ || resting_ || !merger_) return false;
   return merging_ ||
          merger_->wanted(view_->runs, view_->retain);  // Which is the step's while one runs.
 }
@@ -30,7 +38,7 @@ void TimelineStore::resume_merging() {
 }
 
 void TimelineStore::request_merge() {
-  if (merge_wanted()) options_.compactor->request(*this);
+  if (merge_wanted()) options_->compactor->request(*this);
 }
 
 std::optional<std::chrono::milliseconds> TimelineStore::compact_once() {
@@ -57,11 +65,11 @@ std::optional<std::chrono::milliseconds> TimelineStore::compact_once() {
                error.code() != Errc::unavailable) {  // Which is told where files are fetched.
       report_failure(error);
     }
-    merge_retry_ = std::clamp(merge_retry_ * 2, options_.first_retry, options_.last_retry);
+    merge_retry_ = std::clamp(merge_retry_ * 2, options_->first_retry, options_->last_retry);
   } catch (const std::exception& error) {  // Memory ran out.
     more = true;
     report_failure(Error(Errc::unavailable, "{}", error.what()));
-    merge_retry_ = options_.last_retry;
+    merge_retry_ = options_->last_retry;
   }
   MutexLock lock(mutex_);
   merging_ = false;
@@ -89,8 +97,8 @@ Chain TimelineStore::collect_inherited(const Key& key) const {
 }
 
 std::string TimelineStore::make_page(const PageKey& key, const Chain& chain) const {
-  if (!options_.reconstruct || waits_cancelled_) return "";
-  return options_.reconstruct(key, chain);
+  if (!options_->reconstruct || waits_cancelled_) return "";
+  return options_->reconstruct(tenant_, key, chain);
 }
 
 }  // namespace halogen::pageserver

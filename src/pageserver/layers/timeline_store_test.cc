@@ -36,7 +36,8 @@ class StoreTest : public ::testing::Test {
   }
   std::shared_ptr<TimelineStore> open(const std::string& name,
                                       std::shared_ptr<TimelineStore> ancestor = nullptr) {
-    return std::make_shared<TimelineStore>(options_, folder_ / name, ancestor);
+    return std::make_shared<TimelineStore>(std::make_shared<const TimelineStore::Options>(options_),
+                                           folder_ / name, ancestor);
   }
   static void put(TimelineStore& store, uint64_t lsn, const Key& key, ValueKind kind,
                   const std::string& bytes) {
@@ -251,7 +252,7 @@ TEST_F(StoreTest, ADamagedManifestIsAnError) {
 
 TEST_F(StoreTest, ALongChainEndsWithAnImage) {
   options_.image_after_deltas = 5;
-  options_.reconstruct = [](const PageKey&, const Chain& chain) {
+  options_.reconstruct = [](TenantId, const PageKey&, const Chain& chain) {
     return fmt::format("page of {}", chain.size());
   };
   create("a", Lsn(10));
@@ -575,7 +576,7 @@ TEST_F(StoreTest, ARecordOfAnySizeTakesBoundedMemory) {
 // However many pages want an image: what closes a timeline waits for this thread.
 TEST_F(StoreTest, RedoThatIsAwayDelaysAFlushOnce) {
   int calls = 0;
-  options_.reconstruct = [&](const PageKey&, const Chain&) -> std::string {
+  options_.reconstruct = [&](TenantId, const PageKey&, const Chain&) -> std::string {
     ++calls;
     throw Error(Errc::timed_out, "redo is away");
   };

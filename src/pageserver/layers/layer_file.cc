@@ -103,17 +103,18 @@ LayerDesc LayerWriter::finish() {
   return desc;
 }
 
-LayerFile::LayerFile(fs::path path, LayerDesc desc, uint64_t identity,
+LayerFile::LayerFile(const fs::path& path, LayerDesc desc, uint64_t identity,
                      std::shared_ptr<LayerCache> cache)
-    : path_(std::move(path)),
+    : path_(path.string()),
       desc_(desc),
       identity_(identity),
       number_(next_file_number++),
       cache_(std::move(cache)) {}
 
 LayerFile::LayerFile(std::shared_ptr<LocalLayers> locals, TenantId tenant, TimelineId timeline,
-                     fs::path path, LayerDesc desc, std::shared_ptr<LayerCache> cache, bool is_here)
-    : LayerFile(std::move(path), desc, layer_identity(timeline, desc.id), std::move(cache)) {
+                     const fs::path& path, LayerDesc desc, std::shared_ptr<LayerCache> cache,
+                     bool is_here)
+    : LayerFile(path, desc, layer_identity(timeline, desc.id), std::move(cache)) {
   locals_ = std::move(locals);
   local_ = std::make_shared<LocalLayer>(*locals_, LocalLayer::Parts{.tenant = tenant,
                                                                     .name = {timeline, desc.id},
@@ -175,7 +176,7 @@ std::shared_ptr<const OpenedLayer> LayerFile::open() const {
     std::string index = pread_exact(fd, parsed.index_size, parsed.index_offset);
     opened->index = parse_index(as_bytes(index), parsed);
   } catch (const Error& error) {
-    throw Error(error.code(), "{}: {}", path_.string(), error.what());
+    throw Error(error.code(), "{}: {}", path_, error.what());
   }
   return opened;
 }
@@ -186,7 +187,7 @@ std::string LayerFile::read_block(const OpenedLayer& opened, size_t number) cons
     std::string stored = pread_exact(opened.fd.get(), ref.stored, ref.offset);
     return parse_block(as_bytes(stored), ref);
   } catch (const Error& error) {
-    throw Error(error.code(), "{}: block {}: {}", path_.string(), number, error.what());
+    throw Error(error.code(), "{}: block {}: {}", path_, number, error.what());
   }
 }
 

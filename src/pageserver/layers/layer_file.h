@@ -98,10 +98,11 @@ class LayerFile {
  public:
   // `identity` as it was written with: a file that has another one is `corrupt`.
   // `desc` but for its keys, which may come to be fewer while the file stays what it is.
-  LayerFile(fs::path path, LayerDesc desc, uint64_t identity, std::shared_ptr<LayerCache> cache);
+  LayerFile(const fs::path& path, LayerDesc desc, uint64_t identity,
+            std::shared_ptr<LayerCache> cache);
   // Where the disk is a cache of an object store. `is_here`: whether the file is on the disk.
   LayerFile(std::shared_ptr<LocalLayers> locals, TenantId tenant, TimelineId timeline,
-            fs::path path, LayerDesc desc, std::shared_ptr<LayerCache> cache, bool is_here);
+            const fs::path& path, LayerDesc desc, std::shared_ptr<LayerCache> cache, bool is_here);
   ~LayerFile();  // Unlinks the file if it is obsolete.
   LayerFile(const LayerFile&) = delete;
   LayerFile& operator=(const LayerFile&) = delete;
@@ -142,7 +143,7 @@ class LayerFile {
   std::shared_ptr<const std::string> cached_block(const OpenedLayer& opened, size_t number) const;
   size_t first_block(const OpenedLayer& opened, const Key& key) const;
 
-  const fs::path path_;
+  const std::string path_;  // As in TimelineStore.
   const LayerDesc desc_;
   const uint64_t identity_;
   const uint64_t number_;

@@ -46,12 +46,11 @@ void check_identity(int fd, const LocalLayer::Parts& layer) {
   if (::fstat(fd, &stat) != 0) throw system_error(errno, "fstat of a layer file");
   const auto size = static_cast<uint64_t>(stat.st_size);
   if (size != layer.bytes || size < kLayerHeader.size() + kLayerFooterSize)
-    throw Error(Errc::corrupt, "{}: the copy has {} bytes, not {}", layer.path.string(), size,
-                layer.bytes);
+    throw Error(Errc::corrupt, "{}: the copy has {} bytes, not {}", layer.path, size, layer.bytes);
   const std::string footer = pread_exact(fd, kLayerFooterSize, size - kLayerFooterSize);
   const LayerFooter parsed = parse_footer(as_bytes(footer), size);
   if (parsed.identity != layer.identity && parsed.identity != 0)
-    throw Error(Errc::corrupt, "{}: the copy is that of another layer", layer.path.string());
+    throw Error(Errc::corrupt, "{}: the copy is that of another layer", layer.path);
 }
 
 // Whether it is the store that fails, not one layer's copy or the disk here.
@@ -275,7 +274,7 @@ bool LocalLayers::begin_fetch(LocalLayer& layer, bool vanished) {
     if (state.here && !vanished) return false;
     if (!problem_.empty() && (trying_ || steady_clock::now() < away_until_))
       throw Error(Errc::unavailable, "{} is in the object store alone, which does not answer: {}",
-                  layer.parts_.path.string(), problem_);
+                  layer.parts_.path, problem_);
     if (fetching_ < kFetches) break;
     if (!hurried)
       changed_.wait(mutex_);
@@ -341,17 +340,17 @@ LayerCopy LocalLayers::find_copy(const LocalLayer& layer) {
   if (auto copy = origin_.copy_of(parts.name); copy && copy->bytes == parts.bytes) return *copy;
   const std::optional<LayerCopy> noted = read_layer_note(parts.path, parts.name);
   if (!noted)
-    throw Error(Errc::corrupt, "{}: {}, and the object store has no copy of it",
-                parts.path.string(), system_error(ENOENT, "it is not there").what());
+    throw Error(Errc::corrupt, "{}: {}, and the object store has no copy of it", parts.path,
+                system_error(ENOENT, "it is not there").what());
   if (noted->bytes != parts.bytes)
-    throw Error(Errc::corrupt, "{}: the copy in the object store has {} bytes, not {}",
-                parts.path.string(), noted->bytes, parts.bytes);
+    throw Error(Errc::corrupt, "{}: the copy in the object store has {} bytes, not {}", parts.path,
+                noted->bytes, parts.bytes);
   return *noted;
 }
 
 UniqueFd LocalLayers::bring(const LocalLayer& layer) {
   const LayerCopy copy = find_copy(layer);
-  const std::string file = layer.parts_.path.string();
+  const std::string file = layer.parts_.path;
   for (bool again = false;; again = true) {
     try {
       return bring_once(layer, copy);
@@ -387,9 +386,8 @@ UniqueFd LocalLayers::bring_once(const LocalLayer& layer, const LayerCopy& copy)
     origin_.fetch(parts.name, copy, temporary, [&] { pause(layer); });
     UniqueFd fd = open_file(temporary, O_RDONLY);
     check_identity(fd.get(), parts);
-    if (::rename(temporary.c_str(), parts.path.c_str()) != 0)
-      throw system_error(errno, parts.path.string());
-    fsync_folder(parts.path.parent_path());
+    if (::rename(temporary.c_str(), parts.path.c_str()) != 0) throw system_error(errno, parts.path);
+    fsync_folder(fs::path(parts.path).parent_path());
     return fd;
   } catch (...) {
     ::unlink(temporary.c_str());
@@ -502,7 +500,7 @@ bool LocalLayers::remove(LocalLayer& layer) {
     if (noted != copy) write_layer_note(parts.path, parts.name, *copy);
     gone = ::unlink(parts.path.c_str()) == 0;
   } catch (const Error& error) {
-    logger.warn("{} cannot be removed from the disk: {}", parts.path.string(), error.what());
+    logger.warn("{} cannot be removed from the disk: {}", parts.path, error.what());
   }
   if (gone) {
     removals.add();

@@ -76,7 +76,7 @@ class LocalLayer {
     LayerName name;
     uint64_t bytes = 0;
     uint64_t identity = 0;  // layer_identity().
-    fs::path path;
+    std::string path;       // As in TimelineStore.
   };
   // `owner` outlives the LayerFile.
   LocalLayer(LocalLayers& owner, Parts parts) : parts_(std::move(parts)), owner_(owner) {}

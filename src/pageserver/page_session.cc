@@ -7,20 +7,16 @@
 namespace halogen::pageserver {
 
 PageSession::PageSession(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn, Limits limits)
-    : timeline_(std::move(timeline)),
-      term_(term),
-      lsn_(lsn),
-      limits_(limits),
-      hot_before_(timeline_->hot_page_keys()) {}
+    : timeline_(std::move(timeline)), term_(term), lsn_(lsn), limits_(limits) {}
 
 // A timeline that has no boot set of its own inherits; so the first boot of a first project helps
 // all other projects of the template.
 void PageSession::keep_boot_set() {
   auto asked = recorder_.asked();
   if (asked.empty()) return;
+  const auto before = timeline_->hot_page_keys();  // What the skeleton has brought.
   for (Timeline* at = timeline_.get(); at; at = at->ancestor().get())
-    if (at == timeline_.get() || at->boot_set().pages().empty())
-      at->boot_set().add(asked, hot_before_);
+    if (at == timeline_.get() || at->boot_set().pages().empty()) at->boot_set().add(asked, before);
 }
 
 void PageSession::close() {

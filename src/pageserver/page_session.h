@@ -88,7 +88,6 @@ class PageSession {
   const Lsn lsn_;
   const Limits limits_;
   const std::string woken_for_ = log::trace_id();
-  const std::vector<PageKey> hot_before_;  // What the skeleton will have brought.
   BootRecorder recorder_;
   Throttle log_lines_;
   Throttle error_lines_;

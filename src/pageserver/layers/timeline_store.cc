@@ -114,7 +114,7 @@ TimelineStore::TimelineStore(std::shared_ptr<const Options> options, const fs::p
 
 TimelineStore::~TimelineStore() {
   stop();
-  leave_memory();
+  options_->memory->leave(*this);
   options_->memory->open_changed(open_bytes_, 0);
   for (const Frozen& frozen : view()->frozen)
     options_->memory->add_frozen(-static_cast<int64_t>(frozen.layer->bytes()));
@@ -150,8 +150,10 @@ void TimelineStore::join_memory() {
   if (!in_memory_.exchange(true)) options_->memory->join(*this);
 }
 
+// In this order: a put that comes meanwhile may be known only from the next one on, no later.
 void TimelineStore::leave_memory() {
-  if (in_memory_.exchange(false)) options_->memory->leave(*this);
+  options_->memory->leave(*this);
+  in_memory_ = false;
 }
 
 // What is frozen is written sooner or later, and then looked at again.
@@ -306,7 +308,7 @@ bool TimelineStore::rest() {
     changed_.notify_all();
   }
   if (thread.joinable()) thread.join();
-  leave_memory();  // A put that comes meanwhile is known at the next one.
+  leave_memory();
   MutexLock lock(mutex_);
   resting_ = false;
   if (!view_->frozen.empty()) {  // Frozen meanwhile.

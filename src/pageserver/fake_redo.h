@@ -30,6 +30,9 @@ class FakeRedo : public Redo {
     return text_page(text);
   }
 
+  void expect_work(bool expected) override { expects_work = expected; }
+
+  std::atomic<bool> expects_work = true;
   std::atomic<int> calls = 0;
   std::atomic<int> applied = 0;
 };

@@ -162,19 +162,24 @@ void Pageserver::keep_house() {
     std::map<TimelineId, BranchPtr> awake;
     {
       MutexLock lock(mutex_);
+      redo_.expect_work(!awake_.empty());
       while (awake_.empty() && !stopping_) woken_.wait(mutex_);
+      redo_.expect_work(true);
       const auto until = steady_clock::now() + round;
       while (!stopping_ && steady_clock::now() < until) woken_.wait_until(mutex_, until);
       if (stopping_) return;
       awake = awake_;
     }
-    bool rested = false;
+    bool rested = false, all_rest = false;
     for (const auto& [id, branch] : awake) {
       if (!branch->follower.rest_if_idle([&] { return page_service_->sessions(id) > 0; })) continue;
       rested = true;
       MutexLock lock(mutex_);
       if (!branch->follower.awake()) awake_.erase(id);  // Else it was woken since.
+      all_rest = awake_.empty();
     }
+    // Rebuilt pages stay for the next wake.
+    if (all_rest) layer_cache_->blocks.clear();
     if (rested) ::malloc_trim(0);  // What it had was all over the heap.
   }
 }

@@ -629,6 +629,37 @@ TEST_F(RestingPageserverTest, ATimelineAtRestCostsNoThreadAndNoConnectionAndMiss
   EXPECT_EQ(compare_all(), "");
 }
 
+TEST_F(RestingPageserverTest, WhileAllRestNothingIsKeptReadyForReadsButPages) {
+  class Watched : public FakeRedo {
+   public:
+    explicit Watched(Redo& redo) : redo_(redo) {}
+    std::string replay(const PageKey& key, std::optional<Bytes> base,
+                       std::span<const RedoRecord> records, Deadline deadline) override {
+      return redo_.replay(key, base, records, deadline);
+    }
+
+   private:
+    Redo& redo_;
+  } watched(redo_);
+  auto comes = [](const std::function<bool()>& condition) {
+    const Deadline deadline = in_a_minute();
+    while (!condition() && !deadline.passed()) ::usleep(1000);
+    return condition();
+  };
+  wait_for_rest();
+  server_.reset();
+  open(watched);
+  EXPECT_TRUE(comes([&] { return !watched.expects_work; }));
+  const PageToken token = server_->open_session(id_, 1, now());
+  EXPECT_TRUE(comes([&] { return watched.expects_work.load(); }));
+  server_->skeleton(id_, now(), in_a_minute());
+  EXPECT_GT(server_->memory().blocks, 0u);
+  server_->close_session(token);
+  EXPECT_TRUE(comes([&] { return server_->memory().blocks == 0; }));
+  EXPECT_TRUE(comes([&] { return !watched.expects_work; }));
+  server_.reset();
+}
+
 // What is waited for is asked for, also where it is the parent's.
 TEST_F(RestingPageserverTest, ABranchWakesItsParentForWhatIsMissing) {
   wait_for_rest();

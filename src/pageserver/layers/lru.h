@@ -54,6 +54,16 @@ class LruCache {
     if (auto found = shard.map.find(key); found != shard.map.end()) drop(shard, found, dropped);
   }
 
+  void clear() {
+    for (Shard& shard : shards_) {
+      std::list<Entry> dropped;
+      MutexLock lock(shard.mutex);
+      dropped.swap(shard.order);
+      shard.map.clear();
+      shard.bytes = 0;
+    }
+  }
+
   size_t bytes() const {
     size_t bytes = 0;
     for (const Shard& shard : shards_) {

@@ -46,6 +46,7 @@ class NativeRedo : public Redo {
 
   std::string replay(const PageKey& key, std::optional<Bytes> base,
                      std::span<const RedoRecord> records, Deadline deadline) override;
+  void expect_work(bool expected) override { postgres_.expect_work(expected); }
   Redo& of(TenantId tenant) override EXCLUDES(mutex_);
 
   // Records, and pages that differed; in compare mode.

@@ -28,6 +28,8 @@ class Redo {
   // tried again).
   virtual std::string replay(const PageKey& key, std::optional<Bytes> base,
                              std::span<const RedoRecord> records, Deadline deadline) = 0;
+  // Whether pages are likely to be wanted soon, as they are at first; else nothing is kept ready.
+  virtual void expect_work(bool) {}
   // The same for one tenant's pages: no process sees those of two. Lives as long as this.
   virtual Redo& of(TenantId) { return *this; }
 };

@@ -18,6 +18,7 @@ const log::Logger logger("redo");
 
 constexpr auto kStartTimeout = std::chrono::seconds(10);
 constexpr auto kStartRetry = std::chrono::seconds(1);
+constexpr auto kSpareDelay = std::chrono::seconds(1);  // What brings work, a wake, comes first.
 constexpr int kAttempts = 3;  // Its own process and a spare may have died while idle.
 constexpr std::string_view kDirectoryPrefix = "redo-";
 
@@ -73,6 +74,13 @@ RedoPool::~RedoPool() {
   keeper_cv_.notify_all();
   idle_cv_.notify_all();
   keeper_.join();
+}
+
+void RedoPool::expect_work(bool expected) {
+  MutexLock lock(mutex_);
+  if (std::exchange(expects_work_, expected) == expected) return;
+  if (expected) start_at_ = std::max(start_at_, steady_clock::now() + kSpareDelay);
+  keeper_cv_.notify_one();
 }
 
 Redo& RedoPool::of(TenantId tenant) {
@@ -153,10 +161,14 @@ RedoPool::Process RedoPool::acquire(TenantId tenant, Deadline deadline) {
     if (processes_ == 0 && !start_error_.empty())
       throw Error(Errc::unavailable, "{}", start_error_);
     make_room();
-    if (!idle_cv_.wait_until(mutex_, deadline.at())) {
-      if ((process = take_idle(tenant))) break;
-      throw Error(Errc::timed_out, "no redo process was free in time");
-    }
+    if (start_error_.empty()) start_at_ = {};
+    waiting_++;
+    keeper_cv_.notify_one();
+    const bool in_time = idle_cv_.wait_until(mutex_, deadline.at());
+    waiting_--;
+    if (in_time) continue;
+    if ((process = take_idle(tenant))) break;
+    throw Error(Errc::timed_out, "no redo process was free in time");
   }
   if (wants_start()) keeper_cv_.notify_one();
   return process;
@@ -199,9 +211,11 @@ void RedoPool::discard(Process process) {
   keeper_cv_.notify_one();
 }
 
-// One spare is kept ready as long as the limit allows.
+// One spare is kept ready as long as the limit allows. After a start that failed it is tried until
+// it succeeds: requests fail at once meanwhile.
 bool RedoPool::wants_start() const {
-  return !has_spare() && processes_ < options_.max_processes && !stopping_;
+  const bool wanted = expects_work_ || waiting_ > 0 || !start_error_.empty();
+  return wanted && !has_spare() && processes_ < options_.max_processes && !stopping_;
 }
 
 bool RedoPool::has_spare() const {
@@ -212,7 +226,7 @@ void RedoPool::keep() {
   mutex_.lock();
   while (!stopping_) {
     auto now = steady_clock::now();
-    if (wants_start() && now >= retry_at_) {
+    if (wants_start() && now >= start_at_) {
       mutex_.unlock();
       start_one();
       mutex_.lock();
@@ -225,7 +239,7 @@ void RedoPool::keep() {
       mutex_.lock();
       continue;
     }
-    auto wake = wants_start() ? retry_at_ : now + options_.idle_timeout;
+    auto wake = wants_start() ? start_at_ : now + options_.idle_timeout;
     (void)keeper_cv_.wait_until(mutex_, wake);
   }
   mutex_.unlock();
@@ -256,19 +270,20 @@ void RedoPool::start_one() {
       idle_.push_back({std::move(process), std::nullopt, steady_clock::now()});
     } else {
       --processes_;
-      retry_at_ = steady_clock::now() + kStartRetry;
+      start_at_ = steady_clock::now() + kStartRetry;
     }
   }
   idle_cv_.notify_all();
   if (news && !error.empty()) logger.error("cannot start a redo process: {}", error);
 }
 
-// A spare stays for ever.
+// A spare stays as long as work is expected.
 std::vector<RedoPool::Process> RedoPool::take_expired() {
   std::vector<Process> expired = std::exchange(evicted_, {});
   auto limit = steady_clock::now() - options_.idle_timeout;
+  const bool keeps_spare = expects_work_;
   std::erase_if(idle_, [&](Idle& idle) {
-    if (!idle.owner || idle.since > limit) return false;
+    if ((!idle.owner && keeps_spare) || idle.since > limit) return false;
     expired.push_back(std::move(idle.process));
     return true;
   });

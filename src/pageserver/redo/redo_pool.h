@@ -1,8 +1,9 @@
 // redo_pool.h: a few redo processes behind the Redo interface.
 //
 // A keeper thread starts processes ahead of need, so that a read waits for one only when all
-// max_processes are busy or other tenants'; it ends those that have been idle for long. A process
-// that dies, fails or overruns is replaced; what it worked on is tried again on others.
+// max_processes are busy or other tenants', or when it comes while no work is expected; it ends
+// those that have been idle for long. A process that dies, fails or overruns is replaced; what it
+// worked on is tried again on others.
 //
 // A process works for the tenant that it was first used for until it ends: a record that has got
 // the better of Postgres' redo routines (the sandbox holds) must not touch another tenant's pages.
@@ -41,6 +42,7 @@ class RedoPool : public Redo {
   // Records must be in ascending order and newer than the base, or it is corrupt.
   std::string replay(const PageKey& key, std::optional<Bytes> base,
                      std::span<const RedoRecord> records, Deadline deadline) override;
+  void expect_work(bool expected) override EXCLUDES(mutex_);
   Redo& of(TenantId tenant) override;
 
   // For tests: the processes that are ready and idle, or those of them that are one tenant's.
@@ -80,9 +82,11 @@ class RedoPool : public Redo {
   std::vector<Process> evicted_ GUARDED_BY(mutex_);  // For the keeper to end.
   int processes_ GUARDED_BY(mutex_) = 0;             // Idle, busy, starting and evicted.
   int started_ GUARDED_BY(mutex_) = 0;               // Ever: names directories.
+  int waiting_ GUARDED_BY(mutex_) = 0;               // Requests without a process.
+  bool expects_work_ GUARDED_BY(mutex_) = true;      // Else no spare is kept.
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::string start_error_ GUARDED_BY(mutex_);  // Of the last start, if it failed.
-  steady_clock::time_point retry_at_ GUARDED_BY(mutex_);
+  std::string start_error_ GUARDED_BY(mutex_);            // Of the last start, if it failed.
+  steady_clock::time_point start_at_ GUARDED_BY(mutex_);  // Not before.
   std::thread keeper_;
 };
 

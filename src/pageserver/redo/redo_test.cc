@@ -324,6 +324,25 @@ TEST(RedoPool, IdleProcessesEndButOne) {
   EXPECT_EQ(pool.idle_pids().size(), 1u);
 }
 
+TEST(RedoPool, WithoutWorkInSightNoProcessIsKept) {
+  TestFolder folder;
+  auto options = folder.pool_options();
+  options.idle_timeout = 50ms;
+  RedoPool pool(options);
+  auto comes_to = [&](size_t count) {
+    for (int i = 0; i < 500 && pool.idle_pids().size() != count; ++i)
+      std::this_thread::sleep_for(10ms);
+    return pool.idle_pids().size() == count;
+  };
+  EXPECT_TRUE(comes_to(1)) << "at first work is expected";
+  pool.expect_work(false);
+  EXPECT_TRUE(comes_to(0));
+  EXPECT_EQ(line_pointers(pool.replay(kHeap, {}, inserts(kHeap, 3).records, soon())), 3);
+  EXPECT_TRUE(comes_to(0));
+  pool.expect_work(true);
+  EXPECT_TRUE(comes_to(1));
+}
+
 std::string status_line(pid_t pid, const std::string& name) {
   std::ifstream status(fmt::format("/proc/{}/status", pid));
   for (std::string line; std::getline(status, line);)

@@ -257,6 +257,7 @@ class FakePageserver final : public PageserverAdmin {
   void wait_for_lsn(TimelineId, Lsn, Deadline) override {}
   Skeleton skeleton(TimelineId, Lsn, Deadline) override { return {}; }
   PageToken open_session(TimelineId, uint64_t, Lsn) override { return {}; }
+  Lsn advance_session(const PageToken&) override { return {}; }
   void close_session(const PageToken&) override {}
   std::string page_service_socket() override { return ""; }
   void put_file(TimelineId, Lsn, const std::string&, std::string) override {}

@@ -273,9 +273,10 @@ void PageService::read(PageSession& session, const ParsedPageRequest& request, P
   try {
     if (stopping_) throw Error(Errc::cancelled, "storage is stopping");
     if (session.closed()) throw Error(Errc::permission_denied, "the session has been closed");
-    if (Lsn(request.head.lsn) < session.lsn())
-      throw Error(Errc::gone, "this session reads from {} on, not {}", session.lsn().str(),
-                  Lsn(request.head.lsn).str());
+    if (const Lsn lsn(request.head.lsn); lsn < session.oldest_lsn())
+      // Who asks again asks at a later one.
+      throw Error(lsn < session.first_lsn() ? Errc::gone : Errc::cancelled,
+                  "this session reads from {} on, not {}", session.oldest_lsn().str(), lsn.str());
     const LayerReads reads(LayerReads::Patience::hurried, session.timeline().tenant());
     body = session.timeline().read_pages(request.pages, Lsn(request.head.lsn), deadline);
     if (session.note(request.pages)) session.keep_boot_set();

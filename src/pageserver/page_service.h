@@ -37,6 +37,7 @@ class PageService {
     return sessions_.open(std::move(timeline), term, lsn);
   }
   // Its connections end. Unknown tokens are no error.
+  Lsn advance_session(const PageToken& token) { return sessions_.advance(token); }
   void close_session(const PageToken& token) { sessions_.close(token); }
   size_t sessions(TimelineId timeline) const { return sessions_.of_timeline(timeline); }
   std::multimap<TimelineId, Lsn> session_lsns() const { return sessions_.lsns(); }

@@ -353,6 +353,24 @@ TEST_F(PageServiceCrowdTest, ConnectionsOfManyComputesTakeFewThreads) {
   service_.reset();  // The timelines end after their reads.
 }
 
+TEST_F(PageServiceTest, WhoAsksWhereItsSessionHasLeftIsToldToAskAgain) {
+  const PageToken token = service_->open_session(timeline_, 4, Lsn(15));
+  net::Socket socket = session(token);
+  auto status_at = [&](uint64_t lsn) {
+    socket.send_all(request_bytes(1, lsn, {{page(1), 1}}));
+    return receive(socket).head.status;
+  };
+  put(400, 1, "new");
+  put(500, 2, "new");
+  const Lsn second = service_->advance_session(token);
+  EXPECT_EQ(second, timeline_->store().last_record_lsn());
+  EXPECT_EQ(status_at(15), PageStatus::ok) << "it may have been on its way";
+  EXPECT_EQ(service_->advance_session(token), second);
+  EXPECT_EQ(status_at(15), PageStatus::unavailable);
+  EXPECT_EQ(status_at(14), PageStatus::gone) << "it never was there";
+  EXPECT_EQ(status_at(second.value), PageStatus::ok);
+}
+
 TEST_F(PageServiceTest, ErrorsHaveAStatusAndATextAndTheConnectionGoesOn) {
   net::Socket socket = session();
   socket.send_all(request_bytes(1, 14, {{page(1), 1}}));

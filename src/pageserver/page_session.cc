@@ -7,7 +7,12 @@
 namespace halogen::pageserver {
 
 PageSession::PageSession(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn, Limits limits)
-    : timeline_(std::move(timeline)), term_(term), lsn_(lsn), limits_(limits) {}
+    : timeline_(std::move(timeline)),
+      term_(term),
+      first_lsn_(lsn),
+      lsn_(lsn.value),
+      oldest_lsn_(lsn.value),
+      limits_(limits) {}
 
 // A timeline that has no boot set of its own inherits; so the first boot of a first project helps
 // all other projects of the template.

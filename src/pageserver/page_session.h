@@ -28,7 +28,15 @@ class PageSession {
 
   Timeline& timeline() const { return *timeline_; }
   uint64_t term() const { return term_; }
-  Lsn lsn() const { return lsn_; }
+  // Where it began to read, where it does now, and from where on it still may.
+  Lsn first_lsn() const { return first_lsn_; }
+  Lsn lsn() const { return Lsn(lsn_); }
+  Lsn oldest_lsn() const { return Lsn(oldest_lsn_); }
+  // One call at a time.
+  void advance(Lsn lsn) {
+    oldest_lsn_ = lsn_.load();
+    lsn_ = std::max(lsn_.load(), lsn.value);
+  }
   bool closed() const { return closed_; }
   // Whether one more line of what this compute brings about may go to the log; errors of storage
   // have lines of their own.
@@ -85,7 +93,9 @@ class PageSession {
 
   const std::shared_ptr<Timeline> timeline_;
   const uint64_t term_;
-  const Lsn lsn_;
+  const Lsn first_lsn_;
+  std::atomic<uint64_t> lsn_;
+  std::atomic<uint64_t> oldest_lsn_;
   const Limits limits_;
   const std::string woken_for_ = log::trace_id();
   BootRecorder recorder_;

@@ -45,6 +45,15 @@ PageToken PageSessions::open(std::shared_ptr<Timeline> timeline, uint64_t term, 
   return std::bit_cast<PageToken>(token);
 }
 
+Lsn PageSessions::advance(const PageToken& token) {
+  MutexLock lock(mutex_);
+  PageSessionPtr* found = sessions_.find(token_of(token));
+  if (!found) throw Error(Errc::not_found, "the session of the page service is over");
+  PageSession& session = **found;
+  session.advance(session.timeline().store().last_record_lsn());
+  return session.lsn();
+}
+
 void PageSessions::close(const PageToken& token) {
   PageSessionPtr session;
   {
@@ -68,6 +77,8 @@ std::multimap<TimelineId, Lsn> PageSessions::lsns() const {
   std::multimap<TimelineId, Lsn> out;
   sessions_.for_each([&](const PageSessionPtr& session) {
     out.emplace(session->timeline().id(), session->lsn());
+    if (session->oldest_lsn() != session->lsn())
+      out.emplace(session->timeline().id(), session->oldest_lsn());
   });
   return out;
 }

@@ -29,10 +29,12 @@ class PageSessions {
 
   // Ends the timeline's sessions of older terms. Throws fenced if there was one of a newer.
   PageToken open(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn) EXCLUDES(mutex_);
+  // See PageserverAdmin.
+  Lsn advance(const PageToken& token) EXCLUDES(mutex_);
   // Unknown tokens are no error.
   void close(const PageToken& token) EXCLUDES(mutex_);
   size_t of_timeline(TimelineId timeline) const EXCLUDES(mutex_);
-  // Where the sessions of timelines read.
+  // Where the sessions of timelines read: one or two of each.
   std::multimap<TimelineId, Lsn> lsns() const EXCLUDES(mutex_);
 
   struct Joined {

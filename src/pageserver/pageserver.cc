@@ -373,6 +373,11 @@ PageToken Pageserver::open_session(TimelineId id, uint64_t term, Lsn lsn) {
   return token;
 }
 
+Lsn Pageserver::advance_session(const PageToken& token) {
+  MutexLock lock(mutex_);  // So that no horizon passes where it will read.
+  return page_service_->advance_session(token);
+}
+
 void Pageserver::close_session(const PageToken& token) { page_service_->close_session(token); }
 
 void Pageserver::put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) {

@@ -71,6 +71,7 @@ class Pageserver : public PageserverAdmin, public ArchivedPages {
   void wait_for_lsn(TimelineId id, Lsn lsn, Deadline deadline) override;
   Skeleton skeleton(TimelineId id, Lsn lsn, Deadline deadline) override;
   PageToken open_session(TimelineId id, uint64_t term, Lsn lsn) override;
+  Lsn advance_session(const PageToken& token) override;
   void close_session(const PageToken& token) override;
   std::string page_service_socket() override { return options_.page_socket; }
   void put_file(TimelineId id, Lsn lsn, const std::string& path, std::string content) override;

@@ -575,6 +575,46 @@ TEST_F(BoundedPageserverTest, AComputeReadsWhereItBootedHoweverLongAgo) {
   server_->close_session(token);
 }
 
+TEST_F(BoundedPageserverTest, AComputeThatReadsLaterLetsGoOfWhereItBooted) {
+  stock_.sql("CREATE TABLE b AS SELECT i FROM generate_series(1, 50000) i;");
+  server_->wait_for_lsn(id_, now(), in_a_minute());
+  const Lsn boot = server_->timeline(id_).last_record_lsn;
+  const PageToken token = server_->open_session(id_, 1, boot);
+  server_->set_history_retention(tenant(), std::chrono::seconds(0));
+  std::map<Lsn, std::map<PageKey, std::string>> pages;
+  auto note = [&](Lsn lsn) {
+    for (const auto& [key, page] : all_pages(id_, lsn)) pages[lsn][key] = page;
+  };
+  auto go_on = [&] {
+    stock_.sql("UPDATE b SET i = i + 1; VACUUM b; UPDATE b SET i = i + 1;");
+    server_->wait_for_lsn(id_, now(), in_a_minute());
+    server_->flush(id_, in_a_minute());
+  };
+  auto reads_still = [&](Lsn lsn) {
+    for (const auto& [key, page] : pages[lsn])
+      ASSERT_EQ(server_->read_page(id_, key, lsn, in_a_minute()), page) << lsn.str();
+  };
+  note(boot);
+  go_on();
+  const Lsn second = server_->advance_session(token);
+  EXPECT_EQ(second, server_->timeline(id_).last_record_lsn);
+  note(second);
+  go_on();
+  wait_for_horizon(second + 1);
+  reads_still(boot);  // Some of its questions may be on their way.
+  reads_still(second);
+  const Lsn third = server_->advance_session(token);
+  note(third);
+  go_on();
+  wait_for_horizon(third + 1);
+  const PageKey any = pages[boot].begin()->first;
+  EXPECT_EQ(thrown_by([&] { server_->read_page(id_, any, boot, soon()); }), Errc::gone);
+  reads_still(second);
+  reads_still(third);
+  server_->close_session(token);
+  EXPECT_EQ(thrown_by([&] { server_->advance_session(token); }), Errc::not_found);
+}
+
 // The stock server in the place of a safekeeper, which knows how far its WAL goes.
 class RestingPageserverTest : public LivePageserverTest {
  protected:

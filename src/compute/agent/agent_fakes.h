@@ -58,6 +58,7 @@ class FakePageserver : public PageserverAdmin {
     ++open_sessions;
     return {};
   }
+  Lsn advance_session(const PageToken&) override { return read_lsn; }
   void close_session(const PageToken&) override { --open_sessions; }
   std::string page_service_socket() override { return "/nonexistent/pages"; }
   void put_file(TimelineId, Lsn, const std::string& path, std::string content) override {
@@ -91,6 +92,7 @@ class FakePageserver : public PageserverAdmin {
   std::atomic<bool> fail_skeleton = false;
   std::atomic<int> skeletons = 0;
   std::atomic<int> open_sessions = 0;
+  Lsn read_lsn;
   std::atomic<bool> disagrees = false;  // With the safekeeper.
 
  private:

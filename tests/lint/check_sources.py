@@ -19,7 +19,6 @@ TOGETHER = {"base/metric_sources": "base/metrics"}
 NOT_YET = {
     ("control", "control/api"), ("control/api", "control"),
     ("compute/agent/postmaster", "compute/agent/spare_postmasters"),
-    ("compute/shim/page_client", "compute/shim/install"),
     ("control/suspend", "control/suspend_machine"),
     ("postgres/wal_record", "postgres/wal_image"),
     ("proxy/session/census", "proxy/session/session"),

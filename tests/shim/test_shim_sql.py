@@ -116,7 +116,7 @@ def test_a_kept_data_directory_goes_on_at_a_later_lsn(source, folder, plain_fing
             prints = fingerprint(compute)
             changed = {key for key in prints if prints[key] != emptied(plain_fingerprint)[key]}
             assert changed == {("postgres", "pgbench_tellers")}
-            assert compute.status()["boot_lsn"] == 0x99999
+            assert compute.status()["read_lsn"] == 0x99999
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])

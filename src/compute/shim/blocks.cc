@@ -7,6 +7,7 @@
 #include "compute/shim/hook.h"
 #include "compute/shim/page_client.h"
 #include "compute/shim/server_state.h"
+#include "compute/shim/sweep.h"
 #include "compute/shim/sys.h"
 
 namespace halogen::shim {
@@ -33,11 +34,11 @@ struct BlockSpan {
   uint32_t end;
 };
 
-// The blocks of the segment at boot that these bytes touch; possibly none.
-BlockSpan span_of(const Entry& entry, off_t at, uint64_t bytes) {
+// The blocks that these bytes touch, of those that may be absent; possibly none.
+BlockSpan span_of(uint32_t index, off_t at, uint64_t bytes) {
   if (at < 0 || bytes == 0) return {0, 0};
   auto start = static_cast<uint64_t>(at);
-  uint64_t limit = uint64_t{entry.pages} * kPageSize;
+  uint64_t limit = uint64_t{g_map.limit(index)} * kPageSize;
   if (start >= limit) return {0, 0};
   uint64_t end = bytes < limit - start ? start + bytes : limit;
   return {static_cast<uint32_t>(start / kPageSize),
@@ -49,7 +50,7 @@ BlockSpan span_of(const Entry& entry, off_t at, uint64_t bytes) {
 ChunkMask worth_asking(const PageClient& client, uint32_t index, uint32_t first, uint32_t count) {
   uint32_t chunk = first / kChunkBlocks;
   uint32_t base = chunk * kChunkBlocks;
-  uint32_t pages = g_map.entry(index).pages;
+  uint32_t pages = g_map.limit(index);
   uint32_t end = pages - base < kChunkBlocks ? pages - base : kChunkBlocks;
   uint32_t from = first - base;
   uint32_t n = count < end - from ? count : end - from;
@@ -71,8 +72,7 @@ void read_ahead(PageClient& client, int fd, uint32_t index, uint32_t block, uint
   ChunkMask flying = client.in_flight(index, chunk);
   uint32_t next = block - base;
   while (next < kChunkBlocks && (flying.test(next) || g_map.present(index, base + next))) ++next;
-  uint32_t pages = g_map.entry(index).pages;
-  if (base + next >= pages || client.full()) return;
+  if (base + next >= g_map.limit(index) || client.full()) return;
   ChunkMask blocks = worth_asking(client, index, base + next, window);
   if (!blocks.empty()) client.send(index, (base + next) / kChunkBlocks, blocks, fd, wait);
 }
@@ -103,7 +103,7 @@ void log_failure(uint32_t index, uint32_t block, const PageClient& client) {
   char path[kSegmentPathMax];
   const ManifestHeader& header = g_map.header();
   format_segment(g_map.entry(index).id, header.version_directory, path);
-  uint64_t lsn = header.boot_lsn.load(std::memory_order_relaxed);
+  uint64_t lsn = header.read_lsn.load(std::memory_order_relaxed);
   log_line("cannot get block %u of %s at %X/%08X from the page service at %s: %s", block, path,
            static_cast<unsigned>(lsn >> 32), static_cast<unsigned>(lsn), header.socket_path,
            client.error_text());
@@ -204,6 +204,7 @@ int fetch_block(int fd, uint32_t index, uint32_t block, uint32_t wanted, bool se
 int ensure_blocks(int fd, uint32_t index, uint32_t first, uint32_t end, bool sequential) {
   for (uint32_t block = first; block < end; ++block) {
     if (g_map.present(index, block)) continue;
+    keep_written_limit();
     if (int error = fetch_block(fd, index, block, end - block, sequential)) return error;
   }
   return 0;
@@ -241,11 +242,10 @@ class Target {
 
 // Up to the end of the block that `at` lies in, which may be absent. As pread(2).
 ssize_t read_within_block(int fd, uint32_t index, char* page, size_t n, off_t at) {
-  BlockSpan span = span_of(g_map.entry(index), at, n);
-  bool in_segment = span.first != span.end;
   for (;;) {
     uint64_t evictions = g_map.header().evictions.load();
-    if (in_segment && !g_map.present(index, span.first)) {
+    BlockSpan span = span_of(index, at, n);
+    if (span.first != span.end && !g_map.present(index, span.first)) {
       int error = fetch_block(fd, index, span.first, 1, false, page);
       if (error == kReadDirectly) {
         auto from = static_cast<size_t>(at % kPageSize);
@@ -275,60 +275,67 @@ ssize_t read_without_room(int fd, uint32_t index, Target target, off_t at) {
   return done;
 }
 
-// The part of a write that lies in one chunk of the segment and has absent blocks.
-ssize_t write_chunk(int fd, uint32_t index, const char* from, size_t n, off_t at) {
-  BlockSpan span = span_of(g_map.entry(index), at, n);
-  uint32_t chunk = span.first / kChunkBlocks;
-  uint32_t base = chunk * kChunkBlocks;
-  ChunkLock lock(g_map, index, chunk);
-  ssize_t written = sys::pwrite(fd, from, n, at);
-  if (written <= 0) return written;
-  // A block of which the write covered a part was fetched before; here only whole ones are new.
-  auto start = static_cast<uint64_t>(at);
-  uint64_t whole_from = (start + kPageSize - 1) / kPageSize;
-  uint64_t whole_to = (start + static_cast<uint64_t>(written)) / kPageSize;
-  if (whole_to > span.end) whole_to = span.end;
-  if (whole_from < whole_to) {
-    g_map.set_present(index, chunk,
-                      ChunkMask::range(static_cast<uint32_t>(whole_from) - base,
-                                       static_cast<uint32_t>(whole_to - whole_from)));
-  }
-  return written;
-}
-
 bool all_present(uint32_t index, BlockSpan span) {
   for (uint32_t block = span.first; block < span.end; ++block)
     if (!g_map.present(index, block)) return false;
   return true;
 }
 
-ssize_t write_once(int fd, uint32_t index, const void* from, size_t n, off_t at) {
-  const Entry& entry = g_map.entry(index);
-  BlockSpan span = span_of(entry, at, n);
-  if (span.first == span.end) return sys::pwrite(fd, from, n, at);
-  g_map.set_written(index, span.first, span.end - span.first);
-  if (all_present(index, span)) return sys::pwrite(fd, from, n, at);
+constexpr uint64_t kChunkBytes = uint64_t{kChunkBlocks} * kPageSize;
 
+// A write that lies in one chunk. EAGAIN: it covers a part of a block that is absent.
+ssize_t write_chunk(int fd, uint32_t index, const char* from, size_t n, off_t at) {
   auto start = static_cast<uint64_t>(at);
-  bool cut_head = start % kPageSize != 0;
-  bool cut_tail = (start + n) % kPageSize != 0 && (start + n) < uint64_t{entry.pages} * kPageSize;
-  int error = cut_head ? ensure_blocks(fd, index, span.first, span.first + 1, false) : 0;
-  if (error == 0 && cut_tail) error = ensure_blocks(fd, index, span.end - 1, span.end, false);
-  if (error != 0) {
-    errno = error;
-    return -1;
+  uint64_t end = start + n;
+  auto chunk = static_cast<uint32_t>(start / kChunkBytes);
+  uint64_t base = chunk * kChunkBytes;
+  auto block_of = [&](uint64_t byte) { return static_cast<uint32_t>((byte - base) / kPageSize); };
+  ChunkMask touched = ChunkMask::range(block_of(start), block_of(end - 1) + 1 - block_of(start));
+  ChunkMask cut;
+  if (start % kPageSize != 0) cut = ChunkMask::range(block_of(start), 1);
+  if (end % kPageSize != 0) cut = cut.with(ChunkMask::range(block_of(end), 1));
+
+  ChunkLock lock(g_map, index, chunk);
+  if (!g_map.absent(index, chunk, cut).empty()) return fail(EAGAIN);
+  g_map.set_written(index, chunk, touched);
+  ssize_t written = sys::pwrite(fd, from, n, at);
+  if (written <= 0) return written;
+  end = start + static_cast<uint64_t>(written);
+  uint32_t whole_from = block_of(start + kPageSize - 1);
+  if (block_of(end) > whole_from) {
+    ChunkMask whole = ChunkMask::range(whole_from, block_of(end) - whole_from);
+    g_map.count_returning(index, chunk, whole);
+    g_map.set_present(index, chunk, whole);
   }
-  constexpr uint64_t kChunkBytes = uint64_t{kChunkBlocks} * kPageSize;
+  g_map.note_end(index, static_cast<uint32_t>((end + kPageSize - 1) / kPageSize));
+  return written;
+}
+
+// Fetches the block that these bytes are a part of.
+int complete_block(int fd, uint32_t index, uint64_t at) {
+  BlockSpan span = span_of(index, static_cast<off_t>(at), 1);
+  return ensure_blocks(fd, index, span.first, span.end, false);
+}
+
+ssize_t write_piece(int fd, uint32_t index, const char* from, size_t n, off_t at) {
+  for (;;) {
+    ssize_t written = write_chunk(fd, index, from, n, at);
+    if (written >= 0 || errno != EAGAIN) return written;
+    int error = complete_block(fd, index, static_cast<uint64_t>(at));
+    if (error == 0) error = complete_block(fd, index, static_cast<uint64_t>(at) + n - 1);
+    if (error != 0) return fail(error);
+  }
+}
+
+ssize_t write_once(int fd, uint32_t index, const void* from, size_t n, off_t at) {
+  if (n == 0 || at < 0) return sys::pwrite(fd, from, n, at);
   const auto* bytes = static_cast<const char*>(from);
   size_t done = 0;
   while (done < n) {
-    uint64_t position = start + done;
+    uint64_t position = static_cast<uint64_t>(at) + done;
     uint64_t room = kChunkBytes - position % kChunkBytes;
     size_t piece = n - done < room ? n - done : static_cast<size_t>(room);
-    bool in_segment = position < uint64_t{entry.pages} * kPageSize;
-    ssize_t written =
-        in_segment ? write_chunk(fd, index, bytes + done, piece, static_cast<off_t>(position))
-                   : sys::pwrite(fd, bytes + done, piece, static_cast<off_t>(position));
+    ssize_t written = write_piece(fd, index, bytes + done, piece, static_cast<off_t>(position));
     if (written < 0) return done != 0 ? static_cast<ssize_t>(done) : -1;
     done += static_cast<size_t>(written);
     if (static_cast<size_t>(written) < piece) break;
@@ -339,7 +346,7 @@ ssize_t write_once(int fd, uint32_t index, const void* from, size_t n, off_t at)
 }  // namespace
 
 int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes) {
-  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  BlockSpan span = span_of(index, at, bytes);
   if (span.first == span.end) return 0;
   FdState& state = g_fds.state(fd);
   // At first next_block is past everything, so a first read is never sequential.
@@ -361,13 +368,8 @@ ssize_t read_blocks(int fd, uint32_t index, const iovec* parts, int count, off_t
   }
 }
 
-int ensure_all_present(int fd, uint32_t index) {
-  g_map.set_written(index, 0, g_map.entry(index).pages);
-  return ensure_blocks(fd, index, 0, g_map.entry(index).pages, true);
-}
-
 bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes) {
-  BlockSpan span = span_of(g_map.entry(index), at, bytes);
+  BlockSpan span = span_of(index, at, bytes);
   if (all_present(index, span)) return false;
   ClientLease lease;
   if (lease.get() == nullptr) return true;
@@ -383,19 +385,25 @@ bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes) {
   return true;
 }
 
-int prepare_write(int fd, uint32_t index, off_t at, uint64_t bytes) {
-  BlockSpan span = span_of(g_map.entry(index), at, bytes);
-  if (span.first == span.end) return 0;
-  g_map.set_written(index, span.first, span.end - span.first);
-  return ensure_blocks(fd, index, span.first, span.end, false);
+int keep_here(int fd, uint32_t index, off_t at, uint64_t bytes) {
+  pin_segment(index);
+  BlockSpan span = span_of(index, at, bytes);
+  return ensure_blocks(fd, index, span.first, span.end, true);
 }
 
 ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t at) {
   ssize_t written = write_once(fd, index, from, n, at);
-  if (written >= 0 || !disk_is_full(errno)) return written;
-  // What can be read again makes room for what cannot.
-  evict_for_room(index, static_cast<uint32_t>(at / kPageSize / kChunkBlocks));
-  return write_once(fd, index, from, n, at);
+  if (written < 0 && disk_is_full(errno)) {
+    // What can be read again makes room for what cannot.
+    evict_for_room(index, static_cast<uint32_t>(at / kPageSize / kChunkBlocks));
+    written = write_once(fd, index, from, n, at);
+  }
+  if (written < 0 && disk_is_full(errno)) {
+    give_up_for_room();
+    written = write_once(fd, index, from, n, at);
+  }
+  keep_written_limit();
+  return written;
 }
 
 }  // namespace halogen::shim

@@ -14,8 +14,6 @@ namespace halogen::shim {
 ssize_t read_blocks(int fd, uint32_t index, const iovec* parts, int count, off_t at);
 // Makes the blocks that hold these bytes present; they may be evicted again.
 int ensure_present(int fd, uint32_t index, off_t at, uint64_t bytes);
-// The whole segment, for readers that go around us: none of it will be evicted.
-int ensure_all_present(int fd, uint32_t index);
 // Asks for the absent blocks and does not wait; they are installed when this process next uses the
 // connection. Failures are silent: the later read tries again. False if all were present.
 bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes);
@@ -23,7 +21,8 @@ bool prefetch(int fd, uint32_t index, off_t at, uint64_t bytes);
 // pwrite(2): -1 and errno on failure. Absent blocks become present with what is written; those only
 // partly covered are fetched first.
 ssize_t write_blocks(int fd, uint32_t index, const void* from, size_t n, off_t at);
-// Before a write that goes around write_blocks.
-int prepare_write(int fd, uint32_t index, off_t at, uint64_t bytes);
+// For readers and writers that go around us: makes the blocks that hold these bytes present, and
+// nothing of the segment is evicted any more.
+int keep_here(int fd, uint32_t index, off_t at, uint64_t bytes);
 
 }  // namespace halogen::shim

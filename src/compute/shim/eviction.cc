@@ -1,5 +1,6 @@
 #include "compute/shim/eviction.h"
 
+#include "compute/shim/same_page.h"
 #include "compute/shim/sys.h"
 
 namespace halogen::shim {
@@ -30,9 +31,7 @@ ChunkMask give_up_clean(uint32_t index, uint32_t chunk) {
   ChunkMask present = all.without(g_map.absent(index, chunk, all));
   ChunkMask clean = g_map.unwritten(index, chunk, present);
   g_map.clear_present(index, chunk, clean);
-  ChunkMask still_clean = g_map.unwritten(index, chunk, clean);
-  g_map.set_present(index, chunk, clean.without(still_clean));
-  return still_clean;
+  return clean;
 }
 
 // Returns how many blocks it was.
@@ -40,10 +39,7 @@ uint32_t evict_chunk(uint32_t index, uint32_t chunk) {
   ChunkLock lock(g_map, index, chunk);
   const Entry& entry = g_map.entry(index);
   if (!lock.held() || !can_evict(entry)) return 0;
-  // With clean blocks it is not unlinked, and the path is its own: see keep_local().
-  char path[kSegmentPathMax];
-  format_segment(entry.id, g_map.header().version_directory, path);
-  int fd = sys::open(path, O_WRONLY | O_CLOEXEC);
+  int fd = open_entry(entry);
   if (fd < 0) return 0;
   ChunkMask victims = give_up_clean(index, chunk);
   g_map.header().evictions.fetch_add(1);
@@ -72,14 +68,100 @@ void evict(int64_t pages, uint32_t keep_index, uint32_t keep_chunk) {
   errno = saved;
 }
 
+// Written blocks. Under the chunk's lock.
+void give_up(uint32_t index, uint32_t chunk, const ChunkMask& blocks, int fd) {
+  if (blocks.empty()) return;
+  ManifestHeader& header = g_map.header();
+  g_map.clear_present(index, chunk, blocks);
+  g_map.clear_written(index, chunk, blocks);
+  header.evictions.fetch_add(1);
+  if (!punch(fd, chunk, blocks)) header.cache_limit.store(0);
+  g_map.add_written(index, -int64_t{blocks.count()});
+  header.counters.written_evicted.fetch_add(blocks.count(), std::memory_order_relaxed);
+}
+
 }  // namespace
 
+int open_entry(const Entry& entry) {
+  char path[kSegmentPathMax];
+  format_segment(entry.id, g_map.header().version_directory, path);
+  return sys::open(path, O_RDWR | O_CLOEXEC);
+}
+
+bool read_block(int fd, uint32_t chunk, uint32_t i, char* to, size_t n) {
+  off_t at = (static_cast<off_t>(chunk) * kChunkBlocks + i) * kPageSize;
+  return sys::pread(fd, to, n, at) == static_cast<ssize_t>(n);
+}
+
 void keep_cache_limit(uint32_t index, uint32_t chunk) {
-  auto limit = static_cast<int64_t>(g_map.header().cache_limit.load(std::memory_order_relaxed));
-  int64_t over = g_map.header().cached.load(std::memory_order_relaxed) - limit;
+  ManifestHeader& header = g_map.header();
+  auto limit = static_cast<int64_t>(header.cache_limit.load(std::memory_order_relaxed));
+  int64_t written = header.written.load(std::memory_order_relaxed);
+  int64_t over = header.cached.load(std::memory_order_relaxed) +
+                 (written < limit / 2 ? written : limit / 2) - limit;
   if (limit != 0 && over > 0) evict(over + kMorePages, index, chunk);
 }
 
 void evict_for_room(uint32_t index, uint32_t chunk) { evict(kMorePages, index, chunk); }
+
+void give_up_fetched(uint32_t index, uint32_t chunk, int fd) {
+  ChunkLock lock(g_map, index, chunk);
+  if (!lock.held() || !can_evict(g_map.entry(index))) return;
+  ChunkMask all = ChunkMask::range(0, kChunkBlocks).without(g_map.old_blocks(index, chunk));
+  ChunkMask fetched = g_map.unwritten(index, chunk, all);
+  fetched = fetched.without(g_map.absent(index, chunk, fetched));
+  give_up(index, chunk, fetched, fd);
+}
+
+void give_up_same(const Pending& request, const ChunkMask& blocks, const char* pages) {
+  uint32_t index = request.entry, chunk = request.chunk;
+  const Entry& entry = g_map.entry(index);
+  ChunkLock lock(g_map, index, chunk);
+  if (!lock.held() || !can_evict(entry)) return;
+  int fd = open_entry(entry);
+  if (fd < 0) return;
+  ChunkMask here = blocks.without(g_map.absent(index, chunk, blocks));
+  ChunkMask same;
+  for (uint32_t i = 0; i < kChunkBlocks; ++i) {
+    if (!blocks.test(i)) continue;
+    char local[kPageSize];
+    if (here.test(i) && read_block(fd, chunk, i, local, sizeof local) &&
+        page_lsn(local) >= kFirstLsn && same_page(local, pages))
+      same = same.with(ChunkMask::range(i, 1));
+    pages += kPageSize;
+  }
+  lock.note_given_up(request.lsn);
+  give_up(index, chunk, same.without(g_map.unwritten(index, chunk, same)), fd);
+  sys::close(fd);
+}
+
+void pin_segment(uint32_t index) {
+  Entry& entry = g_map.entry(index);
+  if ((entry.flags.load() & kPinned) != 0) return;
+  ChunkMask all = ChunkMask::range(0, kChunkBlocks);
+  uint32_t chunks = chunks_of(g_map.limit(index));
+  for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
+    ChunkLock lock(g_map, index, chunk);
+    g_map.set_written(index, chunk, all);
+  }
+  entry.flags.fetch_or(kPinned);
+  g_map.count_written(index, 0);
+  for (uint32_t chunk = 0; chunk < chunks_of(kRelSegmentPages); ++chunk)
+    ChunkLock(g_map, index, chunk);  // Who evicts there has done so.
+}
+
+void recount_written(uint32_t index, int fd) {
+  struct stat info;
+  if (sys::fstat(fd, &info) != 0) return;
+  uint32_t pages = g_map.entry(index).pages;
+  int64_t here = info.st_blocks / (kPageSize / 512);
+  for (uint32_t chunk = 0; chunk < chunks_of(pages); ++chunk) {
+    ChunkMask clean = g_map.unwritten(index, chunk, g_map.old_blocks(index, chunk));
+    here -= clean.without(g_map.absent(index, chunk, clean)).count();
+  }
+  auto size = static_cast<uint32_t>(info.st_size / kPageSize);
+  g_map.growth(index).blocks.store(size > pages ? size - pages : 0);
+  g_map.count_written(index, here > 0 ? static_cast<int32_t>(here) : 0);
+}
 
 }  // namespace halogen::shim

@@ -50,7 +50,9 @@ bool told_from_manifest(const Listing& listing, const char* name) {
   format_segment(g_map.entry(directory.first_entry).id, g_map.header().version_directory, path);
   ::strcpy(::strrchr(path, '/') + 1, name);
   uint32_t index = g_map.find(path);
-  return index != kNoEntry && listing.unmade[index - directory.first_entry] != 0 && !is_dead(index);
+  uint32_t place = index - directory.first_entry;  // Past its entries: it was added since boot.
+  return index != kNoEntry && place < directory.entries && listing.unmade[place] != 0 &&
+         !is_dead(index);
 }
 
 dirent* tell_next(Listing& listing) {

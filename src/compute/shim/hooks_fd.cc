@@ -38,29 +38,30 @@ ssize_t read_here(int fd, const iovec* parts, int count) {
   return got;
 }
 
-// All of it stays, so that the kernel may read it.
-int before_kernel_reads(int fd, off_t at, uint64_t bytes) {
-  uint32_t index = g_fds.entry(fd);
-  if (index == kNoEntry || at < 0) return 0;
-  int error = prepare_write(fd, index, at, bytes);
+ssize_t write_at(int fd, const iovec* parts, int count, off_t at) {
+  ssize_t done = 0;
+  for (int i = 0; i < count; ++i) {
+    ssize_t n = write_blocks(fd, g_fds.entry(fd), parts[i].iov_base, parts[i].iov_len, at + done);
+    if (n < 0) return done != 0 ? done : -1;
+    done += n;
+    if (static_cast<size_t>(n) < parts[i].iov_len) break;
+  }
+  return done;
+}
+
+ssize_t write_here(int fd, const iovec* parts, int count) {
+  off_t at = position_of(fd);
+  if (at < 0) return sys::writev(fd, parts, count);
+  ssize_t done = write_at(fd, parts, count, at);
+  if (done > 0) sys::lseek(fd, at + done, SEEK_SET);
+  return done;
+}
+
+// All of it stays, so that the kernel may read it, or write to it.
+int before_kernel(int fd, off_t at, uint64_t bytes) {
+  if (!is_segment(fd)) return 0;
+  int error = keep_here(fd, g_fds.entry(fd), at < 0 ? position_of(fd) : at, bytes);
   return error == 0 ? 0 : fail(error);
-}
-
-int before_write(int fd, off_t at, uint64_t bytes) {
-  uint32_t index = g_fds.entry(fd);
-  if (index == kNoEntry || at < 0) return 0;
-  int error = prepare_write(fd, index, at, bytes);
-  return error == 0 ? 0 : fail(error);
-}
-
-int before_write_here(int fd, uint64_t bytes) {
-  return g_fds.entry(fd) == kNoEntry ? 0 : before_write(fd, position_of(fd), bytes);
-}
-
-uint64_t total(const iovec* parts, int count) {
-  uint64_t bytes = 0;
-  for (int i = 0; i < count; ++i) bytes += parts[i].iov_len;
-  return bytes;
 }
 
 void copy_entry(int from, int to) {
@@ -181,8 +182,7 @@ ssize_t hook_pwrite64(int fd, const void* from, size_t n, off_t at)
 
 ssize_t hook_pwritev(int fd, const iovec* parts, int count, off_t at) HALOGEN_HOOK("pwritev");
 ssize_t hook_pwritev(int fd, const iovec* parts, int count, off_t at) {
-  if (g_fds.entry(fd) != kNoEntry && before_write(fd, at, total(parts, count)) != 0) return -1;
-  return sys::pwritev(fd, parts, count, at);
+  return is_segment(fd) ? write_at(fd, parts, count, at) : sys::pwritev(fd, parts, count, at);
 }
 ssize_t hook_pwritev64(int fd, const iovec* parts, int count, off_t at)
     HALOGEN_ALIAS("pwritev64", "pwritev");
@@ -190,24 +190,22 @@ ssize_t hook_pwritev64(int fd, const iovec* parts, int count, off_t at)
 ssize_t hook_pwritev2(int fd, const iovec* parts, int count, off_t at, int flags)
     HALOGEN_HOOK("pwritev2");
 ssize_t hook_pwritev2(int fd, const iovec* parts, int count, off_t at, int flags) {
-  if (g_fds.entry(fd) != kNoEntry) {
-    uint64_t bytes = total(parts, count);
-    if ((at < 0 ? before_write_here(fd, bytes) : before_write(fd, at, bytes)) != 0) return -1;
-  }
-  return sys::pwritev2(fd, parts, count, at, flags);
+  if (!is_segment(fd)) return sys::pwritev2(fd, parts, count, at, flags);
+  return at < 0 ? write_here(fd, parts, count) : write_at(fd, parts, count, at);
 }
 ssize_t hook_pwritev64v2(int fd, const iovec* parts, int count, off_t at, int flags)
     HALOGEN_ALIAS("pwritev64v2", "pwritev2");
 
 ssize_t hook_write(int fd, const void* from, size_t n) HALOGEN_HOOK("write");
 ssize_t hook_write(int fd, const void* from, size_t n) {
-  return before_write_here(fd, n) == 0 ? sys::write(fd, from, n) : -1;
+  if (!is_segment(fd)) return sys::write(fd, from, n);
+  const iovec whole = {const_cast<void*>(from), n};
+  return write_here(fd, &whole, 1);
 }
 
 ssize_t hook_writev(int fd, const iovec* parts, int count) HALOGEN_HOOK("writev");
 ssize_t hook_writev(int fd, const iovec* parts, int count) {
-  if (g_fds.entry(fd) != kNoEntry && before_write_here(fd, total(parts, count)) != 0) return -1;
-  return sys::writev(fd, parts, count);
+  return is_segment(fd) ? write_here(fd, parts, count) : sys::writev(fd, parts, count);
 }
 
 int hook_ftruncate(int fd, off_t size) HALOGEN_HOOK("ftruncate");
@@ -246,10 +244,8 @@ ssize_t hook_copy_file_range(int in, off_t* in_at, int out, off_t* out_at, size_
     HALOGEN_HOOK("copy_file_range");
 ssize_t hook_copy_file_range(int in, off_t* in_at, int out, off_t* out_at, size_t n,
                              unsigned flags) {
-  if (is_segment(in) &&
-      before_kernel_reads(in, in_at != nullptr ? *in_at : position_of(in), n) != 0)
-    return -1;
-  if ((out_at != nullptr ? before_write(out, *out_at, n) : before_write_here(out, n)) != 0)
+  if (before_kernel(in, in_at != nullptr ? *in_at : -1, n) != 0 ||
+      before_kernel(out, out_at != nullptr ? *out_at : -1, n) != 0)
     return -1;
   return sys::copy_file_range(in, in_at, out, out_at, n, flags);
 }

@@ -29,19 +29,26 @@ void close_segment(int fd) {
   sys::close(fd);
 }
 
+// Absent blocks are installed through the reader's own descriptor: SLRUs are opened read-only.
+int usable(int flags) { return (flags & O_ACCMODE) == O_RDONLY ? flags | O_RDWR : flags; }
+
 int open_segment(uint32_t index, const char* path, int flags, mode_t mode) {
   if (int error = make_segment(index)) return fail(error);
   if (is_dead(index)) return track_new_fd(sys::open(path, flags, mode), kNoEntry);
-  // Absent blocks are installed through the reader's own descriptor: SLRUs are opened read-only.
-  int usable = flags & ~O_TRUNC;
-  if ((flags & O_ACCMODE) == O_RDONLY) usable |= O_RDWR;
-  int fd = track_new_fd(sys::open(path, usable, mode), index);
+  int fd = track_new_fd(sys::open(path, usable(flags & ~O_TRUNC), mode), index);
   if (fd < 0 || (flags & O_TRUNC) == 0) return fd;
   if (int error = ftruncate_segment(index, fd, 0)) {
     close_segment(fd);
     return fail(error);
   }
   return fd;
+}
+
+// A segment of a table or an index that is not in the manifest: it gets an entry if it is there, or
+// is made now, so that it need not stay here for ever.
+int open_new_segment(const SegmentId& id, const char* path, int flags, mode_t mode) {
+  int fd = sys::open(path, usable(flags), mode);
+  return track_new_fd(fd, fd < 0 ? kNoEntry : g_map.add(id));
 }
 
 // Postgres looks for a segment to write to before it makes one, which it never may.
@@ -55,9 +62,14 @@ int open_wal(const char* path, int flags, mode_t mode, uint32_t segment) {
 }
 
 int open_path(const char* path, int flags, mode_t mode) {
-  uint32_t index = g_map.find(path);
-  if (index != kNoEntry) return open_segment(index, path, flags, mode);
-  if (uint32_t segment = wal_segment_of(path)) return open_wal(path, flags, mode, segment);
+  SegmentId id;
+  if (g_map.parse(path, &id)) {
+    uint32_t index = g_map.find(id);
+    if (index != kNoEntry) return open_segment(index, path, flags, mode);
+    if (is_main_fork(id)) return open_new_segment(id, path, flags, mode);
+  } else if (uint32_t segment = wal_segment_of(path)) {
+    return open_wal(path, flags, mode, segment);
+  }
   return track_new_fd(sys::open(path, flags, mode), kNoEntry);
 }
 
@@ -76,7 +88,7 @@ bool fetch_named(const char* path) {
   if (index == kNoEntry || is_dead(index)) return true;
   int fd = open_segment(index, path, O_RDWR | O_CLOEXEC, 0);
   if (fd < 0) return errno == ENOENT;
-  int error = g_fds.entry(fd) == index ? ensure_all_present(fd, index) : 0;
+  int error = g_fds.entry(fd) == index ? keep_here(fd, index, 0, kWholeSegment) : 0;
   close_segment(fd);
   if (error != 0) errno = error;
   return error == 0;

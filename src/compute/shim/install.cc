@@ -87,6 +87,7 @@ int install_pages(const Pending& request, const ChunkMask& blocks, const char* p
                   DirectRead& direct) {
   uint32_t total = blocks.count();
   ChunkLock lock(g_map, request.entry, request.chunk);
+  if (request.lsn < lock.given_up_at()) return 0;  // Who waits for it asks again.
 #ifdef HALOGEN_SHIM_BREAK_INSTALL
   ChunkMask missing = blocks;  // The bug that the stress test must find.
 #else
@@ -100,20 +101,25 @@ int install_pages(const Pending& request, const ChunkMask& blocks, const char* p
   InstallFile file(request);
   if (file.fd() < 0) return 0;  // Unlinked meanwhile.
 
+  // What it counts as: cached, or written.
   int64_t clean = g_map.unwritten(request.entry, request.chunk, missing).count();
   int failed = 0;
   for_each_run(blocks, missing, pages, [&](uint32_t first, uint32_t run, const char* from) {
     off_t at = (static_cast<off_t>(request.chunk) * kChunkBlocks + first) * kPageSize;
     int error = pwrite_whole(file.fd(), from, size_t{run} * kPageSize, at);
-    if (error == 0)
+    if (error == 0) {
       g_map.set_present(request.entry, request.chunk, ChunkMask::range(first, run));
-    else
+      g_map.set_fetched(request.entry, request.chunk, ChunkMask::range(first, run));
+    } else {
       hand_over(request, first, run, from, direct);
-    if (error != 0) failed = error;  // The wanted block may be in a later run.
+      failed = error;  // The wanted block may be in a later run.
+    }
   });
   if (failed != 0) return failed;
-  if (can_evict(g_map.entry(request.entry)))
+  if (can_evict(g_map.entry(request.entry))) {
     g_map.header().cached.fetch_add(clean, std::memory_order_relaxed);
+    g_map.add_written(request.entry, installing - clean);
+  }
   counters.pages_installed.fetch_add(installing, std::memory_order_relaxed);
   return 0;
 }

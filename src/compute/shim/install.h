@@ -1,6 +1,6 @@
 // install.h: writing fetched pages into local files. The correctness of the shim rests here.
 #pragma once
-#include "compute/shim/page_client.h"
+#include "compute/shim/pending.h"
 
 namespace halogen::shim {
 

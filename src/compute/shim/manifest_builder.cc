@@ -138,7 +138,7 @@ Image::Image(const std::vector<Segment>& segments, const Skeleton& skeleton,
   lay_out(directories, segments.size(), bits);
   ManifestHeader& h = header();
   h.major = static_cast<uint32_t>(skeleton.major);
-  h.boot_lsn.store(skeleton.lsn.value);
+  h.read_lsn.store(skeleton.lsn.value);
   std::string version = version_directory(skeleton.major);
   std::memcpy(h.version_directory, version.data(), version.size());
   set_options(h, options);
@@ -156,9 +156,12 @@ void Image::lay_out(uint32_t directories, size_t entries, uint64_t bits) {
   h.hash_at = align(h.entries_at + entries * sizeof(Entry), 64);
   size_ = align(h.hash_at + h.hash_slots * sizeof(uint32_t), 4096);
   h.locks_at = size_;
-  h.present_at = align(h.locks_at + kLocks * sizeof(Lock), 4096);
+  h.present_at = align(h.locks_at + kAllLocks * sizeof(Lock), 4096);
   h.written_at = align(h.present_at + h.bitmap_words * 8, 4096);
-  h.file_bytes = align(h.written_at + h.bitmap_words * 8, 4096);
+  h.growth_at = align(h.written_at + h.bitmap_words * 8, 4096);
+  h.added_at = align(h.growth_at + (entries + kMostAdded) * sizeof(Growth), 64);
+  h.added_hash_at = align(h.added_at + kMostAdded * sizeof(Entry), 64);
+  h.file_bytes = align(h.added_hash_at + kAddedSlots * sizeof(uint32_t), 4096);
   words_ = std::make_unique<uint64_t[]>(size_ / 8);
   auto* to = new (words_.get()) ManifestHeader;
   to->directories = h.directories;
@@ -171,6 +174,9 @@ void Image::lay_out(uint32_t directories, size_t entries, uint64_t bits) {
   to->locks_at = h.locks_at;
   to->present_at = h.present_at;
   to->written_at = h.written_at;
+  to->growth_at = h.growth_at;
+  to->added_at = h.added_at;
+  to->added_hash_at = h.added_hash_at;
   to->file_bytes = h.file_bytes;
 }
 
@@ -223,7 +229,11 @@ class Mapping {
   // A compute could have put a link, or anything else, in its place.
   Mapping(const fs::path& file, bool writable) : Mapping(file, writable, Unchecked()) {
     const ManifestHeader& h = header();
-    if (h.magic != kManifestMagic || h.version != kManifestVersion || h.file_bytes != size_ ||
+    if (h.magic != kManifestMagic || h.version != kManifestVersion || h.file_bytes > size_ ||
+        h.added.load() > kMostAdded ||
+        !holds(h.growth_at, uint64_t{h.entries} + kMostAdded, sizeof(Growth)) ||
+        !holds(h.added_at, kMostAdded, sizeof(Entry)) ||
+        !holds(h.file_bytes, h.bitmaps.load(), sizeof(GrowthBitmap)) ||
         !holds(h.entries_at, h.entries, sizeof(Entry)) ||
         !holds(h.present_at, h.bitmap_words, sizeof(uint64_t)) ||
         !holds(h.written_at, h.bitmap_words, sizeof(uint64_t)))
@@ -236,6 +246,16 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
 
   int fd() const { return fd_.get(); }
+  uint32_t entries() const { return header().entries + header().added.load(); }
+  const Entry& entry(uint32_t index) const {
+    const ManifestHeader& h = header();
+    const bool added = index >= h.entries;
+    const auto* entries = reinterpret_cast<const Entry*>(words(added ? h.added_at : h.entries_at));
+    return entries[added ? index - h.entries : index];
+  }
+  Growth& growth(uint32_t index) const {
+    return reinterpret_cast<Growth*>(words(header().growth_at))[index];
+  }
   ManifestHeader& header() const { return *static_cast<ManifestHeader*>(base_); }
   uint64_t* words(uint64_t offset) const {
     return reinterpret_cast<uint64_t*>(static_cast<char*>(base_) + offset);
@@ -287,6 +307,33 @@ SegmentPages sizes_of_hot_segments(const Skeleton& skeleton) {
   for (const SlruSegment& slru : skeleton.slrus)
     note({RelTag::slru(slru.slru), slru.segment * kSlruSegmentPages}, slru.pages);
   return sizes;
+}
+
+// A data directory whose server has made so much anew is soon of no more use than a new one.
+void refuse_if_full(const ManifestHeader& header, const fs::path& file) {
+  if (header.added.load() > kMostAdded / 4 * 3 || header.bitmaps.load() > kMostBitmaps / 4 * 3)
+    throw Error(Errc::conflict, "{} has no room for what is to come", file.string());
+}
+
+// What is past the blocks at boot: the rest is clean now.
+int64_t count_grown(const Mapping& map) {
+  const ManifestHeader& header = map.header();
+  int64_t count = 0;
+  for (uint32_t i = 0; i < map.entries(); ++i) {
+    Growth& growth = map.growth(i);
+    uint32_t here = can_evict(map.entry(i)) ? growth.blocks.load() : 0;
+    if (uint32_t number = growth.bitmap.load(); here != 0 && number != 0) {
+      if (number > header.bitmaps.load()) throw Error(Errc::corrupt, "a manifest is damaged");
+      const GrowthBitmap* bitmaps =
+          reinterpret_cast<const GrowthBitmap*>(map.words(header.file_bytes));
+      int absent = 0;
+      for (const auto& word : bitmaps[number - 1].absent) absent += std::popcount(word.load());
+      here -= std::min(here, static_cast<uint32_t>(absent));
+    }
+    growth.written.store(static_cast<int32_t>(here));
+    count += here;
+  }
+  return count;
 }
 
 void mark_local(const Mapping& map, const std::vector<uint64_t>& bits) {
@@ -378,10 +425,13 @@ void build_manifest(const fs::path& file, const Skeleton& skeleton, const Manife
 void rebase_manifest(const fs::path& file, Lsn lsn, const ManifestOptions& options) {
   Mapping map(file, true);
   ManifestHeader& header = map.header();
+  refuse_if_full(header, file);
   set_options(header, options);
-  header.boot_lsn.store(lsn.value);
+  header.read_lsn.store(lsn.value);
   new (&header.counters) Counters{};
   header.cached.store(count_evictable(map));
+  header.written.store(count_grown(map));
+  header.swept_at.store(0);
   // Zeroed without being read, and still allocated; where the file system cannot, by hand.
   auto at = static_cast<off_t>(header.written_at);
   auto bytes = static_cast<off_t>(header.bitmap_words * 8);
@@ -399,12 +449,31 @@ uint64_t read_role_changes(int manifest) noexcept {
   return got == static_cast<ssize_t>(sizeof count) ? count : 0;
 }
 
+bool wants_later_read_lsn(int manifest) noexcept {
+  // Of the header's words; what a compute has written there decides about no more than itself.
+  auto word = [manifest](size_t at) {
+    uint64_t value = 0;
+    return ::pread(manifest, &value, sizeof value, static_cast<off_t>(at)) == sizeof value ? value
+                                                                                           : 0;
+  };
+  const auto limit = static_cast<int64_t>(word(offsetof(ManifestHeader, cache_limit)));
+  const auto written = static_cast<int64_t>(word(offsetof(ManifestHeader, written)));
+  return limit != 0 && written > limit / 2 &&
+         word(offsetof(ManifestHeader, swept_at)) == word(offsetof(ManifestHeader, read_lsn));
+}
+
+void set_read_lsn(int manifest, Lsn lsn) {
+  const uint64_t value = lsn.value;
+  if (::pwrite(manifest, &value, sizeof value, offsetof(ManifestHeader, read_lsn)) != sizeof value)
+    throw system_error(errno, "a manifest");
+}
+
 ManifestStatus read_manifest_status(const fs::path& file) {
   Mapping map(file, false);
   const ManifestHeader& header = map.header();
   const Counters& c = header.counters;
   ManifestStatus status;
-  status.boot_lsn = Lsn(header.boot_lsn.load());
+  status.read_lsn = Lsn(header.read_lsn.load());
   status.major = static_cast<int>(header.major);
   status.segments = header.entries;
   status.requests = c.requests.load();
@@ -416,7 +485,10 @@ ManifestStatus read_manifest_status(const fs::path& file) {
   status.files_made = c.files_made.load();
   status.failed_reads = c.failed_reads.load();
   status.pages_evicted = c.pages_evicted.load();
+  status.written_evicted = c.written_evicted.load();
   status.pages_not_kept = c.pages_not_kept.load();
+  status.cached = header.cached.load();
+  status.written = header.written.load();
   return status;
 }
 

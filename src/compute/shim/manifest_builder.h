@@ -24,7 +24,7 @@ struct ManifestOptions {
   // The data directory's pg_internal.init files are right for the boot LSN: let them survive the
   // boot, which would unlink them.
   bool keep_relcache_files = false;
-  // How much of what is read may stay local; what Postgres writes does in any case. 0: no limit.
+  // How much of tables and indexes may stay local; see eviction.h. 0: no limit.
   uint64_t cache_bytes = 0;
 };
 
@@ -46,21 +46,29 @@ std::vector<PageKey> install_hot_pages(const std::filesystem::path& data_directo
 void build_manifest(const std::filesystem::path& file, const Skeleton& skeleton,
                     const ManifestOptions& options, std::span<const PageKey> local_pages = {});
 
-// For a data directory kept over a clean stop that ended at `lsn`: its absent blocks have not
-// changed since boot, so they are asked for at `lsn` from now on, and nothing counts as written.
+// For a data directory kept over a clean stop that ended at `lsn`: absent blocks are asked for
+// there from now on, and nothing that existed at boot counts as written. Throws conflict if it is
+// too full of what was made since the manifest was.
 void rebase_manifest(const std::filesystem::path& file, Lsn lsn, const ManifestOptions& options);
 
 struct ManifestStatus {
-  Lsn boot_lsn;
+  Lsn read_lsn;
   int major = 0;
   uint64_t segments = 0;
   uint64_t requests = 0, pages_fetched = 0, pages_installed = 0, conflicts = 0;
   uint64_t waits = 0, wait_microseconds = 0, files_made = 0, failed_reads = 0;
-  uint64_t pages_evicted = 0, pages_not_kept = 0;
+  uint64_t pages_evicted = 0, written_evicted = 0, pages_not_kept = 0;
+  int64_t cached = 0, written = 0;  // Pages that are local; see ManifestHeader.
 };
 
 // ManifestHeader::role_changes of an open manifest, while Postgres runs; 0 if it cannot be read.
 uint64_t read_role_changes(int manifest) noexcept;
+
+// Of an open manifest, while Postgres runs: whether there is much of what Postgres wrote, of which
+// no more can be given up as long as read_lsn stays where it is.
+bool wants_later_read_lsn(int manifest) noexcept;
+// Storage has all WAL up to `lsn`, which is not below the last one.
+void set_read_lsn(int manifest, Lsn lsn);
 
 // May be called while Postgres runs.
 ManifestStatus read_manifest_status(const std::filesystem::path& file);

@@ -79,7 +79,7 @@ TEST_F(ManifestBuilder, HeaderCarriesWhatTheShimNeeds) {
   options_.keep_relcache_files = true;
   build_manifest(file_, skeleton_, options_);
   const ManifestHeader& h = map().header();
-  EXPECT_EQ(h.boot_lsn.load(), 0x5000028u);
+  EXPECT_EQ(h.read_lsn.load(), 0x5000028u);
   EXPECT_STREQ(h.socket_path, "/run/pages.sock");
   EXPECT_EQ(h.token.bytes[0], 42);
   EXPECT_EQ(h.fetch_deadline_ms, 7000u);
@@ -148,7 +148,7 @@ TEST_F(ManifestBuilder, RebaseKeepsPresentBlocksAndForgetsWrittenOnes) {
     const SharedMap& m = map();
     uint32_t index = m.find("base/5/16384");
     m.set_present(index, 1, ChunkMask::range(2, 3));
-    m.set_written(index, 128, 8);
+    m.set_written(index, 1, ChunkMask::range(0, 8));
     m.entry(index).state.store(kMade);
     m.counters().requests = 9;
   }
@@ -156,7 +156,7 @@ TEST_F(ManifestBuilder, RebaseKeepsPresentBlocksAndForgetsWrittenOnes) {
   options_.socket_path = "/run/other.sock";
   rebase_manifest(file_, Lsn(0x6000000), options_);
   uint32_t index = map_.find("base/5/16384");
-  EXPECT_EQ(map_.header().boot_lsn.load(), 0x6000000u);
+  EXPECT_EQ(map_.header().read_lsn.load(), 0x6000000u);
   EXPECT_EQ(map_.header().token.bytes[0], 43);
   EXPECT_STREQ(map_.header().socket_path, "/run/other.sock");
   EXPECT_FALSE(map_.present(index, 129));
@@ -164,6 +164,87 @@ TEST_F(ManifestBuilder, RebaseKeepsPresentBlocksAndForgetsWrittenOnes) {
   EXPECT_FALSE(map_.written(index, 130));
   EXPECT_EQ(map_.entry(index).state.load(), kMade);
   EXPECT_EQ(read_manifest_status(file_).requests, 0u);
+}
+
+// A segment that is made while the server runs, of which blocks 5 to 8 have been given up.
+TEST_F(ManifestBuilder, WhatHasGrownSinceCanBeGivenUpToo) {
+  build_manifest(file_, skeleton_, options_);
+  const SharedMap& m = map();
+  SegmentId id;
+  ASSERT_TRUE(m.parse("base/5/50000.3", &id));
+  uint32_t index = m.add(id);
+  EXPECT_EQ(m.add(id), index);
+  EXPECT_EQ(m.find("/data/base/5/50000.3"), index);
+  EXPECT_EQ(m.entry(index).state.load(), kMade);
+  EXPECT_EQ(key_of(m.entry(index), 7).block, 3 * kRelSegmentPages + 7);
+  m.note_end(index, 1000);
+  EXPECT_EQ(m.header().written.load(), 1000);
+  EXPECT_EQ(m.limit(index), 0u) << "all is here";
+  EXPECT_TRUE(m.written(index, 5));
+
+  ASSERT_TRUE(m.make_bitmap(index));
+  m.clear_present(index, 0, ChunkMask::range(5, 4));
+  EXPECT_EQ(m.limit(index), kRelSegmentPages);
+  EXPECT_EQ(m.absent(index, 0, ChunkMask::range(0, 128)).count(), 4u);
+  EXPECT_TRUE(m.present(index, kRelSegmentPages - 1));
+
+  m.set_present(index, 0, ChunkMask::range(6, 2));
+  m.set_fetched(index, 0, ChunkMask::range(6, 2));
+  EXPECT_FALSE(m.written(index, 6)) << "it is as storage has it";
+  m.set_written(index, 0, ChunkMask::range(7, 1));
+  EXPECT_TRUE(m.written(index, 7));
+  EXPECT_FALSE(m.present(index, 5));
+  EXPECT_TRUE(m.present(index, 7));
+}
+
+TEST_F(ManifestBuilder, ASegmentMayGrowPastItsBlocksAtBoot) {
+  build_manifest(file_, skeleton_, options_);
+  const SharedMap& m = map();
+  uint32_t index = m.find("base/5/16384");  // 300 pages: 44 in the last chunk.
+  m.entry(index).state.store(kMade);
+  ASSERT_TRUE(m.make_bitmap(index));
+  m.set_present(index, 2, ChunkMask::range(0, 128));
+  EXPECT_TRUE(m.absent(index, 2, ChunkMask::range(0, 128)).empty());
+  m.clear_present(index, 2, ChunkMask::range(40, 10));
+  EXPECT_EQ(m.absent(index, 2, ChunkMask::range(0, 128)).count(), 10u);
+  EXPECT_EQ(m.unwritten(index, 2, ChunkMask::range(0, 128)).count(), 44u) << "those at boot";
+  m.note_end(index, 350);
+  rebase_manifest(file_, Lsn(0x6000000), options_);
+  EXPECT_EQ(m.absent(index, 2, ChunkMask::range(0, 128)).count(), 10u);
+  EXPECT_EQ(m.header().written.load(), 50 - 6) << "which storage may have otherwise";
+}
+
+TEST_F(ManifestBuilder, ThereIsRoomForSoManyNewSegmentsAndNoMore) {
+  build_manifest(file_, skeleton_, options_);
+  const SharedMap& m = map();
+  SegmentId id;
+  ASSERT_TRUE(m.parse("base/5/50000", &id));
+  for (uint32_t i = 0; i < kMostAdded; ++i) {
+    id.rel = 50000 + i;
+    ASSERT_NE(m.add(id), kNoEntry) << i;
+  }
+  id.rel = 50000 + kMostAdded;
+  EXPECT_EQ(m.add(id), kNoEntry);
+  EXPECT_EQ(m.find(id), kNoEntry);
+  id.rel = 50000 + kMostAdded - 1;
+  EXPECT_NE(m.find(id), kNoEntry);
+  // The next start makes a new data directory.
+  EXPECT_THROW(rebase_manifest(file_, Lsn(0x6000000), options_), Error);
+}
+
+TEST_F(ManifestBuilder, TheAgentSeesWhenALaterReadLsnIsWanted) {
+  options_.cache_bytes = 100 * kPageSize;
+  build_manifest(file_, skeleton_, options_);
+  UniqueFd fd = open_file(file_, O_RDWR);
+  EXPECT_FALSE(wants_later_read_lsn(fd.get()));
+  ManifestHeader& header = map().header();
+  header.written = 60;
+  EXPECT_FALSE(wants_later_read_lsn(fd.get())) << "some can be given up yet";
+  header.swept_at = header.read_lsn.load();
+  EXPECT_TRUE(wants_later_read_lsn(fd.get()));
+  set_read_lsn(fd.get(), Lsn(0x7000000));
+  EXPECT_EQ(header.read_lsn.load(), 0x7000000u);
+  EXPECT_FALSE(wants_later_read_lsn(fd.get()));
 }
 
 // It is mapped: on a full disk, a write to a hole in it would kill the process with SIGBUS.

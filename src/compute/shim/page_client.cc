@@ -57,7 +57,7 @@ ChunkMask PageClient::in_flight(uint32_t entry, uint32_t chunk) const {
   ChunkMask mask;
   for (uint32_t i = 0; i < pending_count_; ++i) {
     const Pending& p = pending_[(pending_first_ + i) % kMaxPending];
-    if (p.entry != entry || p.chunk != chunk) continue;
+    if (p.entry != entry || p.chunk != chunk || p.compare) continue;
     for (uint32_t w = 0; w < kChunkWords; ++w) mask.words[w] |= p.blocks.words[w];
   }
   return mask;
@@ -132,6 +132,20 @@ Outcome PageClient::receive_bytes(void* to, size_t n, Wait& wait) {
 
 Outcome PageClient::send(uint32_t entry, uint32_t chunk, const ChunkMask& blocks, int fd,
                          Wait& wait) {
+  return send(
+      {.entry = entry, .chunk = chunk, .blocks = blocks, .fd = fd, .generation = generation_of(fd)},
+      wait);
+}
+
+Outcome PageClient::compare(uint32_t entry, uint32_t chunk, const ChunkMask& blocks, Wait& wait) {
+  while (full()) receive_head(wait);
+  Outcome outcome =
+      send({.entry = entry, .chunk = chunk, .blocks = blocks, .fd = -1, .compare = true}, wait);
+  while (outcome.good() && pending_count_ != 0) outcome = receive_head(wait);
+  return outcome;
+}
+
+Outcome PageClient::send(const Pending& what, Wait& wait) {
   if (fd_ < 0) {
     Outcome outcome = connect(wait);
     if (!outcome.good()) return outcome;
@@ -142,21 +156,23 @@ Outcome PageClient::send(uint32_t entry, uint32_t chunk, const ChunkMask& blocks
   } message;
   static_assert(kChunkBlocks / 2 <= kMaxRangesPerRequest && kChunkBlocks <= kMaxPagesPerRequest);
   message.request.id = ++last_id_;
-  message.request.lsn = g_map.header().boot_lsn.load(std::memory_order_relaxed);
+  message.request.lsn = g_map.header().read_lsn.load();
   message.request.deadline_ms = wait.left_ms();
   uint32_t ranges = 0;
   for (uint32_t i = 0; i < kChunkBlocks; ++i) {
-    if (!blocks.test(i)) continue;
+    if (!what.blocks.test(i)) continue;
     PageRange& range = message.ranges[ranges++];
-    range.first = key_of(g_map.entry(entry), chunk * kChunkBlocks + i);
+    range.first = key_of(g_map.entry(what.entry), what.chunk * kChunkBlocks + i);
     range.pages = 0;
-    for (; i < kChunkBlocks && blocks.test(i); ++i) ++range.pages;
+    for (; i < kChunkBlocks && what.blocks.test(i); ++i) ++range.pages;
   }
   message.request.ranges = ranges;
   Outcome outcome = send_bytes(&message, sizeof(PageRequest) + ranges * sizeof(PageRange), wait);
   if (!outcome.good()) return outcome;
   Pending& p = pending_[(pending_first_ + pending_count_++) % kMaxPending];
-  p = {last_id_, entry, chunk, blocks, fd, generation_of(fd)};
+  p = what;
+  p.id = last_id_;
+  p.lsn = message.request.lsn;
   g_map.counters().requests.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
@@ -210,6 +226,10 @@ Outcome PageClient::receive_pages(const Pending& head, Wait& wait) {
     Outcome outcome = receive_bytes(buffer(), size_t{pages} * kPageSize, wait);
     if (!outcome.good()) return outcome;
     g_map.counters().pages_fetched.fetch_add(pages, std::memory_order_relaxed);
+    if (head.compare) {
+      give_up_same(head, piece, buffer());
+      continue;
+    }
     int error = install_pages(head, piece, buffer(), direct_);
     if (error == ENOSPC || error == EDQUOT)
       evict_for_room(head.entry, head.chunk);
@@ -238,7 +258,7 @@ Outcome PageClient::receive_refusal(PageStatus status, uint32_t bytes, Wait& wai
 Outcome PageClient::receive(uint32_t entry, uint32_t block, Wait& wait) {
   while (pending_count_ != 0) {
     const Pending& head = pending_[pending_first_];
-    bool wanted = head.entry == entry && head.chunk == block / kChunkBlocks &&
+    bool wanted = head.entry == entry && head.chunk == block / kChunkBlocks && !head.compare &&
                   head.blocks.test(block % kChunkBlocks);
     Outcome outcome = receive_head(wait);
     // What happens to an answer that nobody waits for matters only if it ends the connection.

@@ -4,7 +4,7 @@
 // are handed to install_pages() as they arrive. Made at first use; after fork the child starts
 // afresh. Not for several threads at once: take a ClientLease.
 #pragma once
-#include "compute/shim/shared_map.h"
+#include "compute/shim/pending.h"
 
 namespace halogen::shim {
 
@@ -41,24 +41,6 @@ struct Outcome {
   bool good() const { return kind == ok; }
 };
 
-// Blocks of one chunk asked for and not answered yet.
-struct Pending {
-  uint64_t id;
-  uint32_t entry;
-  uint32_t chunk;
-  ChunkMask blocks;
-  int fd;  // Through which to install, if it still is the same open file.
-  uint16_t generation;
-};
-
-// A block that its reader takes from memory if the local file cannot hold it.
-struct DirectRead {
-  uint32_t entry = kNoEntry;
-  uint32_t block = 0;
-  char* page = nullptr;  // Null: nobody wants it that way.
-  bool done = false;
-};
-
 class PageClient {
  public:
   static constexpr uint32_t kMaxPending = 32;
@@ -69,6 +51,8 @@ class PageClient {
   bool full() const { return pending_count_ == kMaxPending; }
   // Sends, connecting first if need be; does not wait for the answer.
   Outcome send(uint32_t entry, uint32_t chunk, const ChunkMask& blocks, int fd, Wait& wait);
+  // Asks for blocks that are here, and receives them, and all that was asked for before.
+  Outcome compare(uint32_t entry, uint32_t chunk, const ChunkMask& blocks, Wait& wait);
   // Receives the answer to the oldest request, of which there is one.
   Outcome receive_head(Wait& wait);
   // Receives answers up to and with the one that has this block.
@@ -84,6 +68,7 @@ class PageClient {
 
  private:
   friend class ClientLease;
+  Outcome send(const Pending& what, Wait& wait);
   Outcome connect(Wait& wait);
   Outcome receive_hello(Wait& wait);
   Outcome receive_pages(const Pending& head, Wait& wait);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "compute/shim/blocks.h"
+#include "compute/shim/eviction.h"
 #include "compute/shim/sys.h"
 
 namespace halogen::shim {
@@ -65,17 +66,16 @@ int stat_unmade(uint32_t index, struct stat* out) {
   return 0;
 }
 
+// Always by way of the lock: who evicts looks under it whether that is still right.
 void keep_local(uint32_t index, uint32_t first, uint32_t count) {
-  const Entry& entry = g_map.entry(index);
-  if (first >= entry.pages) return;
-  uint32_t end = count < entry.pages - first ? first + count : entry.pages;
+  uint32_t limit = g_map.limit(index);
+  if (first >= limit) return;
+  uint32_t end = count < limit - first ? first + count : limit;
   for (uint32_t chunk = first / kChunkBlocks; chunk * kChunkBlocks < end; ++chunk) {
     uint32_t base = chunk * kChunkBlocks;
     uint32_t from = first > base ? first - base : 0;
     uint32_t to = end - base < kChunkBlocks ? end - base : kChunkBlocks;
     ChunkMask blocks = ChunkMask::range(from, to - from);
-    if (g_map.absent(index, chunk, blocks).empty() && g_map.unwritten(index, chunk, blocks).empty())
-      continue;
     ChunkLock lock(g_map, index, chunk);
     g_map.set_written(index, chunk, blocks);
     g_map.set_present(index, chunk, blocks);
@@ -85,6 +85,7 @@ void keep_local(uint32_t index, uint32_t first, uint32_t count) {
 void mark_dead(uint32_t index) {
   keep_local(index, 0, kNoEntry);
   g_map.entry(index).state.store(kDead, std::memory_order_release);
+  g_map.count_written(index, 0);
 }
 
 int unlink_segment(uint32_t index, const char* path) {
@@ -92,6 +93,7 @@ int unlink_segment(uint32_t index, const char* path) {
   keep_local(index, 0, kNoEntry);
   ChunkLock lock(g_map, index, kWholeFile);
   uint32_t state = g_map.entry(index).state.exchange(kDead, std::memory_order_acq_rel);
+  g_map.count_written(index, 0);
   if (state == kNotMade) return 0;
   return sys::unlink(path) == 0 ? 0 : errno;
 }
@@ -99,9 +101,11 @@ int unlink_segment(uint32_t index, const char* path) {
 int ftruncate_segment(uint32_t index, int fd, off_t size) {
   // A cut block keeps its head: installed later, it would make the file longer again.
   if (size % kPageSize != 0)
-    if (int error = prepare_write(fd, index, size, 1)) return error;
+    if (int error = keep_here(fd, index, size, 1)) return error;
   keep_local(index, first_block_past(size), kNoEntry);
-  return sys::ftruncate(fd, size) == 0 ? 0 : errno;
+  if (sys::ftruncate(fd, size) != 0) return errno;
+  if (can_evict(g_map.entry(index))) recount_written(index, fd);
+  return 0;
 }
 
 }  // namespace halogen::shim

@@ -34,6 +34,12 @@ struct ChunkMask {
     return n;
   }
   bool empty() const { return (words[0] | words[1]) == 0; }
+  ChunkMask with(const ChunkMask& other) const {
+    return {{words[0] | other.words[0], words[1] | other.words[1]}};
+  }
+  ChunkMask both(const ChunkMask& other) const {
+    return {{words[0] & other.words[0], words[1] & other.words[1]}};
+  }
   ChunkMask without(const ChunkMask& other) const {
     return {{words[0] & ~other.words[0], words[1] & ~other.words[1]}};
   }
@@ -48,9 +54,17 @@ class SharedMap {
 
   ManifestHeader& header() const { return *reinterpret_cast<ManifestHeader*>(base_); }
   Counters& counters() const { return header().counters; }
-  Entry& entry(uint32_t index) const { return entries_[index]; }
+  Entry& entry(uint32_t index) const {
+    return index < static_entries_ ? entries_[index] : added_[index - static_entries_];
+  }
+  Growth& growth(uint32_t index) const { return growth_[index]; }
+  // Those at boot and those added since.
+  uint32_t entries() const {
+    return static_entries_ + header().added.load(std::memory_order_acquire);
+  }
 
-  // By any name that Postgres uses for the file: relative to the data directory, or absolute.
+  // Takes any name that Postgres uses for the file: relative to the data directory, or absolute.
+  bool parse(const char* path, SegmentId* id) const;
   // kNoEntry if it is no segment of the manifest.
   uint32_t find(const char* path) const;
   uint32_t find(const SegmentId& id) const;
@@ -58,19 +72,42 @@ class SharedMap {
   // `path` without the data directory's own name in front; null if it lies elsewhere.
   const char* relative(const char* path) const;
 
+  // The entry of a segment whose file is here and whole; kNoEntry if there is no room for one more.
+  uint32_t add(const SegmentId& id) const;
+
+  // Blocks at or past this one are present, whatever is asked.
+  uint32_t limit(uint32_t index) const {
+    return growth(index).bitmap.load(std::memory_order_acquire) != 0 ? kRelSegmentPages
+                                                                     : entry(index).pages;
+  }
+  // Those of the chunk's blocks that existed at boot.
+  ChunkMask old_blocks(uint32_t index, uint32_t chunk) const;
   bool present(uint32_t index, uint32_t block) const;
-  // Which of `wanted` are absent. Blocks past the entry's pages must not be in `wanted`.
+  // Which of `wanted` are absent.
   ChunkMask absent(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const;
   void set_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
   void clear_present(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
   bool written(uint32_t index, uint32_t block) const;
-  // Of `wanted`.
+  // Of `wanted`: as storage has them, if they are present. Past the entry's pages, those that came
+  // from there.
   ChunkMask unwritten(uint32_t index, uint32_t chunk, const ChunkMask& wanted) const;
-  // Before the write, and before looking whether the blocks are present: see eviction.h.
-  void set_written(uint32_t index, uint32_t first, uint32_t count) const;
   void set_written(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
+  void clear_written(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
+  // These came from storage.
+  void set_fetched(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
 
-  // Chunks of all entries, numbered through.
+  // The file has blocks up to `end` now.
+  void note_end(uint32_t index, uint32_t end) const;
+  // These are written anew, of which some may have been given up. Before set_present().
+  void count_returning(uint32_t index, uint32_t chunk, const ChunkMask& blocks) const;
+  // How many of its local blocks are written, as far as is known.
+  void count_written(uint32_t index, int32_t blocks) const;
+  void add_written(uint32_t index, int64_t blocks) const;
+  // So that blocks past the entry's pages can be cleared. False: there is no room for a bitmap. To
+  // be called under kSweepLock.
+  bool make_bitmap(uint32_t index) const;
+
+  // Chunks of all entries at boot, numbered through.
   uint64_t chunks() const { return header().bitmap_words / kChunkWords; }
   // Whether it has blocks that are present and not written.
   bool has_clean(uint64_t numbered_chunk) const;
@@ -78,14 +115,22 @@ class SharedMap {
   uint32_t entry_of(uint64_t numbered_chunk) const;
 
  private:
-  friend class ChunkLock;
+  friend class MapLock;
   bool valid(uint64_t size, char* why, size_t why_size) const;
   uint64_t word_of(uint32_t index, uint32_t block) const {
     return (entries_[index].first_bit + block) / 64;
   }
+  // The entry's, or null.
+  GrowthBitmap* bitmap(uint32_t index) const;
+  uint32_t find_added(const SegmentId& id, uint32_t* free_slot) const;
 
   char* base_ = nullptr;
+  int fd_ = -1;
+  uint32_t static_entries_ = 0;
   Entry* entries_ = nullptr;
+  Entry* added_ = nullptr;
+  std::atomic<uint32_t>* added_hash_ = nullptr;
+  Growth* growth_ = nullptr;
   Directory* directories_ = nullptr;
   const uint32_t* hash_ = nullptr;
   Lock* locks_ = nullptr;
@@ -99,20 +144,35 @@ class SharedMap {
 extern constinit SharedMap g_map;
 
 constexpr uint32_t kWholeFile = 0xFFFFFFFF;  // As a chunk: the making and removing of the file.
+constexpr uint64_t kWholeSegment = uint64_t{kRelSegmentPages} * kPageSize;  // In bytes, or less.
 
-// Holds the lock of one chunk. Locks are hashed, so a thread must hold one at a time. If the owner
-// died the lock is taken over: all that is done under it can be done again.
-class ChunkLock {
+// Holds one of the map's locks. If the owner died it is taken over: all that is done under it can
+// be done again.
+class MapLock {
  public:
-  ChunkLock(const SharedMap& map, uint32_t index, uint32_t chunk);
-  ~ChunkLock();
-  ChunkLock(const ChunkLock&) = delete;
-  ChunkLock& operator=(const ChunkLock&) = delete;
+  // `wait` false: it is not held if another has it.
+  MapLock(const SharedMap& map, uint32_t number, bool wait = true);
+  ~MapLock();
+  MapLock(const MapLock&) = delete;
+  MapLock& operator=(const MapLock&) = delete;
   bool held() const { return held_; }
 
+ protected:
+  Lock* lock_;
+
  private:
-  pthread_mutex_t* mutex_;
   bool held_;
+};
+
+// That of one chunk. They are hashed, so a thread must hold one at a time.
+class ChunkLock : public MapLock {
+ public:
+  ChunkLock(const SharedMap& map, uint32_t index, uint32_t chunk);
+  // See Lock::given_up_at.
+  uint64_t given_up_at() const { return lock_->given_up_at; }
+  void note_given_up(uint64_t lsn) {
+    if (lsn > lock_->given_up_at) lock_->given_up_at = lsn;
+  }
 };
 
 // One line to Postgres' log.

@@ -70,6 +70,13 @@ inline int punch_hole(int fd, off_t at, off_t n) {
   return static_cast<int>(
       ::syscall(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n));
 }
+// Makes the file longer if need be.
+inline int allocate(int fd, off_t at, off_t n) {
+  return static_cast<int>(::syscall(SYS_fallocate, fd, 0, at, n));
+}
+inline int fstat(int fd, struct stat* out) {
+  return static_cast<int>(::syscall(SYS_newfstatat, fd, "", out, AT_EMPTY_PATH));
+}
 inline int truncate(const char* path, off_t size) {
   return static_cast<int>(::syscall(SYS_truncate, path, size));
 }

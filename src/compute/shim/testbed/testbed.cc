@@ -238,11 +238,11 @@ void print_status(const fs::path& manifest) {
   ManifestStatus s = read_manifest_status(manifest);
   fmt::print(
       "segments={} requests={} pages_fetched={} pages_installed={} conflicts={} waits={} "
-      "wait_microseconds={} files_made={} failed_reads={} pages_evicted={} pages_not_kept={} "
-      "boot_lsn={}\n",
+      "wait_microseconds={} files_made={} failed_reads={} pages_evicted={} written_evicted={} "
+      "pages_not_kept={} cached={} written={} read_lsn={}\n",
       s.segments, s.requests, s.pages_fetched, s.pages_installed, s.conflicts, s.waits,
-      s.wait_microseconds, s.files_made, s.failed_reads, s.pages_evicted, s.pages_not_kept,
-      s.boot_lsn.value);
+      s.wait_microseconds, s.files_made, s.failed_reads, s.pages_evicted, s.written_evicted,
+      s.pages_not_kept, s.cached, s.written, s.read_lsn.value);
 }
 
 int run(const std::vector<std::string>& words) {

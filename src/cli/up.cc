@@ -376,8 +376,8 @@ void add_up(CLI::App& app, Context& context) {
       ->check(CLI::Range(uint64_t{64} << 20, uint64_t{1} << 50));
   command
       ->add_option("--cache-size", flags->cache_size,
-                   "How much of what it reads each running compute keeps on the disk; by default "
-                   "an eighth of what is free, at least 256MB")
+                   "How much of its tables and indexes each running compute keeps on the disk; by "
+                   "default an eighth of what is free, at least 256MB")
       ->envname("HALOGEN_CACHE_SIZE")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(uint64_t{16} << 20, uint64_t{1} << 50));

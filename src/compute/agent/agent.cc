@@ -23,6 +23,7 @@ const log::Logger logger("compute");
 constexpr size_t kLongestRunPath = 72;  // "/xxxxxxxx/data/sockets/.s.PGSQL.5432" takes the rest.
 constexpr std::chrono::seconds kLeftoversDeadline{30};
 constexpr std::chrono::seconds kHousekeeping{60};
+constexpr std::chrono::milliseconds kReadsLookedAt{500};
 constexpr std::chrono::seconds kRoleConnectionKept{30};  // Without a login.
 
 // The id is a folder's name, so it must not be able to be anything else.
@@ -92,10 +93,13 @@ ComputeAgent::ComputeAgent(Options options)
     for (const auto& compute : all()) compute->rotate_log();
     drop_unused_role_connections();
   });
+  reads_ = std::make_unique<Worker>("hg-read-lsns");
+  reads_->every(kReadsLookedAt, [this] { advance_reads(); });
 }
 
 ComputeAgent::~ComputeAgent() {
   stop_all();
+  reads_.reset();
   std::map<std::string, std::shared_ptr<Compute>> computes;
   {
     MutexLock lock(mutex_);
@@ -325,6 +329,16 @@ std::vector<std::string> ComputeAgent::kept() const {
   std::vector<std::string> ids;
   for (auto& [since, id] : found) ids.push_back(std::move(id));
   return ids;
+}
+
+void ComputeAgent::advance_reads() {
+  for (const auto& compute : all()) {
+    try {
+      compute->advance_reads();
+    } catch (const Error& error) {
+      logger.debug("a compute reads where it did for now: {}", error.what());
+    }
+  }
 }
 
 void ComputeAgent::limit_kept() {

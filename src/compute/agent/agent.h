@@ -27,8 +27,8 @@ class ComputeAgent : public ComputeHost {
     SafekeeperAdmin& safekeeper;
     WalPath wal = WalPath::in_place;  // How WAL comes there; counts from a compute's next start on.
     IsolationLayers layers{};         // Those that are out count from a compute's next start on.
-    // How much of what it reads a running compute keeps on the disk. 0: an eighth of what is free
-    // when it starts, but at least 256 MiB.
+    // How much of its tables and indexes a running compute keeps on the disk. 0: an eighth of what
+    // is free when it starts, but at least 256 MiB.
     uint64_t cache_bytes = 0;
     size_t keep_suspended = 64;  // Data directories of suspended computes; more are deleted.
     size_t ready_folders = 4;    // Empty data directories made ahead.
@@ -86,6 +86,7 @@ class ComputeAgent : public ComputeHost {
   void discard_leftovers();
   // Of suspended computes, whose data directories are kept; the longest so first.
   std::vector<std::string> kept() const;
+  void advance_reads();
   void limit_kept();
   void stop_all();
   // A connection that roles() keeps for its next call. Null: none.
@@ -109,7 +110,9 @@ class ComputeAgent : public ComputeHost {
   std::map<std::string, RoleConnection> role_connections_ GUARDED_BY(mutex_);
   std::function<void(const std::string&)> exit_callback_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::unique_ptr<Worker> events_;  // Last: its jobs use all of the above.
+  // Last: their jobs use all of the above.
+  std::unique_ptr<Worker> events_;
+  std::unique_ptr<Worker> reads_;  // Compute::advance_reads.
 };
 
 }  // namespace halogen::compute

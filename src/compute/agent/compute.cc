@@ -188,7 +188,7 @@ void Compute::boot(Session& session, const TermStart& at, const std::optional<fs
   session.room = spare->room();
   if (services_.layers.login_secret) session.login_secret = Token::random().str();
   prepare_data(session, at, kept, times, deadline);
-  session.open_manifest = open_file(session.manifest(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  session.open_manifest = open_file(session.manifest(), O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   std::vector<int> wal;
   if (session.wal) wal = {session.wal->page.get(), session.wal->news.get()};
   session.postmaster = std::make_unique<Postmaster>(
@@ -401,6 +401,15 @@ void Compute::destroy() {
 void Compute::drop_kept(Deadline deadline) {
   Turns::Hold turn(turns_, deadline);
   if (!running()) discard_data();
+}
+
+void Compute::advance_reads() {
+  std::shared_ptr<Session> session = current();
+  if (!session || !shim::wants_later_read_lsn(session->open_manifest.get())) return;
+  Turns::Hold turn(turns_, Deadline::after(std::chrono::seconds(0)));
+  if (current() != session || !session->token) return;
+  shim::set_read_lsn(session->open_manifest.get(),
+                     services_.pageserver.advance_session(*session->token));
 }
 
 void Compute::rotate_log() const { compute::rotate_log(log_, kLogLimit); }

@@ -79,6 +79,9 @@ class Compute {
   void note_roles(uint64_t changes, std::shared_ptr<const RoleList> roles);
   // What was noted, if it holds still; else nullptr.
   std::shared_ptr<const RoleList> known_roles() const;
+  // If what it wrote has become much: lets it read later, so that it need not keep that itself.
+  // timed_out if others have the turn.
+  void advance_reads();
   void rotate_log() const;
 
  private:

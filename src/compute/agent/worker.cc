@@ -28,7 +28,7 @@ void Worker::post(std::function<void()> job) {
   changed_.notify_one();
 }
 
-void Worker::every(std::chrono::seconds period, std::function<void()> job) {
+void Worker::every(std::chrono::milliseconds period, std::function<void()> job) {
   {
     MutexLock lock(mutex_);
     period_ = period;

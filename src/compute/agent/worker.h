@@ -20,7 +20,7 @@ class Worker {
   // A job that throws is logged as a warning; it must catch what it expects.
   void post(std::function<void()> job);
   // From now on runs `job` about that often too. Once, before others use the worker.
-  void every(std::chrono::seconds period, std::function<void()> job);
+  void every(std::chrono::milliseconds period, std::function<void()> job);
 
  private:
   void run();
@@ -30,7 +30,7 @@ class Worker {
   Mutex mutex_;
   CondVar changed_;
   std::deque<std::function<void()>> jobs_ GUARDED_BY(mutex_);
-  std::chrono::seconds period_ GUARDED_BY(mutex_){0};
+  std::chrono::milliseconds period_ GUARDED_BY(mutex_){0};
   std::function<void()> periodic_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;

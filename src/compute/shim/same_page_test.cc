@@ -4,6 +4,8 @@
 
 #include <cstring>
 #include <functional>
+#include <memory>
+#include <random>
 #include <string>
 
 namespace halogen::shim {
@@ -118,6 +120,21 @@ TEST(SamePage, APageOfAnotherShapeIsComparedWhole) {
   std::string wild = heap_page();
   put<uint32_t>(wild, 24, 0xFFFFFFFF);  // A tuple past the end.
   EXPECT_FALSE(same_after(wild, [](std::string&) {}));
+}
+
+// Whatever is in them, no byte beyond is looked at, and a page of another LSN is never the same.
+TEST(SamePage, DamagedPagesAreReadWithinTheirBounds) {
+  std::minstd_rand random(7);
+  for (int round = 0; round < 20000; ++round) {
+    std::string a = round % 2 ? heap_page() : page_with(8176);
+    for (int i = 0; i < 4; ++i) a[random() % 32] = static_cast<char>(random());
+    const auto local = std::make_unique<char[]>(8192), in_storage = std::make_unique<char[]>(8192);
+    std::memcpy(local.get(), a.data(), 8192);
+    std::memcpy(in_storage.get(), a.data(), 8192);
+    (void)same_page(local.get(), in_storage.get());
+    in_storage[4 + random() % 4] ^= 1;
+    EXPECT_FALSE(same_page(local.get(), in_storage.get()));
+  }
 }
 
 }  // namespace

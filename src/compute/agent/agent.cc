@@ -82,6 +82,7 @@ ComputeAgent::ComputeAgent(Options options)
                                                                 *supervisor_,
                                                                 options_.home,
                                                                 options_.cache_bytes,
+                                                                options_.reads_move_on,
                                                                 places,
                                                                 options_.layers,
                                                                 {}});

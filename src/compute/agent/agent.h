@@ -30,6 +30,9 @@ class ComputeAgent : public ComputeHost {
     // How much of its tables and indexes a running compute keeps on the disk. 0: an eighth of what
     // is free when it starts, but at least 256 MiB.
     uint64_t cache_bytes = 0;
+    // About so often a running compute begins to read at a later LSN, so that storage need not keep
+    // history for where it booted.
+    std::chrono::milliseconds reads_move_on{std::chrono::minutes(10)};
     size_t keep_suspended = 64;  // Data directories of suspended computes; more are deleted.
     size_t ready_folders = 4;    // Empty data directories made ahead.
     std::chrono::seconds stop_deadline{30};

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <thread>
 
 #include <fstream>
 #include <future>
@@ -19,6 +18,7 @@
 #include "compute/agent/agent_fakes.h"
 #include "compute/agent/process.h"
 #include "compute/agent/sql.h"
+#include "compute/shim/manifest_builder.h"
 
 namespace halogen::compute {
 namespace {
@@ -152,6 +152,20 @@ TEST_F(ComputeAgentTest, QuestionsAboutRolesShareAConnectionAsLongAsItWorks) {
   EXPECT_EQ(query(agent, "SELECT string_agg(pid::text, ' ')" + kept), pid);
   query(agent, "SELECT pg_terminate_backend(" + pid + ", 5000)");
   EXPECT_FALSE(agent.roles("ep-one").roles.empty());
+}
+
+TEST_F(ComputeAgentTest, ARunningComputeReadsAtALaterLsnNowAndThen) {
+  ComputeAgent::Options often = options();
+  often.reads_move_on = seconds(0);
+  pageserver_.read_lsn = cluster_->lsn + (1 << 20);
+  ComputeAgent agent(often);
+  agent.start(spec(), soon());
+  const fs::path manifest = agent.processes().at(0).data_directory + ".manifest";
+  auto read_lsn = [&] { return shim::read_manifest_status(manifest).read_lsn; };
+  for (const Deadline deadline = soon(); read_lsn() != pageserver_.read_lsn;
+       std::this_thread::sleep_for(std::chrono::milliseconds(10)))
+    ASSERT_FALSE(deadline.passed());
+  agent.suspend("ep-one", true, soon());
 }
 
 TEST_F(ComputeAgentTest, RolesAreKnownUntilAnythingChangesThem) {

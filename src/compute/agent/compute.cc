@@ -405,9 +405,14 @@ void Compute::drop_kept(Deadline deadline) {
 
 void Compute::advance_reads() {
   std::shared_ptr<Session> session = current();
-  if (!session || !shim::wants_later_read_lsn(session->open_manifest.get())) return;
+  if (!session) return;
+  const auto now = steady_clock::now();
+  if (now < session->reads_since + services_.reads_move_on &&
+      !shim::wants_later_read_lsn(session->open_manifest.get()))
+    return;
   Turns::Hold turn(turns_, Deadline::after(std::chrono::seconds(0)));
   if (current() != session || !session->token) return;
+  session->reads_since = now;
   shim::set_read_lsn(session->open_manifest.get(),
                      services_.pageserver.advance_session(*session->token));
 }

@@ -46,6 +46,7 @@ struct ComputeServices {
   Supervisor& supervisor;
   fs::path home;
   uint64_t cache_bytes;  // See ComputeAgent::Options.
+  std::chrono::milliseconds reads_move_on;
   RoomPlaces places;
   IsolationLayers layers;
   // A compute's Postgres has ended, in whatever way. Called on the supervisor's thread.
@@ -79,8 +80,8 @@ class Compute {
   void note_roles(uint64_t changes, std::shared_ptr<const RoleList> roles);
   // What was noted, if it holds still; else nullptr.
   std::shared_ptr<const RoleList> known_roles() const;
-  // If what it wrote has become much: lets it read later, so that it need not keep that itself.
-  // timed_out if others have the turn.
+  // Lets it read at a later LSN now and then, and where what it wrote has become much: so that it
+  // need not keep that itself. timed_out if others have the turn.
   void advance_reads();
   void rotate_log() const;
 
@@ -98,6 +99,7 @@ class Compute {
     std::unique_ptr<Postmaster> postmaster;
     std::unique_ptr<OutgoingTraffic> outgoing;  // Null: it may make no connections.
     UniqueFd open_manifest;
+    steady_clock::time_point reads_since = steady_clock::now();  // At this LSN.
     // Under Compute::mutex_.
     uint64_t roles_as_of = 0;
     std::shared_ptr<const RoleList> roles;

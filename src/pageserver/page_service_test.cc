@@ -354,21 +354,33 @@ TEST_F(PageServiceCrowdTest, ConnectionsOfManyComputesTakeFewThreads) {
 }
 
 TEST_F(PageServiceTest, WhoAsksWhereItsSessionHasLeftIsToldToAskAgain) {
-  const PageToken token = service_->open_session(timeline_, 4, Lsn(15));
-  net::Socket socket = session(token);
+  service_.reset();
+  start({.session = {.patience = std::chrono::seconds(0)}});
+  net::Socket socket = session(token_);
   auto status_at = [&](uint64_t lsn) {
     socket.send_all(request_bytes(1, lsn, {{page(1), 1}}));
     return receive(socket).head.status;
   };
   put(400, 1, "new");
   put(500, 2, "new");
-  const Lsn second = service_->advance_session(token);
-  EXPECT_EQ(second, timeline_->store().last_record_lsn());
-  EXPECT_EQ(status_at(15), PageStatus::ok) << "it may have been on its way";
-  EXPECT_EQ(service_->advance_session(token), second);
+  EXPECT_EQ(status_at(15), PageStatus::ok);
+  EXPECT_EQ(service_->advance_session(token_), timeline_->store().last_record_lsn());
   EXPECT_EQ(status_at(15), PageStatus::unavailable);
   EXPECT_EQ(status_at(14), PageStatus::gone) << "it never was there";
-  EXPECT_EQ(status_at(second.value), PageStatus::ok);
+  EXPECT_EQ(status_at(500), PageStatus::ok);
+}
+
+TEST_F(PageServiceTest, WhatASessionAskedBeforeItWentOnIsAnsweredForSomeTime) {
+  put(400, 1, "new");
+  put(500, 2, "new");
+  service_->advance_session(token_);
+  put(600, 3, "new");
+  service_->advance_session(token_);
+  net::Socket socket = session(token_);
+  for (uint64_t lsn : {15, 500, 600}) {
+    socket.send_all(request_bytes(1, lsn, {{page(1), 1}}));
+    EXPECT_EQ(receive(socket).head.status, PageStatus::ok) << lsn;
+  }
 }
 
 TEST_F(PageServiceTest, ErrorsHaveAStatusAndATextAndTheConnectionGoesOn) {

@@ -7,12 +7,31 @@
 namespace halogen::pageserver {
 
 PageSession::PageSession(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn, Limits limits)
-    : timeline_(std::move(timeline)),
-      term_(term),
-      first_lsn_(lsn),
-      lsn_(lsn.value),
-      oldest_lsn_(lsn.value),
-      limits_(limits) {}
+    : timeline_(std::move(timeline)), term_(term), first_lsn_(lsn), limits_(limits), lsn_(lsn) {}
+
+Lsn PageSession::lsn() const {
+  MutexLock lock(mutex_);
+  return lsn_;
+}
+
+Lsn PageSession::oldest_lsn() const {
+  MutexLock lock(mutex_);
+  return left_.empty() ? lsn_ : left_.front().lsn;
+}
+
+std::vector<Lsn> PageSession::lsns() const {
+  MutexLock lock(mutex_);
+  std::vector<Lsn> all = {lsn_};
+  for (const Left& left : left_) all.push_back(left.lsn);
+  return all;
+}
+
+void PageSession::advance(Lsn lsn) {
+  const auto now = steady_clock::now();
+  MutexLock lock(mutex_);
+  if (lsn > lsn_) left_.push_back({now, std::exchange(lsn_, lsn)});
+  while (!left_.empty() && now >= left_.front().since + limits_.patience) left_.pop_front();
+}
 
 // A timeline that has no boot set of its own inherits; so the first boot of a first project helps
 // all other projects of the template.

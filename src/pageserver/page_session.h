@@ -19,24 +19,24 @@ namespace halogen::pageserver {
 class PageSession {
  public:
   struct Limits {
-    size_t reads = 4;                 // At the same time; others wait in turn.
-    size_t lingering = 4;             // Threads that wait for what a connection does next.
-    size_t unread_bytes = 32u << 20;  // Of answers that its clients do not take.
+    size_t reads = 4;                   // At the same time; others wait in turn.
+    size_t lingering = 4;               // Threads that wait for what a connection does next.
+    size_t unread_bytes = 32u << 20;    // Of answers that its clients do not take.
+    std::chrono::seconds patience{60};  // What was asked longer ago nobody waits for any more.
   };
 
   PageSession(std::shared_ptr<Timeline> timeline, uint64_t term, Lsn lsn, Limits limits);
 
   Timeline& timeline() const { return *timeline_; }
   uint64_t term() const { return term_; }
-  // Where it began to read, where it does now, and from where on it still may.
+  // Where it began to read, and where it does now.
   Lsn first_lsn() const { return first_lsn_; }
-  Lsn lsn() const { return Lsn(lsn_); }
-  Lsn oldest_lsn() const { return Lsn(oldest_lsn_); }
-  // One call at a time.
-  void advance(Lsn lsn) {
-    oldest_lsn_ = lsn_.load();
-    lsn_ = std::max(lsn_.load(), lsn.value);
-  }
+  Lsn lsn() const EXCLUDES(mutex_);
+  // From here on it still may: what it asked for before it went on may be on its way.
+  Lsn oldest_lsn() const EXCLUDES(mutex_);
+  // Now, and before.
+  std::vector<Lsn> lsns() const EXCLUDES(mutex_);
+  void advance(Lsn lsn) EXCLUDES(mutex_);
   bool closed() const { return closed_; }
   // Whether one more line of what this compute brings about may go to the log; errors of storage
   // have lines of their own.
@@ -94,8 +94,6 @@ class PageSession {
   const std::shared_ptr<Timeline> timeline_;
   const uint64_t term_;
   const Lsn first_lsn_;
-  std::atomic<uint64_t> lsn_;
-  std::atomic<uint64_t> oldest_lsn_;
   const Limits limits_;
   const std::string woken_for_ = log::trace_id();
   BootRecorder recorder_;
@@ -103,6 +101,12 @@ class PageSession {
   Throttle error_lines_;
   std::atomic<bool> closed_ = false;
   mutable Mutex mutex_;
+  Lsn lsn_ GUARDED_BY(mutex_);
+  struct Left {
+    steady_clock::time_point since;
+    Lsn lsn;
+  };
+  std::deque<Left> left_ GUARDED_BY(mutex_);  // Where it read before; the oldest first.
   size_t reading_ GUARDED_BY(mutex_) = 0;
   size_t lingering_ GUARDED_BY(mutex_) = 0;
   std::deque<PageConnection*> queue_ GUARDED_BY(mutex_);  // Those that wait for a turn.

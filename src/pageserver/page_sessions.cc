@@ -76,9 +76,7 @@ std::multimap<TimelineId, Lsn> PageSessions::lsns() const {
   MutexLock lock(mutex_);
   std::multimap<TimelineId, Lsn> out;
   sessions_.for_each([&](const PageSessionPtr& session) {
-    out.emplace(session->timeline().id(), session->lsn());
-    if (session->oldest_lsn() != session->lsn())
-      out.emplace(session->timeline().id(), session->oldest_lsn());
+    for (const Lsn lsn : session->lsns()) out.emplace(session->timeline().id(), lsn);
   });
   return out;
 }

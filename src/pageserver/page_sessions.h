@@ -34,7 +34,7 @@ class PageSessions {
   // Unknown tokens are no error.
   void close(const PageToken& token) EXCLUDES(mutex_);
   size_t of_timeline(TimelineId timeline) const EXCLUDES(mutex_);
-  // Where the sessions of timelines read: one or two of each.
+  // Where the sessions of timelines read, or still may.
   std::multimap<TimelineId, Lsn> lsns() const EXCLUDES(mutex_);
 
   struct Joined {

@@ -96,7 +96,7 @@ class PageserverAdmin {
   // that the safekeeper has lost some, or this folder is of another history.
   virtual PageToken open_session(TimelineId id, uint64_t term, Lsn lsn) = 0;
   // The session reads at what is returned, where all WAL so far is, from now on; where it did
-  // before it can until the next call. not_found for an unknown token.
+  // before it can for some time yet. not_found for an unknown token.
   virtual Lsn advance_session(const PageToken& token) = 0;
   virtual void close_session(const PageToken& token) = 0;
   virtual std::string page_service_socket() = 0;

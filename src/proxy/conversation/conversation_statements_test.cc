@@ -401,6 +401,23 @@ TEST_F(ConversationStatements, NorWhatATransactionSetsAndTakesBack) {
             "2 D(b) C(SELECT 1) Z(T) C(COMMIT) Z(I)");
 }
 
+// Its server may have told last of the very same changes, of a transaction that has ended.
+TEST_F(ConversationStatements, NorWhatAnotherTransactionHasTakenBack) {
+  for (bool pooled : {true, false}) {
+    Client client(texts, {}, pooled);
+    Server first(cluster), second(cluster);
+    for (Server* server : {&second, &first}) {
+      const char* name = server == &first ? "s" : "other";
+      if (client.server()) client.loses_server();
+      client.attach(*server);
+      client.says(Say().query("BEGIN").query("SET TimeZone a").parse(name, "LITERAL").sync());
+      client.says(Say().query("ROLLBACK"));
+    }
+    client.loses_server();
+    EXPECT_EQ(client.on(second, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)") << pooled;
+  }
+}
+
 TEST_F(ConversationStatements, AnUnnamedThatIsParsedAgainMustLookAsItWasDescribed) {
   ann.on(one, Say().parse("", "TABLE t").describe("").sync());
   EXPECT_EQ(ann.on(two, Say().run("").sync()), "2 D(t) C(SELECT 1) Z(I)");

@@ -15,6 +15,18 @@ TEST(Simulation, EveryClientHearsWhatAServerOfItsOwnWouldSay) {
   }
 }
 
+// Worlds in which something was found once. Another script, and they are other worlds.
+TEST(Simulation, WhatWasFoundOnceIsFoundNoMore) {
+  for (uint64_t seed : {
+           9014,  // Parsed again by the settings of a transaction that had ended.
+       }) {
+    Options options{.seed = seed};
+    World world(options);
+    world.run();
+    EXPECT_EQ(describe(world, options), "");
+  }
+}
+
 TEST(Simulation, FollowsFromItsSeed) {
   auto text_of = [](uint64_t seed) {
     World world({.seed = seed, .steps = 100});

@@ -19,6 +19,8 @@ TEST(Simulation, EveryClientHearsWhatAServerOfItsOwnWouldSay) {
 TEST(Simulation, WhatWasFoundOnceIsFoundNoMore) {
   for (uint64_t seed : {
            9014,  // Parsed again by the settings of a transaction that had ended.
+           20638,
+           30384,  // The server was lost between the error of a COPY and the answer to its Sync.
        }) {
     Options options{.seed = seed};
     World world(options);

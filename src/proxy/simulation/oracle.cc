@@ -118,9 +118,13 @@ void Oracle::heard(const Message& message, bool may_lose) {
   found("another answer than a private session's", message);
 }
 
-// True if it is a setting that is told before it is due; those that were are due no more.
+// True if it is a setting that is told before it is due; those that were are due no more. The
+// message that is to be answered may itself end the failed transaction: the model has run it
+// already.
 bool Oracle::takes_early(const Message& message, bool may_lose) {
-  if (message.type != 'S' || !may_lose || model_->session.status() != 'E') return false;
+  bool failed = model_->session.status() == 'E' ||
+                (taken_ == 0 && before_ && before_->session.status() == 'E');
+  if (message.type != 'S' || !may_lose || !failed) return false;
   told_early_.push_back(message);
   return true;
 }

@@ -31,6 +31,18 @@ TEST(Simulation, WhatWasFoundOnceIsFoundNoMore) {
   }
 }
 
+TEST(Simulation, AProofOrAKeyIsNobodysToken) {
+  auto finds = [](char type) {
+    Loop loop;
+    Journal journal(loop, 1);
+    Oracle(journal, 3, true, {}).greeted({type, "v=c5x9y"});
+    return journal.finding().has_value();
+  };
+  EXPECT_FALSE(finds('R'));
+  EXPECT_FALSE(finds('K'));
+  EXPECT_TRUE(finds('N'));
+}
+
 TEST(Simulation, FollowsFromItsSeed) {
   auto text_of = [](uint64_t seed) {
     World world({.seed = seed, .steps = 100});

@@ -91,11 +91,24 @@ TEST_F(ConversationLoss, OrWithItsSync) {
   EXPECT_EQ(then(Say().sync()), "E(57P01) Z(I)");
 }
 
-TEST_F(ConversationLoss, OneErrorIsEnough) {
+TEST_F(ConversationLoss, OrBehindItsErrorWithItsSync) {
   done(Say().run("none").flush());
   EXPECT_EQ(lost(), "");
-  EXPECT_EQ(then(Say().run("none").sync()), "Z(I)");
+  EXPECT_EQ(then(Say().run("none").sync()), "E(57P01) Z(I)");
   EXPECT_EQ(then(Say().query("SELECT x")), kX);
+}
+
+// All of it would else be gone without a word.
+TEST_F(ConversationLoss, WhatAnErrorHasNotTakenIsMissed) {
+  for (const char* kept : {"LOCK k", "SET work_mem 5; BEGIN"}) {
+    Client client(texts);
+    Server server(cluster);
+    client.attach(server);
+    client.says(Say().query(kept).run("none").flush());
+    EXPECT_EQ(client.loses_server(), "") << kept;
+    client.hears(Say().sync().bytes);
+    EXPECT_THAT(client.words(), ::testing::StartsWith("E(57P01) Z")) << kept;
+  }
 }
 
 // ---- In a transaction ----

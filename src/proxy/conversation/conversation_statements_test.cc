@@ -418,6 +418,22 @@ TEST_F(ConversationStatements, NorWhatAnotherTransactionHasTakenBack) {
   }
 }
 
+// A cancel request may come between its Parse and our own look at it.
+TEST_F(ConversationStatements, ReadByTheirOwnSettingsAlsoIfNobodyHasLookedAtThem) {
+  ann.attach(one);
+  ann.hears(Say().once("SET TimeZone a").parse("s", "LITERAL").sync().bytes);
+  size_t look = one.to_it.find(Say().describe("halogen.1").bytes);
+  ASSERT_NE(look, std::string::npos);
+  one.postgres.take(one.to_it.substr(0, look), one.from_it);
+  one.postgres.interrupt({"57014", "a cancel request"});
+  one.to_it.erase(0, look);
+  ann.settle();
+  EXPECT_EQ(ann.words(), "1 2 C(SET) 1 E(57014) Z(I)");
+  ann.detach();
+  for (Server* server : {&two, &one})
+    EXPECT_EQ(ann.on(*server, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+}
+
 TEST_F(ConversationStatements, AnUnnamedThatIsParsedAgainMustLookAsItWasDescribed) {
   ann.on(one, Say().parse("", "TABLE t").describe("").sync());
   EXPECT_EQ(ann.on(two, Say().run("").sync()), "2 D(t) C(SELECT 1) Z(I)");

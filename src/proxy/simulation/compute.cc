@@ -186,7 +186,10 @@ void Compute::crash() {
   ground_.journal.note(kComputeName, "crashes");
   losses_++;
   close();
-  for (auto& [pid, backend] : backends_) backend->crash();
+  for (auto& [pid, backend] : backends_) {
+    dying_.insert(pid);
+    backend->crash();
+  }
   uint64_t start = address_.start;
   ground_.loop.spawn(later(ground_.loop, ground_.chance.up_to(kUnnoticed), [this, start] {
     if (address_.start == start) believed_ = false;
@@ -199,6 +202,7 @@ void Compute::end_one_backend() {
   std::advance(one, ground_.chance.below(backends_.size()));
   ground_.journal.note(kComputeName, fmt::format("server{} is ended", one->first));
   losses_++;
+  dying_.insert(one->first);
   one->second->terminate();
 }
 

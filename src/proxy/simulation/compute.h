@@ -59,8 +59,8 @@ class Compute {
   void suspend();
   void crash();
   void end_one_backend();
-  // How often something happened by which sessions lose their servers. By a suspend none does that
-  // needs it.
+  // How often something happened by which sessions lose their servers, and a server that was ended
+  // so was gone: what it was at may have come between. By a suspend none does that needs it.
   size_t losses() const { return losses_; }
 
   // Lets go of all that the loop knows.
@@ -72,7 +72,10 @@ class Compute {
   // ---- For backends ----
   testing::FakeCluster& cluster() { return cluster_; }
   void cancel(uint32_t pid);
-  void left(const Backend& backend) { backends_.erase(backend.pid()); }
+  void left(const Backend& backend) {
+    losses_ += dying_.erase(backend.pid());
+    backends_.erase(backend.pid());
+  }
   // A backend has got this message.
   void note_seen(const Message& message);
   bool has_seen(const std::string& token) const { return seen_.contains(token); }
@@ -91,6 +94,7 @@ class Compute {
   ComputeAddress address_;
   std::shared_ptr<Door> door_;
   std::map<uint32_t, std::shared_ptr<Backend>> backends_;
+  std::set<uint32_t> dying_;    // Of these, those that crashed or were ended.
   std::set<std::string> seen_;  // Clients' tokens.
   uint32_t next_pid_ = 1;
   size_t losses_ = 0;

@@ -25,6 +25,8 @@ TEST(Simulation, WhatWasFoundOnceIsFoundNoMore) {
            50373,  // Nothing told of a loss behind an error, before the Sync.
            435,    // The same.
            621,    // The same.
+           52011,  // A server that had been lost was given to who was next in line.
+           51369,  // A server that had crashed was not gone yet.
        }) {
     Options options{.seed = seed};
     World world(options);

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "protocol/compute_host.h"
 #include "proxy/simulation/journal.h"
@@ -34,7 +35,9 @@ class Backend {
   Task<void> live();
   Task<void> greet(const wire::Startup& startup);
   Task<void> take(const Message& message);
+  void failed(const Error& error);
   void check_owner(std::string_view bytes);
+  void check_owners(std::string_view bytes);
 
   Ground& ground_;
   Compute& compute_;

@@ -26,6 +26,7 @@ TEST(Simulation, WhatWasFoundOnceIsFoundNoMore) {
            435,    // The same.
            621,    // The same.
            52011,  // A server that had been lost was given to who was next in line.
+           3112,   // A server was ended with messages of two clients still unread.
            51369,  // A server that had crashed was not gone yet.
        }) {
     Options options{.seed = seed};

@@ -70,7 +70,9 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   bool sayable = server_body_ == 0 || server_body_dropped_;
   transaction_lost_ |= exchange_.transaction_status != 'I';
   const char status = transaction_lost_ ? 'E' : 'I';
-  bool told = exchange_.phase == Phase::skipping;  // The error of the request that has no end yet.
+  // Also of a request that has failed already: what it did before that may be lost, as what the
+  // session held.
+  bool told = false;
   bool silent = true;
   bool open = exchange_.phase != Phase::idle;
   for (OutstandingRequest& one : exchange_.outstanding) {

@@ -222,6 +222,7 @@ class Conversation {
   Fate judge_parsed();
   Fate judge_description(wire::Backend type, std::string_view body);
   void described(OutstandingRequest& by, Description description);
+  void replace_named(const std::string& name, const TextPtr& was, const ClientStatement& is);
   void replace_unnamed(const TextPtr& was, const ClientStatement& is);
   void forget_statements();
   void deallocated(const std::string& name);

@@ -33,8 +33,13 @@ uint64_t hash_columns(uint64_t hash, std::string_view body) {
 Conversation::Fate Conversation::judge_parsed() {
   if (exchange_.outstanding.empty()) unexpected(Backend::parse_complete);
   const OutstandingRequest& front = exchange_.outstanding.front();
-  if (front.job == Job::name && front.name.empty() && front.text->settings != settings_now())
-    replace_unnamed(front.text, {make_text(front.text->parse, settings_now())});
+  if (front.job == Job::name && front.text->settings != settings_now()) {
+    ClientStatement is{make_text(front.text->parse, settings_now())};
+    if (front.name.empty())
+      replace_unnamed(front.text, is);
+    else
+      replace_named(front.name, front.text, is);
+  }
   return answered(Kind::parse);
 }
 
@@ -95,13 +100,21 @@ void Conversation::described(OutstandingRequest& by, Description description) {
   bool shared = pooled_ && !found.names_statements;
   TextPtr same = shared ? texts_.find_or_add(startup_, found)
                         : make_text(std::move(found.parse), std::move(found.settings));
-  server_->statements.know(by.text, same, description);
+  replace_named(by.name, by.text, {same, description});
+}
+
+void Conversation::replace_named(const std::string& name, const TextPtr& was,
+                                 const ClientStatement& is) {
+  const TextPtr kept = was;  // It may be a part of what is replaced.
+  server_->statements.know(kept, is.text, is.description);
   auto note = [&](ClientStatement& statement) {
-    if (statement.text == by.text) statement = {same, description};
+    if (statement.text == kept) statement = is;
   };
-  if (ClientStatement* named = names_.find(by.name)) note(*named);
-  for (OutstandingRequest& later : exchange_.outstanding)  // What takes it away may yet be undone.
-    if (later.before && later.name == by.name) note(*later.before);
+  if (ClientStatement* named = names_.find(name)) note(*named);
+  for (OutstandingRequest& later : exchange_.outstanding) {
+    if (later.before && later.name == name) note(*later.before);  // That may yet be undone.
+    if (later.text == kept) later.text = is.text;
+  }
 }
 
 void Conversation::replace_unnamed(const TextPtr& was, const ClientStatement& is) {

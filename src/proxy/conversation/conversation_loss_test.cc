@@ -91,11 +91,24 @@ TEST_F(ConversationLoss, OrWithItsSync) {
   EXPECT_EQ(then(Say().sync()), "E(57P01) Z(I)");
 }
 
-TEST_F(ConversationLoss, OneErrorIsEnough) {
+TEST_F(ConversationLoss, OrBehindItsErrorWithItsSync) {
   done(Say().run("none").flush());
   EXPECT_EQ(lost(), "");
-  EXPECT_EQ(then(Say().run("none").sync()), "Z(I)");
+  EXPECT_EQ(then(Say().run("none").sync()), "E(57P01) Z(I)");
   EXPECT_EQ(then(Say().query("SELECT x")), kX);
+}
+
+// All of it would else be gone without a word.
+TEST_F(ConversationLoss, WhatAnErrorHasNotTakenIsMissed) {
+  for (const char* kept : {"LOCK k", "SET work_mem 5; BEGIN"}) {
+    Client client(texts);
+    Server server(cluster);
+    client.attach(server);
+    client.says(Say().query(kept).run("none").flush());
+    EXPECT_EQ(client.loses_server(), "") << kept;
+    client.hears(Say().sync().bytes);
+    EXPECT_THAT(client.words(), ::testing::StartsWith("E(57P01) Z")) << kept;
+  }
 }
 
 // ---- In a transaction ----
@@ -173,6 +186,27 @@ TEST_F(ConversationLoss, OfACopyAsLibpqDoesIt) {
   EXPECT_EQ(lost(), "E(57P01)");
   EXPECT_EQ(then(Say().data("2").copy_done().sync()), "Z(I)");
   EXPECT_EQ(then(Say().query("SELECT x")), kX);
+}
+
+// Nothing was sent that could have made it fail later: its client waits for no more than the answer
+// to its Sync.
+TEST_F(ConversationLoss, TheSyncOfACopyThatFailedBeforeItReadIsAnswered) {
+  asked(Say().once("COPYNO").sync().sync());
+  ann.server_works();
+  one.from_it.resize(one.from_it.find(Say().add('Z', "I").bytes));
+  ann.take_said();
+  EXPECT_EQ(ann.words(), "1 2 G E(42809)");
+  EXPECT_EQ(lost(), "E(57P01) Z(I) E(57P01) Z(I)");
+  EXPECT_TRUE(ann.talk.movable());
+  EXPECT_EQ(then(Say().query("SELECT x")), kX);
+}
+
+// With data on its way it may have taken the Sync for a part of them.
+TEST_F(ConversationLoss, TheSyncOfACopyThatFailedLaterMayBeItsData) {
+  ann.attach(one);
+  EXPECT_EQ(ann.says(Say().once("COPYIN").sync().data("bad")), "1 2 G E(22P02)");
+  EXPECT_EQ(lost(), "");
+  EXPECT_EQ(then(Say().data("1").copy_done().sync()), "E(57P01) Z(I)");
 }
 
 TEST_F(ConversationLoss, OfACopyThatHasEndedOnTheClientsSide) {

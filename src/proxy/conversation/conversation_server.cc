@@ -16,6 +16,7 @@ constexpr size_t kPiecesFrom = 16 * 1024;
 // Of all others. The largest by far is a session's report, of 256 KiB.
 constexpr size_t kMaxHeld = 1 << 20;
 constexpr std::string_view kProtocolViolation = "08P01";
+constexpr std::string_view kIntervention = "57";    // A class: shutdown, cancel request, timeout.
 constexpr std::string_view kNoSavepoint = "3B001";  // How a transaction is made to be a failed one.
 
 using wire::Backend;
@@ -273,7 +274,7 @@ Conversation::Fate Conversation::judge_error(std::string_view body, std::string&
   }
   copy_broken_by_.reset();
   OutstandingRequest& front = all.front();
-  if (exchange_.phase == Phase::copy_in) exchange_.phase = Phase::asked;
+  exchange_.copy_has_failed(fields.sqlstate.starts_with(kIntervention));
   bool in_our_words = pooled_ && body.find(kServerNamePrefix) != std::string_view::npos;
   Fate fate = in_our_words ? Fate::drop : Fate::pass;
   std::string told;

@@ -164,10 +164,12 @@ const Conversation::Verified* Conversation::verified(const TextPtr& text) const 
   return found == verified_->end() ? nullptr : &found->second;
 }
 
-// What has been SET since the last report is not known, and none comes amid a pipeline.
+// What has been SET since the last report is not known, and none comes amid a pipeline. Where
+// nothing is under way, no transaction has changed anything: what the server told of the changes of
+// one that has ended counts no more.
 bool Conversation::settings_may_differ(const StatementText& text) const {
   bool amid = exchange_.phase != Phase::idle && exchange_.phase != Phase::waits;
-  return text.settings != settings_now() || exchange_.transaction_status != 'I' || amid ||
+  return text.settings != state_->parse_settings || exchange_.transaction_status != 'I' || amid ||
          !exchange_.outstanding.empty();
 }
 

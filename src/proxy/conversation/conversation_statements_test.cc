@@ -401,6 +401,39 @@ TEST_F(ConversationStatements, NorWhatATransactionSetsAndTakesBack) {
             "2 D(b) C(SELECT 1) Z(T) C(COMMIT) Z(I)");
 }
 
+// Its server may have told last of the very same changes, of a transaction that has ended.
+TEST_F(ConversationStatements, NorWhatAnotherTransactionHasTakenBack) {
+  for (bool pooled : {true, false}) {
+    Client client(texts, {}, pooled);
+    Server first(cluster), second(cluster);
+    for (Server* server : {&second, &first}) {
+      const char* name = server == &first ? "s" : "other";
+      if (client.server()) client.loses_server();
+      client.attach(*server);
+      client.says(Say().query("BEGIN").query("SET TimeZone a").parse(name, "LITERAL").sync());
+      client.says(Say().query("ROLLBACK"));
+    }
+    client.loses_server();
+    EXPECT_EQ(client.on(second, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)") << pooled;
+  }
+}
+
+// A cancel request may come between its Parse and our own look at it.
+TEST_F(ConversationStatements, ReadByTheirOwnSettingsAlsoIfNobodyHasLookedAtThem) {
+  ann.attach(one);
+  ann.hears(Say().once("SET TimeZone a").parse("s", "LITERAL").sync().bytes);
+  size_t look = one.to_it.find(Say().describe("halogen.1").bytes);
+  ASSERT_NE(look, std::string::npos);
+  one.postgres.take(one.to_it.substr(0, look), one.from_it);
+  one.postgres.interrupt({"57014", "a cancel request"});
+  one.to_it.erase(0, look);
+  ann.settle();
+  EXPECT_EQ(ann.words(), "1 2 C(SET) 1 E(57014) Z(I)");
+  ann.detach();
+  for (Server* server : {&two, &one})
+    EXPECT_EQ(ann.on(*server, Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+}
+
 TEST_F(ConversationStatements, AnUnnamedThatIsParsedAgainMustLookAsItWasDescribed) {
   ann.on(one, Say().parse("", "TABLE t").describe("").sync());
   EXPECT_EQ(ann.on(two, Say().run("").sync()), "2 D(t) C(SELECT 1) Z(I)");

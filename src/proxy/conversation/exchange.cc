@@ -16,6 +16,8 @@
 // there
 //    are doubtful ones. If only they are answered it skips, and the client must send its own Sync.
 //    Else some answers stand before that to the Close: so many of the client's were answered.
+//
+// A Sync is doubtful no more once the COPY has failed before it can have read: copy_has_failed().
 
 namespace halogen::proxy {
 namespace {
@@ -144,6 +146,14 @@ void Exchange::copy_has_ended() {
     read &= one.kind != Kind::copy_end;
     return its;
   });
+}
+
+// A COPY that has begun to read fails by its data, or because somebody intervenes. Where neither
+// can be, it has failed before, and the Syncs behind it are answered.
+void Exchange::copy_has_failed(bool intervened) {
+  if (phase == Phase::copy_in) phase = Phase::asked;
+  if (intervened || std::ranges::any_of(outstanding, &Request::is_data)) return;
+  for (Request& one : outstanding) one.doubtful = false;
 }
 
 bool Exchange::ready(char status) {

@@ -51,6 +51,9 @@ class Exchange {
   void pass_over_data();
   void copy_in_begins();
   void copy_has_ended();
+  // An error has come, of a COPY if one was under way. `intervened`: somebody has made it fail,
+  // whatever it did.
+  void copy_has_failed(bool intervened);
   // ReadyForQuery: takes the request off. True if it is the client's to see.
   bool ready(char transaction_status);
 

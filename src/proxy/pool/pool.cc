@@ -356,6 +356,9 @@ void Pools::give(ServerPtr server, Slot slot) {
       next = next_in_line(*pool, server->worker);
     }
   }
+  // It may have been lost while its client took time to hear its answers, and nobody read from it:
+  // then who is next opens another.
+  if (next && !server->quiet()) server.reset();
   if (next) next->granted(Grant{std::move(server), std::move(slot)});
   server.reset();
 }

@@ -61,6 +61,17 @@ class PoolsTest : public ::testing::Test {
   ComputeAddress address_{.socket_folder = "/a", .max_connections = 20, .start = 1};
 };
 
+TEST_F(PoolsTest, AServerThatWasLostMeanwhileIsGivenToNobody) {
+  Slot slot = only_slot();
+  wait_in_line("next", here_);
+  ServerPtr server = server_at(here_);
+  peers_.clear();
+  pools_.give(std::move(server), std::move(slot));
+  EXPECT_EQ(served_, std::vector<std::string>{"next"}) << "with room for another";
+  EXPECT_EQ(grant_.server, nullptr);
+  EXPECT_EQ(grant_.slot.pool(), pool_);
+}
+
 TEST_F(PoolsTest, WhoWaitsWhereTheServerIsGoesFirst) {
   Slot slot = only_slot();
   wait_in_line("there", there_);

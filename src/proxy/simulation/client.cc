@@ -1,5 +1,8 @@
 #include "proxy/simulation/client.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include "base/error.h"
 #include "proxy/simulation/endpoints.h"
 #include "proxy/simulation/scram_client.h"
@@ -34,7 +37,9 @@ Client::Client(Ground& ground, Compute& compute, Connect connect, size_t number)
 
 Task<void> Client::run(std::shared_ptr<Client> self) {
   while (ground_.journal.step() && !ground_.journal.finding()) {
-    stream_ = std::make_unique<Stream>(ground_.loop, connect_());
+    UniqueFd socket = connect_();
+    socket_ = socket.get();
+    stream_ = std::make_unique<Stream>(ground_.loop, std::move(socket));
     messages_ = std::make_unique<Messages>(*stream_);
     over_ = leaving_ = false;
     stalled_until_ = {};
@@ -176,7 +181,8 @@ Task<void> Client::ask() {
   if (request.alone || !ground_.chance.one_in(4)) co_await answered();
 }
 
-// A request that waits for a server is canceled for good: it is told so soon, and never runs.
+// A request that waits for a server is canceled for good: it is told so soon, and never runs. But
+// it waits only once it has been read; to cancel it before that has no effect, as on Postgres.
 Task<void> Client::cancel() {
   co_await answered();
   auto now = steady_clock::now();
@@ -189,14 +195,21 @@ Task<void> Client::cancel() {
   co_await think();
   if (!goes_on() || oracle_->settled()) co_return;
   oracle_->has_canceled();
+  bool was_read = all_is_read();
   co_await send_cancel();
-  bool waited = !compute_.has_seen(token);
+  bool waited = was_read && !compute_.has_seen(token);
   note(waited ? "has canceled what waits" : "has canceled");
   co_await pause(ground_.loop, kCancelTime);
   bool unanswered = goes_on() && !oracle_->lost() && !oracle_->settled();
   if (waited && unanswered && !compute_.has_seen(token))
     ground_.journal.found(name_, "what waited for a server was canceled, and waits on");
   co_await answered();
+}
+
+// By the proxy, of what we have sent.
+bool Client::all_is_read() const {
+  int unread = 0;
+  return ::ioctl(socket_, SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
 Task<void> Client::send_cancel() {

@@ -32,6 +32,7 @@ class Client {
   Task<void> act();
   Task<void> ask();
   Task<void> cancel();
+  bool all_is_read() const;
   Task<void> send_cancel();
   Task<void> vanish();
   Task<void> say_goodbye();
@@ -55,7 +56,8 @@ class Client {
   bool pooled_ = true;
 
   // ---- Of one connection ----
-  std::unique_ptr<Stream> stream_;
+  int socket_ = -1;
+  std::unique_ptr<Stream> stream_;  // Over it.
   std::unique_ptr<Messages> messages_;
   std::optional<Oracle> oracle_;
   std::string key_;  // What cancels: pid and secret.

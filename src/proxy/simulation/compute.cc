@@ -5,7 +5,6 @@
 
 #include <cctype>
 
-#include "base/error.h"
 #include "net/socket.h"
 
 namespace halogen::proxy::simulation {
@@ -64,14 +63,22 @@ Task<void> Backend::run(std::shared_ptr<Backend> /*self*/) {
   try {
     co_await live();
   } catch (const Error& error) {
-    ground_.journal.note(name_, error.what());
-    if (error.code() == Errc::corrupt)
-      ground_.journal.found(name_,
-                            fmt::format("a server was sent what is no message: {}", error.what()));
+    failed(error);
   }
-  check_owner(messages_.rest());
+  try {
+    check_owners(messages_.rest());
+  } catch (const Error& error) {
+    failed(error);
+  }
   stream_.shutdown_send();
   compute_.left(*this);
+}
+
+void Backend::failed(const Error& error) {
+  ground_.journal.note(name_, error.what());
+  if (error.code() == Errc::corrupt)
+    ground_.journal.found(name_,
+                          fmt::format("a server was sent what is no message: {}", error.what()));
 }
 
 // A message, or the beginning of one, is one client's.
@@ -82,6 +89,15 @@ void Backend::check_owner(std::string_view bytes) {
     if (owner(token) != owner(tokens[0]))
       ground_.journal.found(name_, fmt::format("was sent {} and {} in one message: {}", tokens[0],
                                                token, in_short(bytes[0], bytes.substr(1))));
+}
+
+// What was not taken any more: whole messages, and perhaps the beginning of one.
+void Backend::check_owners(std::string_view bytes) {
+  while (auto message = wire::parse_message(as_bytes(bytes))) {
+    check_owner(bytes.substr(0, message->size));
+    bytes.remove_prefix(message->size);
+  }
+  check_owner(bytes);
 }
 
 Task<void> Backend::live() {
@@ -186,7 +202,10 @@ void Compute::crash() {
   ground_.journal.note(kComputeName, "crashes");
   losses_++;
   close();
-  for (auto& [pid, backend] : backends_) backend->crash();
+  for (auto& [pid, backend] : backends_) {
+    dying_.insert(pid);
+    backend->crash();
+  }
   uint64_t start = address_.start;
   ground_.loop.spawn(later(ground_.loop, ground_.chance.up_to(kUnnoticed), [this, start] {
     if (address_.start == start) believed_ = false;
@@ -199,6 +218,7 @@ void Compute::end_one_backend() {
   std::advance(one, ground_.chance.below(backends_.size()));
   ground_.journal.note(kComputeName, fmt::format("server{} is ended", one->first));
   losses_++;
+  dying_.insert(one->first);
   one->second->terminate();
 }
 

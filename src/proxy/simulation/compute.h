@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "protocol/compute_host.h"
 #include "proxy/simulation/journal.h"
@@ -34,7 +35,9 @@ class Backend {
   Task<void> live();
   Task<void> greet(const wire::Startup& startup);
   Task<void> take(const Message& message);
+  void failed(const Error& error);
   void check_owner(std::string_view bytes);
+  void check_owners(std::string_view bytes);
 
   Ground& ground_;
   Compute& compute_;
@@ -59,8 +62,8 @@ class Compute {
   void suspend();
   void crash();
   void end_one_backend();
-  // How often something happened by which sessions lose their servers. By a suspend none does that
-  // needs it.
+  // How often something happened by which sessions lose their servers, and a server that was ended
+  // so was gone: what it was at may have come between. By a suspend none does that needs it.
   size_t losses() const { return losses_; }
 
   // Lets go of all that the loop knows.
@@ -72,7 +75,10 @@ class Compute {
   // ---- For backends ----
   testing::FakeCluster& cluster() { return cluster_; }
   void cancel(uint32_t pid);
-  void left(const Backend& backend) { backends_.erase(backend.pid()); }
+  void left(const Backend& backend) {
+    losses_ += dying_.erase(backend.pid());
+    backends_.erase(backend.pid());
+  }
   // A backend has got this message.
   void note_seen(const Message& message);
   bool has_seen(const std::string& token) const { return seen_.contains(token); }
@@ -91,6 +97,7 @@ class Compute {
   ComputeAddress address_;
   std::shared_ptr<Door> door_;
   std::map<uint32_t, std::shared_ptr<Backend>> backends_;
+  std::set<uint32_t> dying_;    // Of these, those that crashed or were ended.
   std::set<std::string> seen_;  // Clients' tokens.
   uint32_t next_pid_ = 1;
   size_t losses_ = 0;

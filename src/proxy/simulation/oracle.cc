@@ -1,7 +1,5 @@
 #include "proxy/simulation/oracle.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "proxy/simulation/compute.h"
 
@@ -80,7 +78,8 @@ bool Oracle::settled() {
 }
 
 void Oracle::greeted(const Message& message) {
-  check_tokens(message);
+  bool random = message.type == 'R' || message.type == 'K';  // It may look like a token.
+  if (!random) check_tokens(message);
   if (message.type != 'S') return;
   auto [name, value] = wire::parse_parameter_status(as_bytes(message.body));
   auto reported = model_->reported();
@@ -93,21 +92,15 @@ void Oracle::heard(const Message& message, bool may_lose) {
   asked_for_data_ = message.type == 'G';
   if (lost_) return heard_while_lost(message);
   run_on();
-  auto early = [this](const Message& one) {
-    return std::ranges::any_of(told_early_, [&](auto& told) { return same(told, one); });
-  };
-  while (!owed_.empty() && !same(owed_.front(), message) && early(owed_.front())) owed_.pop_front();
   if (!owed_.empty() && same(owed_.front(), message)) {
     owed_.pop_front();
     taken_++;
     return;
   }
-  if (takes_early(message, may_lose)) return;
   std::string sqlstate = sqlstate_of(message);
   bool fatal = is_fatal(message);
   if (fatal && pooled_) return found("a pooled session is ended", message);
-  bool status_unknown = message.type == 'Z' && !owed_.empty() && owed_.front().type == 'Z';
-  if ((sqlstate == "57P01" || status_unknown) && may_lose) {
+  if (sqlstate == "57P01" && may_lose) {
     lost_ = true;
     ended_ = fatal;
     unrun_.clear();
@@ -116,13 +109,6 @@ void Oracle::heard(const Message& message, bool may_lose) {
   }
   if (!fatal && excused(sqlstate) && last_) return fail_in_place(sqlstate, message);
   found("another answer than a private session's", message);
-}
-
-// True if it is a setting that is told before it is due; those that were are due no more.
-bool Oracle::takes_early(const Message& message, bool may_lose) {
-  if (message.type != 'S' || !may_lose || model_->session.status() != 'E') return false;
-  told_early_.push_back(message);
-  return true;
 }
 
 bool Oracle::excused(const std::string& sqlstate) const {

@@ -2,10 +2,9 @@
 //
 // What may differ is what docs/pooler.md says: a request is answered with an error in its place
 // where it was canceled, found no server in time, or the compute does not start; and where a server
-// was lost (57P01; behind an error that was told already, a status that may differ). What a loss
-// leaves of the session is not known in every case, so that the client then starts over
-// (start_over()), and until then only the tokens in its answers are looked at: nobody ever hears
-// another's.
+// was lost (57P01). What a loss leaves of the session is not known in every case, so that the
+// client then starts over (start_over()), and until then only the tokens in its answers are looked
+// at: nobody ever hears another's.
 #pragma once
 #include <deque>
 #include <optional>
@@ -32,9 +31,6 @@ class Oracle {
   }
 
   // ---- What it hears ----
-  //
-  // Of a transaction that has failed and is then lost, the settings go when that happens; on a
-  // private session they go when it is rolled back.
 
   // `may_lose`: since the last loss something has happened by which servers are lost.
   void heard(const Message& message, bool may_lose);
@@ -55,7 +51,6 @@ class Oracle {
  private:
   void run_on();
   void feed(const Message& message);
-  bool takes_early(const Message& message, bool may_lose);
   bool excused(const std::string& sqlstate) const;
   void begin();
   void fail_in_place(const std::string& sqlstate, const Message& message);
@@ -71,7 +66,6 @@ class Oracle {
   const testing::FakeSession::Settings startup_;
   testing::FakeCluster cluster_{{{"t", 1}}};
   std::optional<testing::FakePostgres> model_;
-  std::vector<Message> told_early_;  // Settings.
   std::string half_said_;
   std::deque<Message> unrun_;
   std::deque<Message> owed_;

@@ -209,6 +209,21 @@ TEST_F(ConversationLoss, TheSyncOfACopyThatFailedLaterMayBeItsData) {
   EXPECT_EQ(then(Say().data("1").copy_done().sync()), "E(57P01) Z(I)");
 }
 
+// The next server owes nothing of what this one had answered.
+TEST_F(ConversationLoss, WhileItIsAskedWhetherItTookASyncForData) {
+  Say copy = Say().once("COPYIN").sync().data("bad").copy_done().sync();
+  asked(Say().once("COPYIN").sync());
+  EXPECT_EQ(ann.says(Say().data("bad")), "1 2 G E(22P02)");
+  ann.hears(Say().copy_done().sync().bytes);
+  EXPECT_TRUE(ann.talk.waiting());
+  ann.server_works();
+  ann.take_said(Say().add('Z', "I").bytes.size());
+  EXPECT_EQ(ann.words(), "") << "kept, as it may be the answer to a Sync of ours";
+  EXPECT_EQ(lost(), "E(57P01) Z(I)");
+  EXPECT_EQ(then(copy), "1 2 G E(22P02) Z(I)");
+  EXPECT_EQ(then(Say().query("SELECT x")), kX);
+}
+
 TEST_F(ConversationLoss, OfACopyThatHasEndedOnTheClientsSide) {
   done(Say().query("COPYIN"));
   asked(Say().data("1").copy_done());

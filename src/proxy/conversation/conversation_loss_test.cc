@@ -304,6 +304,22 @@ TEST_F(ConversationLoss, WhileAStatementIsPreparedAgain) {
   EXPECT_EQ(then(Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
 }
 
+// What the lost server said of it counts for no other.
+TEST_F(ConversationLoss, WhenAStatementThatIsPreparedAgainHasBeenLookedAt) {
+  done(Say().parse("s", "SELECT a").sync());
+  ann.detach();
+  ann.attach(two);
+  ann.hears(Say().run("s").sync().bytes);
+  ASSERT_TRUE(ann.talk.waiting());
+  ann.server_works();
+  ann.take_said();
+  ASSERT_FALSE(ann.talk.waiting());
+  EXPECT_EQ(lost(), "E(57P01) Z(I)");
+  Server three(cluster);
+  ann.attach(three);
+  EXPECT_EQ(ann.says(Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+}
+
 TEST_F(ConversationLoss, FatalErrorsAreNotPassedOn) {
   done(Say().query("DIE"));
   ASSERT_TRUE(ann.talk.fatal());

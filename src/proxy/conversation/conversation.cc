@@ -94,6 +94,7 @@ bool Conversation::server_lost(const wire::ErrorFields& why, std::string& to_cli
   exchange_.phase = open ? Phase::asked : Phase::idle;
   restoring_ = waiting_ = sql_names_bound_ = false;
   notified_itself_ = held_ = false;
+  verified_.reset();
   server_ = nullptr;
   forget_what_is_lost();
   return sayable;

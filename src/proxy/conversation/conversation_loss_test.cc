@@ -209,6 +209,21 @@ TEST_F(ConversationLoss, TheSyncOfACopyThatFailedLaterMayBeItsData) {
   EXPECT_EQ(then(Say().data("1").copy_done().sync()), "E(57P01) Z(I)");
 }
 
+// The next server owes nothing of what this one had answered.
+TEST_F(ConversationLoss, WhileItIsAskedWhetherItTookASyncForData) {
+  Say copy = Say().once("COPYIN").sync().data("bad").copy_done().sync();
+  asked(Say().once("COPYIN").sync());
+  EXPECT_EQ(ann.says(Say().data("bad")), "1 2 G E(22P02)");
+  ann.hears(Say().copy_done().sync().bytes);
+  EXPECT_TRUE(ann.talk.waiting());
+  ann.server_works();
+  ann.take_said(Say().add('Z', "I").bytes.size());
+  EXPECT_EQ(ann.words(), "") << "kept, as it may be the answer to a Sync of ours";
+  EXPECT_EQ(lost(), "E(57P01) Z(I)");
+  EXPECT_EQ(then(copy), "1 2 G E(22P02) Z(I)");
+  EXPECT_EQ(then(Say().query("SELECT x")), kX);
+}
+
 TEST_F(ConversationLoss, OfACopyThatHasEndedOnTheClientsSide) {
   done(Say().query("COPYIN"));
   asked(Say().data("1").copy_done());
@@ -287,6 +302,22 @@ TEST_F(ConversationLoss, WhileAStatementIsPreparedAgain) {
   EXPECT_EQ(lost(), "E(57P01) Z(I)");
   EXPECT_FALSE(ann.talk.waiting());
   EXPECT_EQ(then(Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
+}
+
+// What the lost server said of it counts for no other.
+TEST_F(ConversationLoss, WhenAStatementThatIsPreparedAgainHasBeenLookedAt) {
+  done(Say().parse("s", "SELECT a").sync());
+  ann.detach();
+  ann.attach(two);
+  ann.hears(Say().run("s").sync().bytes);
+  ASSERT_TRUE(ann.talk.waiting());
+  ann.server_works();
+  ann.take_said();
+  ASSERT_FALSE(ann.talk.waiting());
+  EXPECT_EQ(lost(), "E(57P01) Z(I)");
+  Server three(cluster);
+  ann.attach(three);
+  EXPECT_EQ(ann.says(Say().run("s").sync()), "2 D(a) C(SELECT 1) Z(I)");
 }
 
 TEST_F(ConversationLoss, FatalErrorsAreNotPassedOn) {

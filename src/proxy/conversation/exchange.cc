@@ -102,9 +102,8 @@ bool Exchange::keeps_ready(char status) {
   bool asked = question != outstanding.end() && std::next(question) != outstanding.end();
   if (!asked) return false;
   transaction_status = status;
-  if (++kept_ <= doubtful_syncs()) return true;
+  if (++question->kept_ready <= doubtful_syncs()) return true;
   outstanding.clear();
-  kept_ = 0;
   phase = Phase::skipping;
   return true;
 }
@@ -112,7 +111,7 @@ bool Exchange::keeps_ready(char status) {
 size_t Exchange::settle_syncs() {
   if (question_at_front(outstanding) == outstanding.end()) return 0;
   while (!outstanding.front().asks_about_syncs) outstanding.pop();
-  return std::exchange(kept_, 0);
+  return outstanding.front().kept_ready;
 }
 
 bool Exchange::amid_pipeline() const {

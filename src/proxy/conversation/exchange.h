@@ -71,8 +71,6 @@ class Exchange {
 
  private:
   size_t doubtful_syncs() const;
-
-  size_t kept_ = 0;  // Answers to Syncs that are the client's, or those asked with.
 };
 
 }  // namespace halogen::proxy

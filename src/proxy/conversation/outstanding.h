@@ -45,11 +45,14 @@ struct OutstandingRequest {
 
   Kind kind = Kind::sync;
   Job job = Job::none;
-  bool ends_unnamed = false;       // The client's unnamed statement.
-  bool doubtful = false;           // A Sync that may have been taken for data of a COPY.
-  bool asks_about_syncs = false;   // Tells whether it was: exchange.cc.
-  bool own = false;                // A Parse of a statement to the extension.
-  bool may_deallocate = false;     // SQL that may take a name away: the server tells whether.
+  bool ends_unnamed = false;      // The client's unnamed statement.
+  bool doubtful = false;          // A Sync that may have been taken for data of a COPY.
+  bool asks_about_syncs = false;  // Tells whether it was: exchange.cc.
+  bool own = false;               // A Parse of a statement to the extension.
+  bool may_deallocate = false;    // SQL that may take a name away: the server tells whether.
+  // Of what asks about Syncs: the ReadyForQuery that came ahead of its answer, to Syncs of the
+  // client's or to those it was asked with. Goes with the question, also where a server is lost.
+  uint32_t kept_ready = 0;
   ClientStatement unnamed_before;  // What the unnamed one was.
   TextPtr text;
   std::string name;                                // The client's, where the job needs it.

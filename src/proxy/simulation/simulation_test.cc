@@ -28,6 +28,7 @@ TEST(Simulation, WhatWasFoundOnceIsFoundNoMore) {
            52011,  // A server that had been lost was given to who was next in line.
            3112,   // A server was ended with messages of two clients still unread.
            51369,  // A server that had crashed was not gone yet.
+           4858,   // A server was lost while it was asked about Syncs, and the next one with it.
        }) {
     Options options{.seed = seed};
     World world(options);

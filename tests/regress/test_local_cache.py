@@ -120,7 +120,7 @@ def test_no_page_is_ever_an_old_one(bounded_project):
         wait_for_bound(bounded_project)
         cursor.execute("INSERT INTO t SELECT a + 1000000, v, b FROM t")
         assert cursor.rowcount == ROWS // 10 * 7
-        cursor.execute("BEGIN; SET LOCAL synchronous_commit = off")
+        cursor.execute("BEGIN")
         cursor.execute("UPDATE t SET v = v + 1")
         assert cursor.rowcount == ROWS // 10 * 14
         cursor.execute("UPDATE t SET v = v + 1 WHERE a < 1000000")

@@ -71,7 +71,8 @@ void read_ahead(PageClient& client, int fd, uint32_t index, uint32_t block, uint
   uint32_t base = chunk * kChunkBlocks;
   ChunkMask flying = client.in_flight(index, chunk);
   uint32_t next = block - base;
-  while (next < kChunkBlocks && (flying.test(next) || g_map.present(index, base + next))) ++next;
+  ChunkMask wanted = g_map.absent(index, chunk, ChunkMask::range(0, kChunkBlocks)).without(flying);
+  while (next < kChunkBlocks && !wanted.test(next)) ++next;
   if (base + next >= g_map.limit(index) || client.full()) return;
   ChunkMask blocks = worth_asking(client, index, base + next, window);
   if (!blocks.empty()) client.send(index, (base + next) / kChunkBlocks, blocks, fd, wait);

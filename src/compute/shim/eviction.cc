@@ -24,14 +24,12 @@ bool punch(int fd, uint32_t chunk, const ChunkMask& blocks) {
   return true;
 }
 
-// Takes the present bits of the chunk's clean blocks and returns which those were.
-ChunkMask give_up_clean(uint32_t index, uint32_t chunk) {
-  uint32_t pages = g_map.entry(index).pages - chunk * kChunkBlocks;
-  ChunkMask all = ChunkMask::range(0, pages < kChunkBlocks ? pages : kChunkBlocks);
-  ChunkMask present = all.without(g_map.absent(index, chunk, all));
-  ChunkMask clean = g_map.unwritten(index, chunk, present);
-  g_map.clear_present(index, chunk, clean);
-  return clean;
+// From here on these are absent. Under the chunk's lock.
+void drop(uint32_t index, uint32_t chunk, const ChunkMask& blocks, int fd) {
+  ManifestHeader& header = g_map.header();
+  g_map.clear_present(index, chunk, blocks);
+  header.evictions.fetch_add(1);
+  if (!punch(fd, chunk, blocks)) header.cache_limit.store(0);
 }
 
 // Returns how many blocks it was.
@@ -41,11 +39,11 @@ uint32_t evict_chunk(uint32_t index, uint32_t chunk) {
   if (!lock.held() || !can_evict(entry)) return 0;
   int fd = open_entry(entry);
   if (fd < 0) return 0;
-  ChunkMask victims = give_up_clean(index, chunk);
-  g_map.header().evictions.fetch_add(1);
-  if (!punch(fd, chunk, victims)) g_map.header().cache_limit.store(0);
+  ChunkMask clean = g_map.unwritten(index, chunk, g_map.old_blocks(index, chunk));
+  clean = clean.without(g_map.absent(index, chunk, clean));
+  drop(index, chunk, clean, fd);
   sys::close(fd);
-  return victims.count();
+  return clean.count();
 }
 
 // The hand goes round over all chunks, so that what was fetched longest ago tends to go first.
@@ -71,13 +69,10 @@ void evict(int64_t pages, uint32_t keep_index, uint32_t keep_chunk) {
 // Written blocks. Under the chunk's lock.
 void give_up(uint32_t index, uint32_t chunk, const ChunkMask& blocks, int fd) {
   if (blocks.empty()) return;
-  ManifestHeader& header = g_map.header();
-  g_map.clear_present(index, chunk, blocks);
   g_map.clear_written(index, chunk, blocks);
-  header.evictions.fetch_add(1);
-  if (!punch(fd, chunk, blocks)) header.cache_limit.store(0);
+  drop(index, chunk, blocks, fd);
   g_map.add_written(index, -int64_t{blocks.count()});
-  header.counters.written_evicted.fetch_add(blocks.count(), std::memory_order_relaxed);
+  g_map.counters().written_evicted.fetch_add(blocks.count(), std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -152,7 +147,7 @@ void pin_segment(uint32_t index) {
 
 void recount_written(uint32_t index, int fd) {
   struct stat info;
-  if (sys::fstat(fd, &info) != 0) return;
+  if (!can_evict(g_map.entry(index)) || sys::fstat(fd, &info) != 0) return;
   uint32_t pages = g_map.entry(index).pages;
   int64_t here = info.st_blocks / (kPageSize / 512);
   for (uint32_t chunk = 0; chunk < chunks_of(pages); ++chunk) {

@@ -39,7 +39,8 @@ bool read_block(int fd, uint32_t chunk, uint32_t i, char* to, size_t n);
 constexpr uint64_t kFirstLsn = 16 << 20;
 // None of it is given up any more.
 void pin_segment(uint32_t index);
-// Counts the entry's written blocks anew, by what its file takes. `fd` is open on it.
+// Counts the entry's written blocks anew, by what its file takes, if they can be given up. `fd` is
+// open on it.
 void recount_written(uint32_t index, int fd);
 
 }  // namespace halogen::shim

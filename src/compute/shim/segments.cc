@@ -104,7 +104,7 @@ int ftruncate_segment(uint32_t index, int fd, off_t size) {
     if (int error = keep_here(fd, index, size, 1)) return error;
   keep_local(index, first_block_past(size), kNoEntry);
   if (sys::ftruncate(fd, size) != 0) return errno;
-  if (can_evict(g_map.entry(index))) recount_written(index, fd);
+  recount_written(index, fd);
   return 0;
 }
 

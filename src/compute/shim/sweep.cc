@@ -86,9 +86,8 @@ class Sweep {
   bool visit_file(uint32_t index, int fd, uint32_t* left) {
     auto chunk = static_cast<uint32_t>(header_.written_hand.load());
     if (chunk == 0) {
-      if (is_unlogged(g_map.entry(index))) g_map.entry(index).flags.fetch_or(kPinned);
+      if (is_unlogged(g_map.entry(index))) pin_segment(index);
       recount_written(index, fd);
-      if (!can_evict(g_map.entry(index))) g_map.count_written(index, 0);
     }
     struct stat info;
     if (!can_evict(g_map.entry(index)) || sys::fstat(fd, &info) != 0) return false;
